@@ -1,0 +1,66 @@
+/**
+ * NumPy's `.npz` archives: named arrays. Only what is asked for is read and expanded. Shared by the episode loader and
+ * the commands that export numbers; the arrays' own format is `npy.ts`, the container's is `zip.ts`.
+ */
+import { decodeNpy, decodeNpyHeader, encodeNpy, type NdArray, type NdArrayInfo } from "./npy.ts";
+import { UserError } from "./user_error.ts";
+import { writeZip, ZipFile } from "./zip.ts";
+
+/** Headers are mostly 128 bytes; this leaves room for long ones without expanding the elements. */
+const HEADER_BYTES = 4096;
+
+/**
+ * The names of an archive's arrays, in its order.
+ *
+ * @throws {UserError} if it is missing or is not a sound archive.
+ */
+export async function npzKeys(path: string): Promise<string[]> {
+  using zip = await ZipFile.open(path);
+  return keysOf(zip);
+}
+
+/**
+ * Element type and shape of every array, from the arrays' headers alone.
+ *
+ * @throws {UserError} as {@linkcode readNpz} does.
+ */
+export async function npzShapes(path: string): Promise<Record<string, NdArrayInfo>> {
+  using zip = await ZipFile.open(path);
+  const shapes: Record<string, NdArrayInfo> = Object.create(null);
+  for (const key of keysOf(zip)) {
+    shapes[key] = decodeNpyHeader(await zip.head(`${key}.npy`, HEADER_BYTES), `${path}: ${key}`);
+  }
+  return shapes;
+}
+
+/**
+ * Reads arrays from an archive.
+ *
+ * @param keys the arrays wanted; all without it. Only these are expanded.
+ * @returns a record without a prototype, so that any name is safe.
+ * @throws {UserError} if the archive is missing or damaged, has no such array, or holds an unsupported type.
+ */
+export async function readNpz(path: string, keys?: string[]): Promise<Record<string, NdArray>> {
+  using zip = await ZipFile.open(path);
+  const there = keysOf(zip);
+  const arrays: Record<string, NdArray> = Object.create(null);
+  for (const key of keys ?? there) {
+    if (!there.includes(key)) {
+      throw new UserError(`${path} has no array '${key}': it has ${there.join(", ") || "none"}`);
+    }
+    arrays[key] = decodeNpy(await zip.read(`${key}.npy`), `${path}: ${key}`);
+  }
+  return arrays;
+}
+
+/** Writes arrays to an archive, compressed, as `numpy.savez_compressed` does; atomically. */
+export async function writeNpz(path: string, arrays: Record<string, NdArray>): Promise<void> {
+  function* entries(): Generator<[string, Uint8Array]> {
+    for (const [key, array] of Object.entries(arrays)) yield [`${key}.npy`, encodeNpy(array)];
+  }
+  await writeZip(path, entries(), { compress: true });
+}
+
+function keysOf(zip: ZipFile): string[] {
+  return [...zip.entries.keys()].filter((name) => name.endsWith(".npy")).map((name) => name.slice(0, -4));
+}

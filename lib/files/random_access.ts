@@ -1,0 +1,77 @@
+/** Reading ranges of a file: the one place where files are opened for reading, so that all say the same when they cannot. */
+import { UserError } from "./user_error.ts";
+
+/** An open file of known size. */
+export interface RandomAccessFile extends Disposable {
+  readonly path: string;
+  /** Bytes, when it was opened. */
+  readonly size: number;
+  /** Bytes [offset, offset + length), in a buffer of their own. One read at a time goes to the file. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close(): void;
+}
+
+/** @throws {UserError} if there is no such file or it may not be read. */
+export async function openRandomAccess(path: string): Promise<RandomAccessFile> {
+  let file: Deno.FsFile;
+  let size: number;
+  try {
+    file = await Deno.open(path, { read: true });
+    try {
+      const stat = await file.stat();
+      if (!stat.isFile) throw new UserError(`cannot read ${path}: it is not a file`);
+      size = stat.size;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  } catch (error) {
+    throw error instanceof UserError ? error : cannotRead(path, error);
+  }
+  let closed = false;
+  // A seek and the reads after it belong together: calls queue up behind one another.
+  let queue: Promise<unknown> = Promise.resolve();
+
+  async function readNow(offset: number, length: number): Promise<Uint8Array> {
+    if (offset < 0 || length < 0 || offset + length > size) {
+      throw new UserError(
+        `${path} is truncated: it has ${size} bytes where ${length} are needed from byte ${offset} on`,
+      );
+    }
+    const bytes = new Uint8Array(length);
+    await file.seek(offset, Deno.SeekMode.Start);
+    for (let done = 0; done < length;) {
+      const n = await file.read(bytes.subarray(done));
+      if (n === null) throw new UserError(`${path} became shorter while it was read`);
+      done += n;
+    }
+    return bytes;
+  }
+
+  function close(): void {
+    if (!closed) file.close();
+    closed = true;
+  }
+
+  return {
+    path,
+    size,
+    read(offset, length) {
+      if (closed) return Promise.reject(new Error(`cannot read ${path}: it has been closed`));
+      const result = queue.then(() => readNow(offset, length));
+      queue = result.catch(() => {});
+      return result;
+    },
+    close,
+    [Symbol.dispose]: close,
+  };
+}
+
+/** The one-line error for a file or folder that the system will not give us. */
+export function cannotRead(path: string, error: unknown): UserError {
+  if (error instanceof Deno.errors.NotFound) return new UserError(`cannot read ${path}: no such file`);
+  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
+    return new UserError(`cannot read ${path}: permission denied`);
+  }
+  return new UserError(`cannot read ${path}: ${(error as Error).message}`);
+}
