@@ -1,0 +1,205 @@
+/**
+ * The contract between a tensor and whoever computes it.
+ *
+ * An engine holds numbers on a device and computes operators on them. It sees operands whose shapes, types and engine
+ * have been checked by `Tensor`, together with the shape of the result where it helps; it returns a handle of its own
+ * kind, which `Tensor` wraps and later hands back to `release`. Handles never leave `lib/tensor/`.
+ *
+ * What an engine does not do: shape inference, broadcasting checks, scopes. Those are the same for all and live in
+ * `tensor.ts` and `scope.ts`. Operators that a backend lacks are composed inside its engine, with their gradients.
+ */
+import type { DType, HostData, ReadData, Shape } from "./dtype.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** An engine's own reference to numbers on its device. */
+export type Handle = unknown;
+
+/** Elementwise functions of one floating operand. `round` rounds halves to even; `sign` and it have zero gradients. */
+export type UnaryOperator =
+  | "neg"
+  | "exp"
+  | "log"
+  | "sqrt"
+  | "rsqrt"
+  | "reciprocal"
+  | "abs"
+  | "square"
+  | "sign"
+  | "tanh"
+  | "sigmoid"
+  | "silu"
+  | "gelu"
+  | "relu"
+  | "softplus"
+  | "sin"
+  | "cos"
+  | "floor"
+  | "round";
+
+/** Elementwise functions of two operands of one type (or an operand and a number), broadcast. */
+export type BinaryOperator = "add" | "sub" | "mul" | "div" | "maximum" | "minimum" | "pow";
+
+/** Comparisons of two operands of one type (or an operand and a number), broadcast; the result is `bool`. */
+export type CompareOperator = "equal" | "notEqual" | "less" | "lessEqual" | "greater" | "greaterEqual";
+
+/** Functions of two `bool` operands. */
+export type LogicalOperator = "and" | "or";
+
+/** Reductions over some axes. */
+export type ReduceOperator = "sum" | "mean" | "max" | "min" | "logSumExp";
+
+/** Zero rows and columns around an image: top, bottom, left, right. */
+export type Padding2d = readonly [top: number, bottom: number, left: number, right: number];
+
+/** Options of a two-dimensional convolution. */
+export interface Conv2dOptions {
+  /** Step of the window in both directions. */
+  stride: number;
+  /** Zeros around the image. */
+  padding: Padding2d;
+}
+
+/** Hyper-parameters of one AdamW update (Loshchilov & Hutter 2019), PyTorch's names and order of operations. */
+export interface AdamWOptions {
+  learningRate: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  weightDecay: number;
+  /** 1 for the first update. */
+  step: number;
+  /** Every gradient is multiplied by this first (gradient clipping). */
+  gradientScale: number;
+}
+
+/** What `Engine.gradients` differentiates: the scalar and whatever else must outlive the call. */
+export interface Differentiated {
+  loss: Tensor;
+  aux: Tensor[];
+}
+
+/** Live tensors and memory of an engine. */
+export interface EngineMemory {
+  /** Handles that are alive. */
+  tensors: number;
+  /** Bytes that they hold; views of one storage count once where the engine knows. */
+  bytes: number;
+  /** The most bytes since the engine started or `resetPeak` was called, as far as the engine can tell. */
+  peakBytes: number;
+}
+
+/** A computer of tensors. One engine object owns one device. */
+export interface Engine {
+  /** `torch` or `tfjs`. */
+  readonly name: string;
+  /** `libtorch`, `wasm`, `tensorflow`, `webgpu`. */
+  readonly backend: string;
+  /** `cpu`, `cuda:0`, … */
+  readonly device: string;
+  /** One line for people: library, version, device, threads. */
+  readonly description: string;
+  /** Version of the library that computes. */
+  readonly version: string;
+  /** Whether the engine has been closed. */
+  readonly closed: boolean;
+
+  /** Whether tensors of this type exist here. */
+  supports(dtype: DType): boolean;
+
+  // Data in, data out.
+  fromHost(data: HostData, shape: Shape, dtype: DType): Handle;
+  full(value: number, shape: Shape, dtype: DType): Handle;
+  read(x: Tensor): Promise<ReadData>;
+  release(handle: Handle): void;
+  /** Waits until everything asked for has been computed. */
+  synchronize(): Promise<void>;
+  memory(): EngineMemory;
+  resetPeak(): void;
+  close(): void;
+
+  // Elementwise. `b` may be a number, which then has the type of `a`.
+  unary(operator: UnaryOperator, x: Tensor): Handle;
+  binary(operator: BinaryOperator, a: Tensor, b: Tensor | number, outShape: Shape): Handle;
+  compare(operator: CompareOperator, a: Tensor, b: Tensor | number, outShape: Shape): Handle;
+  logical(operator: LogicalOperator, a: Tensor, b: Tensor, outShape: Shape): Handle;
+  logicalNot(x: Tensor): Handle;
+  /** `condition ? a : b`, broadcast. */
+  where(condition: Tensor, a: Tensor, b: Tensor, outShape: Shape): Handle;
+  /** Gradient 1 inside the bounds (bounds included), 0 outside. */
+  clamp(x: Tensor, low: number, high: number): Handle;
+  leakyRelu(x: Tensor, negativeSlope: number): Handle;
+
+  // Reductions and searches. Axes are normalized and sorted.
+  reduce(operator: ReduceOperator, x: Tensor, axes: readonly number[], keepDims: boolean): Handle;
+  argmax(x: Tensor, axis: number): Handle;
+  cumsum(x: Tensor, axis: number): Handle;
+  /** The k largest of the last axis, largest first. */
+  topK(x: Tensor, k: number): { values: Handle; indices: Handle };
+
+  // Shape. Results may share memory with the operand: nothing changes numbers in place but the operators below that say so.
+  reshape(x: Tensor, shape: Shape): Handle;
+  permute(x: Tensor, order: readonly number[]): Handle;
+  slice(x: Tensor, begin: readonly number[], size: readonly number[]): Handle;
+  concat(xs: readonly Tensor[], axis: number): Handle;
+  pad(x: Tensor, paddings: readonly (readonly [before: number, after: number])[], value: number): Handle;
+  broadcastTo(x: Tensor, shape: Shape): Handle;
+  cast(x: Tensor, dtype: DType): Handle;
+  /** The same numbers outside every gradient. */
+  detach(x: Tensor): Handle;
+  /** Numbers of its own. */
+  clone(x: Tensor): Handle;
+
+  // Indexing.
+  /** Rows of `x` along `axis`; indices int64 of rank 1. Differentiable in x. */
+  gather(x: Tensor, indices: Tensor, axis: number): Handle;
+  /** `out[i][j] = x[i][indices[i][j]]` along `axis`; same rank, same extents but on `axis`. Differentiable in x. */
+  takeAlong(x: Tensor, indices: Tensor, axis: number): Handle;
+
+  // Products and layers.
+  /** Batched product over the last two axes, leading axes broadcast. */
+  matmul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, outShape: Shape): Handle;
+  /** `x [.., in] · weight [out, in]ᵀ + bias [out]`. */
+  linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Handle;
+  /** x [B, H, W, C], weight [O, C, kH, kW] (PyTorch's layout), bias [O] → [B, H', W', O]. */
+  conv2d(x: Tensor, weight: Tensor, bias: Tensor | undefined, options: Conv2dOptions, outShape: Shape): Handle;
+  /** x [B, H, W, C] → [B, 2H, 2W, C]. */
+  upsampleNearest2x(x: Tensor): Handle;
+  /** x [B, H, W, C] → [B, ⌊H/2⌋, ⌊W/2⌋, C], windows of 2 × 2. */
+  maxPool2x2(x: Tensor): Handle;
+  /** Over the last axis. */
+  softmax(x: Tensor): Handle;
+  /** Over the last axis. */
+  logSoftmax(x: Tensor): Handle;
+  /** Over the last axis: x · rsqrt(mean(x²) + ε) · weight. */
+  rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Handle;
+  /** Over the last axis, biased variance. */
+  layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Handle;
+  /** x [B, …, C]: each sample's C / groups channels over all positions, biased variance. */
+  groupNorm(x: Tensor, groups: number, weight: Tensor, bias: Tensor, epsilon: number): Handle;
+  /**
+   * Scaled dot-product attention. q [B, H, Tq, D], k and v [B, H, Tk, D] → [B, H, Tq, D]. `causal` lets query i see keys
+   * 0 … i + Tk − Tq.
+   */
+  attention(q: Tensor, k: Tensor, v: Tensor, causal: boolean, scale: number): Handle;
+
+  // In place: outside gradients only.
+  /** Overwrites the numbers of `target` (same shape and type). */
+  assign(target: Tensor, value: Tensor): void;
+  /** Overwrites `target[…, start : start + n, …]` along `axis` with `value`. */
+  assignSlice(target: Tensor, value: Tensor, axis: number, start: number): void;
+  /** One AdamW update of each parameter and its two moments. Lists are parallel; all float32. */
+  adamW(parameters: Tensor[], gradients: Tensor[], first: Tensor[], second: Tensor[], options: AdamWOptions): void;
+
+  /**
+   * Runs `fn` recording gradients and differentiates its loss (a scalar) with respect to `leaves`.
+   *
+   * A leaf is a tensor made outside any recording, or by `detach` inside one. A leaf that the loss does not depend on gets
+   * zeros. Loss and aux come back detached, unless `createGraph` is set: then the gradients (and loss and aux) can be
+   * differentiated again by an enclosing call. Calls nest: the inner one's leaves are independent of the outer recording.
+   */
+  gradients(
+    fn: () => Differentiated,
+    leaves: readonly Tensor[],
+    createGraph: boolean,
+  ): { loss: Handle; aux: Handle[]; gradients: Handle[] };
+}
