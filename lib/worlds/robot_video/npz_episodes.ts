@@ -1,0 +1,318 @@
+/**
+ * Episodes from a folder of .npz files, as the released data converter writes them: one file an episode, with the video
+ * under one key and the actions under another.
+ *
+ * Any resolution and any action width will do, as long as all files agree. Files are read when they are needed and kept
+ * in memory up to a limit, the least recently used going first. What a clip or an action range is, is not decided here.
+ */
+
+import { createHash } from "node:crypto";
+import { basename, join } from "node:path";
+import { npzShapes, readNpz } from "../../files/npz.ts";
+import { UserError } from "../../files/user_error.ts";
+import type { ActionRanges } from "./actions.ts";
+import { checkEpisodeIndex, type Episode, type EpisodeSource } from "./episode.ts";
+
+/** How to read a folder of episodes. */
+export interface NpzEpisodeOptions {
+  /** The key of the video: uint8 [T, H, W, 3], or float32/float64 in [0, 1]. Default `"image"`. */
+  imageKey?: string;
+  /** The key of the actions: float32 or float64 [T, A]; null for data without actions. Default `"action"`. */
+  actionKey?: string | null;
+  /** Resize frames to this many pixels. Default: as they are. */
+  resolution?: { height: number; width: number };
+  /** Refuse actions outside these ranges. Default: any finite action. */
+  actionRanges?: ActionRanges;
+  /** How many bytes of episodes to keep in memory. Default 512 MiB. */
+  cacheBytes?: number;
+}
+
+/** Up to this many files have their headers checked when the folder is opened; of larger folders, the first so many. */
+const HEADERS_CHECKED_AT_OPEN = 200;
+/** How far, relative to the width of a range, an action may be outside: the rounding of float64 to float32. */
+const RANGE_TOLERANCE = 1e-6;
+
+/**
+ * Opens a folder of episodes, sorted by name. A folder without .npz files but with exactly one sub-folder stands for
+ * that sub-folder, since the released layout is `{folder}/fractal20220817_data/*.npz`.
+ *
+ * @throws {UserError} if there is no such folder, it has no .npz file, or a checked file has a wrong key, shape or dtype.
+ */
+export async function openNpzEpisodes(folder: string, options: NpzEpisodeOptions = {}): Promise<EpisodeSource> {
+  const resolution = options.resolution;
+  for (const size of resolution === undefined ? [] : [resolution.height, resolution.width]) {
+    if (!Number.isInteger(size) || size < 1) {
+      throw new RangeError(
+        `resolution must be positive whole pixels: received ${resolution?.height}x${resolution?.width}`,
+      );
+    }
+  }
+  const files = await listNpz(folder);
+  const first = await readHeader(files[0].path, options);
+  for (const { path } of files.slice(1, HEADERS_CHECKED_AT_OPEN)) {
+    checkSameSize(path, await readHeader(path, options), files[0].path, first);
+  }
+  return new NpzEpisodes(folder, files, first, options);
+}
+
+interface NpzFile {
+  path: string;
+  bytes: number;
+}
+
+/** What the headers of a file say. */
+interface EpisodeHeader {
+  length: number;
+  height: number;
+  width: number;
+  actionWidth: number;
+}
+
+class NpzEpisodes implements EpisodeSource {
+  readonly name: string;
+  readonly length: number;
+  readonly height: number;
+  readonly width: number;
+  readonly actionWidth: number;
+  readonly fingerprint: string;
+  readonly #files: readonly NpzFile[];
+  readonly #header: EpisodeHeader;
+  readonly #options: NpzEpisodeOptions;
+  /** Insertion order is the order of use: the first entry is the least recently used. */
+  readonly #cache = new Map<number, Episode>();
+  readonly #loading = new Map<number, Promise<Episode>>();
+  #cachedBytes = 0;
+
+  constructor(folder: string, files: readonly NpzFile[], header: EpisodeHeader, options: NpzEpisodeOptions) {
+    this.name = basename(folder);
+    this.length = files.length;
+    this.height = options.resolution?.height ?? header.height;
+    this.width = options.resolution?.width ?? header.width;
+    this.actionWidth = header.actionWidth;
+    this.#files = files;
+    this.#header = header;
+    this.#options = options;
+    const { imageKey = "image", actionKey = "action" } = options;
+    const hash = createHash("sha256").update(JSON.stringify([imageKey, actionKey, this.height, this.width]));
+    for (const { path, bytes } of files) hash.update(`\n${basename(path)}\t${bytes}`);
+    this.fingerprint = hash.digest("hex");
+  }
+
+  async load(index: number): Promise<Episode> {
+    checkEpisodeIndex(this, index);
+    const cached = this.#cache.get(index);
+    if (cached !== undefined) {
+      this.#cache.delete(index);
+      this.#cache.set(index, cached);
+      return cached;
+    }
+    let loading = this.#loading.get(index);
+    if (loading === undefined) {
+      loading = this.#read(index).finally(() => this.#loading.delete(index));
+      this.#loading.set(index, loading);
+    }
+    return await loading;
+  }
+
+  async #read(index: number): Promise<Episode> {
+    const { path } = this.#files[index];
+    const episode = await readEpisode(path, this.#options, (header) => {
+      checkSameSize(path, header, this.#files[0].path, this.#header);
+    });
+    const limit = this.#options.cacheBytes ?? 512 * 2 ** 20;
+    this.#cache.set(index, episode);
+    this.#cachedBytes += sizeOf(episode);
+    for (const [oldest, other] of this.#cache) {
+      if (this.#cachedBytes <= limit) break;
+      this.#cache.delete(oldest);
+      this.#cachedBytes -= sizeOf(other);
+    }
+    return episode;
+  }
+}
+
+function sizeOf(episode: Episode): number {
+  return episode.frames.byteLength + episode.actions.byteLength;
+}
+
+async function listNpz(folder: string): Promise<NpzFile[]> {
+  const names: string[] = [];
+  const folders: string[] = [];
+  try {
+    for await (const entry of Deno.readDir(folder)) {
+      if (entry.name.endsWith(".npz") && !entry.isDirectory) names.push(entry.name);
+      else if (entry.isDirectory) folders.push(entry.name);
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw new UserError(`no such folder of episodes: ${folder}`);
+    if (
+      error instanceof Deno.errors.NotADirectory ||
+      (error instanceof Error && /ENOTDIR|os error 20/.test(error.message))
+    ) {
+      throw new UserError(`episodes must be a folder of .npz files: ${folder} is a file`);
+    }
+    throw new UserError(
+      `the folder of episodes ${folder} cannot be read: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+  if (names.length === 0 && folders.length === 1) return await listNpz(join(folder, folders[0]));
+  if (names.length === 0) {
+    const hint = folders.length > 1 ? `: give one of its sub-folders (${folders.sort().slice(0, 5).join(", ")})` : "";
+    throw new UserError(`no .npz file in ${folder}${hint}`);
+  }
+  names.sort();
+  return await Promise.all(names.map(async (name) => {
+    const path = join(folder, name);
+    return { path, bytes: (await Deno.stat(path)).size };
+  }));
+}
+
+async function readHeader(path: string, options: NpzEpisodeOptions): Promise<EpisodeHeader> {
+  const { imageKey = "image", actionKey = "action" } = options;
+  const headers = await npzShapes(path);
+  return checkShapes(
+    path,
+    imageKey,
+    pick(headers, imageKey, path),
+    actionKey,
+    actionKey === null ? null : pick(headers, actionKey, path),
+  );
+}
+
+function pick<T>(arrays: Record<string, T>, key: string, path: string): T {
+  if (!Object.hasOwn(arrays, key)) {
+    throw new UserError(`${path} has no array "${key}": it has ${Object.keys(arrays).sort().join(", ") || "none"}`);
+  }
+  return arrays[key];
+}
+
+function checkShapes(
+  path: string,
+  imageKey: string,
+  image: { shape: readonly number[] },
+  actionKey: string | null,
+  action: { shape: readonly number[] } | null,
+): EpisodeHeader {
+  const [length, height, width, channels] = image.shape;
+  if (image.shape.length !== 4 || channels !== 3 || length < 1 || height < 1 || width < 1) {
+    throw new UserError(
+      `"${imageKey}" of ${path} must have the shape [T, H, W, 3]: it has [${image.shape.join(", ")}]`,
+    );
+  }
+  if (action === null) return { length, height, width, actionWidth: 0 };
+  if (action.shape.length !== 2 || action.shape[1] < 1) {
+    throw new UserError(`"${actionKey}" of ${path} must have the shape [T, A]: it has [${action.shape.join(", ")}]`);
+  }
+  if (action.shape[0] !== length) {
+    throw new UserError(`${path} must have one action a frame: it has ${length} frames and ${action.shape[0]} actions`);
+  }
+  return { length, height, width, actionWidth: action.shape[1] };
+}
+
+function checkSameSize(path: string, header: EpisodeHeader, firstPath: string, first: EpisodeHeader): void {
+  if (header.height !== first.height || header.width !== first.width) {
+    throw new UserError(
+      `all episodes must have frames of one size: ${path} has ${header.height}x${header.width}, ` +
+        `${firstPath} has ${first.height}x${first.width}`,
+    );
+  }
+  if (header.actionWidth !== first.actionWidth) {
+    throw new UserError(
+      `all episodes must have actions of one width: ${path} has ${header.actionWidth}, ${firstPath} has ${first.actionWidth}`,
+    );
+  }
+}
+
+async function readEpisode(
+  path: string,
+  options: NpzEpisodeOptions,
+  check: (header: EpisodeHeader) => void,
+): Promise<Episode> {
+  const { imageKey = "image", actionKey = "action" } = options;
+  const arrays = await readNpz(path, actionKey === null ? [imageKey] : [imageKey, actionKey]);
+  const image = pick(arrays, imageKey, path);
+  const action = actionKey === null ? null : pick(arrays, actionKey, path);
+  const header = checkShapes(path, imageKey, image, actionKey, action);
+  check(header);
+  const { length, actionWidth } = header;
+  const actions = action === null
+    ? new Float32Array(0)
+    : toActions(`"${actionKey}" of ${path}`, action, options.actionRanges);
+  const { height, width } = options.resolution ?? header;
+  const frames = await resizeFrames(toPixels(`"${imageKey}" of ${path}`, image), header, height, width);
+  return { id: basename(path, ".npz"), frames, length, height, width, actions, actionWidth };
+}
+
+interface NumberArray {
+  dtype: string;
+  data: ArrayLike<unknown>;
+}
+
+function toPixels(what: string, { dtype, data }: NumberArray): Uint8Array {
+  if (data instanceof Uint8Array) return data;
+  if (!(data instanceof Float32Array || data instanceof Float64Array)) {
+    throw new UserError(`${what} must be uint8, or float32 or float64 in 0..1: it is ${dtype}`);
+  }
+  const pixels = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i++) {
+    // The negated comparison also catches NaN.
+    if (!(data[i] >= 0 && data[i] <= 1)) {
+      throw new UserError(`${what} must be in 0..1 where it is ${dtype}: value ${i} is ${data[i]}`);
+    }
+    pixels[i] = Math.round(data[i] * 255);
+  }
+  return pixels;
+}
+
+function toActions(
+  what: string,
+  { dtype, data, shape }: NumberArray & { shape: readonly number[] },
+  ranges?: ActionRanges,
+) {
+  if (!(data instanceof Float32Array || data instanceof Float64Array)) {
+    throw new UserError(`${what} must be float32 or float64: it is ${dtype}`);
+  }
+  const width = shape[1];
+  if (ranges !== undefined && ranges.min.length !== width) {
+    throw new UserError(`${what} has ${width} numbers an action, the given ranges are for ${ranges.min.length}`);
+  }
+  const actions = Float32Array.from(data);
+  for (let i = 0; i < actions.length; i++) {
+    const row = Math.floor(i / width), column = i % width;
+    if (!Number.isFinite(actions[i])) {
+      throw new UserError(`${what} must be finite: row ${row}, column ${column} is ${data[i]}`);
+    }
+    if (ranges === undefined) continue;
+    const min = ranges.min[column], max = ranges.max[column];
+    const slack = RANGE_TOLERANCE * (max - min);
+    if (actions[i] < min - slack || actions[i] > max + slack) {
+      throw new UserError(
+        `${what} must be in its range: row ${row}, ${ranges.names?.[column] ?? `column ${column}`} is ${actions[i]}, ` +
+          `outside ${min}..${max}; check the order of the fields, or compute the ranges from the data`,
+      );
+    }
+  }
+  return actions;
+}
+
+/** Resizes each frame, filling the new size (the aspect may change), with a bilinear filter that averages when shrinking. */
+async function resizeFrames(
+  pixels: Uint8Array,
+  header: EpisodeHeader,
+  height: number,
+  width: number,
+): Promise<Uint8Array> {
+  if (header.height === height && header.width === width) return pixels;
+  const { default: sharp } = await import("sharp");
+  const sourceSize = header.height * header.width * 3, targetSize = height * width * 3;
+  const resized = new Uint8Array(header.length * targetSize);
+  for (let t = 0; t < header.length; t++) {
+    const frame = pixels.subarray(t * sourceSize, (t + 1) * sourceSize);
+    const raw = { width: header.width, height: header.height, channels: 3 as const };
+    resized.set(
+      await sharp(frame, { raw }).resize(width, height, { fit: "fill", kernel: "linear" }).raw().toBuffer(),
+      t * targetSize,
+    );
+  }
+  return resized;
+}
