@@ -20,14 +20,15 @@ export async function npzKeys(path: string): Promise<string[]> {
 }
 
 /**
- * Element type and shape of every array, from the arrays' headers alone.
+ * Element type and shape of arrays, from the arrays' headers alone.
  *
+ * @param keys the arrays wanted; all without it. Others may be of any type, and those not in the archive are left out.
  * @throws {UserError} as {@linkcode readNpz} does.
  */
-export async function npzShapes(path: string): Promise<Record<string, NdArrayInfo>> {
+export async function npzShapes(path: string, keys?: string[]): Promise<Record<string, NdArrayInfo>> {
   using zip = await ZipFile.open(path);
   const shapes: Record<string, NdArrayInfo> = Object.create(null);
-  for (const key of keysOf(zip)) {
+  for (const key of keysOf(zip).filter((key) => keys === undefined || keys.includes(key))) {
     shapes[key] = decodeNpyHeader(await zip.head(`${key}.npy`, HEADER_BYTES), `${path}: ${key}`);
   }
   return shapes;

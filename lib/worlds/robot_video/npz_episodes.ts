@@ -8,7 +8,8 @@
 
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
-import { npzShapes, readNpz } from "../../files/npz.ts";
+import { npzKeys, npzShapes, readNpz } from "../../files/npz.ts";
+import type { NdArray } from "../../files/npy.ts";
 import { UserError } from "../../files/user_error.ts";
 import type { ActionRanges } from "./actions.ts";
 import { checkEpisodeIndex, type Episode, type EpisodeSource } from "./episode.ts";
@@ -53,6 +54,14 @@ export async function openNpzEpisodes(folder: string, options: NpzEpisodeOptions
     checkSameSize(path, await readHeader(path, options), files[0].path, first);
   }
   return new NpzEpisodes(folder, files, first, options);
+}
+
+const FLOATS = ["float32", "float64"];
+
+/** What an array's own header says. */
+interface ArrayHeader {
+  dtype: string;
+  shape: readonly number[];
 }
 
 interface NpzFile {
@@ -169,29 +178,22 @@ async function listNpz(folder: string): Promise<NpzFile[]> {
 
 async function readHeader(path: string, options: NpzEpisodeOptions): Promise<EpisodeHeader> {
   const { imageKey = "image", actionKey = "action" } = options;
-  const headers = await npzShapes(path);
-  return checkShapes(
-    path,
-    imageKey,
-    pick(headers, imageKey, path),
-    actionKey,
-    actionKey === null ? null : pick(headers, actionKey, path),
-  );
-}
-
-function pick<T>(arrays: Record<string, T>, key: string, path: string): T {
-  if (!Object.hasOwn(arrays, key)) {
-    throw new UserError(`${path} has no array "${key}": it has ${Object.keys(arrays).sort().join(", ") || "none"}`);
+  const keys = actionKey === null ? [imageKey] : [imageKey, actionKey];
+  const headers = await npzShapes(path, keys);
+  for (const key of keys) {
+    if (Object.hasOwn(headers, key)) continue;
+    const there = (await npzKeys(path)).sort().join(", ");
+    throw new UserError(`${path} has no array "${key}": it has ${there || "none"}; name the right key`);
   }
-  return arrays[key];
+  return checkHeaders(path, imageKey, headers[imageKey], actionKey, actionKey === null ? null : headers[actionKey]);
 }
 
-function checkShapes(
+function checkHeaders(
   path: string,
   imageKey: string,
-  image: { shape: readonly number[] },
+  image: ArrayHeader,
   actionKey: string | null,
-  action: { shape: readonly number[] } | null,
+  action: ArrayHeader | null,
 ): EpisodeHeader {
   const [length, height, width, channels] = image.shape;
   if (image.shape.length !== 4 || channels !== 3 || length < 1 || height < 1 || width < 1) {
@@ -199,9 +201,15 @@ function checkShapes(
       `"${imageKey}" of ${path} must have the shape [T, H, W, 3]: it has [${image.shape.join(", ")}]`,
     );
   }
+  if (!["uint8", ...FLOATS].includes(image.dtype)) {
+    throw new UserError(`"${imageKey}" of ${path} must be uint8, or float32 or float64 in 0..1: it is ${image.dtype}`);
+  }
   if (action === null) return { length, height, width, actionWidth: 0 };
   if (action.shape.length !== 2 || action.shape[1] < 1) {
     throw new UserError(`"${actionKey}" of ${path} must have the shape [T, A]: it has [${action.shape.join(", ")}]`);
+  }
+  if (!FLOATS.includes(action.dtype)) {
+    throw new UserError(`"${actionKey}" of ${path} must be float32 or float64: it is ${action.dtype}`);
   }
   if (action.shape[0] !== length) {
     throw new UserError(`${path} must have one action a frame: it has ${length} frames and ${action.shape[0]} actions`);
@@ -229,54 +237,38 @@ async function readEpisode(
   check: (header: EpisodeHeader) => void,
 ): Promise<Episode> {
   const { imageKey = "image", actionKey = "action" } = options;
-  const arrays = await readNpz(path, actionKey === null ? [imageKey] : [imageKey, actionKey]);
-  const image = pick(arrays, imageKey, path);
-  const action = actionKey === null ? null : pick(arrays, actionKey, path);
-  const header = checkShapes(path, imageKey, image, actionKey, action);
+  const header = await readHeader(path, options);
   check(header);
+  const arrays = await readNpz(path, actionKey === null ? [imageKey] : [imageKey, actionKey]);
   const { length, actionWidth } = header;
-  const actions = action === null
+  const actions = actionKey === null
     ? new Float32Array(0)
-    : toActions(`"${actionKey}" of ${path}`, action, options.actionRanges);
+    : toActions(`"${actionKey}" of ${path}`, arrays[actionKey], options.actionRanges);
   const { height, width } = options.resolution ?? header;
-  const frames = await resizeFrames(toPixels(`"${imageKey}" of ${path}`, image), header, height, width);
+  const frames = await resizeFrames(toPixels(`"${imageKey}" of ${path}`, arrays[imageKey]), header, height, width);
   return { id: basename(path, ".npz"), frames, length, height, width, actions, actionWidth };
 }
 
-interface NumberArray {
-  dtype: string;
-  data: ArrayLike<unknown>;
-}
-
-function toPixels(what: string, { dtype, data }: NumberArray): Uint8Array {
+function toPixels(what: string, { dtype, data }: NdArray): Uint8Array {
   if (data instanceof Uint8Array) return data;
-  if (!(data instanceof Float32Array || data instanceof Float64Array)) {
-    throw new UserError(`${what} must be uint8, or float32 or float64 in 0..1: it is ${dtype}`);
-  }
   const pixels = new Uint8Array(data.length);
   for (let i = 0; i < data.length; i++) {
+    const value = Number(data[i]);
     // The negated comparison also catches NaN.
-    if (!(data[i] >= 0 && data[i] <= 1)) {
-      throw new UserError(`${what} must be in 0..1 where it is ${dtype}: value ${i} is ${data[i]}`);
+    if (!(value >= 0 && value <= 1)) {
+      throw new UserError(`${what} must be in 0..1 where it is ${dtype}: value ${i} is ${value}`);
     }
-    pixels[i] = Math.round(data[i] * 255);
+    pixels[i] = Math.round(value * 255);
   }
   return pixels;
 }
 
-function toActions(
-  what: string,
-  { dtype, data, shape }: NumberArray & { shape: readonly number[] },
-  ranges?: ActionRanges,
-) {
-  if (!(data instanceof Float32Array || data instanceof Float64Array)) {
-    throw new UserError(`${what} must be float32 or float64: it is ${dtype}`);
-  }
+function toActions(what: string, { data, shape }: NdArray, ranges?: ActionRanges): Float32Array {
   const width = shape[1];
   if (ranges !== undefined && ranges.min.length !== width) {
     throw new UserError(`${what} has ${width} numbers an action, the given ranges are for ${ranges.min.length}`);
   }
-  const actions = Float32Array.from(data);
+  const actions = Float32Array.from(data as Float32Array | Float64Array);
   for (let i = 0; i < actions.length; i++) {
     const row = Math.floor(i / width), column = i % width;
     if (!Number.isFinite(actions[i])) {
