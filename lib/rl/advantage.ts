@@ -1,0 +1,80 @@
+/**
+ * Group-relative advantages: how much better an answer is than its siblings.
+ *
+ * The default is the released code's: (r − μ) / (σ + 10⁻⁶) with the unbiased standard deviation over the answers of one
+ * prompt; a group of one has μ = 0 and σ = 1. Left out of it, and available by name: no scaling (Dr. GRPO), and one common
+ * scale for all groups (the released video code's `uniform_std`). Plain numbers on the host, in float64.
+ *
+ * Source: RLVR-World Eq. 1; Shao et al. 2024 (GRPO); Liu et al. 2025 (Dr. GRPO).
+ */
+
+/** How a group's centred rewards are scaled. */
+export type AdvantageScale = "group-std" | "uniform-std" | "none";
+
+/** Advantages of a batch of groups. */
+export interface GroupAdvantages {
+  /** [P·G]: the samples of prompt 0, then of prompt 1, … */
+  advantages: Float64Array;
+  /** Share of groups whose rewards are all exactly equal: they teach nothing. */
+  equalGroups: number;
+  /** [P]: whether all rewards of the group are equal. */
+  equal: boolean[];
+  /** Mean over groups of the standard deviation of rewards. */
+  meanStd: number;
+}
+
+const STABILITY = 1e-6;
+
+/**
+ * Advantages of P groups of G rewards.
+ *
+ * @param rewards [P·G], the samples of a prompt next to each other.
+ * @param groupSize G, at least 1.
+ * @throws {RangeError} When the rewards do not divide into groups or one is not finite.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const { advantages } = groupAdvantages([1, 0, 0, 1, 0], 5);
+ * assert.equal(advantages[0].toFixed(6), "1.095443");
+ * ```
+ */
+export function groupAdvantages(
+  rewards: ArrayLike<number>,
+  groupSize: number,
+  scale: AdvantageScale = "group-std",
+): GroupAdvantages {
+  if (!Number.isInteger(groupSize) || groupSize < 1) {
+    throw new RangeError(`groupSize must be at least 1: received ${groupSize}`);
+  }
+  const groups = rewards.length / groupSize;
+  if (!Number.isInteger(groups) || groups === 0) {
+    throw new RangeError(`rewards: ${rewards.length} of them do not divide into groups of ${groupSize}`);
+  }
+  for (let i = 0; i < rewards.length; i++) {
+    if (!Number.isFinite(rewards[i])) {
+      throw new RangeError(`rewards: number ${i} is not finite: received ${rewards[i]}`);
+    }
+  }
+  const means = new Float64Array(groups), stds = new Float64Array(groups), equal: boolean[] = [];
+  for (let p = 0; p < groups; p++) {
+    const group = Array.from({ length: groupSize }, (_, g) => rewards[p * groupSize + g]);
+    equal.push(group.every((reward) => reward === group[0]));
+    if (groupSize === 1) {
+      stds[p] = 1;
+      continue;
+    }
+    means[p] = group.reduce((sum, reward) => sum + reward, 0) / groupSize;
+    // A group of equal rewards is exactly zero, whatever the rounding of its mean.
+    if (equal[p]) means[p] = group[0];
+    stds[p] = Math.sqrt(group.reduce((sum, reward) => sum + (reward - means[p]) ** 2, 0) / (groupSize - 1));
+  }
+  const meanStd = stds.reduce((sum, std) => sum + std, 0) / groups;
+  const advantages = new Float64Array(rewards.length);
+  for (let i = 0; i < rewards.length; i++) {
+    const p = Math.floor(i / groupSize), centred = rewards[i] - means[p];
+    if (scale === "none") advantages[i] = centred;
+    else advantages[i] = centred / ((scale === "uniform-std" ? meanStd : stds[p]) + STABILITY);
+  }
+  return { advantages, equal, equalGroups: equal.filter(Boolean).length / groups, meanStd };
+}

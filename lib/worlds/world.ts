@@ -1,0 +1,61 @@
+/**
+ * What a domain must be for the same two loops (likelihood, GRPO) to train a model of it.
+ *
+ * A transition (state, action, next state) becomes a question q(s, a) and an answer o(s') in tokens; a model samples
+ * answers; `decode` turns them back into states; metrics compare those with the truth. Work is done in batches, because a
+ * video's decoder is a network. The loops know nothing else of a world.
+ *
+ * Source: RLVR-World, §4.1–§4.3.
+ */
+
+/** Token ids. */
+export type Tokens = Int32Array;
+
+/**
+ * The true answer, and which of its tokens are the model's to say.
+ *
+ * Where `sampled` is 0 the token is given: it is fed to the model, never sampled or trained (the actions between the frames
+ * of a multi-step rollout).
+ */
+export interface AnswerPlan {
+  /** The true answer o(s'), given tokens included. */
+  tokens: Tokens;
+  /** 1 where the model speaks, 0 where the token is given; as long as `tokens`. */
+  sampled: Uint8Array;
+}
+
+/** A transition in tokens. */
+export interface EncodedTransition {
+  /** q(s, a). */
+  question: Tokens;
+  /** o(s'). */
+  answer: AnswerPlan;
+  /** How many tokens at the end of the question are trained by likelihood as well (RT-1's sequences train the BOS). */
+  trainedQuestionTokens: number;
+}
+
+/** A distance or a score of predicted states, named and directed. */
+export interface Metric<States> {
+  /** Whether a lower or a higher number is better: the sign of the reward. */
+  readonly better: "lower" | "higher";
+  /** One number an item; the two batches are parallel. Never throws on what a model may say. */
+  compute(predicted: States, truth: States): Promise<Float32Array>;
+}
+
+/** A domain: its tokens, its decoder, its metrics. */
+export interface World<Transition, States> {
+  /** `robot-video`, … */
+  readonly name: string;
+  /** Number of token ids. */
+  readonly vocabularySize: number;
+  /** The metrics that rewards and evaluations are made of. */
+  readonly metrics: Readonly<Record<string, Metric<States>>>;
+  /** Questions and true answers, in order. */
+  encode(transitions: readonly Transition[]): Promise<EncodedTransition[]>;
+  /** States that answers stand for; `transitions[i]` belongs to `answers[i]`. Never throws on what a model may say. */
+  decode(answers: readonly Tokens[], transitions: readonly Transition[]): Promise<States>;
+  /** The true next states. */
+  truth(transitions: readonly Transition[]): Promise<States>;
+  /** Gives back what a batch of states holds on an engine, where it holds anything. */
+  release?(states: States): void;
+}
