@@ -32,19 +32,39 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
 /** Like {@linkcode writeFileAtomic} for content that is produced piece by piece. */
 export async function writeFileAtomicWith(path: string, produce: (sink: AtomicSink) => Promise<void>): Promise<void> {
   const folder = dirname(path);
-  await removeLeftovers(path);
-  const aside = join(folder, `.${basename(path)}.${Deno.pid}-${counter++}.partial`);
-  live.add(aside);
+  await removeLeftovers(folder, (target) => target === basename(path));
+  using aside = claimAside(path);
   try {
-    await writeFileSynced(aside, produce);
-    await Deno.rename(aside, path);
+    await writeFileSynced(aside.path, produce);
+    await Deno.rename(aside.path, path);
   } catch (error) {
-    await Deno.remove(aside).catch(() => {});
+    await Deno.remove(aside.path).catch(() => {});
     throw error;
-  } finally {
-    live.delete(aside);
   }
   await syncFolder(folder);
+}
+
+/**
+ * A name beside `path` for a file or folder that is to become `path`. Until it is disposed, {@linkcode removeLeftovers}
+ * leaves what has this name alone; afterwards, or when this process has died, it is a leftover.
+ */
+export function claimAside(path: string): { path: string } & Disposable {
+  const aside = join(dirname(path), `.${basename(path)}.${Deno.pid}-${counter++}.partial`);
+  live.add(aside);
+  return { path: aside, [Symbol.dispose]: () => void live.delete(aside) };
+}
+
+/** Removes what dead writers left in `folder` on their way to the targets chosen; writers that still run keep theirs. */
+export async function removeLeftovers(folder: string, isTarget: (basename: string) => boolean): Promise<void> {
+  for await (const entry of Deno.readDir(folder)) {
+    const match = /^\.(.+)\.(\d+)-\d+\.partial$/.exec(entry.name);
+    if (match === null || !isTarget(match[1])) continue;
+    const leftover = join(folder, entry.name);
+    const pid = Number(match[2]);
+    const inUse = pid === Deno.pid ? live.has(leftover) : isProcessAlive(pid);
+    // What cannot be removed now is harmless and is tried again next time.
+    if (!inUse) await Deno.remove(leftover, { recursive: true }).catch(() => {});
+  }
 }
 
 /**
@@ -81,27 +101,12 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 /** Whether a process of this id runs on this machine. */
-export function isProcessAlive(pid: number): boolean {
+function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
     // EPERM: it is there, but belongs to someone else.
     return (error as { code?: string }).code === "EPERM";
-  }
-}
-
-/** Removes what killed writers of `path` left beside it; a writer that still runs is left alone. */
-async function removeLeftovers(path: string): Promise<void> {
-  const folder = dirname(path);
-  const prefix = `.${basename(path)}.`;
-  for await (const entry of Deno.readDir(folder)) {
-    if (!entry.isFile || !entry.name.startsWith(prefix)) continue;
-    const match = /^(\d+)-\d+\.partial$/.exec(entry.name.slice(prefix.length));
-    if (match === null) continue;
-    const leftover = join(folder, entry.name);
-    const pid = Number(match[1]);
-    const inUse = pid === Deno.pid ? live.has(leftover) : isProcessAlive(pid);
-    if (!inUse) await Deno.remove(leftover).catch(() => {});
   }
 }

@@ -1,0 +1,51 @@
+/** What a run ran on, for `environment.json`: enough to explain later why two runs differ. */
+import os from "node:os";
+
+/** The machine and the software of a run. */
+export interface Environment {
+  /** When this was asked, ISO 8601. */
+  date: string;
+  deno: string;
+  v8: string;
+  /** `linux 6.1.0`, say. */
+  os: string;
+  arch: string;
+  /** Model name of the first processor. */
+  cpu: string;
+  cpuCores: number;
+  memoryBytes: number;
+  /** The commit of this project's checkout, with `-dirty` where files differ; null outside of a checkout. */
+  commit: string | null;
+  /** What the caller knows: engine, device, versions. */
+  [key: string]: unknown;
+}
+
+/** @param extra what only the caller knows: engine, device, versions. */
+export async function describeEnvironment(extra: Record<string, unknown> = {}): Promise<Environment> {
+  const cpus = os.cpus();
+  return {
+    date: new Date().toISOString(),
+    deno: Deno.version.deno,
+    v8: Deno.version.v8,
+    os: `${Deno.build.os} ${os.release()}`,
+    arch: Deno.build.arch,
+    cpu: cpus[0]?.model ?? "unknown",
+    cpuCores: cpus.length,
+    memoryBytes: os.totalmem(),
+    commit: await findCommit(),
+    ...extra,
+  };
+}
+
+async function findCommit(): Promise<string | null> {
+  if (import.meta.dirname === undefined) return null; // loaded from a registry
+  try {
+    const { success, stdout } = await new Deno.Command("git", {
+      args: ["-C", import.meta.dirname, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+      stderr: "null",
+    }).output();
+    return success ? new TextDecoder().decode(stdout).trim() : null;
+  } catch {
+    return null; // no git, or not allowed to run it
+  }
+}
