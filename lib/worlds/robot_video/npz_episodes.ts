@@ -13,6 +13,7 @@ import type { NdArray } from "../../files/npy.ts";
 import { UserError } from "../../files/user_error.ts";
 import type { ActionRanges } from "./actions.ts";
 import { checkEpisodeIndex, type Episode, type EpisodeSource } from "./episode.ts";
+import { EpisodeCache } from "./episode_cache.ts";
 
 /** How to read a folder of episodes. */
 export interface NpzEpisodeOptions {
@@ -87,10 +88,7 @@ class NpzEpisodes implements EpisodeSource {
   readonly #files: readonly NpzFile[];
   readonly #header: EpisodeHeader;
   readonly #options: NpzEpisodeOptions;
-  /** Insertion order is the order of use: the first entry is the least recently used. */
-  readonly #cache = new Map<number, Episode>();
-  readonly #loading = new Map<number, Promise<Episode>>();
-  #cachedBytes = 0;
+  readonly #cache: EpisodeCache;
 
   constructor(folder: string, files: readonly NpzFile[], header: EpisodeHeader, options: NpzEpisodeOptions) {
     this.name = basename(folder);
@@ -101,6 +99,7 @@ class NpzEpisodes implements EpisodeSource {
     this.#files = files;
     this.#header = header;
     this.#options = options;
+    this.#cache = new EpisodeCache((index) => this.#read(index), options.cacheBytes);
     const { imageKey = "image", actionKey = "action" } = options;
     const hash = createHash("sha256").update(JSON.stringify([imageKey, actionKey, this.height, this.width]));
     for (const { path, bytes } of files) hash.update(`\n${basename(path)}\t${bytes}`);
@@ -109,39 +108,15 @@ class NpzEpisodes implements EpisodeSource {
 
   async load(index: number): Promise<Episode> {
     checkEpisodeIndex(this, index);
-    const cached = this.#cache.get(index);
-    if (cached !== undefined) {
-      this.#cache.delete(index);
-      this.#cache.set(index, cached);
-      return cached;
-    }
-    let loading = this.#loading.get(index);
-    if (loading === undefined) {
-      loading = this.#read(index).finally(() => this.#loading.delete(index));
-      this.#loading.set(index, loading);
-    }
-    return await loading;
+    return await this.#cache.load(index);
   }
 
-  async #read(index: number): Promise<Episode> {
+  #read(index: number): Promise<Episode> {
     const { path } = this.#files[index];
-    const episode = await readEpisode(path, this.#options, (header) => {
+    return readEpisode(path, this.#options, (header) => {
       checkSameSize(path, header, this.#files[0].path, this.#header);
     });
-    const limit = this.#options.cacheBytes ?? 512 * 2 ** 20;
-    this.#cache.set(index, episode);
-    this.#cachedBytes += sizeOf(episode);
-    for (const [oldest, other] of this.#cache) {
-      if (this.#cachedBytes <= limit) break;
-      this.#cache.delete(oldest);
-      this.#cachedBytes -= sizeOf(other);
-    }
-    return episode;
   }
-}
-
-function sizeOf(episode: Episode): number {
-  return episode.frames.byteLength + episode.actions.byteLength;
 }
 
 async function listNpz(folder: string): Promise<NpzFile[]> {
