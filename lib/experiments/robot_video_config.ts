@@ -1,0 +1,291 @@
+/**
+ * The configuration of the robot-video experiment: every field with its meaning, its default, and the named presets.
+ *
+ * A configuration is one plain object, checked before anything is loaded: unknown keys and values out of range are named.
+ * Defaults are the demo's; presets change what differs. Numbers of the `rt1-single-step` preset are the released scripts'
+ * (RLVR-World, App. B, Tables 5, 7, 8).
+ */
+import { z } from "zod";
+import { UserError } from "../files/user_error.ts";
+
+const count = z.int().min(1);
+const rate = z.number().positive();
+const fraction = z.number().min(0).max(1);
+
+const dataSchema = z.strictObject({
+  folder: z.string().nullable().default(null).describe(
+    "Folder of episode .npz files; null: the built-in table-top robot",
+  ),
+  imageKey: z.string().default("image").describe("Key of the frames, uint8 [T, H, W, 3]"),
+  actionKey: z.string().default("action").describe("Key of the actions, [T, A]"),
+  height: count.nullable().default(32).describe("Frames are resized to this height; null: as they are"),
+  width: count.nullable().default(32).describe("Frames are resized to this width; null: as they are"),
+  actionRanges: z.enum(["rt1", "computed"]).default("rt1").describe("Ranges of the action bins"),
+  actionBins: z.int().min(2).default(256).describe("Bins of each action dimension"),
+  history: count.default(4).describe("Past frames (and actions) in the question"),
+  frameStep: count.default(1).describe("Episode frames from one frame of a clip to the next"),
+  shortEpisodes: z.enum(["repeat", "drop"]).default("repeat").describe("What to do with episodes shorter than a clip"),
+  augment: z.boolean().default(false).describe("Vary the colours of training clips, as the released code does"),
+  testEvery: z.int().min(2).default(8).describe("Every so many episodes, one is held out"),
+  episodes: z.int().min(2).default(160).describe("Built-in data: number of episodes"),
+  episodeLength: z.int().min(8).default(40).describe("Built-in data: frames of an episode"),
+  objects: z.int().min(1).max(4).default(2).describe("Built-in data: objects on the table"),
+  slip: z.number().min(0).max(1).default(0).describe("Built-in data: chance that an object slips"),
+});
+
+const tokenizerSchema = z.strictObject({
+  folder: z.string().nullable().default(null).describe(
+    "A trained tokenizer (config.json, safetensors); null: train one",
+  ),
+  channels: z.array(count).min(1).default([32, 48, 64]).describe("Channels of each block"),
+  layersPerBlock: count.default(1).describe("Residual blocks a block"),
+  latentChannels: count.default(16).describe("Channels between encoder and quantizer"),
+  normGroups: count.default(8).describe("Groups of the group normalization"),
+  fsqLevels: z.array(z.int().min(2)).min(1).default([8, 6, 5]).describe("Values of each dimension of a code"),
+  midAttention: z.boolean().default(true).describe("Self-attention at the lowest resolution"),
+  downsamplings: count.default(2).describe("How often the resolution is halved"),
+  pixelPatch: count.default(2).describe(
+    "Side of the pixel squares that the first convolution sees as one; 1 in released models",
+  ),
+  steps: count.default(600).describe("Training steps"),
+  batch: count.default(16).describe("Frames a step"),
+  learningRate: rate.default(2e-3).describe("Peak learning rate"),
+  warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
+  maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
+  mseWeight: z.number().min(0).default(0).describe("Weight of the squared error beside the absolute one"),
+  lpipsWeight: z.number().min(0).default(0).describe("Weight of LPIPS (needs lpips.vgg and lpips.linear)"),
+  adversarialWeight: z.number().min(0).default(0).describe("Weight of the discriminator; 0: there is none"),
+  adversarialStart: z.int().min(0).default(10000).describe("Step from which the discriminator counts"),
+});
+
+const modelSchema = z.strictObject({
+  folder: z.string().nullable().default(null).describe(
+    "A trained transformer (config.json, safetensors); null: train one",
+  ),
+  hiddenSize: count.default(128).describe("Width"),
+  layers: count.default(3).describe("Layers"),
+  heads: count.default(4).describe("Attention heads"),
+  intermediateSize: count.default(384).describe("Width of the SwiGLU layer"),
+  computeType: z.enum(["float32", "bfloat16"]).default("float32").describe(
+    "Type of the activations (bfloat16: torch only)",
+  ),
+});
+
+const likelihoodSchema = z.strictObject({
+  steps: count.default(600).describe("Training steps"),
+  batch: count.default(16).describe("Sequences a step"),
+  microBatch: count.default(16).describe("Sequences computed at once"),
+  learningRate: rate.default(1e-3).describe("Learning rate after the warm-up"),
+  warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
+  weightDecay: z.number().min(0).default(0).describe("AdamW's decoupled weight decay"),
+  maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
+});
+
+const rewardSchema = z.array(z.strictObject({
+  metric: z.enum(["mae", "mse", "psnr", "ssim", "lpips"]),
+  weight: rate,
+})).min(1);
+
+const grpoSchema = z.strictObject({
+  steps: count.default(60).describe("GRPO steps"),
+  promptsPerStep: count.default(16).describe("Prompts P of a step"),
+  groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
+  miniBatchPrompts: count.default(16).describe("Prompts of one optimizer update"),
+  microBatchPrompts: count.default(16).describe("Prompts computed at once"),
+  epochs: count.default(1).describe("Passes over a step's rollouts"),
+  learningRate: rate.default(3e-4).describe("Learning rate, constant"),
+  weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
+  maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
+  reward: rewardSchema.default([{ metric: "mae", weight: 1 }]).describe("Weighted metrics"),
+  temperature: rate.default(1).describe("Sampling temperature of the rollouts"),
+  advantageScale: z.enum(["group-std", "uniform-std", "none"]).default("group-std").describe(
+    "How advantages are scaled",
+  ),
+  clipLow: z.number().gt(0).lt(1).default(0.2).describe("ε_low"),
+  clipHigh: rate.default(0.2).describe("ε_high (above clipLow: DAPO's clip-higher)"),
+  dualClip: z.number().gt(1).nullable().default(3).describe("Bound of the dual clip; null: none"),
+  kl: z.enum(["none", "k1", "k2", "k3"]).default("k3").describe("Estimator of the divergence from the reference"),
+  klCoefficient: z.number().min(0).default(0.001).describe("Its weight; 0: no reference model is kept"),
+  entropyCoefficient: z.number().default(0).describe("Weight of the entropy bonus"),
+  denominator: z.enum(["token-mean", "sequence-mean", "fixed-length"]).default("token-mean")
+    .describe("What the loss is divided by (paper's Eq. 1: sequence-mean)"),
+  ratio: z.enum(["token", "sequence"]).default("token").describe("A ratio a token, or one an answer (GSPO)"),
+  dropEqualGroups: z.boolean().default(false).describe("Leave groups of equal rewards out of the update"),
+  sharePrompt: z.boolean().default(true).describe("Compute a group's question once in the update"),
+  rolloutRows: count.default(512).describe("Answers sampled at once"),
+  scoreRows: count.default(256).describe("Answers decoded and scored at once"),
+});
+
+const controlSchema = z.strictObject({
+  enabled: z.boolean().default(true).describe(
+    "Continue likelihood training for as long as GRPO took: what RLVR is compared with",
+  ),
+  steps: z.int().min(0).nullable().default(null).describe("Steps of it; null: as many as fit into GRPO's time"),
+});
+
+const evaluationSchema = z.strictObject({
+  itemsPerEpisode: count.default(8).describe("Fixed clips of each held-out episode (1: the paper's protocol)"),
+  maxItems: count.nullable().default(null).describe("At most so many clips; null: all"),
+  samples: count.default(1).describe("Answers a clip; above 1 the best of them is reported as well (best-of-N)"),
+  temperature: rate.default(1).describe("Sampling temperature"),
+  topK: z.int().min(0).default(100).describe("Sample among the k likeliest tokens; 0: all"),
+  topP: fraction.gt(0).default(1).describe("Sample within this probability mass"),
+  rejectRepeating: z.boolean().default(false).describe("Sample again while an answer repeats the last frame"),
+  every: z.int().min(0).default(0).describe(
+    "GRPO steps between evaluations on some held-out clips; 0: only at the end",
+  ),
+  metrics: z.array(z.enum(["mae", "mse", "psnr", "ssim", "lpips"])).default(["mae", "mse", "psnr", "ssim"])
+    .describe("Metrics of the table"),
+  gifs: z.int().min(0).default(6).describe("Clips shown in the report"),
+  gifFrames: count.default(12).describe("Frames of each"),
+});
+
+const lpipsSchema = z.strictObject({
+  vgg: z.string().nullable().default(null).describe("VGG16 weights (torchvision's .pth or .safetensors)"),
+  linear: z.string().nullable().default(null).describe("LPIPS linear weights (vgg.pth or .safetensors)"),
+});
+
+/** The schema; `z.infer` of it is `RobotVideoConfig`. */
+export const robotVideoSchema = z.strictObject({
+  preset: z.string().default("demo").describe("Name of the preset that the values started from"),
+  seed: z.int().min(0).default(0).describe("Seed of every random number"),
+  data: dataSchema.prefault({}),
+  tokenizer: tokenizerSchema.prefault({}),
+  model: modelSchema.prefault({}),
+  likelihood: likelihoodSchema.prefault({}),
+  grpo: grpoSchema.prefault({}),
+  control: controlSchema.prefault({}),
+  evaluation: evaluationSchema.prefault({}),
+  lpips: lpipsSchema.prefault({}),
+  checkpointEvery: count.default(200).describe("Steps between checkpoints"),
+  logitChunk: count.default(4096).describe("Tokens whose logits exist at once"),
+});
+
+/** A checked configuration; see the schema for every field. */
+export type RobotVideoConfig = z.infer<typeof robotVideoSchema>;
+
+type Plain = Record<string, unknown>;
+
+/** What each preset changes of the defaults. */
+export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string; values: Plain }>> = {
+  demo: {
+    description: "Built-in table-top robot at 32×32, minutes on two cores",
+    values: {},
+  },
+  "demo-64": {
+    description: "Episodes of any action width at 64×64 (such as Meta-World), half an hour on two cores",
+    values: {
+      data: { height: 64, width: 64, actionRanges: "computed", testEvery: 6 },
+      tokenizer: { channels: [32, 48, 64], downsamplings: 3, steps: 1500 },
+      model: { hiddenSize: 192, layers: 4, heads: 6, intermediateSize: 512 },
+      likelihood: { steps: 1500 },
+      grpo: { steps: 100, learningRate: 2e-4 },
+    },
+  },
+  "rt1-single-step": {
+    description: "The paper's single-step experiment on RT-1 (one large GPU; LPIPS weights needed)",
+    values: {
+      data: { height: 256, width: 320, actionRanges: "rt1", augment: true, testEvery: 100 },
+      tokenizer: {
+        channels: [128, 256, 256, 512, 768],
+        layersPerBlock: 2,
+        latentChannels: 64,
+        normGroups: 32,
+        fsqLevels: [7, 5, 5, 5, 5],
+        midAttention: true,
+        downsamplings: 4,
+        pixelPatch: 1,
+        steps: 500_000,
+        batch: 128,
+        learningRate: 5e-4,
+        warmupSteps: 5000,
+        lpipsWeight: 1,
+        adversarialWeight: 0.1,
+        adversarialStart: 10_000,
+      },
+      model: { hiddenSize: 768, layers: 12, heads: 12, intermediateSize: 3072, computeType: "bfloat16" },
+      likelihood: { steps: 990_000, batch: 32, microBatch: 32, learningRate: 5e-5, warmupSteps: 5000, weightDecay: 0 },
+      grpo: {
+        steps: 200,
+        promptsPerStep: 128,
+        groupSize: 16,
+        miniBatchPrompts: 32,
+        microBatchPrompts: 1,
+        learningRate: 5e-5,
+        reward: [{ metric: "mae", weight: 1 }, { metric: "lpips", weight: 1 }],
+        rolloutRows: 2048,
+        scoreRows: 64,
+      },
+      control: { enabled: false },
+      evaluation: { itemsPerEpisode: 1, metrics: ["mae", "mse", "psnr", "ssim", "lpips"] },
+      checkpointEvery: 10_000,
+    },
+  },
+};
+
+/**
+ * Builds a checked configuration: the defaults, then the preset, then `overrides`.
+ *
+ * @param overrides Nested plain values, such as `{ grpo: { steps: 10 } }`.
+ * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
+ */
+export function robotVideoConfig(preset = "demo", overrides: Plain = {}): RobotVideoConfig {
+  if (!Object.hasOwn(ROBOT_VIDEO_PRESETS, preset)) {
+    throw new UserError(
+      `unknown preset "${preset}": choose among ${Object.keys(ROBOT_VIDEO_PRESETS).join(", ")}`,
+    );
+  }
+  const merged = merge(merge({ preset }, ROBOT_VIDEO_PRESETS[preset].values), overrides);
+  const parsed = robotVideoSchema.safeParse(merged);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => {
+      if (issue.code === "unrecognized_keys") {
+        return issue.keys.map((key) => `unknown field ${[...issue.path, key].join(".")}`).join("; ");
+      }
+      const value = issue.path.reduce<unknown>((at, key) => (at as Plain | undefined)?.[key as string], merged);
+      return `${issue.path.join(".")}: ${issue.message}: received ${JSON.stringify(value)}`;
+    });
+    throw new UserError(`${lines.join("; ")} (--help lists every field)`);
+  }
+  checkTogether(parsed.data);
+  return parsed.data;
+}
+
+/** Conditions that hold between fields. */
+function checkTogether(config: RobotVideoConfig): void {
+  const { grpo, model, lpips, tokenizer, evaluation } = config;
+  if (model.hiddenSize % model.heads !== 0 || (model.hiddenSize / model.heads) % 2 !== 0) {
+    throw new UserError(
+      `model.hiddenSize ${model.hiddenSize} must be an even multiple of model.heads ${model.heads}: change one of them`,
+    );
+  }
+  if (grpo.miniBatchPrompts > grpo.promptsPerStep) {
+    throw new UserError(
+      `grpo.miniBatchPrompts ${grpo.miniBatchPrompts} exceeds grpo.promptsPerStep ${grpo.promptsPerStep}: lower it`,
+    );
+  }
+  const users = [
+    tokenizer.lpipsWeight > 0 && "tokenizer.lpipsWeight",
+    grpo.reward.some((term) => term.metric === "lpips") && "grpo.reward",
+    evaluation.metrics.includes("lpips") && "evaluation.metrics",
+  ].filter(Boolean);
+  if (users.length > 0 && !(lpips.vgg && lpips.linear)) {
+    throw new UserError(
+      `${users.join(" and ")} ${users.length > 1 ? "use" : "uses"} LPIPS, which needs its weights: pass ` +
+        `--set lpips.vgg=FILE --set lpips.linear=FILE (README, "LPIPS weights"), or leave LPIPS out`,
+    );
+  }
+}
+
+function merge(base: Plain, over: Plain): Plain {
+  const out: Plain = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const old = out[key];
+    out[key] = isPlain(old) && isPlain(value) ? merge(old, value) : value;
+  }
+  return out;
+}
+
+function isPlain(value: unknown): value is Plain {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,488 @@
+/**
+ * GRPO on a world model: sample answers, score their states by the metric, raise the better ones of each group.
+ *
+ * One `step`, in the order of the released trainer:
+ *   1. sample G answers to each of P questions;
+ *   2. decode them to states and score those: the reward;
+ *   3. advantages within each group;
+ *   4. log p under the policy before the update and under the reference model, where they are needed;
+ *   5. mini-batches of prompts in order, one AdamW update each.
+ * Question and answers are computed once a group in rollouts and in updates (`sharePrompt`), which gives the same numbers
+ * as a sequence a sample. Left out of the textbook algorithm, as in the paper: a value function, and rewards before the last
+ * token. A step's randomness is named by its number: weights, moments and the number are all the state there is.
+ *
+ * Source: RLVR-World §4.3, Eq. 1 and 3, and its code's `fit`.
+ */
+import type { CausalTransformer } from "../models/causal_transformer.ts";
+import { tokenLogProbabilities, tokenLoss } from "../nn/log_probabilities.ts";
+import { AdamW, globalNorm } from "../nn/optimizer.ts";
+import type { SamplingOptions } from "../nn/sampling.ts";
+import { valueAndGrad } from "../tensor/gradient.ts";
+import { tidy } from "../tensor/scope.ts";
+import { concat, full, type Tensor, tensor } from "../tensor/tensor.ts";
+import { TrainingDivergedError } from "../training/diverged.ts";
+import { GradientSum } from "../training/gradient_sum.ts";
+import { readScalar } from "../training/likelihood.ts";
+import { STREAM } from "../training/streams.ts";
+import type { EncodedTransition, Tokens, World } from "../worlds/world.ts";
+import { type AdvantageScale, groupAdvantages } from "./advantage.ts";
+import {
+  checkObjective,
+  type ObjectiveOptions,
+  sequenceCoefficients,
+  tokenObjective,
+  tokenWeights,
+} from "./objective.ts";
+import { checkReward, computeRewards, type RewardTerm } from "./reward.ts";
+import { commonForm, rollout } from "./rollout.ts";
+
+/** Choices of the GRPO stage. */
+export interface GrpoOptions {
+  /** G. */
+  groupSize: number;
+  /** Prompts of one optimizer update; a step's prompts divided by it is the number of updates. */
+  miniBatchPrompts: number;
+  /** Prompts whose forward and backward run at once. */
+  microBatchPrompts: number;
+  /** Passes over a step's rollouts. */
+  epochs: number;
+  learningRate: number;
+  weightDecay: number;
+  /** Bound of the gradient's global L2 norm. */
+  maxGradientNorm: number;
+  objective: ObjectiveOptions;
+  advantageScale: AdvantageScale;
+  /** Leave groups of equal rewards out of the update (DAPO's dynamic sampling without resampling). */
+  dropEqualGroups: boolean;
+  reward: readonly RewardTerm[];
+  /** Metrics logged beside the reward. */
+  alsoMeasured: readonly string[];
+  /** Sampling temperature of the rollouts; the policy's logits are divided by it in the update as well. */
+  temperature: number;
+  /** Compute a group's question once in the update (the same numbers, several times faster). */
+  sharePrompt: boolean;
+  /** Tokens whose logits exist at once. */
+  logitChunk: number;
+  /** Answers that are sampled at once. */
+  rolloutRows: number;
+  /** Answers that are decoded and scored at once. */
+  scoreRows: number;
+  /** Leads the names of the rollouts' random streams. */
+  seed: number;
+}
+
+/** What a step reports. */
+export interface GrpoMetrics {
+  /** Mean reward of all answers. */
+  reward: number;
+  /** Mean over groups of the best reward of the group. */
+  bestReward: number;
+  /** Mean of every metric that was computed, unsigned. */
+  metrics: Record<string, number>;
+  /** Mean over groups of the rewards' standard deviation. */
+  rewardStd: number;
+  /** Share of groups whose rewards are all equal. */
+  equalGroups: number;
+  /** Share of answers equal to another of their group. */
+  duplicateAnswers: number;
+  /** Mean over updates. */
+  loss: number;
+  /** Estimated divergence from the reference model, in nats a token; absent without one. */
+  kl?: number;
+  /** Share of tokens at the clip. */
+  clipShare: number;
+  /** Mean |log p (training) − log p (sampler)| on the first update, in nats: 0 when the two agree. */
+  samplerMismatch: number;
+  /** Mean negative log p of the sampled tokens, in nats: an estimate of the policy's entropy. */
+  entropy: number;
+  /** Mean over updates of the global L2 norm before clipping. */
+  gradientNorm: number;
+  /** Updates that were skipped because their gradient was not finite. */
+  skippedUpdates: number;
+  /** Tokens sampled. */
+  tokens: number;
+  /** Seconds of sampling, scoring and updating. */
+  seconds: { rollout: number; reward: number; update: number };
+}
+
+/** One prompt's group, ready for the update. */
+interface Group {
+  question: Tokens;
+  answers: Tokens[];
+  advantages: Float64Array;
+  /** [G, T] under the sampler. */
+  sampler: Float32Array;
+}
+
+/** Trains a transformer on a world by GRPO, a step at a time. */
+export class GrpoTrainer<Transition, States> {
+  /** The optimizer, for checkpoints. */
+  readonly optimizer: AdamW;
+
+  /**
+   * @param model The policy; changed in place.
+   * @param reference A frozen copy of where the policy began; needed when the KL coefficient is positive.
+   * @throws {RangeError} Naming the option that is out of range.
+   */
+  constructor(
+    readonly model: CausalTransformer,
+    readonly reference: CausalTransformer | undefined,
+    readonly world: World<Transition, States>,
+    readonly options: GrpoOptions,
+  ) {
+    checkOptions(options);
+    checkReward(options.reward, world.metrics);
+    const { kl, klCoefficient } = options.objective;
+    if (kl !== "none" && klCoefficient > 0 && !reference) {
+      throw new RangeError(
+        `klCoefficient is ${klCoefficient}, which needs a reference model: pass one, or set it to 0`,
+      );
+    }
+    this.optimizer = new AdamW(model.parameters, {
+      learningRate: options.learningRate,
+      weightDecay: options.weightDecay,
+    });
+  }
+
+  /**
+   * One step on some transitions.
+   *
+   * @param step Counted from 0; names the samples' random streams.
+   * @throws {TrainingDivergedError} When a loss is not finite; the weights are then those before that update.
+   */
+  async step(step: number, transitions: readonly Transition[]): Promise<GrpoMetrics> {
+    const { options, world } = this, { groupSize } = options;
+    const clock = stopwatch();
+    const encoded = await world.encode(transitions);
+    const sampling: SamplingOptions = { temperature: options.temperature };
+    const { answers, logProbabilities } = await rollout(this.model, {
+      questions: encoded.map((each) => each.question),
+      plans: encoded.map((each) => each.answer),
+      groupSize,
+      sampling,
+      stream: [options.seed, STREAM.rollout, step],
+      maxRows: options.rolloutRows,
+    });
+    const rolloutSeconds = clock();
+    const { total, parts } = await this.#score(answers, transitions);
+    const rewardSeconds = clock();
+    const { advantages, equal, equalGroups, meanStd } = groupAdvantages(total, groupSize, options.advantageScale);
+
+    const length = answers[0].length;
+    const groups: Group[] = encoded.map(({ question }, p) => ({
+      question,
+      answers: answers.slice(p * groupSize, (p + 1) * groupSize),
+      advantages: advantages.subarray(p * groupSize, (p + 1) * groupSize),
+      sampler: logProbabilities.subarray(p * groupSize * length, (p + 1) * groupSize * length),
+    }));
+    const update = await this.#update(
+      step,
+      groups.filter((_, p) => !(options.dropEqualGroups && equal[p])),
+      encoded[0],
+    );
+
+    const spoken = encoded[0].answer.sampled.reduce((sum, each) => sum + each, 0);
+    let best = 0;
+    for (let p = 0; p < groups.length; p++) {
+      best += Math.max(...total.subarray(p * groupSize, (p + 1) * groupSize)) / groups.length;
+    }
+    return {
+      reward: mean(total),
+      bestReward: best,
+      metrics: Object.fromEntries(Object.entries(parts).map(([name, values]) => [name, mean(values)])),
+      rewardStd: meanStd,
+      equalGroups,
+      duplicateAnswers: duplicateShare(groups),
+      ...update,
+      entropy: -logProbabilities.reduce((sum, each) => sum + each, 0) / (answers.length * spoken),
+      tokens: answers.length * spoken,
+      seconds: { rollout: rolloutSeconds, reward: rewardSeconds, update: clock() },
+    };
+  }
+
+  /** Decodes and scores answers, a bounded number at a time. */
+  async #score(answers: readonly Tokens[], transitions: readonly Transition[]) {
+    const { groupSize, scoreRows, reward, alsoMeasured } = this.options;
+    const total = new Float64Array(answers.length);
+    const parts: Record<string, Float32Array> = {};
+    for (let from = 0; from < answers.length; from += scoreRows) {
+      const some = answers.slice(from, from + scoreRows);
+      const owners = some.map((_, i) => transitions[Math.floor((from + i) / groupSize)]);
+      const predicted = await this.world.decode(some, owners);
+      const truth = await this.world.truth(owners);
+      const scored = await computeRewards(this.world, reward, predicted, truth, alsoMeasured);
+      this.world.release?.(predicted);
+      this.world.release?.(truth);
+      total.set(scored.total, from);
+      for (const [name, values] of Object.entries(scored.parts)) {
+        (parts[name] ??= new Float32Array(answers.length)).set(values, from);
+      }
+    }
+    return { total, parts };
+  }
+
+  async #update(step: number, groups: readonly Group[], form: EncodedTransition) {
+    const { options } = this;
+    const report = { loss: 0, clipShare: 0, samplerMismatch: 0, gradientNorm: 0, skippedUpdates: 0 };
+    if (groups.length === 0) return report;
+    commonForm(groups.map((each) => each.question), groups.map(() => form.answer));
+    const updatesPerEpoch = Math.ceil(groups.length / options.miniBatchPrompts);
+    const updates = options.epochs * updatesPerEpoch;
+    // With one update the policy of the update is the policy of the rollout: the ratio is exactly 1.
+    const old = updates > 1
+      ? groups.map((group) => this.#frozenLogProbabilities(this.model, group, form))
+      : groups.map(() => undefined);
+    const { kl, klCoefficient } = options.objective;
+    const needsReference = this.reference !== undefined && kl !== "none" && klCoefficient > 0;
+    const reference = groups.map((group) =>
+      needsReference ? this.#frozenLogProbabilities(this.reference!, group, form) : undefined
+    );
+    let divergence = 0;
+    try {
+      for (let epoch = 0, count = 0; epoch < options.epochs; epoch++) {
+        for (let from = 0; from < groups.length; from += options.miniBatchPrompts, count++) {
+          const to = Math.min(groups.length, from + options.miniBatchPrompts);
+          const sums = await this.#miniBatch(step, groups, old, reference, from, to, form);
+          if (count === 0) report.samplerMismatch = sums.mismatch;
+          report.loss += sums.loss / updates;
+          report.clipShare += sums.clipped / updates;
+          report.gradientNorm += sums.gradientNorm / updates;
+          report.skippedUpdates += sums.skipped ? 1 : 0;
+          divergence += sums.kl / updates;
+        }
+      }
+    } finally {
+      for (const each of [...old, ...reference]) each?.dispose();
+    }
+    return needsReference ? { ...report, kl: divergence } : report;
+  }
+
+  /** One optimizer update on groups from … to − 1, in micro-batches. */
+  async #miniBatch(
+    step: number,
+    groups: readonly Group[],
+    old: readonly (Tensor | undefined)[],
+    reference: readonly (Tensor | undefined)[],
+    from: number,
+    to: number,
+    form: EncodedTransition,
+  ) {
+    const { options } = this, { groupSize } = options;
+    const { sampled } = form.answer;
+    const rows = (to - from) * groupSize;
+    const mask = new Uint8Array(rows * sampled.length);
+    for (let row = 0; row < rows; row++) mask.set(sampled, row * sampled.length);
+    const weights = tokenWeights(mask, rows, options.objective.denominator);
+    const gradients = new GradientSum(this.model.parameters);
+    const sums = { loss: 0, kl: 0, clipped: 0, mismatch: 0, gradientNorm: 0, skipped: false };
+    try {
+      for (let at = from; at < to; at += options.microBatchPrompts) {
+        const end = Math.min(to, at + options.microBatchPrompts);
+        const size = groupSize * sampled.length;
+        const result = valueAndGrad(
+          () =>
+            this.#loss(
+              groups.slice(at, end),
+              old.slice(at, end),
+              reference.slice(at, end),
+              weights.subarray((at - from) * size, (end - from) * size),
+              form,
+            ),
+          [...this.model.parameters.values()],
+        );
+        gradients.add(result.gradients);
+        const loss = await result.value.item();
+        result.value.dispose();
+        for (const [name, value] of Object.entries(result.aux)) {
+          if (value) sums[name as "kl" | "clipped" | "mismatch"] += await value.item();
+          value?.dispose();
+        }
+        if (!Number.isFinite(loss)) throw new TrainingDivergedError("the GRPO loss", step, loss);
+        sums.loss += loss;
+      }
+      sums.gradientNorm = await readScalar(() => globalNorm(gradients.gradients));
+      // As the released video code: an update whose gradient is not finite is skipped, and counted.
+      if (Number.isFinite(sums.gradientNorm)) {
+        const gradientScale = Math.min(1, options.maxGradientNorm / (sums.gradientNorm + 1e-6));
+        this.optimizer.step(gradients.gradients, { gradientScale });
+      } else {
+        sums.skipped = true;
+        sums.gradientNorm = 0;
+      }
+      return sums;
+    } finally {
+      gradients.dispose();
+    }
+  }
+
+  /** The weighted loss of some groups, and sums for the log. Differentiable. */
+  #loss(
+    groups: readonly Group[],
+    old: readonly (Tensor | undefined)[],
+    reference: readonly (Tensor | undefined)[],
+    weights: Float32Array,
+    form: EncodedTransition,
+  ): { loss: Tensor; aux: { kl?: Tensor; clipped: Tensor; mismatch: Tensor } } {
+    const { model, options } = this, { engine } = model, { objective } = options;
+    const spoken = spokenPositions(form.answer.sampled);
+    const { hidden, targets } = this.#predictions(model, groups, form);
+    const rows = groups.length * options.groupSize, length = form.answer.sampled.length;
+    const flat = (pick: (row: number, t: number) => number) => {
+      const out = new Float32Array(rows * spoken.length);
+      for (let row = 0, i = 0; row < rows; row++) for (const t of spoken) out[i++] = pick(row, t);
+      return tensor(engine, out);
+    };
+    const group = (row: number) => groups[Math.floor(row / options.groupSize)];
+    const weight = flat((row, t) => weights[row * length + t]);
+    const advantage = flat((row) => group(row).advantages[row % options.groupSize]);
+    const sampler = flat((row, t) => group(row).sampler[(row % options.groupSize) * length + t]);
+    const oldLogProbabilities = old[0] ? concat(old as Tensor[]) : undefined;
+    const referenceLogProbabilities = reference[0] ? concat(reference as Tensor[]) : undefined;
+
+    let ofSequence: ReturnType<typeof sequenceCoefficients> | undefined;
+    if (objective.ratio === "sequence") {
+      const form2 = [rows, spoken.length];
+      const current = tokenLogProbabilities(hidden.detach(), model.head.detach(), targets, this.#headOptions())
+        .logProbabilities.reshape(form2);
+      ofSequence = sequenceCoefficients(
+        current,
+        oldLogProbabilities?.reshape(form2) ?? current,
+        full(engine, form2, 1, current.dtype),
+        advantage.reshape(form2).narrow(1, 0, 1),
+        objective,
+      );
+    }
+    const zero = () => full(engine, [], 0);
+    const aux: { kl?: Tensor; clipped: Tensor; mismatch: Tensor } = { clipped: zero(), mismatch: zero() };
+    const withEntropy = objective.entropyCoefficient !== 0;
+    const loss = tokenLoss(hidden, model.head, targets, (logProbabilities, start, entropy) => {
+      const count = logProbabilities.shape[0];
+      const part = (whole: Tensor) => whole.narrow(0, start, count);
+      const terms = {
+        logProbabilities,
+        oldLogProbabilities: oldLogProbabilities && part(oldLogProbabilities),
+        referenceLogProbabilities: referenceLogProbabilities && part(referenceLogProbabilities),
+        advantages: part(advantage),
+        weights: part(weight),
+        entropy: withEntropy ? entropy : undefined,
+      };
+      const sums = tokenObjective(terms, objective);
+      let chunkLoss = sums.loss, clipped = sums.clipped;
+      if (ofSequence) {
+        const coefficients = part(ofSequence.coefficients.reshape([-1]));
+        const policy = coefficients.mul(logProbabilities);
+        // The value shown is the clipped loss; the gradient is the coefficients'.
+        const shown = part(ofSequence.loss.reshape([-1]));
+        const extra = tokenObjective({ ...terms, advantages: terms.advantages.mul(0) }, objective).loss;
+        chunkLoss = policy.sub(policy.detach()).add(shown).mul(terms.weights).sum().add(extra);
+        clipped = part(ofSequence.clipped.reshape([-1])).mul(terms.weights).sum();
+      }
+      const difference = logProbabilities.detach().sub(part(sampler)).abs().mul(terms.weights).sum();
+      const counted: Record<string, Tensor> = { clipped: clipped.detach(), mismatch: difference };
+      if (sums.kl) counted.kl = sums.kl.detach();
+      return { loss: chunkLoss, sums: counted };
+    }, { ...this.#headOptions(), withEntropy, onSums: (sums) => Object.assign(aux, sums) });
+    return { loss, aux };
+  }
+
+  #headOptions() {
+    return { chunkSize: this.options.logitChunk, temperature: this.options.temperature };
+  }
+
+  /** Hidden states [N, D] that predict the sampled tokens of some groups' answers, and those tokens [N]. */
+  #predictions(model: CausalTransformer, groups: readonly Group[], form: EncodedTransition) {
+    const { engine } = model, { groupSize, sharePrompt } = this.options;
+    const questionLength = form.question.length, length = form.answer.sampled.length;
+    const prompts = groups.length, rows = prompts * groupSize;
+    const questions = new Int32Array(prompts * questionLength), answers = new Int32Array(rows * (length - 1));
+    const spoken = spokenPositions(form.answer.sampled);
+    const targets = new Int32Array(rows * spoken.length);
+    groups.forEach((each, p) => {
+      questions.set(each.question, p * questionLength);
+      each.answers.forEach((answer, g) => {
+        const row = p * groupSize + g;
+        answers.set(answer.subarray(0, length - 1), row * (length - 1));
+        spoken.forEach((t, i) => targets[row * spoken.length + i] = answer[t]);
+      });
+    });
+    let states: Tensor; // [P·G, T, D]: state t predicts token t of the answer
+    if (sharePrompt) {
+      const { prompt, answers: own } = model.hiddenShared(
+        tensor(engine, questions, [prompts, questionLength], "int64"),
+        tensor(engine, answers, [rows, length - 1], "int64"),
+      );
+      const width = own.shape[2];
+      const first = prompt.narrow(1, questionLength - 1, 1).broadcastTo([prompts, groupSize, width])
+        .reshape([rows, 1, width]);
+      states = concat([first, own], 1);
+    } else {
+      const whole = new Int32Array(rows * (questionLength + length - 1));
+      for (let row = 0; row < rows; row++) {
+        const at = row * (questionLength + length - 1);
+        whole.set(groups[Math.floor(row / groupSize)].question, at);
+        whole.set(answers.subarray(row * (length - 1), (row + 1) * (length - 1)), at + questionLength);
+      }
+      states = model.hidden(tensor(engine, whole, [rows, questionLength + length - 1], "int64"))
+        .narrow(1, questionLength - 1, length);
+    }
+    const flat = states.reshape([rows * length, states.shape[2]]);
+    if (spoken.length === length) return { hidden: flat, targets: tensor(engine, targets) };
+    const picked = Int32Array.from(
+      { length: targets.length },
+      (_, i) => Math.floor(i / spoken.length) * length + spoken[i % spoken.length],
+    );
+    return { hidden: flat.gather(tensor(engine, picked)), targets: tensor(engine, targets) };
+  }
+
+  /** log p [G·spoken] of a group's sampled tokens under a model, without gradient. */
+  #frozenLogProbabilities(model: CausalTransformer, group: Group, form: EncodedTransition): Tensor {
+    return tidy(() => {
+      const { hidden, targets } = this.#predictions(model, [group], form);
+      return tokenLogProbabilities(hidden, model.head, targets, this.#headOptions()).logProbabilities;
+    });
+  }
+}
+
+function spokenPositions(sampled: Uint8Array): number[] {
+  return [...sampled.keys()].filter((t) => sampled[t] === 1);
+}
+
+function checkOptions(options: GrpoOptions): void {
+  checkObjective(options.objective);
+  const counts = ["miniBatchPrompts", "microBatchPrompts", "epochs", "logitChunk", "rolloutRows", "scoreRows"] as const;
+  for (const name of counts) {
+    if (!(Number.isInteger(options[name]) && options[name] >= 1)) {
+      throw new RangeError(`${name} must be at least 1: received ${options[name]}`);
+    }
+  }
+  if (!(Number.isInteger(options.groupSize) && options.groupSize >= 2)) {
+    throw new RangeError(`groupSize must be at least 2: received ${options.groupSize}`);
+  }
+  if (!(options.temperature > 0)) throw new RangeError(`temperature must be positive: received ${options.temperature}`);
+}
+
+function mean(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  return sum / values.length;
+}
+
+function duplicateShare(groups: readonly Group[]): number {
+  let duplicates = 0, count = 0;
+  for (const { answers } of groups) {
+    const seen = new Set(answers.map((answer) => answer.join(",")));
+    duplicates += answers.length - seen.size;
+    count += answers.length;
+  }
+  return duplicates / count;
+}
+
+/** Seconds since the last call (or since it was made). */
+function stopwatch(): () => number {
+  let last = performance.now();
+  return () => {
+    const now = performance.now(), seconds = (now - last) / 1000;
+    last = now;
+    return seconds;
+  };
+}

@@ -1,0 +1,38 @@
+/** Gradients of the micro-batches of one update, added up. */
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** A running sum of gradients, one a parameter, in the parameters' order. Owns its tensors. */
+export class GradientSum {
+  #sums: Tensor[] = [];
+
+  /** @param parameters What the gradients belong to; only their number counts here. */
+  constructor(readonly parameters: ReadonlyMap<string, Tensor>) {}
+
+  /** Adds one micro-batch's gradients and takes them over. */
+  add(gradients: Tensor[]): void {
+    if (gradients.length !== this.parameters.size) {
+      throw new RangeError(`gradients: ${gradients.length} do not match ${this.parameters.size} parameters`);
+    }
+    if (this.#sums.length === 0) {
+      this.#sums = gradients;
+      return;
+    }
+    this.#sums = this.#sums.map((sum, i) => {
+      const next = sum.add(gradients[i]);
+      sum.dispose();
+      gradients[i].dispose();
+      return next;
+    });
+  }
+
+  /** The sums so far. */
+  get gradients(): Tensor[] {
+    return this.#sums;
+  }
+
+  /** Frees the sums. */
+  dispose(): void {
+    for (const each of this.#sums) each.dispose();
+    this.#sums = [];
+  }
+}

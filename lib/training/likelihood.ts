@@ -1,0 +1,166 @@
+/**
+ * Maximum likelihood: the first stage, log p(o(s') | q(s, a)) of true transitions (RLVR-World Eq. 2).
+ *
+ * One `step` takes a batch of encoded transitions, splits it into micro-batches, adds up their gradients, clips and updates
+ * with AdamW. The loss is the mean over the trained tokens of the whole batch, so the split changes nothing. What a step
+ * draws is decided by the caller from the step's number, so nothing but weights, moments and the number is state.
+ */
+import type { CausalTransformer } from "../models/causal_transformer.ts";
+import { tokenLogProbabilities, tokenLoss } from "../nn/log_probabilities.ts";
+import { AdamW, globalNorm } from "../nn/optimizer.ts";
+import { valueAndGrad } from "../tensor/gradient.ts";
+import { tidy } from "../tensor/scope.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+import type { EncodedTransition } from "../worlds/world.ts";
+import { TrainingDivergedError } from "./diverged.ts";
+import { GradientSum } from "./gradient_sum.ts";
+
+/** Choices of the likelihood stage. */
+export interface LikelihoodOptions {
+  learningRate: number;
+  /** Updates over which the learning rate rises from 0. */
+  warmupSteps: number;
+  weightDecay: number;
+  /** Bound of the gradient's global L2 norm. */
+  maxGradientNorm: number;
+  /** Sequences whose forward and backward run at once. */
+  microBatch: number;
+  /** Tokens whose logits exist at once. */
+  logitChunk: number;
+}
+
+/** What a step reports. */
+export interface LikelihoodMetrics {
+  /** Mean negative log-likelihood of the trained tokens, in nats. */
+  loss: number;
+  /** Global L2 norm of the gradient before clipping. */
+  gradientNorm: number;
+  learningRate: number;
+  /** Tokens read, questions included. */
+  tokens: number;
+}
+
+/** Trains a transformer by maximum likelihood, a step at a time. */
+export class LikelihoodTrainer {
+  /** The optimizer, for checkpoints. */
+  readonly optimizer: AdamW;
+
+  constructor(readonly model: CausalTransformer, readonly options: LikelihoodOptions) {
+    this.optimizer = new AdamW(model.parameters, {
+      learningRate: options.learningRate,
+      weightDecay: options.weightDecay,
+    });
+  }
+
+  /**
+   * One update.
+   *
+   * @param step Counted from 0; sets the learning rate.
+   * @throws {TrainingDivergedError} When the loss is not finite; weights are then as before the step.
+   */
+  async step(step: number, batch: readonly EncodedTransition[]): Promise<LikelihoodMetrics> {
+    const { microBatch, logitChunk, maxGradientNorm, warmupSteps } = this.options;
+    const trainedTokens = batch.reduce((sum, each) => sum + trainedPositions(each).length, 0);
+    const sum = new GradientSum(this.model.parameters);
+    const losses: Tensor[] = [];
+    try {
+      for (let from = 0; from < batch.length; from += microBatch) {
+        const part = batch.slice(from, from + microBatch);
+        const { value, gradients } = valueAndGrad(
+          () => this.#loss(part, logitChunk).mul(1 / trainedTokens),
+          [...this.model.parameters.values()],
+        );
+        losses.push(value);
+        sum.add(gradients);
+      }
+      let loss = 0;
+      for (const each of losses) loss += await each.item();
+      if (!Number.isFinite(loss)) throw new TrainingDivergedError("the likelihood loss", step, loss);
+      const gradientNorm = await readScalar(() => globalNorm(sum.gradients));
+      if (!Number.isFinite(gradientNorm)) throw new TrainingDivergedError("the gradient norm", step, gradientNorm);
+      const learningRate = this.options.learningRate * Math.min(1, (step + 1) / Math.max(1, warmupSteps));
+      this.optimizer.step(sum.gradients, {
+        learningRate,
+        gradientScale: Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)),
+      });
+      const tokens = batch.reduce((count, each) => count + each.question.length + each.answer.tokens.length, 0);
+      return { loss, gradientNorm, learningRate, tokens };
+    } finally {
+      sum.dispose();
+      for (const each of losses) each.dispose();
+    }
+  }
+
+  /** Mean negative log-likelihood of the trained tokens of some transitions, without a gradient. */
+  async evaluate(batch: readonly EncodedTransition[]): Promise<number> {
+    let total = 0, count = 0;
+    for (let from = 0; from < batch.length; from += this.options.microBatch) {
+      const part = batch.slice(from, from + this.options.microBatch);
+      const logProbabilities = tidy(() => {
+        const { hidden, targets } = this.#trained(part);
+        return tokenLogProbabilities(hidden, this.model.head, targets, { chunkSize: this.options.logitChunk })
+          .logProbabilities;
+      });
+      for (const each of await logProbabilities.data()) total -= each;
+      count += logProbabilities.size;
+      logProbabilities.dispose();
+    }
+    return total / count;
+  }
+
+  #loss(part: readonly EncodedTransition[], chunkSize: number): Tensor {
+    const { hidden, targets } = this.#trained(part);
+    return tokenLoss(hidden, this.model.head, targets, (logProbabilities) => logProbabilities.sum().neg(), {
+      chunkSize,
+    });
+  }
+
+  /** Hidden states [N, D] that predict the N trained tokens, and those tokens. */
+  #trained(part: readonly EncodedTransition[]): { hidden: Tensor; targets: Tensor } {
+    const { engine } = this.model;
+    const sequences = part.map(({ question, answer }) => Int32Array.of(...question, ...answer.tokens));
+    const length = sequences[0].length;
+    const other = sequences.findIndex((each) => each.length !== length);
+    if (other !== -1) {
+      throw new RangeError(
+        `sequences of one batch must have one length: number ${other} has ${
+          sequences[other].length
+        } tokens, number 0 ${length}`,
+      );
+    }
+    const inputs = new Int32Array(part.length * (length - 1)), rows: number[] = [], targets: number[] = [];
+    sequences.forEach((sequence, b) => {
+      inputs.set(sequence.subarray(0, length - 1), b * (length - 1));
+      for (const position of trainedPositions(part[b])) {
+        rows.push(b * (length - 1) + position - 1);
+        targets.push(sequence[position]);
+      }
+    });
+    const hidden = this.model.hidden(tensor(engine, inputs, [part.length, length - 1], "int64"));
+    const flat = hidden.reshape([part.length * (length - 1), hidden.shape[2]]);
+    return {
+      hidden: flat.gather(tensor(engine, Int32Array.from(rows))),
+      targets: tensor(engine, Int32Array.from(targets)),
+    };
+  }
+}
+
+/** Positions in question + answer whose tokens are trained. */
+function trainedPositions({ question, answer, trainedQuestionTokens }: EncodedTransition): number[] {
+  const positions: number[] = [];
+  for (let i = question.length - trainedQuestionTokens; i < question.length; i++) positions.push(i);
+  answer.sampled.forEach((sampled, t) => {
+    if (sampled === 1) positions.push(question.length + t);
+  });
+  return positions;
+}
+
+/** Computes a scalar and reads it. */
+export async function readScalar(compute: () => Tensor): Promise<number> {
+  const value = tidy(compute);
+  try {
+    return await value.item();
+  } finally {
+    value.dispose();
+  }
+}
