@@ -8,7 +8,7 @@
 import type { Philox } from "../../../tensor/random.ts";
 import { RT1_ACTION, RT1_ACTION_RANGES, RT1_ACTION_WIDTH } from "../actions.ts";
 import { GRIP_SCALE, MOVE_SCALE } from "./physics.ts";
-import { DRAWER, GRIPPER, leftEdge, type TableTopState } from "./state.ts";
+import { DRAWER, GRIPPER, leftEdge, reachLeft, type TableTopState } from "./state.ts";
 
 /** A place to go to, and what the gripper does on the way. */
 interface Waypoint {
@@ -141,14 +141,15 @@ export class ScriptedBehaviour {
     const middle = (DRAWER.top + DRAWER.bottom) / 2;
     const front = DRAWER.cabinetWidth + state.drawer!.opening;
     const open = state.drawer!.opening < DRAWER.travel / 2;
-    const handle = front + DRAWER.handleReach + GRIPPER.closedRadius;
+    const grip = DRAWER.handleReach + GRIPPER.closedRadius;
+    const handle = front + grip;
     if (open) {
       return [
         { at: () => [handle, middle, TRAVEL_Z], grip: -1, patience: 25 },
         { at: () => [handle, middle, WORK_Z], grip: 0, patience: 5 },
-        { at: () => [handle, middle, WORK_Z], grip: 1, waitForGrip: true, patience: 4 },
-        { at: () => [handle + DRAWER.travel, middle, WORK_Z], grip: 0, patience: 8 },
-        { at: (now) => [now.arm.x, middle, WORK_Z], grip: -1, waitForGrip: true, patience: 4 },
+        { at: (now) => [handle, middle, now.arm.z], grip: 1, waitForGrip: true, patience: 4 },
+        { at: (now) => [DRAWER.cabinetWidth + DRAWER.travel + grip, middle, now.arm.z], grip: 0, patience: 8 },
+        { at: (now) => [now.arm.x, middle, now.arm.z], grip: -1, waitForGrip: true, patience: 4 },
         { at: (now) => [now.arm.x, middle, TRAVEL_Z], grip: 0, patience: 4 },
       ];
     }
@@ -175,7 +176,7 @@ export class ScriptedBehaviour {
   }
 
   #inReach(state: TableTopState, x: number, y: number): boolean {
-    return x > leftEdge(state) + GRIPPER.minX && x < GRIPPER.maxX && y > GRIPPER.minY && y < GRIPPER.maxY;
+    return x > reachLeft(state) && x < GRIPPER.maxX && y > GRIPPER.minY && y < GRIPPER.maxY;
   }
 
   #between(low: number, high: number): number {

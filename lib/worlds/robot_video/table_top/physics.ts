@@ -8,7 +8,16 @@
 
 import { Philox } from "../../../tensor/random.ts";
 import { RT1_ACTION } from "../actions.ts";
-import { DRAWER, GRIPPER, leftEdge, OBJECT_HEIGHT, TABLE, type TableObject, type TableTopState } from "./state.ts";
+import {
+  DRAWER,
+  GRIPPER,
+  leftEdge,
+  OBJECT_HEIGHT,
+  reachLeft,
+  TABLE,
+  type TableObject,
+  type TableTopState,
+} from "./state.ts";
 
 /** How far the gripper moves for a `world_vector` component of 1. */
 export const MOVE_SCALE = 0.05;
@@ -45,10 +54,11 @@ export function advance(state: TableTopState, action: ArrayLike<number>, slip: n
     object.y += object.vy;
   }
   for (let part = 0; part < SUBSTEPS; part++) {
+    const wasClosed = arm.closedness >= GRASP_AT;
     arm.closedness = limit(arm.closedness + close / SUBSTEPS, 0, 1);
     arm.angle = wrapAngle(arm.angle + turn / SUBSTEPS);
     moveGripper(state, move[0] / SUBSTEPS, move[1] / SUBSTEPS, move[2] / SUBSTEPS);
-    graspOrRelease(state);
+    graspOrRelease(state, wasClosed);
     carry(state, turn / SUBSTEPS);
     separate(state, move[0] / SUBSTEPS, move[1] / SUBSTEPS);
   }
@@ -82,11 +92,23 @@ function wrapAngle(angle: number): number {
   return angle - 2 * Math.PI * Math.round(angle / (2 * Math.PI));
 }
 
-/** The radius with which the gripper, and what is between its fingers, pushes. */
-function pusherRadius(state: TableTopState): number {
+/** The radius with which the fingers push. */
+function fingerRadius({ arm }: TableTopState): number {
   const { closedRadius, openRadius } = GRIPPER;
-  const own = openRadius + (closedRadius - openRadius) * state.arm.closedness;
-  return state.straddled === null ? own : Math.max(own, state.objects[state.straddled].radius);
+  return openRadius + (closedRadius - openRadius) * arm.closedness;
+}
+
+/** A disc that pushes. */
+interface Pusher {
+  x: number;
+  y: number;
+  radius: number;
+}
+
+/** What pushes: the fingers and what is between them. */
+function pushers(state: TableTopState): Pusher[] {
+  const fingers = { x: state.arm.x, y: state.arm.y, radius: fingerRadius(state) };
+  return state.straddled === null ? [fingers] : [fingers, state.objects[state.straddled]];
 }
 
 /** Whether an object is low enough to be in the way of others and of the lowered gripper. */
@@ -96,7 +118,7 @@ function isLow(object: TableObject): boolean {
 
 function moveGripper(state: TableTopState, dx: number, dy: number, dz: number): void {
   const { arm, drawer } = state;
-  arm.x = limit(arm.x + dx, leftEdge(state) + GRIPPER.minX, GRIPPER.maxX);
+  arm.x = limit(arm.x + dx, reachLeft(state), GRIPPER.maxX);
   arm.y = limit(arm.y + dy, GRIPPER.minY, GRIPPER.maxY);
   if (drawer?.held) {
     arm.x = limit(arm.x, handleX(0), handleX(DRAWER.travel));
@@ -114,7 +136,7 @@ function moveGripper(state: TableTopState, dx: number, dy: number, dz: number): 
 /** The gripper's way down: around an object that fits between the open fingers, stopped by any other that is under it. */
 function comeDown(state: TableTopState): void {
   const { arm, drawer } = state;
-  const radius = pusherRadius(state);
+  const radius = Math.max(...pushers(state).map((pusher) => pusher.radius));
   for (let index = 0; index < state.objects.length; index++) {
     const object = state.objects[index];
     if (index === state.held || !isLow(object)) continue;
@@ -138,11 +160,12 @@ function handleX(opening: number): number {
   return DRAWER.cabinetWidth + opening + DRAWER.handleReach + GRIPPER.closedRadius;
 }
 
-function graspOrRelease(state: TableTopState): void {
+/** Fingers that close take hold of what is between them; closed ones that come near a handle do not. */
+function graspOrRelease(state: TableTopState, wasClosed: boolean): void {
   const { arm, drawer } = state;
   if (arm.closedness >= GRASP_AT && state.held === null) {
     if (state.straddled !== null) state.held = state.straddled;
-    else if (drawer !== null && !drawer.held && arm.z < GRIPPER.contactHeight) {
+    else if (drawer !== null && !wasClosed && arm.z < GRIPPER.contactHeight) {
       const dx = arm.x - handleX(drawer.opening), dy = arm.y - (DRAWER.top + DRAWER.bottom) / 2;
       drawer.held = Math.abs(dx) < 0.045 && Math.abs(dy) < 0.05;
     }
@@ -177,14 +200,14 @@ function carry(state: TableTopState, turn: number): void {
  */
 function separate(state: TableTopState, dx: number, dy: number): void {
   const { arm } = state;
-  const low = state.objects.filter((object, index) => index !== state.straddled && isLow(object));
   const pushes = arm.z < GRIPPER.contactHeight;
-  const radius = pusherRadius(state);
-  pushDrawer(state, pushes, radius);
+  if (pushes) pushDrawer(state);
+  if (state.straddled !== null && state.held === null) keepOnTable(state, state.objects[state.straddled]);
+  const low = state.objects.filter((object, index) => index !== state.straddled && isLow(object));
   for (let round = 0; round < 40; round++) {
     let moved = false;
     for (const object of low) {
-      if (pushes) moved = pushAway(object, arm.x, arm.y, radius, dx, dy) || moved;
+      if (pushes) { for (const pusher of pushers(state)) moved = pushAway(object, pusher, dx, dy) || moved; }
       moved = keepOnTable(state, object) || moved;
     }
     if (!(moveApart(low) || moved)) return;
@@ -194,27 +217,37 @@ function separate(state: TableTopState, dx: number, dy: number): void {
     const kept = low.map((object) => keepOnTable(state, object)).every((moved) => !moved);
     if (apart && kept) break;
   }
-  if (!pushes) return;
-  for (let round = 0; round < 20; round++) {
-    let moved = false;
-    for (const object of low) {
-      const ox = arm.x - object.x, oy = arm.y - object.y;
-      const distance = Math.hypot(ox, oy) || 1e-9;
-      const overlap = radius + object.radius - distance;
-      if (overlap <= 1e-6) continue;
-      arm.x = limit(arm.x + ox / distance * overlap, leftEdge(state) + GRIPPER.minX, GRIPPER.maxX);
-      arm.y = limit(arm.y + oy / distance * overlap, GRIPPER.minY, GRIPPER.maxY);
-      moved = true;
-    }
-    if (!moved) break;
+  for (let round = 0; pushes && round < 40; round++) {
+    if (!low.map((object) => moveGripperBack(state, object)).some((moved) => moved)) break;
   }
-  carry(state, 0);
 }
 
-function pushAway(object: TableObject, x: number, y: number, radius: number, dx: number, dy: number): boolean {
-  const ox = object.x - x, oy = object.y - y;
+/** Moves the gripper, and what is between its fingers, off an object that cannot give way. */
+function moveGripperBack(state: TableTopState, object: TableObject): boolean {
+  const { arm } = state;
+  let moved = false;
+  for (let which = 0; which < pushers(state).length; which++) {
+    const pusher = pushers(state)[which];
+    const dx = pusher.x - object.x, dy = pusher.y - object.y;
+    const distance = Math.hypot(dx, dy) || 1e-9;
+    const overlap = pusher.radius + object.radius - distance;
+    if (overlap <= 1e-6) continue;
+    const oldX = arm.x, oldY = arm.y;
+    arm.x = limit(arm.x + dx / distance * overlap, reachLeft(state), GRIPPER.maxX);
+    arm.y = limit(arm.y + dy / distance * overlap, GRIPPER.minY, GRIPPER.maxY);
+    if (state.straddled !== null) {
+      state.objects[state.straddled].x += arm.x - oldX;
+      state.objects[state.straddled].y += arm.y - oldY;
+    }
+    moved = true;
+  }
+  return moved;
+}
+
+function pushAway(object: TableObject, pusher: Pusher, dx: number, dy: number): boolean {
+  const ox = object.x - pusher.x, oy = object.y - pusher.y;
   const distance = Math.hypot(ox, oy) || 1e-9;
-  const overlap = radius + object.radius - distance;
+  const overlap = pusher.radius + object.radius - distance;
   if (overlap <= 1e-6) return false;
   const nx = ox / distance, ny = oy / distance;
   object.x += nx * overlap;
@@ -267,9 +300,10 @@ function keepOnTable(state: TableTopState, object: TableObject): boolean {
 }
 
 /** The lowered gripper closes the drawer that it runs into; from the side it is stopped by it. */
-function pushDrawer(state: TableTopState, pushes: boolean, radius: number): void {
+function pushDrawer(state: TableTopState): void {
   const { arm, drawer } = state;
-  if (drawer === null || drawer.held || !pushes || drawer.opening <= 0) return;
+  if (drawer === null || drawer.held || drawer.opening <= 0) return;
+  const radius = fingerRadius(state);
   const front = DRAWER.cabinetWidth + drawer.opening;
   const nearY = limit(arm.y, DRAWER.top, DRAWER.bottom);
   const dy = arm.y - nearY;

@@ -82,13 +82,13 @@ export const TABLE = { width: 1, depth: 0.8 } as const;
 /** The gripper's limits and sizes. */
 export const GRIPPER = {
   /** How far the arm reaches. */
-  minX: 0.05,
-  maxX: 0.95,
-  minY: 0.06,
-  maxY: 0.75,
+  minX: 0.065,
+  maxX: 0.935,
+  minY: 0.065,
+  maxY: 0.735,
   maxZ: 0.28,
-  /** Below this height of the fingertips the gripper touches objects. */
-  contactHeight: 0.055,
+  /** Below this height of the fingertips, that of the objects, the gripper touches them. */
+  contactHeight: 0.06,
   /** An object this near to the middle of the open gripper fits between its fingers. */
   capture: 0.034,
   /** The radius with which it pushes, closed and open. */
@@ -113,6 +113,11 @@ export interface SceneOptions {
 /** The smallest x that an object's edge or the gripper's may reach. */
 export function leftEdge(state: Pick<TableTopState, "drawer">): number {
   return state.drawer === null ? 0 : DRAWER.cabinetWidth;
+}
+
+/** The smallest x of the gripper's middle. */
+export function reachLeft(state: Pick<TableTopState, "drawer">): number {
+  return Math.max(GRIPPER.minX, leftEdge(state) + GRIPPER.closedRadius);
 }
 
 /** A new scene: objects apart from each other, the arm raised and open above a random place. */
