@@ -1,0 +1,187 @@
+/**
+ * Elementwise operators on tfjs, with the gradients that the contract asks for where tfjs' own differ.
+ *
+ * tfjs sends the whole gradient to one side of a tie of maximum and minimum, and −1 through |x| at 0.
+ */
+import type { BinaryOperator, CompareOperator, LogicalOperator, UnaryOperator } from "../engine.ts";
+import { operator } from "./tape.ts";
+import { tf } from "./runtime.ts";
+
+type T = tf.Tensor;
+
+const UNARY: Record<UnaryOperator, (x: T) => T> = {
+  neg: (x) => tf.neg(x),
+  exp: (x) => tf.exp(x),
+  log: (x) => tf.log(x),
+  sqrt: (x) => tf.sqrt(x),
+  rsqrt: (x) => tf.rsqrt(x),
+  reciprocal: (x) => tf.reciprocal(x),
+  abs: (x) =>
+    x.dtype === "float32"
+      ? operator({
+        name: "abs",
+        inputs: { x },
+        forward: () => tf.abs(x),
+        save: () => [x],
+        gradient: (dy, [x]) => ({ x: tf.mul(dy, tf.sign(x)) }),
+      })
+      : tf.abs(x),
+  square: (x) => x.dtype === "float32" ? tf.square(x) : tf.mul(x, x),
+  sign: (x) => x.dtype === "float32" ? tf.sign(x) : tf.cast(tf.sign(tf.cast(x, "float32")), x.dtype),
+  tanh: (x) => tf.tanh(x),
+  sigmoid: (x) => tf.sigmoid(x),
+  silu: (x) => tf.mul(x, tf.sigmoid(x)),
+  gelu: (x) => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1)),
+  relu: (x) => tf.relu(x),
+  softplus: (x) => tf.softplus(x),
+  sin: (x) => tf.sin(x),
+  cos: (x) => tf.cos(x),
+  floor: (x) => tf.floor(x),
+  round: (x) => tf.round(x),
+};
+
+/** An elementwise function of one operand. */
+export function unary(name: UnaryOperator, x: T): T {
+  return UNARY[name](x);
+}
+
+/** Sums a gradient over the axes along which its operand was stretched. */
+export function sumTo(dy: T, shape: readonly number[]): T {
+  const lead = dy.rank - shape.length;
+  const axes = dy.shape.map((n, i) => i < lead || (shape[i - lead] === 1 && n !== 1) ? i : -1).filter((i) => i >= 0);
+  return tf.reshape(axes.length > 0 ? tf.sum(dy, axes) : dy, [...shape]);
+}
+
+/** The larger or the smaller; a tie sends half the gradient each way, as torch does. */
+function extremum(name: "maximum" | "minimum", a: T, b: T): T {
+  const forward = () => name === "maximum" ? tf.maximum(a, b) : tf.minimum(a, b);
+  if (a.dtype !== "float32") return forward();
+  return operator({
+    name,
+    inputs: { a, b },
+    forward,
+    save: () => [a, b],
+    gradient: (dy, [a, b], wanted) => {
+      const first = name === "maximum" ? tf.greater(a, b) : tf.less(a, b);
+      const share = tf.add(tf.cast(first, "float32"), tf.mul(tf.cast(tf.equal(a, b), "float32"), 0.5));
+      const found: Record<string, T> = {};
+      if (wanted.has("a")) found.a = sumTo(tf.mul(dy, share), a.shape);
+      if (wanted.has("b")) found.b = sumTo(tf.mul(dy, tf.sub(1, share)), b.shape);
+      return found;
+    },
+  });
+}
+
+/** An elementwise function of two operands; a number takes the type of `a`. */
+export function binary(name: BinaryOperator, a: T, b: T | number): T {
+  const other = typeof b === "number" ? tf.scalar(b, a.dtype as "float32" | "int32") : b;
+  switch (name) {
+    case "add":
+      return tf.add(a, other);
+    case "sub":
+      return tf.sub(a, other);
+    case "mul":
+      return tf.mul(a, other);
+    case "div":
+      return tf.div(a, other);
+    case "pow":
+      // 0 · x⁻¹ would make the gradient of x⁰ not a number at 0.
+      return b === 0 ? tf.add(tf.mul(a, 0), 1) : tf.pow(a, other);
+    default:
+      return extremum(name, a, other);
+  }
+}
+
+const COMPARE = {
+  equal: tf.equal,
+  notEqual: tf.notEqual,
+  less: tf.less,
+  lessEqual: tf.lessEqual,
+  greater: tf.greater,
+  greaterEqual: tf.greaterEqual,
+} satisfies Record<CompareOperator, (a: T, b: T) => T>;
+
+/** A comparison. */
+export function compare(name: CompareOperator, a: T, b: T | number): T {
+  // Not every backend compares booleans.
+  const plain = (x: T) => x.dtype === "bool" ? tf.cast(x, "int32") : x;
+  const left = plain(a);
+  const right = typeof b === "number" ? tf.scalar(b, left.dtype as "float32" | "int32") : plain(b);
+  return COMPARE[name](left, right);
+}
+
+/** A function of two booleans. */
+export function logical(name: LogicalOperator, a: T, b: T): T {
+  return name === "and" ? tf.logicalAnd(a, b) : tf.logicalOr(a, b);
+}
+
+/** `condition ? a : b`, broadcast. */
+export function where(condition: T, a: T, b: T, shape: readonly number[]): T {
+  const stretch = (x: T): T => x.shape.join() === shape.join() ? x : stretched(x, shape);
+  const [c, x, y] = [stretch(condition), stretch(a), stretch(b)];
+  if (x.dtype !== "float32") {
+    const mask = tf.cast(c, "int32"), xi = tf.cast(x, "int32"), yi = tf.cast(y, "int32");
+    return tf.cast(tf.add(tf.mul(mask, xi), tf.mul(tf.sub(tf.scalar(1, "int32"), mask), yi)), x.dtype);
+  }
+  return operator({
+    name: "where",
+    inputs: { x, y },
+    forward: () => tf.where(c, x, y),
+    save: () => [c],
+    gradient: (dy, [c], wanted) => {
+      const found: Record<string, T> = {};
+      if (wanted.has("x")) found.x = masked(c, dy, true);
+      if (wanted.has("y")) found.y = masked(c, dy, false);
+      return found;
+    },
+  });
+}
+
+/** dy where the condition has this value, 0 elsewhere; differentiable in dy. */
+export function masked(condition: T, dy: T, value: boolean): T {
+  return operator({
+    name: "masked",
+    inputs: { dy },
+    forward: () => value ? tf.where(condition, dy, tf.zerosLike(dy)) : tf.where(condition, tf.zerosLike(dy), dy),
+    save: () => [condition],
+    gradient: (d, [condition]) => ({ dy: masked(condition, d, value) }),
+  });
+}
+
+/** Stretches by NumPy's rule, any type. */
+export function stretched(x: T, shape: readonly number[]): T {
+  if (x.dtype === "float32") return tf.broadcastTo(x, [...shape]);
+  const wide = tf.broadcastTo(tf.cast(x, "int32"), [...shape]);
+  return tf.cast(wide, x.dtype);
+}
+
+/** Limits to [low, high]. */
+export function clamp(x: T, low: number, high: number): T {
+  if (x.dtype !== "float32") {
+    const type = x.dtype as "int32";
+    return tf.minimum(
+      tf.maximum(x, tf.scalar(Math.max(low, -(2 ** 31)), type)),
+      tf.scalar(Math.min(high, 2 ** 31 - 1), type),
+    );
+  }
+  return operator({
+    name: "clamp",
+    inputs: { x },
+    forward: () => tf.clipByValue(x, low, high),
+    save: () => [x],
+    gradient: (dy, [x]) => ({
+      x: masked(tf.logicalAnd(tf.greaterEqual(x, low), tf.lessEqual(x, high)), dy, true),
+    }),
+  });
+}
+
+/** x where positive, slope · x elsewhere. */
+export function leakyRelu(x: T, slope: number): T {
+  return operator({
+    name: "leakyRelu",
+    inputs: { x },
+    forward: () => tf.leakyRelu(x, slope),
+    save: () => [x],
+    gradient: (dy, [x]) => ({ x: tf.mul(dy, tf.add(tf.mul(tf.cast(tf.greater(x, 0), "float32"), 1 - slope), slope)) }),
+  });
+}

@@ -1,0 +1,45 @@
+/**
+ * Moving numbers about: what tfjs' kernels refuse for a type goes through one that they take.
+ */
+import { tf } from "./runtime.ts";
+
+type T = tf.Tensor;
+
+/** Axes in another order. */
+export function permute(x: T, order: readonly number[]): T {
+  return tf.transpose(x, [...order]);
+}
+
+/** Runs an operator on booleans as integers. */
+function asNumbers(xs: T[], fn: (xs: T[]) => T): T {
+  if (xs[0].dtype !== "bool") return fn(xs);
+  return tf.cast(fn(xs.map((x) => tf.cast(x, "int32"))), "bool");
+}
+
+/** Tensors one after the other. */
+export function concat(xs: T[], axis: number): T {
+  return asNumbers(xs, (ys) => tf.concat(ys, axis));
+}
+
+/** A border of one value. */
+export function pad(x: T, paddings: readonly (readonly [number, number])[], value: number): T {
+  return asNumbers([x], ([y]) => tf.pad(y, paddings.map(([a, b]) => [a, b]), value));
+}
+
+/** Another type; floats are truncated towards zero. */
+export function cast(x: T, kind: "float32" | "int32" | "bool"): T {
+  if (kind === "bool" && x.dtype !== "bool") return tf.notEqual(x, tf.scalar(0, x.dtype as "int32"));
+  return tf.cast(x, kind);
+}
+
+/** `x` with a block along one axis replaced. */
+export function withSlice(x: T, value: T, axis: number, start: number): T {
+  const end = start + value.shape[axis];
+  const part = (from: number, to: number) =>
+    tf.slice(x, x.shape.map((_, i) => i === axis ? from : 0), x.shape.map((n, i) => i === axis ? to - from : n));
+  const pieces: T[] = [];
+  if (start > 0) pieces.push(part(0, start));
+  pieces.push(value);
+  if (end < x.shape[axis]) pieces.push(part(end, x.shape[axis]));
+  return pieces.length === 1 ? tf.clone(value) : concat(pieces, axis);
+}
