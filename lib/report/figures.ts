@@ -120,10 +120,10 @@ export function metricPanels(metrics: Record<string, MetricResult>): PlotlyFigur
     const arrow = metric.better === "lower" ? "↓" : "↑", unit = metric.unit ? ` (${metric.unit})` : "";
     annotations.push({
       text: `<b>${escapeLabel(name)}</b>${escapeLabel(unit)} ${arrow}`,
-      x: left + width / 2,
-      y: top,
-      xref: "paper",
-      yref: "paper",
+      x: 0.5,
+      y: 1,
+      xref: `x${suffix} domain`,
+      yref: `y${suffix} domain`,
       yanchor: "bottom",
       showarrow: false,
       font: { size: 13 },

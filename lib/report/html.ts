@@ -100,6 +100,7 @@ h2 { font-size: 21px; margin: 44px 0 14px; letter-spacing: -0.01em; }
 h3 { font-size: 16px; margin: 26px 0 8px; }
 a { color: ${colors.rlvr}; }
 code, pre { font-family: ${monoStack}; font-size: 0.87em; }
+pre code { font-size: inherit; }
 .card { background: #fff; border: 1px solid ${colors.line}; border-radius: 12px; padding: 18px 20px; }
 .muted { color: ${colors.muted}; }
 .small { font-size: 14px; }

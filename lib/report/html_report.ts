@@ -217,7 +217,7 @@ const REPORT_STYLE = `
 .pill { display: inline-block; padding: 1px 10px; border-radius: 99px; font-weight: 600; background: #eef0f4; color: ${colors.muted}; white-space: nowrap; }
 .pill.better { background: #e3f5ec; color: ${colors.good}; }
 .pill.worse { background: #fdeceb; color: ${colors.bad}; }
-.overview { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 16px; margin-top: 16px; align-items: start; }
+.overview { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 16px; margin-top: 16px; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); gap: 16px; }
 .figures h3 { margin: 0 0 4px; }
 .facts { display: flex; flex-wrap: wrap; gap: 12px 36px; }

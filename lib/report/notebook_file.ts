@@ -1,0 +1,114 @@
+/** Notebook files (nbformat 4): reading with checks, and writing the way Jupyter does, so that a diff shows what changed. */
+import { UserError } from "../files/user_error.ts";
+import { writeFileAtomic } from "../files/atomic.ts";
+
+/** Content by MIME type. */
+export type MimeBundle = Record<string, unknown>;
+
+/** What a code cell gave, in the order in which it appeared. */
+export type CellOutput =
+  | { output_type: "stream"; name: string; text: string | string[] }
+  | { output_type: "display_data"; data: MimeBundle; metadata: Record<string, unknown> }
+  | {
+    output_type: "execute_result";
+    data: MimeBundle;
+    metadata: Record<string, unknown>;
+    execution_count: number | null;
+  }
+  | { output_type: "error"; ename: string; evalue: string; traceback: string[] };
+
+/** One cell; fields that are not named here are kept as they are. */
+export interface NotebookCell {
+  cell_type: "code" | "markdown" | "raw";
+  source: string | string[];
+  outputs?: CellOutput[];
+  execution_count?: number | null;
+  [other: string]: unknown;
+}
+
+/** A notebook; fields that are not named here are kept as they are. */
+export interface Notebook {
+  cells: NotebookCell[];
+  nbformat: number;
+  [other: string]: unknown;
+}
+
+/** Text that nbformat allows to be cut into lines. */
+export function joinLines(text: unknown): string {
+  return Array.isArray(text) ? text.join("") : typeof text === "string" ? text : "";
+}
+
+/**
+ * Reads a notebook.
+ *
+ * @throws {UserError} when the file is missing, is not JSON, or is not a notebook of nbformat 4; names the file.
+ */
+export async function readNotebook(path: string): Promise<Notebook> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotFound
+      ? "there is no such file"
+      : error instanceof Deno.errors.IsADirectory || (await isFolder(path))
+      ? "it is a folder: name a .ipynb file in it"
+      : (error as Error).message;
+    throw new UserError(`cannot read the notebook ${JSON.stringify(path)}: ${reason}`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`the notebook ${JSON.stringify(path)} is not valid JSON: ${oneLine((error as Error).message)}`);
+  }
+  const fault = faultOf(value);
+  if (fault) throw new UserError(`${JSON.stringify(path)} is not a notebook: ${fault}`);
+  return value as Notebook;
+}
+
+/** Writes a notebook the way Jupyter does: one space of indentation, long text cut into lines, a newline at the end. */
+export async function writeNotebook(path: string, notebook: Notebook): Promise<void> {
+  const cells = notebook.cells.map((cell) =>
+    cell.cell_type === "code" ? { ...cell, outputs: (cell.outputs ?? []).map(cutLines) } : cell
+  );
+  await writeFileAtomic(path, JSON.stringify({ ...notebook, cells }, null, 1) + "\n");
+}
+
+function faultOf(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return "its JSON is not an object";
+  const { cells, nbformat } = value as Partial<Notebook>;
+  if (nbformat !== 4) return `nbformat must be 4: received ${JSON.stringify(nbformat) ?? "none"}`;
+  if (!Array.isArray(cells)) return "it has no list of cells";
+  for (const [i, cell] of cells.entries()) {
+    if (typeof cell !== "object" || cell === null) return `cell ${i + 1} is not an object`;
+    if (!["code", "markdown", "raw"].includes(cell.cell_type)) {
+      return `cell ${i + 1} has the unknown type ${JSON.stringify(cell.cell_type) ?? "none"}`;
+    }
+    const { source } = cell;
+    if (typeof source !== "string" && !(Array.isArray(source) && source.every((line) => typeof line === "string"))) {
+      return `cell ${i + 1} has no source text`;
+    }
+  }
+  return undefined;
+}
+
+function cutLines(output: CellOutput): CellOutput {
+  const cut = (text: string) => text.match(/[^\n]*\n|[^\n]+/g) ?? [];
+  if (output.output_type === "stream") return { ...output, text: cut(joinLines(output.text)) };
+  if (output.output_type === "error") return output;
+  const data = Object.fromEntries(
+    Object.entries(output.data).map(([type, content]) => [
+      type,
+      typeof content === "string" && /^text\/|^image\/svg/.test(type) ? cut(content) : content,
+    ]),
+  );
+  return { ...output, data };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return await Deno.stat(path).then((info) => info.isDirectory, () => false);
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, " ").slice(0, 200);
+}
