@@ -150,7 +150,14 @@ export function masked(condition: T, dy: T, value: boolean): T {
 
 /** Stretches by NumPy's rule, any type. */
 export function stretched(x: T, shape: readonly number[]): T {
-  if (x.dtype === "float32") return tf.broadcastTo(x, [...shape]);
+  if (x.dtype === "float32") {
+    return operator({
+      name: "broadcastTo",
+      inputs: { x },
+      forward: () => tf.broadcastTo(x, [...shape]),
+      gradient: (dy) => ({ x: sumTo(dy, x.shape) }),
+    });
+  }
   const wide = tf.broadcastTo(tf.cast(x, "int32"), [...shape]);
   return tf.cast(wide, x.dtype);
 }

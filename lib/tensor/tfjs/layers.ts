@@ -1,6 +1,7 @@
 /**
  * Products, softmax, normalization and attention, composed of tfjs operators and so differentiable to any order.
  */
+import { stretched } from "./elementwise.ts";
 import { dims, tf } from "./runtime.ts";
 
 type T = tf.Tensor;
@@ -10,7 +11,7 @@ export function matmul(a: T, b: T, transposeA: boolean, transposeB: boolean, out
   // tfjs' gradient of a product forgets to sum over broadcast axes: stretch first.
   const lead = outShape.slice(0, -2);
   const wide = (x: T) =>
-    x.shape.slice(0, -2).join() === lead.join() ? x : tf.broadcastTo(x, [...lead, ...x.shape.slice(-2)]);
+    x.shape.slice(0, -2).join() === lead.join() ? x : stretched(x, [...lead, ...x.shape.slice(-2)]);
   return tf.matMul(wide(a), wide(b), transposeA, transposeB);
 }
 

@@ -59,9 +59,15 @@ export function argmax(x: T, axis: number): T {
   return tf.argMax(x.dtype === "float32" ? x : tf.cast(x, "float32"), axis);
 }
 
-/** Running sum. */
-export function cumsum(x: T, axis: number): T {
-  return tf.cumsum(x.dtype === "bool" ? tf.cast(x, "int32") : x, axis);
+/** Running sum, from the end when `reverse`. tfjs' own gradient is wrong on any axis but the last. */
+export function cumsum(x: T, axis: number, reverse = false): T {
+  if (x.dtype !== "float32") return tf.cumsum(x.dtype === "bool" ? tf.cast(x, "int32") : x, axis, false, reverse);
+  return operator({
+    name: "cumsum",
+    inputs: { x },
+    forward: () => tf.cumsum(x, axis, false, reverse),
+    gradient: (dy) => ({ x: cumsum(dy, axis, !reverse) }),
+  });
 }
 
 /** The k largest of the last axis; values are differentiable. */

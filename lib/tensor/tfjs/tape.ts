@@ -57,11 +57,29 @@ export function operator(rule: Rule): tf.Tensor {
   return out;
 }
 
+/**
+ * The tape with every node behind those that make its inputs: tfjs records the copy that it saves of a result before the
+ * operator that makes the result.
+ */
+function inOrder(tape: TapeNode[]): TapeNode[] {
+  const madeAt = new Map<number, number>();
+  tape.forEach((node, i) => node.outputs.forEach((output) => madeAt.set(output.id, i)));
+  const late = new Map<number, TapeNode[]>();
+  const ordered: TapeNode[] = [];
+  tape.forEach((node, i) => {
+    let after = i;
+    for (const name in node.inputs) after = Math.max(after, madeAt.get(node.inputs[name].id) ?? i);
+    if (after === i) ordered.push(node, ...late.get(i) ?? []);
+    else late.set(after, [...late.get(after) ?? [], node]);
+  });
+  return ordered;
+}
+
 /** The nodes on a way from a leaf to the loss, each with the names of the inputs that lie on it. */
 function nodesBetween(tape: TapeNode[], leaves: tf.Tensor[], loss: tf.Tensor): [TapeNode, Set<string>][] {
   const reached = new Set<number>(leaves.map((leaf) => leaf.id));
   const forward: [TapeNode, Set<string>][] = [];
-  for (const node of tape) {
+  for (const node of inOrder(tape)) {
     const wanted = new Set<string>();
     for (const name in node.inputs) {
       const input = node.inputs[name];
