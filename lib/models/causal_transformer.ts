@@ -1,0 +1,350 @@
+/**
+ * The causal transformer that every world's sequences go through: Llama's shape (RMS norms, rotary positions, SwiGLU), with
+ * Qwen2's biases, grouped heads and tied embeddings where the configuration has them.
+ *
+ * It gives hidden states; projection to the vocabulary is left to `nn/log_probabilities.ts`, which never holds all logits,
+ * and to the sampler, which needs one position's. Two things are done once a prompt instead of once a sample: training
+ * (`hiddenShared`) and decoding (`prefill`, `decode`).
+ *
+ * Parameters have the names of Hugging Face's state dict. With `computeType` bfloat16 they stay float32 (master weights):
+ * products run in bfloat16, the residual stream, norms and gradients in float32.
+ *
+ * Axis letters: B sequences, P prompts, G answers a prompt, T, Tp, Ta tokens of a sequence, prompt, answer, D hidden
+ * width, V vocabulary.
+ */
+import { writeFileAtomic } from "../files/atomic.ts";
+import { openWeights, writeSafetensors } from "../files/safetensors.ts";
+import { UserError } from "../files/user_error.ts";
+import { constantInitial, normalInitial } from "../nn/initializers.ts";
+import { disposeParameters, loadInto, type Parameters, toHost, zeroParameters } from "../nn/parameters.ts";
+import { ropeTables, type Rotation, rotationAt } from "../nn/rope.ts";
+import { type DType, shapeText } from "../tensor/dtype.ts";
+import type { Engine } from "../tensor/engine.ts";
+import { Philox } from "../tensor/random.ts";
+import { tidy } from "../tensor/scope.ts";
+import { checkSupported, concat, type Tensor } from "../tensor/tensor.ts";
+import { attendCached, attendSequences, attendShared } from "./causal_transformer_attention.ts";
+import { type Attend, blockWeights, runBlock } from "./causal_transformer_block.ts";
+import { SharedCache } from "./causal_transformer_cache.ts";
+import {
+  formatTransformerConfig,
+  parseTransformerConfig,
+  type TransformerConfig,
+  transformerParameterShapes,
+} from "./transformer_config.ts";
+
+/** Purpose key of the random streams that parameters are drawn from: (seed, this, number of the parameter). */
+const INITIALIZATION_STREAM = 0x1417;
+/** Positions that the rotary tables hold from the start. */
+const TABLE_LENGTH = 8192;
+
+/** Options of a transformer. */
+export interface TransformerSettings {
+  /** Type of products: the parameters' own when left out, or `bfloat16` (torch engine only). */
+  computeType?: DType;
+}
+
+/** Options of {@linkcode CausalTransformer.prefill}. */
+export interface PrefillOptions {
+  /** G: samples of each prompt. */
+  group: number;
+  /** Tokens that each sample may get. */
+  maxNewTokens: number;
+}
+
+/** A causal transformer with its parameters. */
+export class CausalTransformer {
+  readonly engine: Engine;
+  readonly config: TransformerConfig;
+  /** Kept tensors; an optimizer changes them in place. */
+  readonly parameters: Parameters;
+  /** Type of products. */
+  readonly computeType: DType;
+
+  /**
+   * @param parameters All of `transformerParameterShapes(config)`, of one floating type. Owned from now on.
+   * @throws {TypeError} When the engine lacks the compute type.
+   */
+  constructor(
+    engine: Engine,
+    config: TransformerConfig,
+    parameters: Parameters,
+    { computeType }: TransformerSettings = {},
+  ) {
+    this.engine = engine;
+    this.config = config;
+    this.parameters = parameters;
+    this.computeType = computeType ?? this.head.dtype;
+    checkSupported(engine, this.computeType, "CausalTransformer");
+    // Made here rather than in the first forward pass: outside gradients and scopes.
+    this.#tables(Math.min(config.maxPositions, TABLE_LENGTH));
+  }
+
+  /**
+   * New weights: normal numbers of the configuration's range, ones in norms, zeros in biases; the same on every engine.
+   *
+   * @param options.seed Of the run.
+   */
+  static initialize(
+    engine: Engine,
+    config: TransformerConfig,
+    { seed, computeType }: TransformerSettings & { seed: number },
+  ): CausalTransformer {
+    const parameters: Parameters = new Map();
+    let index = 0;
+    for (const [name, shape] of transformerParameterShapes(config)) {
+      const random = new Philox(seed, INITIALIZATION_STREAM, index++);
+      parameters.set(
+        name,
+        name.endsWith("norm.weight")
+          ? constantInitial(engine, shape, 1)
+          : name.endsWith(".bias")
+          ? constantInitial(engine, shape, 0)
+          : normalInitial(engine, shape, random, config.initializerRange),
+      );
+    }
+    return new CausalTransformer(engine, config, parameters, { computeType });
+  }
+
+  /**
+   * Loads a folder with `config.json` and safetensors (one file or shards), as Hugging Face's transformers saves them.
+   *
+   * @throws {UserError} When a file is missing, damaged, or of another shape than the configuration.
+   */
+  static async load(engine: Engine, folder: string, settings: TransformerSettings = {}): Promise<CausalTransformer> {
+    const path = `${folder}/config.json`;
+    let text: string;
+    try {
+      text = await Deno.readTextFile(path);
+    } catch (error) {
+      throw new UserError(`${path} cannot be read (${(error as Error).message}): a model folder needs it`);
+    }
+    const config = parseTransformerConfig(text, path);
+    using weights = await openWeights(folder);
+    const parameters = zeroParameters(engine, transformerParameterShapes(config));
+    try {
+      await loadInto(parameters, weights, {
+        source: folder,
+        // Written by older versions; computed here. Tied heads are written twice by some.
+        ignore: (name) => name.endsWith(".rotary_emb.inv_freq") || (config.tiedEmbeddings && name === "lm_head.weight"),
+      });
+    } catch (error) {
+      disposeParameters(parameters);
+      throw error;
+    }
+    return new CausalTransformer(engine, config, parameters, settings);
+  }
+
+  /** Writes `config.json` and `model.safetensors` (float32), which Hugging Face's transformers loads. */
+  async save(folder: string): Promise<void> {
+    await Deno.mkdir(folder, { recursive: true });
+    await writeSafetensors(`${folder}/model.safetensors`, await toHost(this.parameters), { format: "pt" });
+    await writeFileAtomic(`${folder}/config.json`, formatTransformerConfig(this.config));
+  }
+
+  /** Gives the parameters back. */
+  dispose(): void {
+    disposeParameters(this.parameters);
+  }
+
+  /** The projection to the vocabulary [V, D]. */
+  get head(): Tensor {
+    return this.parameters.get("lm_head.weight") ?? this.parameters.get("model.embed_tokens.weight")!;
+  }
+
+  /**
+   * Hidden states after the final norm: position i is what predicts token i + 1.
+   *
+   * @param tokens int64 [B, T].
+   * @returns [B, T, D].
+   */
+  hidden(tokens: Tensor): Tensor {
+    const [batch, length] = this.#checkTokens("hidden", tokens);
+    this.#checkLength("hidden", length);
+    return tidy(() => {
+      const rotation = this.#rotation([{ start: 0, length, repeats: batch }]);
+      const x = this.#run(this.#embed(tokens), rotation, () => (q, k, v) => attendSequences(q, k, v, batch));
+      return this.#norm(x).reshape([batch, length, -1]);
+    });
+  }
+
+  /**
+   * Hidden states of prompts and of G answers to each, with each prompt computed once. Differentiable.
+   *
+   * @param prompts int64 [P, Tp].
+   * @param answers int64 [P · G, Ta]: answers to prompt p are rows p · G … p · G + G − 1. Without the last token of each
+   * answer where that predicts nothing.
+   * @param options.promptHidden `last` computes only the prompts' last position in the last block: all that the answers'
+   * likelihood needs.
+   * @returns prompt [P, Tp, D] (or [P, 1, D]), whose last position predicts the answers' first token; answers [P · G, Ta, D].
+   */
+  hiddenShared(
+    prompts: Tensor,
+    answers: Tensor,
+    { promptHidden = "all" }: { promptHidden?: "all" | "last" } = {},
+  ): { prompt: Tensor; answers: Tensor } {
+    const [count, promptLength] = this.#checkTokens("hiddenShared", prompts);
+    const [rows, answerLength] = this.#checkTokens("hiddenShared", answers);
+    const group = rows / count;
+    if (!Number.isInteger(group)) {
+      throw new RangeError(
+        `hiddenShared: ${rows} answers do not divide among ${count} prompts: give the same number to each`,
+      );
+    }
+    this.#checkLength("hiddenShared", promptLength + answerLength);
+    const sizes = { prompts: count, group, promptLength, answerLength };
+    const lastRows = (x: Tensor) =>
+      concat([lastOf(x, count, promptLength), x.narrow(0, count * promptLength, rows * answerLength)]);
+    return tidy(() => {
+      const rotation = this.#rotation([
+        { start: 0, length: promptLength, repeats: count },
+        { start: promptLength, length: answerLength, repeats: rows },
+      ]);
+      const isShort = (layer: number) => promptHidden === "last" && layer === this.config.layers - 1;
+      const x = this.#run(
+        concat([this.#embed(prompts), this.#embed(answers)]),
+        rotation,
+        (layer) => (q, k, v) => attendShared(q, k, v, sizes, isShort(layer)),
+        (layer) => isShort(layer) ? lastRows : undefined,
+      );
+      const normed = this.#norm(x), kept = promptHidden === "last" ? 1 : promptLength;
+      return {
+        prompt: normed.narrow(0, 0, count * kept).reshape([count, kept, -1]),
+        answers: normed.narrow(0, count * kept, rows * answerLength).reshape([rows, answerLength, -1]),
+      };
+    });
+  }
+
+  /**
+   * Reads prompts and makes the cache that G samples of each are decoded with. Without gradient.
+   *
+   * @param prompts int64 [P, Tp].
+   * @returns The cache (dispose of it) and the last position's hidden state [P, D], which predicts the first new token.
+   */
+  prefill(prompts: Tensor, { group, maxNewTokens }: PrefillOptions): { cache: SharedCache; hidden: Tensor } {
+    const [count, promptLength] = this.#checkTokens("prefill", prompts);
+    for (const [name, value] of Object.entries({ group, maxNewTokens })) {
+      if (!(Number.isInteger(value) && value >= 1)) {
+        throw new RangeError(`prefill: ${name} must be at least 1: received ${value}`);
+      }
+    }
+    this.#checkLength("prefill", promptLength + maxNewTokens);
+    return tidy(() => {
+      const weights = Array.from(
+        { length: this.config.layers },
+        (_, layer) => blockWeights(this.parameters, layer, this.computeType),
+      );
+      const cache = new SharedCache(
+        this.engine,
+        this.config,
+        { prompts: count, group, promptLength, maxNewTokens },
+        this.computeType,
+        weights,
+        new Set(this.parameters.values()),
+      );
+      const isLast = (layer: number) => layer === this.config.layers - 1;
+      const x = this.#run(
+        this.#embed(prompts),
+        this.#rotation([{ start: 0, length: promptLength, repeats: count }]),
+        (layer) => (q, k, v) => {
+          cache.setPrompt(layer, k, v);
+          return attendSequences(q, k, v, count, isLast(layer));
+        },
+        (layer) => isLast(layer) ? (x) => lastOf(x, count, promptLength) : undefined,
+        cache,
+      );
+      return { cache, hidden: this.#norm(x) };
+    });
+  }
+
+  /**
+   * Appends tokens to every sample and gives the hidden state that predicts the next.
+   *
+   * @param tokens int64 [P · G], or [P · G, n] for n given tokens at once.
+   * @returns [P · G, D]: of the last token.
+   * @throws {RangeError} When the cache has no room left.
+   */
+  decode(cache: SharedCache, tokens: Tensor): Tensor {
+    const samples = cache.prompts * cache.group;
+    const added = tokens.rank === 1 ? 1 : tokens.shape[1];
+    if (tokens.dtype !== "int64" || tokens.rank < 1 || tokens.rank > 2 || tokens.shape[0] !== samples || added < 1) {
+      throw new RangeError(
+        `decode: tokens must be int64 [${samples}] or [${samples}, n]: received ${tokens.dtype} ${
+          shapeText(tokens.shape)
+        }`,
+      );
+    }
+    cache.checkRoom(added);
+    return tidy(() => {
+      const start = cache.promptLength + cache.length;
+      const rotation = this.#rotation([{ start, length: added, repeats: added === 1 ? 1 : samples }]);
+      const x = this.#run(
+        this.#embed(tokens),
+        rotation,
+        (layer) => (q, k, v) => attendCached(q, k, v, cache, layer),
+        () => undefined,
+        cache,
+      );
+      cache.advance(added);
+      return this.#norm(added === 1 ? x : lastOf(x, samples, added));
+    });
+  }
+
+  /** Embeddings of all tokens, flat: [N, D]. */
+  #embed(tokens: Tensor): Tensor {
+    return this.parameters.get("model.embed_tokens.weight")!.gather(tokens.reshape([tokens.size]));
+  }
+
+  /** All blocks. Each block's intermediates are freed after it. */
+  #run(
+    x: Tensor,
+    rotation: Rotation,
+    attend: (layer: number) => Attend,
+    select: (layer: number) => ((x: Tensor) => Tensor) | undefined = () => undefined,
+    cache?: SharedCache,
+  ): Tensor {
+    for (let layer = 0; layer < this.config.layers; layer++) {
+      const input = x;
+      x = tidy(() => {
+        const weights = cache?.weights[layer] ?? blockWeights(this.parameters, layer, this.computeType);
+        return runBlock(this.config, weights, input, rotation, attend(layer), select(layer));
+      });
+      input.dispose();
+    }
+    return x;
+  }
+
+  #norm(x: Tensor): Tensor {
+    return x.rmsNorm(this.parameters.get("model.norm.weight")!, this.config.normEpsilon);
+  }
+
+  #tables(length: number): Rotation {
+    return ropeTables(this.engine, this.config.headSize, this.config.ropeTheta, length);
+  }
+
+  #rotation(runs: { start: number; length: number; repeats: number }[]): Rotation {
+    const length = Math.max(...runs.map((run) => run.start + run.length));
+    return rotationAt(this.#tables(length), runs, this.computeType);
+  }
+
+  #checkTokens(name: string, tokens: Tensor): [rows: number, length: number] {
+    if (tokens.dtype !== "int64" || tokens.rank !== 2 || tokens.size === 0) {
+      throw new RangeError(
+        `${name}: tokens must be int64 of two axes, not empty: received ${tokens.dtype} ${shapeText(tokens.shape)}`,
+      );
+    }
+    return [tokens.shape[0], tokens.shape[1]];
+  }
+
+  #checkLength(name: string, length: number): void {
+    if (length > this.config.maxPositions) {
+      throw new RangeError(`${name}: ${length} tokens exceed the model's maxPositions ${this.config.maxPositions}`);
+    }
+  }
+}
+
+/** The last row of each of `count` runs of `length` rows: [count · length, D] → [count, D]. */
+function lastOf(x: Tensor, count: number, length: number): Tensor {
+  const width = x.shape[1];
+  return x.reshape([count, length, width]).narrow(1, length - 1, 1).reshape([count, width]);
+}

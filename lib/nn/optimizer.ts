@@ -1,0 +1,193 @@
+/**
+ * AdamW over named parameters, and what goes with gradients: their norm and their accumulation.
+ *
+ * The update itself is one engine operator for all parameters. Learning rate and gradient scale are arguments of each
+ * step: schedules and clipping live with the caller, who reads the norm once and decides what to do when it is not finite.
+ */
+import type { HostTensor } from "../files/safetensors.ts";
+import { keep, tidy } from "../tensor/scope.ts";
+import { adamW, stack, type Tensor, zeros } from "../tensor/tensor.ts";
+import { loadInto, type Parameters, toHost } from "./parameters.ts";
+
+/** Hyper-parameters of AdamW; PyTorch's defaults where there are any. */
+export interface AdamWSettings {
+  learningRate: number;
+  /** Decay of the first moment; 0.9 when left out. */
+  beta1?: number;
+  /** Decay of the second moment; 0.999 when left out. */
+  beta2?: number;
+  /** Added to the root of the second moment; 1e-8 when left out. */
+  epsilon?: number;
+  /** Decoupled: parameters shrink by learningRate · weightDecay each step, whatever their gradient. */
+  weightDecay: number;
+}
+
+/** Options of one step. */
+export interface StepOptions {
+  /** Instead of the settings' rate. */
+  learningRate?: number;
+  /** Every gradient is multiplied by this first: `min(1, maxNorm / norm)` clips to a global norm. 1 when left out. */
+  gradientScale?: number;
+}
+
+/** What must be saved to go on with an optimizer. */
+export interface OptimizerState {
+  /** Updates made. */
+  stepCount: number;
+  /** First moments `exp_avg.NAME` and second moments `exp_avg_sq.NAME`. */
+  tensors: Map<string, HostTensor>;
+}
+
+/** Gradients by parameter name, or in the order of the parameters. */
+export type Gradients = ReadonlyMap<string, Tensor> | readonly Tensor[];
+
+/** Adam with decoupled weight decay (Loshchilov & Hutter 2019), as `torch.optim.AdamW`. */
+export class AdamW {
+  readonly #parameters: Parameters;
+  readonly #settings: Required<AdamWSettings>;
+  readonly #first: Parameters;
+  readonly #second: Parameters;
+  #stepCount = 0;
+
+  /**
+   * @param parameters float32; the optimizer changes their numbers in place and does not own them.
+   * @throws {RangeError} When a setting is out of its range or there are no parameters.
+   * @throws {TypeError} When a parameter is not float32.
+   */
+  constructor(parameters: Parameters, settings: AdamWSettings) {
+    const { learningRate, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay } = settings;
+    checkAtLeast("learningRate", learningRate, 0);
+    checkBeta("beta1", beta1);
+    checkBeta("beta2", beta2);
+    checkAtLeast("epsilon", epsilon, 0);
+    checkAtLeast("weightDecay", weightDecay, 0);
+    if (parameters.size === 0) throw new RangeError("AdamW needs at least one parameter: received none");
+    for (const [name, each] of parameters) {
+      if (each.dtype !== "float32") {
+        throw new TypeError(`AdamW keeps float32 master parameters: received ${each.dtype} for '${name}'`);
+      }
+    }
+    this.#parameters = parameters;
+    this.#settings = { learningRate, beta1, beta2, epsilon, weightDecay };
+    const moments = () =>
+      new Map([...parameters].map(([name, each]) => [name, keep(zeros(each.engine, each.shape))] as const));
+    this.#first = moments();
+    this.#second = moments();
+  }
+
+  /** Updates made so far. */
+  get stepCount(): number {
+    return this.#stepCount;
+  }
+
+  /**
+   * One update of every parameter, in place.
+   *
+   * @param gradients One for each parameter. Not disposed of.
+   * @throws {RangeError} When a gradient is missing or of another shape.
+   */
+  step(gradients: Gradients, { learningRate, gradientScale = 1 }: StepOptions = {}): void {
+    const names = [...this.#parameters.keys()];
+    const ordered = gradients instanceof Map
+      ? names.map((name) => gradients.get(name))
+      : names.map((_, i) => (gradients as readonly Tensor[])[i]);
+    const absent = ordered.findIndex((each) => each === undefined);
+    const count = gradients instanceof Map ? gradients.size : (gradients as readonly Tensor[]).length;
+    if (absent >= 0 || count !== names.length) {
+      throw new RangeError(
+        `AdamW.step needs one gradient for each of ${names.length} parameters: received ${count}` +
+          (absent >= 0 ? `, none for '${names[absent]}'` : ""),
+      );
+    }
+    const { learningRate: rate, beta1, beta2, epsilon, weightDecay } = this.#settings;
+    adamW(
+      [...this.#parameters.values()],
+      ordered as Tensor[],
+      [...this.#first.values()],
+      [...this.#second.values()],
+      {
+        learningRate: learningRate ?? rate,
+        beta1,
+        beta2,
+        epsilon,
+        weightDecay,
+        step: this.#stepCount + 1,
+        gradientScale,
+      },
+    );
+    this.#stepCount++;
+  }
+
+  /** Reads the moments and the count of updates. */
+  async stateToHost(): Promise<OptimizerState> {
+    return { stepCount: this.#stepCount, tensors: await toHost(this.#moments()) };
+  }
+
+  /**
+   * Goes on where a saved optimizer stopped.
+   *
+   * @param source What the state was read from, for messages.
+   * @throws {UserError} When the state belongs to other parameters.
+   */
+  async loadState(state: OptimizerState, source = "the optimizer's state"): Promise<void> {
+    if (!(Number.isSafeInteger(state.stepCount) && state.stepCount >= 0)) {
+      throw new RangeError(`${source}: stepCount must be a whole number of at least 0: received ${state.stepCount}`);
+    }
+    await loadInto(this.#moments(), state.tensors, { source });
+    this.#stepCount = state.stepCount;
+  }
+
+  /** Gives the moments back. The parameters stay. */
+  dispose(): void {
+    for (const each of [...this.#first.values(), ...this.#second.values()]) each.dispose();
+  }
+
+  #moments(): Parameters {
+    return new Map([
+      ...[...this.#first].map(([name, each]) => [`exp_avg.${name}`, each] as const),
+      ...[...this.#second].map(([name, each]) => [`exp_avg_sq.${name}`, each] as const),
+    ]);
+  }
+}
+
+/** The L2 norm of all gradients together: a scalar tensor, so that reading it is the only wait. */
+export function globalNorm(gradients: Gradients): Tensor {
+  return tidy(() => {
+    const squares = tensorsOf(gradients).map((each) => each.square().sum());
+    return stack(squares).sum().sqrt();
+  });
+}
+
+/**
+ * Adds `scale · gradients` to `into`, in place.
+ *
+ * @param into Of the same names (or order) and shapes; not differentiated through.
+ * @throws {RangeError} When the two have not the same tensors.
+ */
+export function accumulate(into: Gradients, gradients: Gradients, scale = 1): void {
+  const pairs = into instanceof Map && gradients instanceof Map
+    ? [...into].map(([name, each]) => [each, gradients.get(name)] as const)
+    : tensorsOf(into).map((each, i) => [each, tensorsOf(gradients)[i]] as const);
+  if (pairs.length !== tensorsOf(gradients).length || pairs.some(([, each]) => each === undefined)) {
+    throw new RangeError(
+      `accumulate needs as many gradients as it adds to: received ${tensorsOf(gradients).length} for ${pairs.length}`,
+    );
+  }
+  for (const [target, each] of pairs) {
+    tidy(() => target.assign(target.add(scale === 1 ? each! : each!.mul(scale))));
+  }
+}
+
+function tensorsOf(gradients: Gradients): readonly Tensor[] {
+  return gradients instanceof Map ? [...gradients.values()] : gradients as readonly Tensor[];
+}
+
+function checkAtLeast(name: string, value: number, least: number): void {
+  if (!(Number.isFinite(value) && value >= least)) {
+    throw new RangeError(`${name} must be at least ${least}: received ${value}`);
+  }
+}
+
+function checkBeta(name: string, value: number): void {
+  if (!(value >= 0 && value < 1)) throw new RangeError(`${name} must be from 0 to below 1: received ${value}`);
+}

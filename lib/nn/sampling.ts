@@ -1,0 +1,102 @@
+/**
+ * Drawing tokens from logits on the engine, by inversion of the cumulative distribution.
+ *
+ * Randomness comes in as uniform numbers, so the same numbers give the same tokens on every engine. Nothing is read back:
+ * tokens stay on the device for the next decoding step.
+ *
+ * Axis letters: N samples, V vocabulary, K candidates that are left after filtering.
+ */
+import { shapeText } from "../tensor/dtype.ts";
+import { tidy } from "../tensor/scope.ts";
+import { type Tensor, zeros } from "../tensor/tensor.ts";
+
+/** How tokens are drawn. */
+export interface SamplingOptions {
+  /** Logits are divided by it; 1 when left out. 0 takes the most likely token, as `greedy` does. */
+  temperature?: number;
+  /** Only the k most likely tokens are drawn; all when left out, 0 or −1. */
+  topK?: number;
+  /** Only the fewest most likely tokens that together have this probability are drawn; all when left out or 1. */
+  topP?: number;
+  /** Take the most likely token, the first of equals. */
+  greedy?: boolean;
+}
+
+/** What {@linkcode sampleTokens} returns. */
+export interface SampledTokens {
+  /** int64 [N]. */
+  tokens: Tensor;
+  /** [N], in nats, under the distribution that was drawn from: filtered and tempered; 0 for a greedy choice. */
+  logProbabilities: Tensor;
+}
+
+/**
+ * @throws {RangeError} When an option is out of its range.
+ */
+export function checkSamplingOptions({ temperature = 1, topK, topP = 1 }: SamplingOptions): void {
+  if (!(Number.isFinite(temperature) && temperature >= 0)) {
+    throw new RangeError(`temperature must be at least 0: received ${temperature}`);
+  }
+  if (topK !== undefined && !(Number.isInteger(topK) && topK >= -1)) {
+    throw new RangeError(`topK must be a whole number of at least 1 (0 or −1 for all tokens): received ${topK}`);
+  }
+  if (!(topP > 0 && topP <= 1)) throw new RangeError(`topP must be above 0 and at most 1: received ${topP}`);
+}
+
+/**
+ * Draws one token for each row of logits.
+ *
+ * @param logits [N, V].
+ * @param uniforms [N] in [0, 1), of the logits' type; not looked at when greedy.
+ * @throws {RangeError} When an option is out of its range or shapes do not fit.
+ */
+export function sampleTokens(logits: Tensor, uniforms: Tensor, options: SamplingOptions = {}): SampledTokens {
+  checkSamplingOptions(options);
+  const { temperature = 1, topK = 0, topP = 1, greedy = false } = options;
+  const [count, vocabulary] = logits.shape;
+  if (logits.rank !== 2 || uniforms.rank !== 1 || uniforms.shape[0] !== count) {
+    throw new RangeError(
+      `sampleTokens: logits ${shapeText(logits.shape)} [N, V] and uniforms ${shapeText(uniforms.shape)} [N] do not fit`,
+    );
+  }
+  return tidy(() => {
+    if (greedy || temperature === 0) {
+      return { tokens: logits.argmax(-1), logProbabilities: zeros(logits.engine, [count], logits.dtype) };
+    }
+    let candidates = temperature === 1 ? logits : logits.div(temperature);
+    let ids: Tensor | undefined;
+    const kept = topK > 0 ? Math.min(topK, vocabulary) : vocabulary;
+    if (kept < vocabulary || topP < 1) {
+      const top = candidates.topK(kept);
+      candidates = top.values;
+      ids = top.indices;
+    }
+    let logProbabilities = candidates.logSoftmax();
+    if (topP < 1) {
+      const probabilities = logProbabilities.exp();
+      const before = probabilities.cumsum(-1).sub(probabilities);
+      // The first candidate always stays: what comes before it has probability 0.
+      const excluded = before.greaterEqual(topP).cast(logits.dtype).mul(1e9);
+      logProbabilities = logProbabilities.sub(excluded).logSoftmax();
+    }
+    const place = invert(logProbabilities.exp(), uniforms).reshape([count, 1]);
+    return {
+      tokens: (ids ? ids.takeAlong(place, -1) : place).reshape([count]),
+      logProbabilities: logProbabilities.takeAlong(place, -1).reshape([count]),
+    };
+  });
+}
+
+/**
+ * Index of the first candidate whose cumulative probability exceeds u · (the total): int64 [N].
+ *
+ * A candidate of probability 0 never raises the sum, so it is never the first to exceed. Rounding may let no candidate
+ * exceed; then it is the one with which the sum reaches its total, whose probability is not 0 either.
+ */
+function invert(probabilities: Tensor, uniforms: Tensor): Tensor {
+  const sums = probabilities.cumsum(-1);
+  const total = sums.narrow(-1, sums.shape[1] - 1, 1);
+  const drawn = sums.lessEqual(uniforms.reshape([-1, 1]).mul(total)).sum(-1);
+  const last = sums.less(total).sum(-1);
+  return drawn.minimum(last);
+}
