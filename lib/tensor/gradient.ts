@@ -3,6 +3,7 @@
  *
  * How they are found is the engine's affair (C++ autograd on torch, a tape on tfjs).
  */
+import { isFloating, shapeText } from "./dtype.ts";
 import type { Engine } from "./engine.ts";
 import { tidy } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
@@ -25,7 +26,8 @@ export interface ValueAndGradients<A> {
  * @param fn Returns the loss, or `{ loss, aux }`, where aux may hold tensors in arrays, maps and plain objects. Synchronous.
  * @param leaves What to differentiate by: tensors made outside `fn`, or with `detach` when calls are nested.
  * @param options.createGraph The results can be differentiated again by an enclosing `valueAndGrad`.
- * @throws {RangeError} When the loss is not a scalar, or there are no leaves.
+ * @throws {RangeError} When the loss is not one floating number, or there are no leaves.
+ * @throws {TypeError} When a leaf is not floating or lives on another engine, or the function returns something else.
  */
 export function valueAndGrad<A = undefined>(
   fn: () => Tensor | { loss: Tensor; aux: A },
@@ -34,6 +36,7 @@ export function valueAndGrad<A = undefined>(
 ): ValueAndGradients<A> {
   if (leaves.length === 0) throw new RangeError("valueAndGrad: needs at least one leaf: received none");
   const engine: Engine = leaves[0].engine;
+  checkLeaves(engine, leaves);
   return tidy(() => {
     let aux: A = undefined as A;
     const auxTensors: Tensor[] = [];
@@ -43,8 +46,13 @@ export function valueAndGrad<A = undefined>(
         const out = fn();
         const loss = out instanceof Tensor ? out : out.loss;
         if (!(out instanceof Tensor)) aux = out.aux;
-        if (loss.size !== 1) {
-          throw new RangeError(`valueAndGrad: the loss must be a scalar: received shape [${loss.shape.join(", ")}]`);
+        if (!(loss instanceof Tensor)) {
+          throw new TypeError("valueAndGrad: the function must return a tensor or { loss, aux }, and not a promise");
+        }
+        if (loss.size !== 1 || !isFloating(loss.dtype)) {
+          throw new RangeError(
+            `valueAndGrad: the loss must be one floating number: received ${loss.dtype} ${shapeText(loss.shape)}`,
+          );
         }
         collectTensors(aux, auxTensors);
         shapes.push(loss);
@@ -59,6 +67,15 @@ export function valueAndGrad<A = undefined>(
       auxTensors.map((each, i) => [each, new Tensor(engine, result.aux[i], each.shape, each.dtype)] as const),
     );
     return { value, gradients, aux: replaceTensors(aux, renewed) as A };
+  });
+}
+
+function checkLeaves(engine: Engine, leaves: readonly Tensor[]): void {
+  if (engine.closed) throw new Error(`valueAndGrad: the ${engine.name} engine of this tensor has been closed`);
+  leaves.forEach((leaf, i) => {
+    if (leaf.engine !== engine) throw new TypeError(`valueAndGrad: leaves 0 and ${i} live on different engines`);
+    if (!isFloating(leaf.dtype)) throw new TypeError(`valueAndGrad: leaf ${i} of type ${leaf.dtype} has no gradient`);
+    void leaf.handle;
   });
 }
 

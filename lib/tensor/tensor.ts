@@ -269,6 +269,7 @@ export class Tensor {
   /** Limits every number to [low, high]; the gradient is 1 inside, bounds included, and 0 outside. */
   clamp(low: number, high: number): Tensor {
     this.#checkUsable("clamp");
+    this.#checkNumeric("clamp");
     if (!(low <= high)) throw new RangeError(`clamp: low must not exceed high: received ${low} and ${high}`);
     return this.#make(this.engine.clamp(this, low, high), this.shape, this.dtype);
   }
@@ -305,18 +306,24 @@ export class Tensor {
   /** Index of the largest number along `axis`, the first of equals; int64. */
   argmax(axis = -1): Tensor {
     this.#checkUsable("argmax");
+    this.#checkNumeric("argmax");
     const at = normalizeAxis(axis, this.rank, "argmax");
+    if (this.shape[at] === 0) {
+      throw new RangeError(`argmax: there are no numbers along an axis of ${shapeText(this.shape)}`);
+    }
     return this.#make(this.engine.argmax(this, at), this.shape.filter((_, i) => i !== at), "int64");
   }
   /** Running sum along `axis`. */
   cumsum(axis = -1): Tensor {
     this.#checkUsable("cumsum");
+    this.#checkNumeric("cumsum");
     const at = normalizeAxis(axis, this.rank, "cumsum");
     return this.#make(this.engine.cumsum(this, at), this.shape, this.dtype);
   }
   /** The k largest numbers of the last axis, largest first, and where they are. */
   topK(k: number): { values: Tensor; indices: Tensor } {
     this.#checkUsable("topK");
+    this.#checkNumeric("topK");
     const last = this.shape[this.rank - 1] ?? 0;
     if (!(Number.isInteger(k) && k >= 1 && k <= last)) {
       throw new RangeError(`topK: k must be from 1 to the last extent ${last}: received ${k}`);
@@ -333,7 +340,10 @@ export class Tensor {
     this.#checkUsable("reshape");
     const known = sizeOf(shape.filter((extent) => extent !== -1));
     const resolved = shape.map((extent) => extent === -1 ? this.size / known : extent);
-    if (sizeOf(resolved) !== this.size || resolved.some((extent) => !Number.isInteger(extent) || extent < 0)) {
+    const open = shape.filter((extent) => extent === -1).length;
+    if (
+      open > 1 || sizeOf(resolved) !== this.size || resolved.some((extent) => !Number.isInteger(extent) || extent < 0)
+    ) {
       throw new RangeError(`reshape: ${shapeText(this.shape)} does not fit into ${shapeText(shape)}`);
     }
     return this.#make(this.engine.reshape(this, resolved), resolved, this.dtype);
@@ -443,6 +453,7 @@ export class Tensor {
   matmul(other: Tensor, { transposeA = false, transposeB = false } = {}): Tensor {
     this.#checkWith("matmul", other);
     this.#checkSameType("matmul", other);
+    this.#checkFloating("matmul");
     const a = this.shape, b = other.shape;
     if (a.length < 2 || b.length < 2) {
       throw new RangeError(`matmul: needs two axes on both sides: received ${shapeText(a)} and ${shapeText(b)}`);
@@ -462,6 +473,7 @@ export class Tensor {
   linear(weight: Tensor, bias?: Tensor): Tensor {
     this.#checkWith("linear", weight, bias);
     this.#checkSameType("linear", weight, bias);
+    this.#checkFloating("linear");
     const fits = this.rank >= 1 && weight.rank === 2 && weight.shape[1] === this.shape[this.rank - 1] &&
       (!bias || sameShape(bias.shape, [weight.shape[0]]));
     if (!fits) {
@@ -480,8 +492,15 @@ export class Tensor {
   conv2d(weight: Tensor, bias: Tensor | undefined, options: Conv2dOptions): Tensor {
     this.#checkWith("conv2d", weight, bias);
     this.#checkSameType("conv2d", weight, bias);
+    this.#checkFloating("conv2d");
     const [batch, height, width, channels] = this.shape, [out, inner, kernelH, kernelW] = weight.shape;
     const { stride, padding: [top, bottom, left, right] } = options;
+    if (!(Number.isInteger(stride) && stride >= 1) || options.padding.some((n) => !(Number.isInteger(n) && n >= 0))) {
+      throw new RangeError(
+        `conv2d: stride must be a positive integer and padding four non-negative ones: received ${stride} and ` +
+          shapeText(options.padding),
+      );
+    }
     const outH = Math.floor((height + top + bottom - kernelH) / stride) + 1;
     const outW = Math.floor((width + left + right - kernelW) / stride) + 1;
     const fits = this.rank === 4 && weight.rank === 4 && inner === channels && outH >= 1 && outW >= 1 &&
@@ -534,7 +553,7 @@ export class Tensor {
   groupNorm(groups: number, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
     this.#checkNorm("groupNorm", weight, bias);
     const channels = this.shape[this.rank - 1];
-    if (this.rank < 2 || !Number.isInteger(channels / groups)) {
+    if (this.rank < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0) {
       throw new RangeError(
         `groupNorm: ${channels} channels of ${shapeText(this.shape)} do not divide into ${groups} groups`,
       );
@@ -554,6 +573,7 @@ export class Tensor {
   ): Tensor {
     this.#checkWith("attention", keys, values);
     this.#checkSameType("attention", keys, values);
+    this.#checkFloating("attention");
     const [batch, heads, queries, width] = this.shape;
     const fits = this.rank === 4 && sameShape(keys.shape, values.shape) && keys.rank === 4 &&
       keys.shape[0] === batch && keys.shape[1] === heads && keys.shape[3] === width &&
@@ -606,7 +626,9 @@ export class Tensor {
   }
   #unary(operator: UnaryOperator): Tensor {
     this.#checkUsable(operator);
-    if (operator !== "neg" && operator !== "abs" && operator !== "sign" && operator !== "square") {
+    if (operator === "neg" || operator === "abs" || operator === "sign" || operator === "square") {
+      this.#checkNumeric(operator);
+    } else {
       this.#checkFloating(operator);
     }
     return this.#make(this.engine.unary(operator, this), this.shape, this.dtype);
@@ -614,6 +636,7 @@ export class Tensor {
   #binary(operator: BinaryOperator, other: Operand): Tensor {
     const shape = this.#checkOperand(operator, other);
     if (operator === "div" || operator === "pow") this.#checkFloating(operator);
+    else this.#checkNumeric(operator);
     return this.#make(this.engine.binary(operator, this, other, shape), shape, this.dtype);
   }
   #compare(operator: CompareOperator, other: Operand): Tensor {
@@ -629,10 +652,14 @@ export class Tensor {
     this.#checkUsable(operator);
     if (operator === "mean" || operator === "logSumExp") this.#checkFloating(operator);
     const list = axes === undefined ? this.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : axes;
+    if (operator !== "sum") this.#checkNumeric(operator);
     const over = [...new Set(list.map((axis) => normalizeAxis(axis, this.rank, operator)))].sort((a, b) => a - b);
     const shape = keepDims
       ? this.shape.map((n, i) => over.includes(i) ? 1 : n)
       : this.shape.filter((_, i) => !over.includes(i));
+    if ((operator === "max" || operator === "min") && over.some((axis) => this.shape[axis] === 0)) {
+      throw new RangeError(`${operator}: there are no numbers along an axis of ${shapeText(this.shape)}`);
+    }
     const dtype = operator === "sum" && this.dtype === "bool" ? "int64" : this.dtype;
     return this.#make(this.engine.reduce(operator, this, over, keepDims), shape, dtype);
   }
@@ -665,6 +692,9 @@ export class Tensor {
   #checkOperand(operator: string, other: Operand): Shape {
     if (typeof other === "number") {
       this.#checkUsable(operator);
+      if (!isFloating(this.dtype) && !Number.isInteger(other)) {
+        throw new TypeError(`${operator}: ${other} is no ${this.dtype}: cast the tensor to a floating type first`);
+      }
       return this.shape;
     }
     this.#checkWith(operator, other);
@@ -677,9 +707,13 @@ export class Tensor {
   #checkFloating(operator: string): void {
     if (!isFloating(this.dtype)) throw new TypeError(`${operator}: needs a floating type: received ${this.dtype}`);
   }
+  #checkNumeric(operator: string): void {
+    if (this.dtype === "bool") throw new TypeError(`${operator}: needs numbers: received bool: cast it first`);
+  }
   #checkNorm(operator: string, weight: Tensor, bias?: Tensor): void {
     this.#checkWith(operator, weight, bias);
     this.#checkSameType(operator, weight, bias);
+    this.#checkFloating(operator);
     const channels = [this.shape[this.rank - 1]];
     if (!sameShape(weight.shape, channels) || (bias && !sameShape(bias.shape, channels))) {
       throw new RangeError(`${operator}: weight ${shapeText(weight.shape)} does not fit x ${shapeText(this.shape)}`);
