@@ -152,6 +152,12 @@ export class CausalTransformer {
     return this.parameters.get("lm_head.weight") ?? this.parameters.get("model.embed_tokens.weight")!;
   }
 
+  /** Logits [N, V] of hidden states [N, D], in the hidden states' type. For few rows; losses go chunk by chunk (`tokenLoss`). */
+  logits(hidden: Tensor): Tensor {
+    if (hidden.dtype === this.computeType && this.head.dtype === this.computeType) return hidden.linear(this.head);
+    return tidy(() => hidden.cast(this.computeType).linear(this.head.cast(this.computeType)).cast(hidden.dtype));
+  }
+
   /**
    * Hidden states after the final norm: position i is what predicts token i + 1.
    *
@@ -343,8 +349,11 @@ export class CausalTransformer {
   }
 }
 
-/** The last row of each of `count` runs of `length` rows: [count · length, D] → [count, D]. */
+/** The last row of each of the first `count` runs of `length` rows: [≥ count · length, D] → [count, D]. */
 function lastOf(x: Tensor, count: number, length: number): Tensor {
   const width = x.shape[1];
-  return x.reshape([count, length, width]).narrow(1, length - 1, 1).reshape([count, width]);
+  return x.narrow(0, 0, count * length).reshape([count, length, width]).narrow(1, length - 1, 1).reshape([
+    count,
+    width,
+  ]);
 }

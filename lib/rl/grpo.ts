@@ -14,7 +14,7 @@
  * Source: RLVR-World §4.3, Eq. 1 and 3, and its code's `fit`.
  */
 import type { CausalTransformer } from "../models/causal_transformer.ts";
-import { tokenLogProbabilities, tokenLoss } from "../nn/log_probabilities.ts";
+import { tokenLogProbabilities, tokenLossAndSums } from "../nn/log_probabilities.ts";
 import { AdamW, globalNorm } from "../nn/optimizer.ts";
 import type { SamplingOptions } from "../nn/sampling.ts";
 import { valueAndGrad } from "../tensor/gradient.ts";
@@ -103,6 +103,8 @@ export interface GrpoMetrics {
   tokens: number;
   /** Seconds of sampling, scoring and updating. */
   seconds: { rollout: number; reward: number; update: number };
+  /** The first prompt's group, to look at: answers with their rewards and advantages. */
+  sample: { truth: number[]; answers: number[][]; rewards: number[]; advantages: number[] };
 }
 
 /** One prompt's group, ready for the update. */
@@ -197,6 +199,12 @@ export class GrpoTrainer<Transition, States> {
       entropy: -logProbabilities.reduce((sum, each) => sum + each, 0) / (answers.length * spoken),
       tokens: answers.length * spoken,
       seconds: { rollout: rolloutSeconds, reward: rewardSeconds, update: clock() },
+      sample: {
+        truth: [...encoded[0].answer.tokens],
+        answers: groups[0].answers.map((answer) => [...answer]),
+        rewards: [...total.subarray(0, groupSize)],
+        advantages: [...groups[0].advantages],
+      },
     };
   }
 
@@ -294,8 +302,8 @@ export class GrpoTrainer<Transition, States> {
         const loss = await result.value.item();
         result.value.dispose();
         for (const [name, value] of Object.entries(result.aux)) {
-          if (value) sums[name as "kl" | "clipped" | "mismatch"] += await value.item();
-          value?.dispose();
+          sums[name as "kl" | "clipped" | "mismatch"] += await value.item();
+          value.dispose();
         }
         if (!Number.isFinite(loss)) throw new TrainingDivergedError("the GRPO loss", step, loss);
         sums.loss += loss;
@@ -322,7 +330,7 @@ export class GrpoTrainer<Transition, States> {
     reference: readonly (Tensor | undefined)[],
     weights: Float32Array,
     form: EncodedTransition,
-  ): { loss: Tensor; aux: { kl?: Tensor; clipped: Tensor; mismatch: Tensor } } {
+  ): { loss: Tensor; aux: Record<string, Tensor> } {
     const { model, options } = this, { engine } = model, { objective } = options;
     const spoken = spokenPositions(form.answer.sampled);
     const { hidden, targets } = this.#predictions(model, groups, form);
@@ -352,10 +360,8 @@ export class GrpoTrainer<Transition, States> {
         objective,
       );
     }
-    const zero = () => full(engine, [], 0);
-    const aux: { kl?: Tensor; clipped: Tensor; mismatch: Tensor } = { clipped: zero(), mismatch: zero() };
     const withEntropy = objective.entropyCoefficient !== 0;
-    const loss = tokenLoss(hidden, model.head, targets, (logProbabilities, start, entropy) => {
+    const { loss, sums } = tokenLossAndSums(hidden, model.head, targets, (logProbabilities, start, entropy) => {
       const count = logProbabilities.shape[0];
       const part = (whole: Tensor) => whole.narrow(0, start, count);
       const terms = {
@@ -366,8 +372,8 @@ export class GrpoTrainer<Transition, States> {
         weights: part(weight),
         entropy: withEntropy ? entropy : undefined,
       };
-      const sums = tokenObjective(terms, objective);
-      let chunkLoss = sums.loss, clipped = sums.clipped;
+      const own = tokenObjective(terms, objective);
+      let chunkLoss = own.loss, clipped = own.clipped;
       if (ofSequence) {
         const coefficients = part(ofSequence.coefficients.reshape([-1]));
         const policy = coefficients.mul(logProbabilities);
@@ -379,14 +385,15 @@ export class GrpoTrainer<Transition, States> {
       }
       const difference = logProbabilities.detach().sub(part(sampler)).abs().mul(terms.weights).sum();
       const counted: Record<string, Tensor> = { clipped: clipped.detach(), mismatch: difference };
-      if (sums.kl) counted.kl = sums.kl.detach();
+      if (own.kl) counted.kl = own.kl.detach();
       return { loss: chunkLoss, sums: counted };
-    }, { ...this.#headOptions(), withEntropy, onSums: (sums) => Object.assign(aux, sums) });
-    return { loss, aux };
+    }, { ...this.#headOptions(), withEntropy });
+    return { loss, aux: sums };
   }
 
   #headOptions() {
-    return { chunkSize: this.options.logitChunk, temperature: this.options.temperature };
+    const { logitChunk: chunkSize, temperature } = this.options;
+    return { chunkSize, temperature, computeType: this.model.computeType };
   }
 
   /** Hidden states [N, D] that predict the sampled tokens of some groups' answers, and those tokens [N]. */
@@ -410,10 +417,10 @@ export class GrpoTrainer<Transition, States> {
       const { prompt, answers: own } = model.hiddenShared(
         tensor(engine, questions, [prompts, questionLength], "int64"),
         tensor(engine, answers, [rows, length - 1], "int64"),
+        { promptHidden: "last" },
       );
       const width = own.shape[2];
-      const first = prompt.narrow(1, questionLength - 1, 1).broadcastTo([prompts, groupSize, width])
-        .reshape([rows, 1, width]);
+      const first = prompt.broadcastTo([prompts, groupSize, width]).reshape([rows, 1, width]);
       states = concat([first, own], 1);
     } else {
       const whole = new Int32Array(rows * (questionLength + length - 1));

@@ -59,7 +59,7 @@ export class LikelihoodTrainer {
    * @throws {TrainingDivergedError} When the loss is not finite; weights are then as before the step.
    */
   async step(step: number, batch: readonly EncodedTransition[]): Promise<LikelihoodMetrics> {
-    const { microBatch, logitChunk, maxGradientNorm, warmupSteps } = this.options;
+    const { microBatch, maxGradientNorm, warmupSteps } = this.options;
     const trainedTokens = batch.reduce((sum, each) => sum + trainedPositions(each).length, 0);
     const sum = new GradientSum(this.model.parameters);
     const losses: Tensor[] = [];
@@ -67,7 +67,7 @@ export class LikelihoodTrainer {
       for (let from = 0; from < batch.length; from += microBatch) {
         const part = batch.slice(from, from + microBatch);
         const { value, gradients } = valueAndGrad(
-          () => this.#loss(part, logitChunk).mul(1 / trainedTokens),
+          () => this.#loss(part).mul(1 / trainedTokens),
           [...this.model.parameters.values()],
         );
         losses.push(value);
@@ -98,7 +98,7 @@ export class LikelihoodTrainer {
       const part = batch.slice(from, from + this.options.microBatch);
       const logProbabilities = tidy(() => {
         const { hidden, targets } = this.#trained(part);
-        return tokenLogProbabilities(hidden, this.model.head, targets, { chunkSize: this.options.logitChunk })
+        return tokenLogProbabilities(hidden, this.model.head, targets, this.#headOptions())
           .logProbabilities;
       });
       for (const each of await logProbabilities.data()) total -= each;
@@ -108,11 +108,15 @@ export class LikelihoodTrainer {
     return total / count;
   }
 
-  #loss(part: readonly EncodedTransition[], chunkSize: number): Tensor {
+  #loss(part: readonly EncodedTransition[]): Tensor {
     const { hidden, targets } = this.#trained(part);
     return tokenLoss(hidden, this.model.head, targets, (logProbabilities) => logProbabilities.sum().neg(), {
       chunkSize,
     });
+  }
+
+  #headOptions() {
+    return { chunkSize: this.options.logitChunk, computeType: this.model.computeType };
   }
 
   /** Hidden states [N, D] that predict the N trained tokens, and those tokens. */

@@ -1,0 +1,434 @@
+/**
+ * The robot-video experiment from pixels to a report: tokenizer → likelihood → GRPO → control → evaluation.
+ *
+ *   tokenizer    frames ↔ tokens, trained to reconstruct (or loaded)
+ *   likelihood   the transformer, by maximum likelihood (or loaded)
+ *   grpo         the same transformer, by GRPO on the metric
+ *   control      the likelihood model trained on by likelihood for as long as GRPO took: what RLVR must beat
+ *   evaluate     all of them on held-out clips; result.json and report.html
+ *
+ * Each stage resumes from its newest valid checkpoint and needs the ones before it. What a stage computes stands in
+ * `lib/training` and `lib/rl`; here is only what is given to whom.
+ *
+ * Source: RLVR-World §6.1 (single-step).
+ */
+import { UserError } from "../files/user_error.ts";
+import { CausalTransformer } from "../models/causal_transformer.ts";
+import { Discriminator, RELEASED_DISCRIMINATOR } from "../models/discriminator.ts";
+import { FrameTokenizer } from "../models/frame_tokenizer.ts";
+import { Lpips } from "../models/lpips.ts";
+import { transformerConfig } from "../models/transformer_config.ts";
+import { GrpoTrainer } from "../rl/grpo.ts";
+import type { Engine } from "../tensor/engine.ts";
+import { Philox } from "../tensor/random.ts";
+import { LikelihoodTrainer } from "../training/likelihood.ts";
+import { loadModelState, saveModelState } from "../training/model_state.ts";
+import type { Progress } from "../training/progress.ts";
+import type { RunFolder } from "../training/run_folder.ts";
+import { runStage, type StageContext } from "../training/stage.ts";
+import { STREAM } from "../training/streams.ts";
+import { TokenizerTrainer } from "../training/tokenizer.ts";
+import type { Clip } from "../worlds/robot_video/clips.ts";
+import { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "../worlds/robot_video/metrics.ts";
+import { type FrameBatch, RobotVideoWorld } from "../worlds/robot_video/world.ts";
+import type { RobotVideoConfig } from "./robot_video_config.ts";
+import { openRobotVideoData, type RobotVideoData } from "./robot_video_data.ts";
+import { evaluateRobotVideo, type Evaluation } from "./robot_video_evaluation.ts";
+
+/** Stages in order. */
+export const ROBOT_VIDEO_STAGES = ["tokenizer", "likelihood", "grpo", "control", "evaluate"] as const;
+/** Name of a stage. */
+export type RobotVideoStage = typeof ROBOT_VIDEO_STAGES[number];
+
+/** What an experiment runs on. */
+export interface ExperimentContext {
+  engine: Engine;
+  config: RobotVideoConfig;
+  run: RunFolder;
+  progress: Progress;
+  signal?: AbortSignal;
+}
+
+/** Frames whose tokens are remembered, so that each is computed once. */
+const REMEMBERED_FRAMES = 200_000;
+/** Held-out clips of the evaluations during GRPO. */
+const WATCHED_ITEMS = 64;
+/** Samples written to samples.jsonl: one prompt's group, every so many steps. */
+const SAMPLE_EVERY = 10;
+
+/** See the file's head. Its members are made when they are first needed. */
+export class RobotVideoExperiment {
+  readonly engine: Engine;
+  readonly config: RobotVideoConfig;
+  readonly run: RunFolder;
+  readonly data: RobotVideoData;
+  readonly #context: StageContext;
+  readonly #lpips: Lpips | undefined;
+  #tokenizer: FrameTokenizer | undefined;
+  #world: RobotVideoWorld | undefined;
+
+  private constructor(context: ExperimentContext, data: RobotVideoData, lpips: Lpips | undefined) {
+    this.engine = context.engine;
+    this.config = context.config;
+    this.run = context.run;
+    this.data = data;
+    this.#lpips = lpips;
+    this.#context = {
+      run: context.run,
+      progress: context.progress,
+      signal: context.signal,
+      checkpointEvery: context.config.checkpointEvery,
+    };
+  }
+
+  /** Opens data and weights. @throws {UserError} When something that the configuration names is not what it should be. */
+  static async open(context: ExperimentContext): Promise<RobotVideoExperiment> {
+    const { vgg, linear } = context.config.lpips;
+    const data = await openRobotVideoData(context.config);
+    const lpips = vgg && linear ? await Lpips.load(context.engine, { vgg, linear }) : undefined;
+    return new RobotVideoExperiment(context, data, lpips);
+  }
+
+  /** Trains the tokenizer, unless one was given. Returns seconds of training. */
+  async trainTokenizer(): Promise<number> {
+    const { tokenizer: settings } = this.config;
+    if (settings.folder !== null) return 0;
+    const tokenizer = this.#newTokenizer();
+    const discriminator = settings.adversarialWeight > 0
+      ? Discriminator.initialize(this.engine, RELEASED_DISCRIMINATOR, { seed: this.config.seed })
+      : undefined;
+    const trainer = new TokenizerTrainer({
+      tokenizer,
+      config: {
+        steps: settings.steps,
+        learningRate: settings.learningRate,
+        warmupSteps: settings.warmupSteps,
+        maxGradientNorm: settings.maxGradientNorm,
+        squaredErrorWeight: settings.mseWeight,
+        perceptualWeight: settings.lpipsWeight,
+        adversarialWeight: settings.adversarialWeight,
+        adversarialStart: settings.adversarialStart,
+      },
+      frames: async (step) => ({ frames: await this.#tokenizerFrames(step) }),
+      perceptual: settings.lpipsWeight > 0 ? this.#lpips : undefined,
+      discriminator,
+    });
+    const { seconds } = await runStage(this.#context, {
+      name: "tokenizer",
+      steps: settings.steps,
+      fingerprint: this.data.fingerprint,
+      async save() {
+        const { tensors, ...counts } = await trainer.stateToHost();
+        return { "state.safetensors": tensors, "state.json": counts };
+      },
+      async load(checkpoint) {
+        const counts = await checkpoint.json<{ step: number; tokenizerUpdates: number; discriminatorUpdates: number }>(
+          "state.json",
+        );
+        await trainer.loadState(
+          { ...counts, tensors: await checkpoint.tensors("state.safetensors") },
+          checkpoint.folder,
+        );
+      },
+      step: async () => ({ ...await trainer.step() }),
+      show: (metrics) => pick(metrics, { absoluteError: "L1", codesUsed: "codes" }),
+    });
+    trainer.dispose();
+    discriminator?.dispose();
+    this.#tokenizer = tokenizer;
+    await tokenizer.save(this.run.file("models/tokenizer"));
+    return seconds;
+  }
+
+  /** The frozen tokenizer: the given one, or the trained one. */
+  async tokenizer(): Promise<FrameTokenizer> {
+    if (this.#tokenizer) return this.#tokenizer;
+    const { source } = this.data;
+    const folder = this.config.tokenizer.folder ?? this.run.file("models/tokenizer");
+    if (this.config.tokenizer.folder === null) await this.#needFolder(folder, "tokenizer");
+    this.#tokenizer = await FrameTokenizer.load(this.engine, folder, {
+      height: source.height,
+      width: source.width,
+      computeType: this.config.model.computeType,
+    });
+    return this.#tokenizer;
+  }
+
+  /** The world over the frozen tokenizer. */
+  async world(): Promise<RobotVideoWorld> {
+    if (this.#world) return this.#world;
+    const metrics: ImageMetric[] = [mae, mse, psnr, ssim];
+    const lpips = this.#lpips;
+    if (lpips) metrics.push(lpipsMetric((predicted, target) => lpips.distance(predicted, target)));
+    this.#world = new RobotVideoWorld({
+      tokenizer: await this.tokenizer(),
+      bins: this.data.bins,
+      metrics,
+      rememberFrames: this.config.data.augment || this.config.data.frameStep !== 1 ? 0 : REMEMBERED_FRAMES,
+    });
+    return this.#world;
+  }
+
+  /** Trains the transformer by likelihood, unless one was given. Returns seconds of training. */
+  async trainLikelihood(): Promise<number> {
+    if (this.config.model.folder !== null) return 0;
+    const model = await this.#newModel();
+    const seconds = await this.#likelihoodStage("likelihood", model, this.config.likelihood.steps, 0);
+    await model.save(this.run.file("models/likelihood"));
+    model.dispose();
+    return seconds;
+  }
+
+  /** Trains the likelihood model by GRPO. Returns seconds of training. */
+  async trainGrpo(): Promise<number> {
+    const { config } = this, { grpo } = config;
+    const world = await this.world();
+    const model = await this.likelihoodModel();
+    const reference = grpo.kl !== "none" && grpo.klCoefficient > 0 ? await this.likelihoodModel() : undefined;
+    const trainer = new GrpoTrainer<Clip, FrameBatch>(model, reference, world, {
+      groupSize: grpo.groupSize,
+      miniBatchPrompts: grpo.miniBatchPrompts,
+      microBatchPrompts: grpo.microBatchPrompts,
+      epochs: grpo.epochs,
+      learningRate: grpo.learningRate,
+      weightDecay: grpo.weightDecay,
+      maxGradientNorm: grpo.maxGradientNorm,
+      objective: {
+        clipLow: grpo.clipLow,
+        clipHigh: grpo.clipHigh,
+        dualClip: grpo.dualClip ?? undefined,
+        kl: grpo.kl,
+        klCoefficient: grpo.klCoefficient,
+        entropyCoefficient: grpo.entropyCoefficient,
+        denominator: grpo.denominator,
+        ratio: grpo.ratio,
+      },
+      advantageScale: grpo.advantageScale,
+      dropEqualGroups: grpo.dropEqualGroups,
+      reward: grpo.reward,
+      alsoMeasured: [],
+      temperature: grpo.temperature,
+      sharePrompt: grpo.sharePrompt,
+      logitChunk: config.logitChunk,
+      rolloutRows: grpo.rolloutRows,
+      scoreRows: grpo.scoreRows,
+      seed: config.seed,
+    });
+    const { seconds } = await runStage(this.#context, {
+      name: "grpo",
+      steps: grpo.steps,
+      fingerprint: this.data.fingerprint,
+      save: () => saveModelState(model.parameters, trainer.optimizer),
+      load: (checkpoint) => loadModelState(checkpoint, model.parameters, trainer.optimizer),
+      step: async (step) => {
+        const clips = await this.#trainingClips(STREAM.grpoBatch, step, grpo.promptsPerStep);
+        const { sample, ...metrics } = await trainer.step(step, clips);
+        if (step % SAMPLE_EVERY === 0) {
+          this.run.samples.append({ stage: "grpo", step, clip: clipName(clips[0]), ...sample });
+        }
+        const { every } = config.evaluation;
+        if (every === 0 || (step + 1) % every !== 0) return { ...metrics };
+        const watched = await this.evaluate(model, { items: WATCHED_ITEMS });
+        return { ...metrics, heldOut: means(watched.values) };
+      },
+      show: (metrics) =>
+        pick(metrics, { reward: "reward", kl: "KL", clipShare: "clip", entropy: "H", equalGroups: "equal" }),
+    });
+    await model.save(this.run.file("models/rlvr"));
+    reference?.dispose();
+    trainer.optimizer.dispose();
+    model.dispose();
+    return seconds;
+  }
+
+  /**
+   * Trains the likelihood model on by likelihood, for as many steps as fit into GRPO's time at the speed of the likelihood
+   * stage (or as many as the configuration says). Returns seconds of training.
+   */
+  async trainControl(grpoSeconds: number, likelihoodSeconds: number): Promise<number> {
+    const { likelihood, control } = this.config;
+    if (!control.enabled || this.config.model.folder !== null) return 0;
+    const fitting = Math.round(grpoSeconds / (likelihoodSeconds / likelihood.steps));
+    const steps = control.steps ?? Math.max(1, fitting);
+    const model = await this.#newModel();
+    const seconds = await this.#likelihoodStage("control", model, likelihood.steps + steps, likelihood.steps);
+    await model.save(this.run.file("models/control"));
+    model.dispose();
+    return seconds;
+  }
+
+  /** The model after likelihood training: the given one, or the trained one. */
+  likelihoodModel(): Promise<CausalTransformer> {
+    return this.#loadModel(this.config.model.folder ?? this.run.file("models/likelihood"), "likelihood");
+  }
+
+  /** A trained model by its stage, or undefined when that stage has not run. */
+  async trainedModel(stage: "likelihood" | "grpo" | "control"): Promise<CausalTransformer | undefined> {
+    if (stage === "likelihood") return await this.likelihoodModel();
+    const folder = this.run.file(stage === "grpo" ? "models/rlvr" : "models/control");
+    try {
+      await Deno.stat(folder);
+    } catch {
+      return undefined;
+    }
+    return await this.#loadModel(folder, stage);
+  }
+
+  /** Evaluates a model on the held-out clips. */
+  async evaluate(
+    model: CausalTransformer,
+    options: {
+      items?: number;
+      samples?: number;
+      rejectRepeating?: boolean;
+      onProgress?: (done: number, total: number) => void;
+    } = {},
+  ): Promise<Evaluation> {
+    const { evaluation, seed, grpo } = this.config;
+    return await evaluateRobotVideo({
+      model,
+      world: await this.world(),
+      clips: this.data.evaluation,
+      items: options.items ?? evaluation.maxItems ?? undefined,
+      samples: options.samples ?? evaluation.samples,
+      sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
+      rejectRepeating: options.rejectRepeating ?? evaluation.rejectRepeating,
+      metrics: this.#metricNames(),
+      seed,
+      rows: grpo.rolloutRows,
+      onProgress: options.onProgress,
+    });
+  }
+
+  /** Gives the tokenizer back. */
+  dispose(): void {
+    this.#tokenizer?.dispose();
+  }
+
+  #metricNames(): string[] {
+    const rewarded = this.config.grpo.reward.map((term) => term.metric);
+    return [...new Set([...rewarded, ...this.config.evaluation.metrics])];
+  }
+
+  #newTokenizer(): FrameTokenizer {
+    const { tokenizer: settings, seed } = this.config, { source } = this.data;
+    return FrameTokenizer.initialize(this.engine, {
+      height: source.height,
+      width: source.width,
+      channels: settings.channels,
+      layersPerBlock: settings.layersPerBlock,
+      latentChannels: settings.latentChannels,
+      normGroups: settings.normGroups,
+      fsqLevels: settings.fsqLevels,
+      midAttention: settings.midAttention,
+      downsamplings: settings.downsamplings,
+      pixelPatch: settings.pixelPatch,
+    }, { seed, computeType: this.config.model.computeType });
+  }
+
+  async #newModel(): Promise<CausalTransformer> {
+    const { model, seed } = this.config;
+    const { vocabulary } = await this.world();
+    const config = transformerConfig({
+      vocabularySize: vocabulary.size,
+      hiddenSize: model.hiddenSize,
+      layers: model.layers,
+      heads: model.heads,
+      feedForwardSize: model.intermediateSize,
+      bosToken: vocabulary.bos,
+      eosToken: vocabulary.eos,
+      padToken: vocabulary.eos,
+    });
+    return CausalTransformer.initialize(this.engine, config, { seed, computeType: model.computeType });
+  }
+
+  async #loadModel(folder: string, stage: string): Promise<CausalTransformer> {
+    if (folder !== this.config.model.folder) await this.#needFolder(folder, stage);
+    const model = await CausalTransformer.load(this.engine, folder, { computeType: this.config.model.computeType });
+    const { vocabularySize } = await this.world();
+    if (model.config.vocabularySize !== vocabularySize) {
+      const found = model.config.vocabularySize;
+      model.dispose();
+      throw new UserError(
+        `${folder} has a vocabulary of ${found}, the tokenizer and the action bins need ${vocabularySize}: give the ` +
+          `tokenizer that the model was trained with (--tokenizer), and its number of action bins`,
+      );
+    }
+    return model;
+  }
+
+  async #likelihoodStage(name: "likelihood" | "control", model: CausalTransformer, steps: number, from: number) {
+    const { likelihood } = this.config;
+    const world = await this.world();
+    const trainer = new LikelihoodTrainer(model, { ...likelihood, logitChunk: this.config.logitChunk });
+    if (name === "control") {
+      const checkpoint = await this.run.checkpoints("likelihood").newest();
+      if (!checkpoint) throw new UserError(`${this.run.path} has no likelihood checkpoint: run that stage first`);
+      await loadModelState(checkpoint, model.parameters, trainer.optimizer);
+    }
+    const { seconds } = await runStage(this.#context, {
+      name,
+      steps: steps - from,
+      fingerprint: this.data.fingerprint,
+      save: () => saveModelState(model.parameters, trainer.optimizer),
+      load: (checkpoint) => loadModelState(checkpoint, model.parameters, trainer.optimizer),
+      step: async (step) => {
+        // The control's steps go on where likelihood's ended: the batches and the schedule of a longer training.
+        const number = from + step;
+        const clips = await this.#trainingClips(STREAM.likelihoodBatch, number, likelihood.batch);
+        return { ...await trainer.step(number, await world.encode(clips)) };
+      },
+      show: (metrics) => pick(metrics, { loss: "loss", gradientNorm: "grad" }),
+    });
+    trainer.optimizer.dispose();
+    return seconds;
+  }
+
+  async #trainingClips(stream: number, step: number, count: number): Promise<Clip[]> {
+    const clips: Clip[] = [];
+    for (let item = 0; item < count; item++) clips.push(await this.data.training.clip(stream, step, item));
+    return clips;
+  }
+
+  /** Frames for a tokenizer step: single frames of random training episodes. */
+  async #tokenizerFrames(step: number): Promise<Uint8Array> {
+    const { source, split } = this.data, { batch } = this.config.tokenizer;
+    const random = new Philox(this.config.seed, STREAM.tokenizerBatch, step);
+    const size = source.height * source.width * 3;
+    const frames = new Uint8Array(batch * size);
+    for (let i = 0; i < batch; i++) {
+      const episode = await source.load(split.train[random.integer(0, split.train.length)]);
+      const at = random.integer(0, episode.length);
+      frames.set(episode.frames.subarray(at * size, (at + 1) * size), i * size);
+    }
+    return frames;
+  }
+
+  async #needFolder(folder: string, stage: string): Promise<void> {
+    try {
+      await Deno.stat(folder);
+    } catch {
+      throw new UserError(`${folder} does not exist: run the ${stage} stage first (--stage ${stage})`);
+    }
+  }
+}
+
+function clipName(clip: Clip): string {
+  return `${clip.episode}@${clip.start}`;
+}
+
+function means(values: Record<string, Float64Array>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, each]) => [name, each.reduce((sum, value) => sum + value, 0) / each.length]),
+  );
+}
+
+/** Some numbers of a log line under short names. */
+function pick(metrics: Record<string, unknown>, names: Record<string, string>): Record<string, number | string> {
+  const out: Record<string, number | string> = {};
+  for (const [name, short] of Object.entries(names)) {
+    const value = metrics[name];
+    if (typeof value === "number" || typeof value === "string") out[short] = value;
+  }
+  return out;
+}

@@ -1,0 +1,107 @@
+/**
+ * One stage of a run: steps that are counted, logged, saved and resumed, the same for every kind of training.
+ *
+ * A stage's state is what `save` returns; everything random in a step is named by the step's number, so a stage that is
+ * stopped after any step and resumed ends with the same numbers as one that was not, on the same engine. What a step
+ * computes is the caller's.
+ */
+import { UserError } from "../files/user_error.ts";
+import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
+import type { Progress } from "./progress.ts";
+import type { RunFolder } from "./run_folder.ts";
+
+/** What a stage needs of the run. */
+export interface StageContext {
+  run: RunFolder;
+  progress: Progress;
+  /** Steps between checkpoints. */
+  checkpointEvery: number;
+  /** When it is aborted, the stage saves after the current step and throws `RunInterruptedError`. */
+  signal?: AbortSignal;
+}
+
+/** What a stage is. */
+export interface Stage {
+  /** Name of its checkpoints and log lines. */
+  name: string;
+  /** Steps in all. */
+  steps: number;
+  /** Hash of the data that it learns from: a stage is not resumed on other data. */
+  fingerprint: string;
+  /** State to save, as files of a checkpoint (without `stage.json`, which is this file's). */
+  save(): Promise<CheckpointFiles>;
+  /** Puts a checkpoint's state back. */
+  load(checkpoint: Checkpoint): Promise<void>;
+  /** Step `step`, counted from 0: returns what is logged. */
+  step(step: number): Promise<Record<string, unknown>>;
+  /** What of a step's log is shown on the progress line. */
+  show(metrics: Record<string, unknown>): Record<string, number | string>;
+}
+
+/** How a stage ended. */
+export interface StageResult {
+  /** Seconds of training, all resumed parts added up, without saving. */
+  seconds: number;
+  /** Steps that this call took; 0 when the stage had been finished before. */
+  stepsTaken: number;
+}
+
+/** The run was told to stop, and has saved. */
+export class RunInterruptedError extends Error {
+  override readonly name = "RunInterruptedError";
+}
+
+interface StageState {
+  step: number;
+  seconds: number;
+  fingerprint: string;
+}
+
+/**
+ * Runs a stage from its newest valid checkpoint, or from the start, to its last step.
+ *
+ * @throws {RunInterruptedError} When the signal stops it; the state is saved.
+ * @throws {UserError} When the newest checkpoint belongs to other data.
+ */
+export async function runStage(context: StageContext, stage: Stage): Promise<StageResult> {
+  const { run, progress, signal } = context;
+  const store = run.checkpoints(stage.name);
+  const checkpoint = await store.newest((path, reason) => progress.note(`skipped the checkpoint ${path}: ${reason}`));
+  let state: StageState = { step: 0, seconds: 0, fingerprint: stage.fingerprint };
+  if (checkpoint) {
+    state = await checkpoint.json<StageState>("stage.json");
+    if (state.fingerprint !== stage.fingerprint) {
+      throw new UserError(
+        `${checkpoint.folder} was trained on other data (fingerprint ${state.fingerprint}, now ${stage.fingerprint}): ` +
+          `give the same data, or start a new run with another --out`,
+      );
+    }
+    await stage.load(checkpoint);
+    if (state.step >= stage.steps) return { seconds: state.seconds, stepsTaken: 0 };
+    progress.note(`${stage.name}: resumed after step ${state.step}`);
+  }
+  await run.metrics.truncateAfter(stage.name, state.step - 1);
+  await run.samples.truncateAfter(stage.name, state.step - 1);
+  const first = state.step;
+  progress.stage(stage.name, stage.steps);
+  const save = async () => {
+    await run.metrics.sync();
+    await store.save(state.step, { ...await stage.save(), "stage.json": state });
+  };
+  while (state.step < stage.steps) {
+    const began = performance.now();
+    const metrics = await stage.step(state.step);
+    const seconds = (performance.now() - began) / 1000;
+    run.metrics.append({ ...metrics, stage: stage.name, step: state.step, stepSeconds: seconds });
+    state = { ...state, step: state.step + 1, seconds: state.seconds + seconds };
+    progress.step(state.step, stage.show(metrics));
+    const last = state.step === stage.steps;
+    if (last || state.step % context.checkpointEvery === 0 || signal?.aborted) await save();
+    if (signal?.aborted && !last) {
+      progress.done();
+      throw new RunInterruptedError(`stopped after step ${state.step} of ${stage.steps} of ${stage.name}; saved`);
+    }
+  }
+  progress.done();
+  return { seconds: state.seconds, stepsTaken: state.step - first };
+}
