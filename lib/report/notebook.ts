@@ -1,0 +1,149 @@
+/**
+ * Showing things in a Deno Jupyter notebook: figures, images, clips, tables, text that updates. Outside a notebook the same
+ * calls show nothing and return the same values, so that code can be shared between a notebook and a task.
+ *
+ * The kernel may drop an output that is published in a cell's last moment, and corrupts messages above about 4 MB. So every
+ * function here waits a little after showing, and refuses outputs above 2 MB. Await them all.
+ */
+import { Buffer } from "node:buffer";
+import { type Clip, shrink, upscale } from "./frames.ts";
+import type { PlotlyFigure } from "./figures.ts";
+import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions } from "./gallery.ts";
+import { encodeGif } from "./gif.ts";
+import { escapeHtml, formatNumber } from "./html.ts";
+import type { MimeBundle } from "./notebook_file.ts";
+import { encodePng } from "./png.ts";
+import { relativeImprovement, type RunResult } from "./result.ts";
+
+/** Bytes of one output above which it is refused. */
+export const MAX_OUTPUT_BYTES = 2_000_000;
+
+/** Whether this code runs inside the Deno Jupyter kernel. */
+export function inNotebook(): boolean {
+  try {
+    return typeof Deno.jupyter?.broadcast === "function";
+  } catch {
+    return false; // outside a kernel already the access throws
+  }
+}
+
+/**
+ * Shows one output under the cell, given in several forms by MIME type; a front end takes the richest that it can draw.
+ *
+ * @param id Outputs shown again with the same id replace each other when `update` is set.
+ * @throws {RangeError} when the output is above {@link MAX_OUTPUT_BYTES}, in a notebook or not.
+ */
+export async function show(bundle: MimeBundle, id?: string, update = false): Promise<void> {
+  const bytes = Buffer.byteLength(JSON.stringify(bundle));
+  if (bytes > MAX_OUTPUT_BYTES) {
+    throw new RangeError(
+      `one output may hold ${MAX_OUTPUT_BYTES / 1e6} MB: received ${(bytes / 1e6).toFixed(1)} MB (${
+        Object.keys(bundle).join(", ")
+      }); show fewer or smaller frames, or fewer points`,
+    );
+  }
+  if (!inNotebook()) return;
+  await Deno.jupyter.broadcast(update ? "update_display_data" : "display_data", {
+    data: bundle,
+    metadata: {},
+    transient: id === undefined ? {} : { display_id: id },
+  });
+  // 20 ms save small outputs from being lost at a cell's end, 150 ms one of 1 MB (both measured).
+  await new Promise((resolve) => setTimeout(resolve, 20 + 130 * bytes / 1e6));
+}
+
+/** Shows a figure by its MIME type: JupyterLab and VS Code draw it themselves, a rendered page brings plotly.js once. */
+export async function showFigure(figure: PlotlyFigure): Promise<PlotlyFigure> {
+  const title = (figure.layout.title as { text?: string } | undefined)?.text ?? "";
+  await show({ "application/vnd.plotly.v1+json": { ...figure }, "text/plain": `[figure${title && `: ${title}`}]` });
+  return figure;
+}
+
+/** Shows the frame of a clip of one frame, or its first, as PNG; small frames are enlarged to about 256 pixels. */
+export async function showImage(image: Clip): Promise<Uint8Array> {
+  const { frames, h, w } = enlarge({ ...image, t: 1, frames: image.frames.subarray(0, image.h * image.w * 3) });
+  const png = encodePng(frames, h, w);
+  await show({ "image/png": Buffer.from(png).toString("base64"), "text/plain": `[image ${image.w} × ${image.h}]` });
+  return png;
+}
+
+/** Shows a clip as a GIF; small frames are enlarged to about 256 pixels. */
+export async function showClip(clip: Clip, options: { delayMs?: number } = {}): Promise<Uint8Array> {
+  const { frames, t, h, w } = enlarge(clip);
+  const gif = encodeGif(frames, t, h, w, options);
+  // An <img> in HTML: not every front end takes image/gif as a form of its own.
+  const source = `data:image/gif;base64,${Buffer.from(gif).toString("base64")}`;
+  await show({
+    "text/html": `<img src="${source}" alt="clip">`,
+    "text/plain": `[clip of ${t} frames, ${clip.w} × ${clip.h}]`,
+  });
+  return gif;
+}
+
+/** Shows clips as in the report: truth, base and RLVR side by side under their labels, one output a clip. */
+export async function showGallery(clips: readonly GalleryClip[], options: GalleryOptions = {}): Promise<void> {
+  for (const clip of clips) {
+    const panels = Object.keys(clip.panels).length;
+    const html = `<style>${GALLERY_STYLE}</style><div style="max-width:${panels * 220}px">${
+      galleryHtml([clip], options)
+    }</div>`;
+    await show({ "text/html": html, "text/plain": `[${clip.label}: ${Object.keys(clip.panels).join(" | ")}]` });
+  }
+}
+
+/** Shows rows as a table; numbers are printed with four digits. Returns the plain-text form. */
+export async function showTable(
+  columns: readonly string[],
+  rows: readonly (readonly (string | number)[])[],
+): Promise<string> {
+  const cells = rows.map((row) => row.map((value) => typeof value === "number" ? formatNumber(value) : value));
+  const line = (row: readonly string[], tag: string) =>
+    `<tr>${row.map((value) => `<${tag}>${escapeHtml(value)}</${tag}>`).join("")}</tr>`;
+  const html = `<table><thead>${line(columns, "th")}</thead><tbody>${
+    cells.map((row) => line(row, "td")).join("")
+  }</tbody></table>`;
+  const text = textTable([columns, ...cells]);
+  await show({ "text/html": html, "text/plain": text });
+  return text;
+}
+
+/** Shows the metrics of a run, base against RLVR, with their 95 % intervals. Returns the plain-text form. */
+export function showResult(result: RunResult): Promise<string> {
+  const rows = Object.entries(result.metrics).map(([name, metric]) => {
+    const share = 100 * relativeImprovement(metric);
+    const [base, rlvr] = [metric.base, metric.rlvr].map(({ mean, low, high }) =>
+      `${formatNumber(mean)} [${formatNumber(low)}, ${formatNumber(high)}]`
+    );
+    const label = `${name}${metric.unit ? ` (${metric.unit})` : ""} ${metric.better === "lower" ? "↓" : "↑"}`;
+    const percent = Number.isFinite(share) ? `${share > 0 ? "+" : ""}${formatNumber(share, 3)} %` : "—";
+    return [label, base, rlvr, percent, metric.rlvr.n];
+  });
+  return showTable(["Metric", "Base", "RLVR", "Improvement", "Items"], rows);
+}
+
+/**
+ * A line of text that replaces itself: the first call shows it, later ones update it. What `notebookProgress` writes to.
+ *
+ * @param id Unlike any other in this notebook; made up unless told.
+ */
+export function updatingText(id: string = crypto.randomUUID()): (text: string) => Promise<void> {
+  let shown = false;
+  return async (text) => {
+    const update = shown;
+    shown = true;
+    await show({ "text/plain": text }, id, update);
+  };
+}
+
+function enlarge(clip: Clip): Clip {
+  const small = shrink(clip, 640);
+  return upscale(small, Math.max(1, Math.floor(256 / small.w)));
+}
+
+function textTable(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row.map((value, column) => column === 0 ? value.padEnd(widths[column]) : value.padStart(widths[column])).join("  ")
+      .trimEnd()
+  ).join("\n");
+}
