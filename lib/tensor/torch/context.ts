@@ -1,0 +1,236 @@
+/**
+ * What the operators of one torch engine share: the library, the device, the books, and the few calls that do not go
+ * through the dispatcher.
+ *
+ * Those few are sums and differences of tensors (the dispatcher refuses an argument of theirs), filled tensors, numbers as
+ * tensors of rank 0, and empty tensors.
+ */
+import { BYTES_PER_ELEMENT, type DType, type Shape, sizeOf } from "../dtype.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Device } from "./cuda.ts";
+import { type Borrowed, Call, type Owned, permanent, TORCH_DTYPE } from "./dispatcher.ts";
+import { Ledger, type TorchHandle } from "./memory.ts";
+import type { Library } from "./symbols.ts";
+
+/** Results from this many bytes on are first asked for where a lack of memory is an error and not the process's end. */
+const TRIAL_BYTES = 1 << 20;
+/** Numbers that are kept as tensors. */
+const KEPT_NUMBERS = 256;
+
+export const CPU = 0, CUDA = 1;
+
+/** The tensor's own reference, to look at. */
+export function handleOf(x: Tensor): TorchHandle {
+  return x.handle as TorchHandle;
+}
+export function addressOf(x: Tensor): Borrowed {
+  return (x.handle as TorchHandle).address as unknown as Borrowed;
+}
+/** An owned reference, to look at. */
+export function lend(x: Owned): Borrowed {
+  return x as unknown as Borrowed;
+}
+
+export class Context {
+  readonly library: Library;
+  readonly device: Device;
+  readonly deviceType: number;
+  readonly ledger = new Ledger();
+  /** How many `gradients` calls are running, and how many of them with `createGraph`. */
+  recording = 0;
+  recordingTwice = 0;
+  readonly #torch: Library["torch"];
+  readonly #call: Call;
+  // Results and small arguments: eight 64-bit words and their address.
+  readonly #words = new ArrayBuffer(256);
+  readonly #big = new BigUint64Array(this.#words);
+  readonly #int = new Int32Array(this.#words);
+  readonly #unsigned = new Uint32Array(this.#words);
+  readonly #out: bigint;
+  readonly #sizes: bigint;
+  readonly #dtype: bigint;
+  readonly #deviceAddress: bigint;
+  readonly #one: bigint;
+  readonly #numbers = new Map<string, Owned>();
+
+  constructor(library: Library, device: Device) {
+    this.library = library;
+    this.#torch = library.torch;
+    this.device = device;
+    this.deviceType = device.type === "cuda" ? CUDA : CPU;
+    this.#call = new Call(library);
+    const base = permanent(new Uint8Array(this.#words));
+    // Words: 0 result, 1 type, 2 device; from 3 on sizes and, 12 words later, strides.
+    this.#out = base;
+    this.#dtype = base + 8n;
+    this.#deviceAddress = base + 16n;
+    this.#sizes = base + 24n;
+    this.#int[4] = this.deviceType;
+    // c10::Scalar holding the integer 1: 32 bytes, its kind (1: integer) at 0 and its value at 16.
+    const one = new BigInt64Array(new ArrayBuffer(64));
+    one[0] = 1n;
+    one[2] = 1n;
+    this.#one = permanent(new Uint8Array(one.buffer));
+  }
+
+  /** Starts a call. */
+  get call(): Call {
+    return this.#call.begin();
+  }
+
+  /** A result with memory of its own, on the books. */
+  own(result: Owned): TorchHandle {
+    this.#torch.aoti_torch_get_storage_size(result, this.#out);
+    return this.ledger.own(result, this.#unsigned[0] + this.#int[1] * 2 ** 32);
+  }
+  /** A result that shares the operand's memory. */
+  view(result: Owned, of: Tensor): TorchHandle {
+    return this.ledger.view(result, of.handle as TorchHandle);
+  }
+  /** A result that may share the operand's memory: looks. */
+  ownOrView(result: Owned, of: Tensor): TorchHandle {
+    const [low, high] = this.#dataWords(lend(result));
+    const [baseLow, baseHigh] = this.#dataWords(addressOf(of));
+    const shared = low === baseLow && high === baseHigh && (low !== 0 || high !== 0);
+    return shared ? this.view(result, of) : this.own(result);
+  }
+  /** Another reference to the same tensor. */
+  another(x: Borrowed): Owned {
+    this.#call.check(this.#torch.aoti_torch_new_tensor_handle(x, this.#out), "new_tensor_handle");
+    return this.#big[0] as Owned;
+  }
+  /** Frees a reference. */
+  free(x: Owned): void {
+    this.#torch.aoti_torch_delete_tensor_object(x);
+  }
+  /** Address of the numbers; 0 where there are none. */
+  data(x: Borrowed): bigint {
+    this.#call.check(this.#torch.aoti_torch_get_data_ptr(x, this.#out), "get_data_ptr");
+    return this.#big[0];
+  }
+  isContiguous(x: Borrowed): boolean {
+    this.#call.check(this.#torch.aoti_torch_is_contiguous(x, this.#out), "is_contiguous");
+    return (this.#int[0] & 0xff) !== 0;
+  }
+  isDefined(x: Borrowed): boolean {
+    this.#call.check(this.#torch.aoti_torch_is_defined(x, this.#out), "is_defined");
+    return (this.#int[0] & 0xff) !== 0;
+  }
+  /** A reference to no tensor. */
+  undefinedTensor(): Owned {
+    this.#call.check(this.#torch.aoti_torch_new_uninitialized_tensor(this.#out), "new_uninitialized_tensor");
+    return this.#big[0] as Owned;
+  }
+
+  /** A contiguous tensor whose numbers are not set. */
+  empty(shape: Shape, dtype: DType, deviceType = this.deviceType): Owned {
+    this.#checkRank(shape);
+    let stride = 1;
+    for (let i = shape.length - 1; i >= 0; i--) {
+      this.#setWord(3 + i, shape[i]);
+      this.#setWord(15 + i, stride);
+      stride *= Math.max(shape[i], 1);
+    }
+    const index = deviceType === CPU ? 0 : this.device.index;
+    const status = this.#torch.aoti_torch_empty_strided(
+      BigInt(shape.length),
+      this.#sizes,
+      this.#sizes + 96n,
+      TORCH_DTYPE[dtype],
+      deviceType,
+      index,
+      this.#out,
+    );
+    this.#call.check(status, `empty ${dtype} [${shape.join(", ")}] on ${this.device.text}`);
+    return this.#big[0] as Owned;
+  }
+  /** A tensor filled with a number. */
+  full(value: number, shape: Shape, dtype: DType, deviceType = this.deviceType): Owned {
+    this.#checkRank(shape);
+    for (let i = 0; i < shape.length; i++) this.#setWord(3 + i, shape[i]);
+    this.#int[2] = TORCH_DTYPE[dtype];
+    this.#int[4] = deviceType;
+    const status = this.#torch.aoti_torch_aten_full(
+      this.#sizes,
+      BigInt(shape.length),
+      value,
+      this.#dtype,
+      0n,
+      this.#deviceAddress,
+      deviceType === CPU ? 0 : this.device.index,
+      0n,
+      this.#out,
+    );
+    this.#call.check(status, `full ${dtype} [${shape.join(", ")}] on ${this.device.text}`);
+    return this.#big[0] as Owned;
+  }
+  /**
+   * A number as a tensor of rank 0, kept for the next time. On the host it takes part in arithmetic on any device; elsewhere
+   * it must lie on the device.
+   */
+  number(value: number, dtype: DType, onHost: boolean): Borrowed {
+    const deviceType = onHost ? CPU : this.deviceType;
+    const key = `${dtype}${deviceType}${Object.is(value, -0) ? "-0" : value}`;
+    let kept = this.#numbers.get(key);
+    if (kept === undefined) {
+      if (this.#numbers.size >= KEPT_NUMBERS) this.#forgetNumbers();
+      kept = this.full(value, [], dtype, deviceType);
+      this.#numbers.set(key, kept);
+    }
+    return lend(kept);
+  }
+
+  /** a + b or a − b by the direct call. Shapes and types have been checked, so that only a lack of memory can go wrong. */
+  sum(a: Borrowed, b: Borrowed, minus: boolean, outShape: Shape, dtype: DType): Owned {
+    const floating = dtype !== "int64" && dtype !== "bool";
+    if (floating && (minus || this.recording === 0)) {
+      // The same sum by a call that catches errors: a − αb. Its backward would cost two operators more where α is −1.
+      const status = this.#torch.aoti_torch_aten_subtract_Tensor(a, b, minus ? 1 : -1, this.#out);
+      this.#call.check(status, `${minus ? "sub" : "add"} to [${outShape.join(", ")}]`);
+      return this.#big[0] as Owned;
+    }
+    if (sizeOf(outShape) * BYTES_PER_ELEMENT[dtype] >= TRIAL_BYTES) this.#tryToAllocate(outShape, dtype);
+    const slot = this.undefinedTensor();
+    if (minus) {
+      this.#torch._ZN2at4_ops10sub_Tensor4callERKNS_6TensorES4_RKN3c106ScalarE(slot, a, b, this.#one);
+    } else {
+      this.#torch._ZN2at4_ops10add_Tensor4callERKNS_6TensorES4_RKN3c106ScalarE(slot, a, b, this.#one);
+    }
+    return slot;
+  }
+
+  /** Waits for the device. On a CPU nothing is ever under way. */
+  synchronize(): void {
+    if (this.deviceType === CPU) return;
+    const cuda = this.library.cuda();
+    this.#call.check(cuda.aoti_torch_get_current_cuda_stream(this.device.index, this.#out), "get_current_cuda_stream");
+    this.#call.check(cuda.torch_cuda_stream_synchronize(this.#big[0], this.device.index), "cuda_stream_synchronize");
+  }
+
+  /** Frees what the context itself keeps. */
+  close(): void {
+    this.#forgetNumbers();
+  }
+
+  #forgetNumbers(): void {
+    for (const kept of this.#numbers.values()) this.free(kept);
+    this.#numbers.clear();
+  }
+  /** Makes and frees a tensor as large as the result: a lack of memory is an error here, and the allocator keeps the block. */
+  #tryToAllocate(shape: Shape, dtype: DType): void {
+    this.free(this.empty(shape, dtype));
+  }
+  #checkRank(shape: Shape): void {
+    if (shape.length > 12) {
+      throw new RangeError(`tensors have at most 12 axes on the torch engine: received ${shape.length}`);
+    }
+  }
+  #setWord(word: number, value: number): void {
+    this.#int[2 * word] = value;
+    this.#int[2 * word + 1] = Math.floor(value / 2 ** 32);
+  }
+  #dataWords(x: Borrowed): [number, number] {
+    this.#call.check(this.#torch.aoti_torch_get_data_ptr(x, this.#out), "get_data_ptr");
+    return [this.#unsigned[0], this.#unsigned[1]];
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * Elementwise operators, comparisons and reductions on LibTorch.
+ *
+ * Operators whose usual form takes a number of schema type Scalar are written with tensors of rank 0. Such a number has
+ * the operand's type, but stands in float32 beside bfloat16 of one axis or more: LibTorch then computes with the exact
+ * number, as PyTorch does, and still returns bfloat16.
+ */
+import type { BinaryOperator, CompareOperator, LogicalOperator, ReduceOperator, UnaryOperator } from "../engine.ts";
+import type { DType, Shape } from "../dtype.ts";
+import type { Tensor } from "../tensor.ts";
+import { addressOf, type Context } from "./context.ts";
+import { type Borrowed, operator, type OperatorName, TORCH_DTYPE } from "./dispatcher.ts";
+import type { TorchHandle } from "./memory.ts";
+
+const UNARY: Readonly<Record<Exclude<UnaryOperator, "gelu" | "softplus">, OperatorName>> = {
+  neg: operator("aten::neg"),
+  exp: operator("aten::exp"),
+  log: operator("aten::log"),
+  sqrt: operator("aten::sqrt"),
+  rsqrt: operator("aten::rsqrt"),
+  reciprocal: operator("aten::reciprocal"),
+  abs: operator("aten::abs"),
+  square: operator("aten::square"),
+  sign: operator("aten::sign"),
+  tanh: operator("aten::tanh"),
+  sigmoid: operator("aten::sigmoid"),
+  silu: operator("aten::silu"),
+  relu: operator("aten::relu"),
+  sin: operator("aten::sin"),
+  cos: operator("aten::cos"),
+  floor: operator("aten::floor"),
+  round: operator("aten::round"),
+};
+const GELU = operator("aten::gelu");
+const LOG_ADD_EXP = operator("aten::logaddexp");
+const BINARY: Readonly<Record<Exclude<BinaryOperator, "add" | "sub">, OperatorName>> = {
+  mul: operator("aten::mul", "Tensor"),
+  div: operator("aten::div", "Tensor"),
+  maximum: operator("aten::maximum"),
+  minimum: operator("aten::minimum"),
+  pow: operator("aten::pow", "Tensor_Tensor"),
+};
+const COMPARE: Readonly<Record<CompareOperator, OperatorName>> = {
+  equal: operator("aten::eq", "Tensor"),
+  notEqual: operator("aten::ne", "Tensor"),
+  less: operator("aten::lt", "Tensor"),
+  lessEqual: operator("aten::le", "Tensor"),
+  greater: operator("aten::gt", "Tensor"),
+  greaterEqual: operator("aten::ge", "Tensor"),
+};
+const LOGICAL: Readonly<Record<LogicalOperator, OperatorName>> = {
+  and: operator("aten::logical_and"),
+  or: operator("aten::logical_or"),
+};
+const LOGICAL_NOT = operator("aten::logical_not");
+const WHERE = operator("aten::where", "self");
+const CLAMP = operator("aten::clamp", "Tensor");
+const PRELU = operator("aten::prelu");
+const SUM = operator("aten::sum", "dim_IntList");
+const MEAN = operator("aten::mean", "dim");
+const MAX = operator("aten::amax"), MIN = operator("aten::amin");
+const LOG_SUM_EXP = operator("aten::logsumexp");
+const ARGMAX = operator("aten::argmax");
+const CUMSUM = operator("aten::cumsum");
+const TOP_K = operator("aten::topk");
+
+/** The number as an operand beside `beside`. Arithmetic takes it from the host, whatever the device. */
+function numberBeside(c: Context, value: number, beside: Tensor, arithmetic: boolean): Borrowed {
+  const exact = beside.dtype === "bfloat16" && beside.rank > 0;
+  return c.number(value, exact ? "float32" : beside.dtype, arithmetic);
+}
+
+export function unary(c: Context, name: UnaryOperator, x: Tensor): TorchHandle {
+  if (name === "gelu") return c.own(c.call.tensor(x).text("none").run(GELU));
+  if (name === "softplus") {
+    const zero = c.number(0, x.dtype, false);
+    return c.own(c.call.tensor(x).borrow(zero).run(LOG_ADD_EXP));
+  }
+  return c.own(c.call.tensor(x).run(UNARY[name]));
+}
+
+export function binary(c: Context, name: BinaryOperator, a: Tensor, b: Tensor | number, outShape: Shape): TorchHandle {
+  if (name === "add" || name === "sub") {
+    const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
+    return c.own(c.sum(addressOf(a), other, name === "sub", outShape, a.dtype));
+  }
+  if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(BINARY[name]));
+  if (name === "pow") {
+    // Cheaper than the general power, and exact.
+    if (b === 2) return unary(c, "square", a);
+    if (b === 0.5) return unary(c, "sqrt", a);
+  }
+  const other = numberBeside(c, b, a, name === "mul" || name === "div");
+  return c.own(c.call.tensor(a).borrow(other).run(BINARY[name]));
+}
+
+export function compare(c: Context, name: CompareOperator, a: Tensor, b: Tensor | number): TorchHandle {
+  if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(COMPARE[name]));
+  const other = numberBeside(c, b, a, false);
+  return c.own(c.call.tensor(a).borrow(other).run(COMPARE[name]));
+}
+
+export function logical(c: Context, name: LogicalOperator, a: Tensor, b: Tensor): TorchHandle {
+  return c.own(c.call.tensor(a).tensor(b).run(LOGICAL[name]));
+}
+
+export function logicalNot(c: Context, x: Tensor): TorchHandle {
+  return c.own(c.call.tensor(x).run(LOGICAL_NOT));
+}
+
+export function where(c: Context, condition: Tensor, a: Tensor, b: Tensor): TorchHandle {
+  return c.own(c.call.tensor(condition).tensor(a).tensor(b).run(WHERE));
+}
+
+export function clamp(c: Context, x: Tensor, low: number, high: number): TorchHandle {
+  // A bound at infinity is no bound, also for integers.
+  const below = low === -Infinity ? undefined : c.number(low, x.dtype, false);
+  const above = high === Infinity ? undefined : c.number(high, x.dtype, false);
+  if (below === undefined && above === undefined) return c.view(c.another(addressOf(x)), x);
+  const call = c.call.tensor(x);
+  if (below === undefined) call.none();
+  else call.borrow(below).some();
+  if (above === undefined) call.none();
+  else call.borrow(above).some();
+  return c.own(call.run(CLAMP));
+}
+
+export function leakyRelu(c: Context, x: Tensor, negativeSlope: number): TorchHandle {
+  const slope = c.number(negativeSlope, x.dtype, false);
+  return c.own(c.call.tensor(x).borrow(slope).run(PRELU));
+}
+
+export function reduce(
+  c: Context,
+  name: ReduceOperator,
+  x: Tensor,
+  axes: readonly number[],
+  keepDims: boolean,
+): TorchHandle {
+  // LibTorch reads an empty list as all axes.
+  if (axes.length === 0 && x.rank > 0) {
+    return x.dtype === "bool" && name === "sum" ? cast(c, x, "int64") : c.view(c.another(addressOf(x)), x);
+  }
+  const call = c.call.tensor(x).ints(axes);
+  switch (name) {
+    case "sum":
+      return c.own(call.some().bool(keepDims).none().run(SUM));
+    case "mean":
+      return c.own(call.some().bool(keepDims).none().run(MEAN));
+    case "max":
+      return c.own(call.bool(keepDims).run(MAX));
+    case "min":
+      return c.own(call.bool(keepDims).run(MIN));
+    case "logSumExp":
+      return c.own(call.bool(keepDims).run(LOG_SUM_EXP));
+  }
+}
+
+export function argmax(c: Context, x: Tensor, axis: number): TorchHandle {
+  return c.own(c.call.tensor(x).int(axis).some().bool(false).run(ARGMAX));
+}
+
+export function cumsum(c: Context, x: Tensor, axis: number): TorchHandle {
+  return c.own(c.call.tensor(x).int(axis).int(TORCH_DTYPE[x.dtype]).some().run(CUMSUM));
+}
+
+export function topK(c: Context, x: Tensor, k: number): { values: TorchHandle; indices: TorchHandle } {
+  const [values, indices] = c.call.tensor(x).int(k).int(-1).bool(true).bool(true).runPair(TOP_K);
+  return { values: c.own(values), indices: c.own(indices) };
+}
+
+const TO = operator("aten::to", "dtype");
+
+export function cast(c: Context, x: Tensor, dtype: DType): TorchHandle {
+  return c.ownOrView(c.call.tensor(x).int(TORCH_DTYPE[dtype]).bool(false).bool(false).none().run(TO), x);
+}

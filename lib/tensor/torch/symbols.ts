@@ -1,0 +1,136 @@
+/**
+ * The functions of LibTorch that are called from Deno, and how its libraries are loaded.
+ *
+ * Most belong to the C interface that LibTorch keeps stable from 2.10 on (`torch_…`, `aoti_torch_…`). Five are C++ symbols
+ * for what that interface lacks: sums of tensors (`aten::add` has an argument type that the dispatcher refuses), a leaf's
+ * gradient, and the number of threads. Nothing here knows about tensors of ours; `dispatcher.ts` makes the calls safe.
+ */
+import { UserError } from "../../files/user_error.ts";
+import { type LibraryFolder, libraryName } from "./location.ts";
+import { preloadCuda } from "./cuda.ts";
+
+const HANDLE = "u64", ADDRESS = "u64", STATUS = "i32";
+
+/** Functions of `libtorch_cpu`. Addresses travel as u64: Deno passes those fastest. */
+const TORCH = {
+  aoti_torch_abi_version: { parameters: [], result: "u64" },
+  torch_call_dispatcher: { parameters: [ADDRESS, ADDRESS, ADDRESS, "u64"], result: STATUS },
+  aoti_torch_empty_strided: {
+    parameters: ["i64", ADDRESS, ADDRESS, "i32", "i32", "i32", ADDRESS],
+    result: STATUS,
+  },
+  aoti_torch_get_data_ptr: { parameters: [HANDLE, ADDRESS], result: STATUS },
+  aoti_torch_get_storage_size: { parameters: [HANDLE, ADDRESS], result: STATUS },
+  aoti_torch_new_tensor_handle: { parameters: [HANDLE, ADDRESS], result: STATUS },
+  aoti_torch_new_uninitialized_tensor: { parameters: [ADDRESS], result: STATUS },
+  aoti_torch_delete_tensor_object: { parameters: [HANDLE], result: STATUS },
+  aoti_torch_assign_tensors: { parameters: [HANDLE, HANDLE], result: STATUS },
+  aoti_torch_is_defined: { parameters: [HANDLE, ADDRESS], result: STATUS },
+  aoti_torch_is_contiguous: { parameters: [HANDLE, ADDRESS], result: STATUS },
+  aoti_torch_grad_mode_set_enabled: { parameters: ["bool"], result: "void" },
+  torch_set_requires_grad: { parameters: [HANDLE, "bool"], result: STATUS },
+  aoti_torch_scalar_to_tensor_float32: { parameters: ["f32", ADDRESS], result: STATUS },
+  aoti_torch_scalar_to_tensor_float64: { parameters: ["f64", ADDRESS], result: STATUS },
+  aoti_torch_scalar_to_tensor_int64: { parameters: ["i64", ADDRESS], result: STATUS },
+  aoti_torch_aten_full: {
+    parameters: [ADDRESS, "i64", "f64", ADDRESS, ADDRESS, ADDRESS, "i32", ADDRESS, ADDRESS],
+    result: STATUS,
+  },
+  aoti_torch_aten_subtract_Tensor: { parameters: [HANDLE, HANDLE, "f64", ADDRESS], result: STATUS },
+  torch_new_list_reserve_size: { parameters: ["u64", ADDRESS], result: STATUS },
+  torch_list_push_back: { parameters: ["u64", "u64"], result: STATUS },
+  torch_list_get_item: { parameters: ["u64", "u64", ADDRESS], result: STATUS },
+  torch_delete_list: { parameters: ["u64"], result: STATUS },
+  torch_new_string_handle: { parameters: [ADDRESS, "u64", ADDRESS], result: STATUS },
+  torch_get_num_threads: { parameters: [ADDRESS], result: STATUS },
+  // From 2.13 on; before, the slot of an optional is memory of C++ `operator new`, and errors carry no words.
+  torch_new_stable_ivalue: { parameters: [ADDRESS], result: STATUS, optional: true },
+  torch_exception_get_what_without_backtrace: { parameters: [], result: "pointer", optional: true },
+  // `operator new`, found through libtorch_cpu's own dependencies.
+  _Znwm: { parameters: ["u64"], result: "u64", optional: true },
+  // at::set_num_threads(int)
+  _ZN2at15set_num_threadsEi: { parameters: ["i32"], result: "void", optional: true },
+  // at::_ops::{add,sub}_Tensor::call(const Tensor&, const Tensor&, const Scalar&) -> Tensor, the result's slot first.
+  _ZN2at4_ops10add_Tensor4callERKNS_6TensorES4_RKN3c106ScalarE: {
+    parameters: [ADDRESS, HANDLE, HANDLE, ADDRESS],
+    result: "u64",
+  },
+  _ZN2at4_ops10sub_Tensor4callERKNS_6TensorES4_RKN3c106ScalarE: {
+    parameters: [ADDRESS, HANDLE, HANDLE, ADDRESS],
+    result: "u64",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** Functions of `libc10`. */
+const C10 = {
+  // c10::TensorImpl::{requires_grad() const, grad() const, mutable_grad()}: where C++ autograd leaves gradients.
+  _ZNK3c1010TensorImpl13requires_gradEv: { parameters: ["u64"], result: "bool" },
+  _ZNK3c1010TensorImpl4gradEv: { parameters: ["u64"], result: "u64" },
+  _ZN3c1010TensorImpl12mutable_gradEv: { parameters: ["u64"], result: "u64" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** Functions of `libtorch_cuda`. */
+const CUDA = {
+  aoti_torch_get_current_cuda_stream: { parameters: ["i32", ADDRESS], result: STATUS },
+  torch_cuda_stream_synchronize: { parameters: ["u64", "i32"], result: STATUS },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** LibTorch, loaded. */
+export interface Library {
+  readonly folder: LibraryFolder;
+  readonly torch: Deno.DynamicLibrary<typeof TORCH>["symbols"];
+  readonly c10: Deno.DynamicLibrary<typeof C10>["symbols"];
+  /** `2.13.0`. */
+  readonly version: string;
+  /** The CUDA half; loads it at the first call. */
+  cuda(): Deno.DynamicLibrary<typeof CUDA>["symbols"];
+}
+
+/** The oldest version whose calls are used here, as LibTorch encodes versions. */
+export const ABI_2_10 = (2n << 56n) | (10n << 48n);
+
+/** `2.13.0` of LibTorch's encoded version. */
+export function versionText(encoded: bigint): string {
+  return [56n, 48n, 40n].map((shift) => Number((encoded >> shift) & 0xffn)).join(".");
+}
+
+const loaded = new Map<string, Library>();
+
+/**
+ * Loads LibTorch from a folder, once a process.
+ *
+ * @throws {UserError} When a library or a function is missing: says which and what to do.
+ */
+export function loadLibrary(folder: LibraryFolder): Library {
+  const known = loaded.get(folder.path);
+  if (known) return known;
+  const open = <S extends Deno.ForeignLibraryInterface>(stem: string, symbols: S) => {
+    const path = folder.path === "" ? libraryName(stem) : `${folder.path}/${libraryName(stem)}`;
+    try {
+      return Deno.dlopen(path, symbols).symbols;
+    } catch (error) {
+      throw new UserError(
+        `LibTorch at ${path} cannot be loaded: ${(error as Error).message} (LibTorch 2.10 or newer is needed; ` +
+          `deno task install-libtorch gets one)`,
+      );
+    }
+  };
+  const c10 = open("c10", C10);
+  const torch = open("torch_cpu", TORCH);
+  let cuda: ReturnType<Library["cuda"]> | undefined;
+  const library: Library = {
+    folder,
+    torch,
+    c10,
+    version: versionText(torch.aoti_torch_abi_version()),
+    cuda: () => {
+      if (cuda === undefined) {
+        preloadCuda(folder.path);
+        cuda = open("torch_cuda", CUDA);
+      }
+      return cuda;
+    },
+  };
+  loaded.set(folder.path, library);
+  return library;
+}
