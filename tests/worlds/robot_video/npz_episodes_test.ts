@@ -1,0 +1,246 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { NdArray } from "../../../lib/files/npy.ts";
+import { writeNpz } from "../../../lib/files/npz.ts";
+import { UserError } from "../../../lib/files/user_error.ts";
+import { RT1_ACTION_RANGES } from "../../../lib/worlds/robot_video/actions.ts";
+import { TrainingClips } from "../../../lib/worlds/robot_video/clips.ts";
+import { type NpzEpisodeOptions, openNpzEpisodes } from "../../../lib/worlds/robot_video/npz_episodes.ts";
+import { splitEpisodes } from "../../../lib/worlds/robot_video/split.ts";
+
+const sharedData = Deno.env.get("RLVR_SHARED_DATA") ?? new URL("../../../../shared/data", import.meta.url).pathname;
+const metaworld = join(sharedData, "metaworld");
+const rt1Frames = join(sharedData, "rt1_frames_22.npz");
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function image(length = 3, height = 4, width = 5, channels = 3): NdArray {
+  const data = Uint8Array.from({ length: length * height * width * channels }, (_, i) => i % 256);
+  return { dtype: "uint8", shape: [length, height, width, channels], data };
+}
+
+function action(length = 3, width = 2, value = 0.5): NdArray {
+  return { dtype: "float32", shape: [length, width], data: new Float32Array(length * width).fill(value) };
+}
+
+async function inFolder(files: Record<string, Record<string, NdArray>>, body: (folder: string) => Promise<void>) {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const [name, arrays] of Object.entries(files)) await writeNpz(join(folder, name), arrays);
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Opens a folder and loads all of it, expecting one clear line. */
+async function refuses(files: Record<string, Record<string, NdArray>>, message: RegExp, options?: NpzEpisodeOptions) {
+  await inFolder(files, async (folder) => {
+    const all = async () => {
+      const source = await openNpzEpisodes(folder, options);
+      for (let i = 0; i < source.length; i++) await source.load(i);
+    };
+    await assert.rejects(all, (error) => {
+      assert.ok(error instanceof UserError, `${error}`);
+      assert.match(error.message, message);
+      assert.ok(!error.message.includes("\n"));
+      return true;
+    });
+  });
+}
+
+Deno.test("openNpzEpisodes sorts files by name and loads them as they are", async () => {
+  const files = { "b.npz": { image: image(4), action: action(4) }, "a.npz": { image: image(), action: action() } };
+  await inFolder(files, async (folder) => {
+    const source = await openNpzEpisodes(folder);
+    assert.deepEqual([source.length, source.height, source.width, source.actionWidth], [2, 4, 5, 2]);
+    const [first, second] = [await source.load(0), await source.load(1)];
+    assert.deepEqual([first.id, second.id, first.length, second.length], ["a", "b", 3, 4]);
+    assert.deepEqual(first.frames, image().data);
+    assert.deepEqual(first.actions, action().data);
+    await assert.rejects(source.load(2), /episode index must be in 0..1/);
+  });
+});
+
+Deno.test("openNpzEpisodes reads what numpy wrote: compressed, float64 actions, text beside them", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const sub = join(folder, "fractal20220817_data");
+    await Deno.mkdir(sub);
+    await Deno.copyFile(new URL("fixtures/episode.npz", import.meta.url), join(sub, "train_eps_00000000.npz"));
+    const source = await openNpzEpisodes(folder, { actionRanges: RT1_ACTION_RANGES }).catch((error) => error);
+    // world_vector and the like are inside, but terminate_episode is negative in places.
+    if (source instanceof Error) throw source;
+    await assert.rejects(
+      source.load(0),
+      /terminate_episode\[0\] is -0\.00.*outside 0\.\.1; check the order of the fields/,
+    );
+    const episode = await (await openNpzEpisodes(folder)).load(0);
+    assert.equal(episode.id, "train_eps_00000000");
+    assert.deepEqual([...episode.frames], Array.from({ length: 6 * 8 * 10 * 3 }, (_, i) => i % 251));
+    assert.equal(episode.actionWidth, 13);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("openNpzEpisodes takes other keys, float images and data without actions", async () => {
+  const data = Float64Array.from({ length: 60 }, (_, i) => i / 59);
+  await inFolder({ "x.npz": { video: { dtype: "float64", shape: [1, 4, 5, 3], data } } }, async (folder) => {
+    const source = await openNpzEpisodes(folder, { imageKey: "video", actionKey: null });
+    const episode = await source.load(0);
+    assert.equal(source.actionWidth, 0);
+    assert.equal(episode.actions.length, 0);
+    assert.deepEqual([...episode.frames], [...data].map((value) => Math.round(value * 255)));
+  });
+});
+
+Deno.test("openNpzEpisodes resizes frames", async () => {
+  const ramp: NdArray = { dtype: "uint8", shape: [2, 8, 8, 3], data: new Uint8Array(2 * 192) };
+  for (let i = 0; i < 384; i++) ramp.data[i] = 30 * (Math.floor(i / 3) % 8) + (i >= 192 ? 10 : 0);
+  await inFolder({ "x.npz": { image: ramp, action: action(2) } }, async (folder) => {
+    const source = await openNpzEpisodes(folder, { resolution: { height: 2, width: 4 } });
+    const { frames, height, width } = await source.load(0);
+    assert.deepEqual([source.height, source.width, height, width, frames.length], [2, 4, 2, 4, 48]);
+    // Each new pixel covers two columns of a ramp in steps of 30: means 15, 75, 135, 195, with edges repeated outwards.
+    for (let t = 0; t < 2; t++) {
+      const row = [0, 1, 2, 3].map((x) => frames[t * 24 + x * 3] - 10 * t);
+      for (let x = 0; x < 4; x++) assert.ok(Math.abs(row[x] - (15 + 60 * x)) <= 6, `${row}`);
+    }
+    assert.notEqual(source.fingerprint, (await openNpzEpisodes(folder)).fingerprint);
+    await assert.rejects(openNpzEpisodes(folder, { resolution: { height: 0, width: 4 } }), /received 0x4/);
+  });
+});
+
+Deno.test("openNpzEpisodes keeps episodes in memory up to its limit", async () => {
+  const files = Object.fromEntries(
+    ["a", "b", "c"].map((name) => [`${name}.npz`, { image: image(), action: action() }]),
+  );
+  await inFolder(files, async (folder) => {
+    const bytes = 3 * 60 + 3 * 2 * 4;
+    const source = await openNpzEpisodes(folder, { cacheBytes: 2 * bytes });
+    const [a, b] = [await source.load(0), await source.load(1)];
+    assert.equal(await source.load(0), a);
+    await source.load(2);
+    assert.equal(await source.load(0), a);
+    assert.notEqual(await source.load(1), b);
+    const [once, twice] = await Promise.all([source.load(2), source.load(2)]);
+    assert.equal(once, twice);
+  });
+});
+
+Deno.test("the fingerprint of a folder changes with its files", async () => {
+  await inFolder({ "a.npz": { image: image(), action: action() } }, async (folder) => {
+    const before = (await openNpzEpisodes(folder)).fingerprint;
+    assert.equal((await openNpzEpisodes(folder)).fingerprint, before);
+    await writeNpz(join(folder, "b.npz"), { image: image(), action: action() });
+    assert.notEqual((await openNpzEpisodes(folder)).fingerprint, before);
+  });
+});
+
+Deno.test("openNpzEpisodes refuses folders without episodes", async () => {
+  await assert.rejects(openNpzEpisodes("/no/such/folder"), (error) => {
+    return error instanceof UserError && /no such folder of episodes: \/no\/such\/folder/.test(error.message);
+  });
+  await refuses({}, /no \.npz file in/);
+  const folder = await Deno.makeTempDir();
+  await Deno.mkdir(join(folder, "one"));
+  await Deno.mkdir(join(folder, "two"));
+  await Deno.writeTextFile(join(folder, "file"), "");
+  await assert.rejects(openNpzEpisodes(folder), /give one of its sub-folders \(one, two\)/);
+  await assert.rejects(openNpzEpisodes(join(folder, "file")), (error) => {
+    return error instanceof UserError && /must be a folder of \.npz files/.test(error.message);
+  });
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("openNpzEpisodes refuses files that are no episodes", async () => {
+  const good = { image: image(), action: action() };
+  await refuses({ "a.npz": { picture: image(), action: action() } }, /no array "image": it has action, picture/);
+  await refuses({ "a.npz": { image: image() } }, /a\.npz has no array "action": it has image/);
+  await refuses({ "a.npz": { ...good, image: image(3, 4, 5, 4) } }, /shape \[T, H, W, 3\]: it has \[3, 4, 5, 4\]/);
+  await refuses({ "a.npz": { ...good, action: { ...action(), shape: [6] } } }, /shape \[T, A\]: it has \[6\]/);
+  await refuses({ "a.npz": { ...good, action: action(2) } }, /one action a frame: it has 3 frames and 2 actions/);
+  await refuses(
+    { "a.npz": good, "b.npz": { ...good, image: image(3, 4, 6) } },
+    /of one size: .*b\.npz has 4x6, .*a\.npz has 4x5/,
+  );
+  await refuses({ "a.npz": good, "b.npz": { ...good, action: action(3, 7) } }, /of one width: .*b\.npz has 7/);
+  const ints: NdArray = { dtype: "int32", shape: [3, 2], data: new Int32Array(6) };
+  await refuses({ "a.npz": { ...good, action: ints } }, /"action" of .* must be float32 or float64: it is int32/);
+  const bools: NdArray = { ...image(), dtype: "bool" };
+  await refuses({ "a.npz": { ...good, image: bools } }, /"image" of .* must be uint8, .*: it is bool/);
+});
+
+Deno.test("openNpzEpisodes refuses values that are not finite or out of range", async () => {
+  await refuses({ "a.npz": { image: image(), action: action(3, 2, NaN) } }, /must be finite: row 0, column 0 is NaN/);
+  await refuses({ "a.npz": { image: image(), action: action(3, 2, -Infinity) } }, /is -Infinity/);
+  const pixels = (value: number): NdArray => {
+    const data = new Float32Array(180);
+    data[7] = value;
+    return { dtype: "float32", shape: [3, 4, 5, 3], data };
+  };
+  await refuses({ "a.npz": { image: pixels(NaN), action: action() } }, /in 0\.\.1 where it is float32: value 7 is NaN/);
+  await refuses({ "a.npz": { image: pixels(2), action: action() } }, /value 7 is 2/);
+  const ranges = { min: Float32Array.of(0, 0), max: Float32Array.of(1, 0.25) };
+  await refuses({ "a.npz": { image: image(), action: action() } }, /row 0, column 1 is 0\.5, outside 0\.\.0\.25/, {
+    actionRanges: ranges,
+  });
+  await refuses(
+    { "a.npz": { image: image(), action: action(3, 3) } },
+    /has 3 numbers an action, the given ranges are for 2/,
+    {
+      actionRanges: ranges,
+    },
+  );
+});
+
+Deno.test("a damaged file is one clear line", async () => {
+  await inFolder({ "a.npz": { image: image(), action: action() } }, async (folder) => {
+    const path = join(folder, "a.npz");
+    await Deno.truncate(path, 50);
+    await assert.rejects(
+      openNpzEpisodes(folder),
+      (error) => error instanceof UserError && error.message.includes("a.npz"),
+    );
+  });
+});
+
+Deno.test({
+  name: "openNpzEpisodes reads Meta-World: 24 episodes of 101 frames",
+  ignore: !exists(metaworld),
+  fn: async () => {
+    const source = await openNpzEpisodes(metaworld);
+    assert.deepEqual([source.length, source.height, source.width, source.actionWidth], [24, 64, 64, 4]);
+    const { train } = splitEpisodes(source.length, 6);
+    const clips = await new TrainingClips(source, train, { segment: 5, seed: 0 }).batch(0, 2);
+    for (const clip of clips) {
+      assert.equal(clip.frames.length, 5 * 64 * 64 * 3);
+      assert.notDeepEqual(clip.frames.slice(0, 12288), clip.frames.slice(4 * 12288));
+      assert.ok(clip.actions.some((value) => value !== 0));
+    }
+  },
+});
+
+Deno.test({
+  name: "openNpzEpisodes reads real RT-1 frames, which come without actions",
+  ignore: !exists(rt1Frames),
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await Deno.copyFile(rt1Frames, join(folder, "frames.npz"));
+      const source = await openNpzEpisodes(folder, { actionKey: null, resolution: { height: 64, width: 80 } });
+      const episode = await source.load(0);
+      assert.equal(episode.frames.length, 22 * 64 * 80 * 3);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
