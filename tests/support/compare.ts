@@ -11,24 +11,25 @@ export function parseNumber(value: FixtureNumber): number {
   return value === "inf" ? Infinity : value === "-inf" ? -Infinity : value === "nan" ? NaN : value;
 }
 
-/** Below this, a tensor's size (root mean square) no longer tightens the tolerance: rounding noise around zero is allowed. */
-const SMALLEST_SIZE = 1e-2;
-
 /**
  * Says where two lists of numbers differ most, or nothing when every |received − expected| is at most
  * `tolerance` × (|expected| + the list's root mean square). A tolerance of 0 asks for equality.
+ *
+ * @param smallestSize A root mean square below this does not tighten the tolerance further: what is left of larger numbers that
+ *   cancel is allowed to be rounding noise.
  */
 export function difference(
   received: ReadData | readonly number[],
   expected: ArrayLike<number>,
   tolerance: number,
+  smallestSize = 1e-2,
 ): string | undefined {
   if (received.length !== expected.length) return `expected ${expected.length} numbers, received ${received.length}`;
   let sum = 0, finite = 0;
   for (let i = 0; i < expected.length; i++) {
     if (Number.isFinite(expected[i])) sum += expected[i] ** 2, finite++;
   }
-  const size = Math.max(Math.sqrt(sum / Math.max(finite, 1)), SMALLEST_SIZE);
+  const size = Math.max(Math.sqrt(sum / Math.max(finite, 1)), smallestSize);
   let worst = 0, worstAt = -1;
   for (let i = 0; i < expected.length; i++) {
     if (Object.is(received[i], expected[i]) || received[i] === expected[i]) continue;

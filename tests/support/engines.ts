@@ -10,9 +10,7 @@
 import type { DType } from "../../lib/tensor/dtype.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { openTfjsEngine } from "../../lib/tensor/tfjs/engine.ts";
-const torchPath = "../../lib/tensor/torch/engine.ts";
-// deno-lint-ignore no-explicit-any
-const openTorchEngine = async (o: { device: string }): Promise<any> => (await import(torchPath)).openTorchEngine(o);
+import { openTorchEngine } from "../../lib/tensor/torch/engine.ts";
 
 /** An engine as tests name it. */
 export type EngineName = "wasm" | "torch:cpu" | "torch:cuda" | "tensorflow";

@@ -36,8 +36,8 @@ export interface Case {
   /** One list for each floating input. */
   gradients?: FixtureNumber[][];
   second?: FixtureNumber[][];
-  /** Factor on the tolerance, and why. */
-  loose?: [factor: number, reason: string];
+  /** Factor on the tolerance of a type, and why. */
+  loose?: Partial<Record<DType, [factor: number, reason: string]>>;
 }
 
 /** A program with an inner gradient: its value and gradients by each input. */
