@@ -26,6 +26,16 @@ interface Waypoint {
 const TRAVEL_Z = 0.1, WORK_Z = 0.008;
 const ARRIVED = 0.02;
 
+/** Where a waypoint is, or the nearest place that the gripper reaches. */
+function target(waypoint: Waypoint, state: TableTopState): [x: number, y: number, z: number] {
+  const [x, y, z] = waypoint.at(state);
+  return [
+    Math.min(Math.max(x, reachLeft(state)), GRIPPER.maxX),
+    Math.min(Math.max(y, GRIPPER.minY), GRIPPER.maxY),
+    Math.min(Math.max(z, 0), GRIPPER.maxZ),
+  ];
+}
+
 /** A scripted robot; the same stream and the same states give the same actions. */
 export class ScriptedBehaviour {
   readonly #random: Philox;
@@ -34,6 +44,9 @@ export class ScriptedBehaviour {
   #patience = 0;
   #speed = 0.06;
   #angle = 0;
+  /** Where the arm was a step ago, and for how many steps it has hardly moved. */
+  #last: TableTopState["arm"] | null = null;
+  #stuck = 0;
 
   /**
    * @param random decides what is done, and the noise.
@@ -47,8 +60,9 @@ export class ScriptedBehaviour {
   /** The next action, 13 numbers: `terminate_episode` says to go on. */
   action(state: TableTopState): Float32Array {
     const { arm } = state;
+    this.#watch(arm);
     const waypoint = this.#waypoint(state);
-    const [x, y, z] = waypoint.at(state);
+    const [x, y, z] = target(waypoint, state);
     const action = new Float32Array(RT1_ACTION_WIDTH);
     const way = Math.hypot(x - arm.x, y - arm.y);
     const share = Math.min(1, this.#speed / Math.max(way, 1e-9));
@@ -68,6 +82,20 @@ export class ScriptedBehaviour {
     action[dimension] = Math.min(Math.max(value, min[dimension]), max[dimension]);
   }
 
+  /** Gives up a plan in which nothing moves any more: something is in the way. */
+  #watch(arm: TableTopState["arm"]): void {
+    const last = this.#last;
+    this.#last = { ...arm };
+    if (last === null) return;
+    const moved = Math.hypot(arm.x - last.x, arm.y - last.y, arm.z - last.z) > 0.012 ||
+      arm.closedness !== last.closedness;
+    this.#stuck = moved ? 0 : this.#stuck + 1;
+    if (this.#stuck < 2) return;
+    this.#stuck = 0;
+    this.#plan = [{ at: ({ arm }) => [arm.x, arm.y, TRAVEL_Z], grip: arm.closedness < 1 ? -1 : 0, patience: 3 }];
+    this.#patience = 3;
+  }
+
   /** The waypoint to head for now; makes a new plan when the old one is done. */
   #waypoint(state: TableTopState): Waypoint {
     for (;;) {
@@ -78,7 +106,7 @@ export class ScriptedBehaviour {
         this.#patience = this.#plan[0].patience;
       }
       const waypoint = this.#plan[0];
-      const [x, y, z] = waypoint.at(state);
+      const [x, y, z] = target(waypoint, state);
       const { arm } = state;
       const there = Math.hypot(x - arm.x, y - arm.y) < ARRIVED && Math.abs(z - arm.z) < ARRIVED;
       const gripped = waypoint.grip === 0 || !waypoint.waitForGrip || arm.closedness === (waypoint.grip > 0 ? 1 : 0);
@@ -100,12 +128,13 @@ export class ScriptedBehaviour {
   #push(state: TableTopState): Waypoint[] | null {
     const object = state.objects[this.#random.integer(0, state.objects.length)];
     for (let attempt = 0; attempt < 20; attempt++) {
-      const direction = this.#between(-Math.PI, Math.PI), length = this.#between(0.15, 0.35);
+      const direction = this.#between(-Math.PI, Math.PI), length = this.#between(0.15, 0.4);
       const ux = Math.cos(direction), uy = Math.sin(direction);
-      const behind = object.radius + GRIPPER.closedRadius + 0.03;
-      const start = [object.x - ux * behind, object.y - uy * behind] as const;
-      const end = [object.x + ux * length, object.y + uy * length] as const;
-      if (![start, end].every(([x, y]) => this.#inReach(state, x, y))) continue;
+      const touch = object.radius + GRIPPER.closedRadius;
+      const start = [object.x - ux * (touch + 0.03), object.y - uy * (touch + 0.03)] as const;
+      const end = [object.x + ux * (length - touch), object.y + uy * (length - touch)] as const;
+      const goal = [object.x + ux * length, object.y + uy * length] as const;
+      if (![start, end, goal].every(([x, y]) => this.#inReach(state, x, y))) continue;
       return [
         { at: () => [start[0], start[1], TRAVEL_Z], grip: 1, patience: 25 },
         { at: () => [start[0], start[1], WORK_Z], grip: 1, patience: 5 },
