@@ -51,7 +51,7 @@ export function trainingCurve(runs: readonly CurveRun[], metric: string, options
   if (!(smoothing >= 0 && smoothing < 1)) {
     throw new RangeError(`smoothing must be at least 0 and below 1: received ${smoothing}`);
   }
-  const series = runs.map((run) => ({ name: run.name, ...layOutStages(run.records, metric) }));
+  const series = runs.map((run) => ({ name: escapeLabel(run.name), ...layOutStages(run.records, metric) }));
   if (series.every(({ x }) => x.length === 0)) {
     const known = new Set(runs.flatMap((run) => run.records.flatMap((record) => Object.keys(record))));
     known.delete("stage");
@@ -162,7 +162,7 @@ export function improvementFigure(metrics: Record<string, MetricResult>): Plotly
       type: "scatter",
       mode: "markers",
       x: [percent[i]],
-      y: [name],
+      y: [escapeLabel(name)],
       marker: { size: 11, color: tint[i] },
       error_x: {
         type: "data",
