@@ -10,7 +10,9 @@ export type HostDtype = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I16" |
 
 /** A tensor in host memory, in C order. */
 export interface HostTensor {
+  /** Element type. */
   dtype: HostDtype;
+  /** Sizes of the axes, outermost first; `[]` for a scalar. */
   shape: number[];
   /** The elements' little-endian bytes. */
   data: Uint8Array;

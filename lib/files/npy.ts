@@ -22,8 +22,11 @@ export type NdArrayDtype =
 
 /** An array in C order. `bool` is held as bytes 0 and 1. */
 export interface NdArray {
+  /** Element type. */
   dtype: NdArrayDtype;
+  /** Sizes of the axes, outermost first; `[]` for a scalar. */
   shape: number[];
+  /** The elements. */
   data:
     | Uint8Array
     | Int8Array
@@ -39,7 +42,9 @@ export interface NdArray {
 
 /** What the header of an array says, without its elements. */
 export interface NdArrayInfo {
+  /** Element type. */
   dtype: NdArrayDtype;
+  /** Sizes of the axes, outermost first; `[]` for a scalar. */
   shape: number[];
 }
 

@@ -3,15 +3,21 @@ import { UserError } from "./user_error.ts";
 
 /** An open file of known size. */
 export interface RandomAccessFile extends Disposable {
+  /** As it was opened, for error messages. */
   readonly path: string;
   /** Bytes, when it was opened. */
   readonly size: number;
   /** Bytes [offset, offset + length), in a buffer of their own. One read at a time goes to the file. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Closes the file; doing so again does nothing. */
   close(): void;
 }
 
-/** @throws {UserError} if there is no such file or it may not be read. */
+/**
+ * Opens a file for reading.
+ *
+ * @throws {UserError} if there is no such file or it may not be read.
+ */
 export async function openRandomAccess(path: string): Promise<RandomAccessFile> {
   let file: Deno.FsFile;
   let size: number;

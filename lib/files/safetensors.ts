@@ -17,18 +17,23 @@ export { fromFloat32, fromInt64, type HostDtype, type HostTensor, toFloat32, toI
 export interface WeightsReader extends Disposable {
   /** Of all tensors, in the order of the file's header. */
   readonly names: string[];
+  /** The texts that the file says about itself. */
   readonly metadata: Record<string, string>;
   /** Element type and shape of a tensor, without reading it. @throws {UserError} if there is none of this name. */
   info(name: string): { dtype: HostTensor["dtype"]; shape: number[] };
   /** Reads one tensor. @throws {UserError} if there is none of this name. */
   read(name: string): Promise<HostTensor>;
+  /** Closes the files. */
   close(): void;
 }
 
 /** An open safetensors file. Close it when done, or hold it with `using`. */
 export class SafetensorsFile implements WeightsReader {
+  /** The file. */
   readonly path: string;
+  /** Of all tensors, in the order of the header. */
   readonly names: string[];
+  /** The texts that the file says about itself. */
   readonly metadata: Record<string, string>;
   readonly #file: RandomAccessFile;
   readonly #tensors: Map<string, TensorPlace>;
@@ -53,20 +58,24 @@ export class SafetensorsFile implements WeightsReader {
     }
   }
 
+  /** Element type and shape of a tensor, without reading it. @throws {UserError} if there is none of this name. */
   info(name: string): { dtype: HostTensor["dtype"]; shape: number[] } {
     const { dtype, shape } = this.#place(name);
     return { dtype, shape: [...shape] };
   }
 
+  /** Reads one tensor. @throws {UserError} if there is none of this name. */
   async read(name: string): Promise<HostTensor> {
     const { dtype, shape, offset, byteLength } = this.#place(name);
     return { dtype, shape: [...shape], data: await this.#file.read(offset, byteLength) };
   }
 
+  /** Closes the file; reading from it then is an error. */
   close(): void {
     this.#file.close();
   }
 
+  /** Same as {@linkcode SafetensorsFile.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

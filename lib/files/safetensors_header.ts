@@ -9,15 +9,21 @@ import { UserError } from "./user_error.ts";
 
 /** One tensor's entry: its place is counted from the start of the file. */
 export interface TensorPlace {
+  /** Element type. */
   dtype: HostDtype;
+  /** Sizes of the axes. */
   shape: number[];
+  /** Of its first byte. */
   offset: number;
+  /** Its size. */
   byteLength: number;
 }
 
 /** A checked header. */
 export interface SafetensorsHeader {
+  /** By name, in the header's order. */
   tensors: Map<string, TensorPlace>;
+  /** The texts that the file says about itself. */
   metadata: Record<string, string>;
 }
 
@@ -30,7 +36,11 @@ const MAX_HEADER_BYTES = 100_000_000;
  */
 const LAYOUT: HostDtype[] = ["I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL"];
 
-/** @throws {UserError} naming the file and what is wrong with it. */
+/**
+ * Reads and checks the header of an open file.
+ *
+ * @throws {UserError} naming the file and what is wrong with it.
+ */
 export async function readSafetensorsHeader(file: RandomAccessFile): Promise<SafetensorsHeader> {
   const fail = (reason: string) => new UserError(`${file.path} cannot be read as safetensors: ${reason}`);
   if (file.size < 8) throw fail(`truncated: ${file.size} bytes are too few to hold a header`);

@@ -23,11 +23,13 @@ export type PickleValue =
 
 /** A block of elements that tensors view. */
 export class PickledStorage {
+  /** A storage. @param key its name in the archive. @param elements how many it says to have. */
   constructor(readonly dtype: HostDtype, readonly key: string, readonly elements: number) {}
 }
 
 /** A strided view of a storage. Offset and strides count elements. */
 export class PickledTensor {
+  /** A view. @param offset of its first element in the storage. @param strides of its axes, outermost first. */
   constructor(
     readonly storage: PickledStorage,
     readonly offset: number,
@@ -38,12 +40,14 @@ export class PickledTensor {
 
 /** One of the allowed names; only ever called by {@linkcode callGlobal}. */
 export class PickledGlobal {
+  /** A name. @param name with its module: `torch._utils._rebuild_tensor_v2`. */
   constructor(readonly name: string) {}
 }
 
 /** A pickle names something that a state dict does not need, or is malformed. */
 export class PickleError extends Error {
-  override readonly name = "PickleError";
+  /** The class's name, for messages. */
+  override readonly name: string = "PickleError";
 }
 
 /** The bytes end before the pickle does. */

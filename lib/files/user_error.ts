@@ -5,5 +5,6 @@
  * The message says what was wrong (quoting the value), where (file, field or flag), and what to do about it.
  */
 export class UserError extends Error {
+  /** The class's name, for messages. */
   override readonly name = "UserError";
 }

@@ -5,19 +5,22 @@
  * Bytes are expanded by `node:zlib`, which Deno brings along: it is native, checks the CRC, and stops at a given length,
  * so that a damaged or hostile archive cannot claim memory that its own directory does not state.
  */
-import { crc32, deflateRawSync, inflateRaw, inflateRawSync } from "node:zlib";
-import { constants } from "node:zlib";
+import { constants, crc32, deflateRawSync, inflateRaw, inflateRawSync } from "node:zlib";
 import { type AtomicSink, writeFileAtomicWith } from "./atomic.ts";
 import { openRandomAccess, type RandomAccessFile } from "./random_access.ts";
 import { UserError } from "./user_error.ts";
 
 /** One file inside an archive. */
 export interface ZipEntry {
+  /** With its folders: `archive/data.pkl`. */
   name: string;
   /** 0 stored, 8 deflated. */
   method: number;
+  /** Bytes in the archive. */
   compressedSize: number;
+  /** Bytes when expanded. */
   size: number;
+  /** Of the expanded bytes. */
   crc32: number;
   /** Where the entry's local header starts in the archive. */
   headerOffset: number;
@@ -37,6 +40,7 @@ const MAX_EXPANSION = 1032;
 export class ZipFile implements Disposable {
   /** By name, in the directory's order. */
   readonly entries: ReadonlyMap<string, ZipEntry>;
+  /** The archive. */
   readonly path: string;
   readonly #file: RandomAccessFile;
   readonly #directoryOffset: number;
@@ -48,7 +52,7 @@ export class ZipFile implements Disposable {
     this.#directoryOffset = directoryOffset;
   }
 
-  /** @throws {UserError} if the file is missing or is not a sound ZIP archive. */
+  /** Opens an archive and reads its directory. @throws {UserError} if it is missing or is not a sound ZIP archive. */
   static async open(path: string): Promise<ZipFile> {
     const file = await openRandomAccess(path);
     try {
@@ -98,10 +102,12 @@ export class ZipFile implements Disposable {
     return await this.#file.read(await this.#dataOffset(entry) + offset, length);
   }
 
+  /** Closes the file; reading from it then is an error. */
   close(): void {
     this.#file.close();
   }
 
+  /** Same as {@linkcode ZipFile.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -17,6 +17,7 @@ export type CheckpointFiles = Record<string, Map<string, HostTensor> | object>;
 
 /** A valid checkpoint. */
 export interface Checkpoint {
+  /** Of training, as it was saved. */
   step: number;
   /** Where its files are. */
   folder: string;
@@ -48,12 +49,15 @@ const NAME = /^step-(\d{8,15})(?:-(\d{1,9}))?$/;
 
 /** The checkpoints of one folder. One process writes to a folder at a time. */
 export class CheckpointStore {
+  /** Where the checkpoints are. */
   readonly folder: string;
   readonly #keep: number;
   /** Names of checkpoints that this store has found to be damaged. */
   readonly #damaged = new Set<string>();
 
   /**
+   * Nothing is read or written yet.
+   *
    * @param folder made when the first checkpoint is saved.
    * @param options.keep how many valid checkpoints to keep; older ones are removed.
    * @throws {RangeError} if `keep` is not a whole number of at least 1.

@@ -5,14 +5,19 @@ import os from "node:os";
 export interface Environment {
   /** When this was asked, ISO 8601. */
   date: string;
+  /** Its version. */
   deno: string;
+  /** Its version. */
   v8: string;
   /** `linux 6.1.0`, say. */
   os: string;
+  /** `x86_64`, say. */
   arch: string;
   /** Model name of the first processor. */
   cpu: string;
+  /** Logical ones. */
   cpuCores: number;
+  /** Of the machine, in all. */
   memoryBytes: number;
   /** The commit of this project's checkout, with `-dirty` where files differ; null outside of a checkout. */
   commit: string | null;
@@ -20,7 +25,11 @@ export interface Environment {
   [key: string]: unknown;
 }
 
-/** @param extra what only the caller knows: engine, device, versions. */
+/**
+ * Looks at the machine, the runtime and the checkout.
+ *
+ * @param extra what only the caller knows: engine, device, versions.
+ */
 export async function describeEnvironment(extra: Record<string, unknown> = {}): Promise<Environment> {
   const cpus = os.cpus();
   return {

@@ -12,8 +12,11 @@ import { UserError } from "../files/user_error.ts";
 
 /** One line: the stage and step it belongs to, and anything else that JSON can hold. */
 export interface MetricEntry {
+  /** `likelihood`, say. */
   stage: string;
+  /** Of the stage, from 0 on. */
   step: number;
+  /** Anything that JSON can hold. */
   [key: string]: unknown;
 }
 
@@ -21,10 +24,11 @@ const NEWLINE = 0x0a;
 
 /** A JSONL file that is appended to. One process writes to a log at a time. */
 export class MetricLog {
+  /** The file. */
   readonly path: string;
   #file: Deno.FsFile | undefined;
 
-  /** @param path the file; made when the first line is appended. */
+  /** Nothing is read or written yet. @param path the file; made when the first line is appended. */
   constructor(path: string) {
     this.path = path;
   }
@@ -99,6 +103,7 @@ export class MetricLog {
     this.#file = undefined;
   }
 
+  /** Same as {@linkcode MetricLog.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -12,6 +12,7 @@ import { UserError } from "../files/user_error.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import { describeEnvironment } from "./environment.ts";
 import { MetricLog } from "./metric_log.ts";
+import { lockRun } from "./run_lock.ts";
 
 /** What a run is made with. */
 export interface RunOptions {
@@ -32,8 +33,11 @@ export interface ResumeOptions extends RunOptions {
 
 /** One field of which two configurations hold different values; undefined where it is absent. */
 export interface ConfigDifference {
+  /** As a dotted path. */
   field: string;
+  /** In the run's folder. */
   stored: unknown;
+  /** Now. */
   given: unknown;
 }
 
@@ -43,8 +47,9 @@ const RESULT = "result.json";
 const RUN_FILES = [CONFIG, ENVIRONMENT, "metrics.jsonl", "samples.jsonl", "checkpoints", RESULT, "report.html"];
 const MAY_CHANGE = ["steps", "engine", "device"];
 
-/** A run's folder. Close it, or hold it with `using`, to close its logs. */
+/** A run's folder. While it is open to be written to, other processes cannot write to it: close it, or hold it with `using`. */
 export class RunFolder implements Disposable {
+  /** The folder. */
   readonly path: string;
   /** The configuration as it was stored when the run was created. */
   readonly config: Record<string, unknown>;
@@ -52,8 +57,10 @@ export class RunFolder implements Disposable {
   readonly metrics: MetricLog;
   /** Samples that are kept to look at. */
   readonly samples: MetricLog;
+  readonly #lock: Disposable | undefined;
 
-  private constructor(path: string, config: Record<string, unknown>) {
+  private constructor(path: string, config: Record<string, unknown>, lock?: Disposable) {
+    this.#lock = lock;
     this.path = path;
     this.config = config;
     this.metrics = new MetricLog(join(path, "metrics.jsonl"));
@@ -67,22 +74,21 @@ export class RunFolder implements Disposable {
    */
   static async create(path: string, options: RunOptions): Promise<RunFolder> {
     const config = toPlain(options.config);
+    let lock: Disposable | undefined;
     try {
       await Deno.mkdir(path, { recursive: true });
-      for await (const { name } of Deno.readDir(path)) {
-        if (RUN_FILES.includes(name)) {
-          throw new UserError(
-            `${path} already holds a run (${name}): continue it with --resume, or choose another folder with --out`,
-          );
-        }
-      }
+      await refuseOtherRun(path);
+      lock = await lockRun(path);
+      // Another process may have started here before the lock was ours.
+      await refuseOtherRun(path);
       await writeFileAtomic(join(path, CONFIG), toText(config));
+      await writeFileAtomic(join(path, ENVIRONMENT), toText(await describeEnvironment(options.environment)));
+      return new RunFolder(path, config, lock);
     } catch (error) {
+      lock?.[Symbol.dispose]();
       if (error instanceof UserError) throw error;
       throw new UserError(`cannot make the run folder ${path}: ${(error as Error).message}`);
     }
-    await writeFileAtomic(join(path, ENVIRONMENT), toText(await describeEnvironment(options.environment)));
-    return new RunFolder(path, config);
   }
 
   /**
@@ -92,25 +98,21 @@ export class RunFolder implements Disposable {
    * them with both values.
    */
   static async open(path: string, options: ResumeOptions): Promise<RunFolder> {
-    const run = await RunFolder.read(path);
-    const mayChange = options.mayChange ?? MAY_CHANGE;
-    const differences = configDifferences(run.config, toPlain(options.config));
-    const isAllowed = (field: string) => mayChange.some((path) => field === path || field.startsWith(`${path}.`));
-    const refused = differences.filter(({ field }) => !isAllowed(field));
-    if (refused.length > 0) {
-      const list = refused.map(({ field, stored, given }) => `${field} was ${show(stored)}, now ${show(given)}`);
-      throw new UserError(
-        `${path} was started with another configuration: ${list.join("; ")}. ` +
-          `Resume with the values it was started with, or start a new run with another --out`,
-      );
+    const { config } = await RunFolder.read(path);
+    const differences = configDifferences(config, toPlain(options.config));
+    refuseDifferences(path, differences, options.mayChange ?? MAY_CHANGE);
+    const lock = await lockRun(path);
+    try {
+      const changed = Object.fromEntries(differences.map(({ field, given }) => [field, given ?? null]));
+      const entry = { ...await describeEnvironment(options.environment), changed };
+      const first = await readJson(join(path, ENVIRONMENT)) ?? {};
+      const resumed = Array.isArray(first.resumed) ? first.resumed : [];
+      await writeFileAtomic(join(path, ENVIRONMENT), toText({ ...first, resumed: [...resumed, entry] }));
+      return new RunFolder(path, config, lock);
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
     }
-    const environment = await describeEnvironment(options.environment);
-    const changed = differences.map(({ field, given }) => [field, given ?? null]);
-    const first = await readJson(join(path, ENVIRONMENT)) ?? {};
-    const resumed = Array.isArray(first.resumed) ? first.resumed : [];
-    const entry = { ...environment, changed: Object.fromEntries(changed) };
-    await writeFileAtomic(join(path, ENVIRONMENT), toText({ ...first, resumed: [...resumed, entry] }));
-    return run;
   }
 
   /** Opens a run's folder to look at it; nothing is written. @throws {UserError} if it holds no run. */
@@ -150,14 +152,37 @@ export class RunFolder implements Disposable {
     return await readJson(this.file(ENVIRONMENT));
   }
 
+  /** Closes the logs and lets other processes write to the folder. */
   close(): void {
     this.metrics.close();
     this.samples.close();
+    this.#lock?.[Symbol.dispose]();
   }
 
+  /** Same as {@linkcode RunFolder.close}. */
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+async function refuseOtherRun(path: string): Promise<void> {
+  for await (const { name } of Deno.readDir(path)) {
+    if (!RUN_FILES.includes(name)) continue;
+    throw new UserError(
+      `${path} already holds a run (${name}): continue it with --resume, or choose another folder with --out`,
+    );
+  }
+}
+
+function refuseDifferences(path: string, differences: ConfigDifference[], mayChange: string[]): void {
+  const isAllowed = (field: string) => mayChange.some((path) => field === path || field.startsWith(`${path}.`));
+  const refused = differences.filter(({ field }) => !isAllowed(field));
+  if (refused.length === 0) return;
+  const list = refused.map(({ field, stored, given }) => `${field} was ${show(stored)}, now ${show(given)}`);
+  throw new UserError(
+    `${path} was started with another configuration: ${list.join("; ")}. ` +
+      `Resume with the values it was started with, or start a new run with another --out`,
+  );
 }
 
 /** The fields in which two plain configurations differ, as dotted paths in order. Arrays are compared as a whole. */

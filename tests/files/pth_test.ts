@@ -213,6 +213,21 @@ Deno.test("pth: tensors that share a storage may not add up to many times the fi
   });
 });
 
+Deno.test("pth: state dicts as the PyTorch of Python 2 pickled them", async () => {
+  // Byte strings, an OrderedDict with its items as argument, _rebuild_tensor and a storage on a GPU.
+  const old = (s: string) => "U" + String.fromCharCode(s.length) + s;
+  const id = P.tuple(old("storage"), "ctorch.cuda\nFloatStorage\n", old("0"), old("cuda:0"), P.int(10), "N");
+  const view = P.tuple(id + "Q", P.int(2), P.tuple(P.int(3)), P.tuple(P.int(1)));
+  const item = "](" + old("w") + "ctorch._utils\n_rebuild_tensor\n" + view + "Re";
+  const pickle = P.file("ccollections\nOrderedDict\n](" + item + "e\x85R");
+  await withFolder(async (folder) => {
+    const path = join(folder, "old.pth");
+    const data = new Uint8Array(Float32Array.from({ length: 10 }, (_, i) => i).buffer);
+    await writeZip(path, [["x/data.pkl", pickle], ["x/data/0", data]]);
+    assert.deepEqual([...new Float32Array((await readPth(path)).get("w")!.data.buffer)], [2, 3, 4]);
+  });
+});
+
 Deno.test("unpickle: numbers", () => {
   const run = (body: string) => unpickle(P.file(body)).value;
   assert.equal(run("J\xff\xff\xff\xff"), -1);

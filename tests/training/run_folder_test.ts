@@ -23,6 +23,7 @@ Deno.test("run folder: create writes configuration and environment", async () =>
     assert.ok(Math.abs(Date.parse(environment.date as string) - Date.now()) < 60_000);
     assert.ok(environment.commit === null || /^[0-9a-f]{40}(-dirty)?$/.test(environment.commit as string));
     assert.deepEqual((await Array.fromAsync(Deno.readDir(path))).map((e) => e.name).sort(), [
+      ".lock",
       "config.json",
       "environment.json",
     ]);
@@ -114,6 +115,35 @@ Deno.test("run folder: killed between its first two files, it can be resumed", a
     await Deno.writeTextFile(join(folder, "config.json"), JSON.stringify(CONFIG));
     using run = await RunFolder.open(folder, { config: CONFIG });
     assert.equal(((await run.readEnvironment())!.resumed as unknown[]).length, 1);
+  });
+});
+
+Deno.test("run folder: another process cannot write to it at the same time; a killed one leaves no lock", async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, "a");
+    const script = join(folder, "hold.ts");
+    const module = new URL("../../lib/training/run_folder.ts", import.meta.url).href;
+    await Deno.writeTextFile(
+      script,
+      `import { RunFolder } from ${JSON.stringify(module)};
+       await RunFolder.create(${JSON.stringify(path)}, { config: {} });
+       console.log("ready");
+       await new Promise((resolve) => setTimeout(resolve, 60_000));`,
+    );
+    const args = ["run", "--no-check", "--no-lock", "-A", script];
+    const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped", stderr: "null" }).spawn();
+    const reader = child.stdout.getReader();
+    await reader.read();
+    const before = await Deno.readTextFile(join(path, "environment.json"));
+    await rejectsUserError(() => RunFolder.open(path, { config: {} }), "a is in use by another process");
+    assert.equal(await Deno.readTextFile(join(path, "environment.json")), before);
+    (await RunFolder.read(path)).close();
+    child.kill("SIGKILL");
+    await child.status;
+    await reader.cancel();
+    using first = await RunFolder.open(path, { config: {} });
+    using second = await RunFolder.open(path, { config: {} });
+    assert.equal(first.path, second.path);
   });
 });
 
