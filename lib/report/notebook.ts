@@ -1,6 +1,7 @@
 /**
  * Showing things in a Deno Jupyter notebook: figures, images, clips, tables, text that updates. Outside a notebook the same
- * calls show nothing and return the same values, so that code can be shared between a notebook and a task.
+ * calls do nothing, so that code can be shared between a notebook and a task. None returns a value: as a cell's last
+ * expression it would be shown a second time.
  *
  * The kernel may drop an output that is published in a cell's last moment, and corrupts messages above about 4 MB. So every
  * function here waits a little after showing, and refuses outputs above 2 MB. Await them all.
@@ -53,22 +54,20 @@ export async function show(bundle: MimeBundle, id?: string, update = false): Pro
 }
 
 /** Shows a figure by its MIME type: JupyterLab and VS Code draw it themselves, a rendered page brings plotly.js once. */
-export async function showFigure(figure: PlotlyFigure): Promise<PlotlyFigure> {
+export async function showFigure(figure: PlotlyFigure): Promise<void> {
   const title = (figure.layout.title as { text?: string } | undefined)?.text ?? "";
   await show({ "application/vnd.plotly.v1+json": { ...figure }, "text/plain": `[figure${title && `: ${title}`}]` });
-  return figure;
 }
 
 /** Shows the frame of a clip of one frame, or its first, as PNG; small frames are enlarged to about 256 pixels. */
-export async function showImage(image: Clip): Promise<Uint8Array> {
+export async function showImage(image: Clip): Promise<void> {
   const { frames, h, w } = enlarge({ ...image, t: 1, frames: image.frames.subarray(0, image.h * image.w * 3) });
   const png = encodePng(frames, h, w);
   await show({ "image/png": Buffer.from(png).toString("base64"), "text/plain": `[image ${image.w} × ${image.h}]` });
-  return png;
 }
 
 /** Shows a clip as a GIF; small frames are enlarged to about 256 pixels. */
-export async function showClip(clip: Clip, options: { delayMs?: number } = {}): Promise<Uint8Array> {
+export async function showClip(clip: Clip, options: { delayMs?: number } = {}): Promise<void> {
   const { frames, t, h, w } = enlarge(clip);
   const gif = encodeGif(frames, t, h, w, options);
   // An <img> in HTML: not every front end takes image/gif as a form of its own.
@@ -77,7 +76,6 @@ export async function showClip(clip: Clip, options: { delayMs?: number } = {}): 
     "text/html": `<img src="${source}" alt="clip">`,
     "text/plain": `[clip of ${t} frames, ${clip.w} × ${clip.h}]`,
   });
-  return gif;
 }
 
 /** Shows clips as in the report: truth, base and RLVR side by side under their labels, one output a clip. */
@@ -91,11 +89,11 @@ export async function showGallery(clips: readonly GalleryClip[], options: Galler
   }
 }
 
-/** Shows rows as a table; numbers are printed with four digits. Returns the plain-text form. */
+/** Shows rows as a table; numbers are printed with four digits. */
 export async function showTable(
   columns: readonly string[],
   rows: readonly (readonly (string | number)[])[],
-): Promise<string> {
+): Promise<void> {
   const cells = rows.map((row) => row.map((value) => typeof value === "number" ? formatNumber(value) : value));
   const line = (row: readonly string[], tag: string) =>
     `<tr>${row.map((value) => `<${tag}>${escapeHtml(value)}</${tag}>`).join("")}</tr>`;
@@ -104,11 +102,10 @@ export async function showTable(
   }</tbody></table>`;
   const text = textTable([columns, ...cells]);
   await show({ "text/html": html, "text/plain": text });
-  return text;
 }
 
-/** Shows the metrics of a run, base against RLVR, with their 95 % intervals. Returns the plain-text form. */
-export function showResult(result: RunResult): Promise<string> {
+/** Shows the metrics of a run, base against RLVR, with their 95 % intervals. */
+export function showResult(result: RunResult): Promise<void> {
   const rows = Object.entries(result.metrics).map(([name, metric]) => {
     const share = 100 * relativeImprovement(metric);
     const [base, rlvr] = [metric.base, metric.rlvr].map(({ mean, low, high }) =>

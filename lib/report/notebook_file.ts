@@ -66,12 +66,18 @@ export async function readNotebook(path: string): Promise<Notebook> {
   return value as Notebook;
 }
 
-/** Writes a notebook the way Jupyter does: one space of indentation, long text cut into lines, a newline at the end. */
+/**
+ * Writes a notebook byte for byte as Jupyter would: keys sorted, one space of indentation, text cut into lines, a newline
+ * at the end.
+ */
 export async function writeNotebook(path: string, notebook: Notebook): Promise<void> {
-  const cells = notebook.cells.map((cell) =>
-    cell.cell_type === "code" ? { ...cell, outputs: (cell.outputs ?? []).map(cutLines) } : cell
-  );
-  await writeFileAtomic(path, JSON.stringify({ ...notebook, cells }, null, 1) + "\n");
+  const cells = notebook.cells.map((cell) => {
+    const source = cutLines(joinLines(cell.source));
+    return cell.cell_type === "code"
+      ? { ...cell, source, outputs: (cell.outputs ?? []).map(cutOutput) }
+      : { ...cell, source };
+  });
+  await writeFileAtomic(path, JSON.stringify(sortKeys({ ...notebook, cells }), null, 1) + "\n");
 }
 
 function faultOf(value: unknown): string | undefined {
@@ -92,17 +98,27 @@ function faultOf(value: unknown): string | undefined {
   return undefined;
 }
 
-function cutLines(output: CellOutput): CellOutput {
-  const cut = (text: string) => text.match(/[^\n]*\n|[^\n]+/g) ?? [];
-  if (output.output_type === "stream") return { ...output, text: cut(joinLines(output.text)) };
+function cutOutput(output: CellOutput): CellOutput {
+  if (output.output_type === "stream") return { ...output, text: cutLines(joinLines(output.text)) };
   if (output.output_type === "error") return output;
   const data = Object.fromEntries(
     Object.entries(output.data).map(([type, content]) => [
       type,
-      typeof content === "string" && /^text\/|^image\/svg/.test(type) ? cut(content) : content,
+      typeof content === "string" && /^text\/|^image\/svg/.test(type) ? cutLines(content) : content,
     ]),
   );
   return { ...output, data };
+}
+
+function cutLines(text: string): string[] {
+  return text.match(/[^\n]*\n|[^\n]+/g) ?? [];
+}
+
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1);
+  return Object.fromEntries(entries.map(([key, item]) => [key, sortKeys(item)]));
 }
 
 async function isFolder(path: string): Promise<boolean> {

@@ -73,6 +73,7 @@ Deno.test("text of a run is cut into lines, images are not", async () => {
     const notebook = await readNotebook(path);
     const [stream, shown] = notebook.cells[0].outputs!;
     Object.assign(stream, { text: "one\ntwo" });
+    notebook.cells[0].source = "console.log(1)\n2";
     Object.assign(shown, { data: { "image/png": "AAAA", "text/html": "<b>\n</b>" } });
     await writeNotebook(path, notebook);
     assert.equal(await Deno.readTextFile(path), JUPYTER);
