@@ -142,7 +142,10 @@ function takeGradient(c: Context, leaf: TorchHandle): Owned {
   if (!c.isDefined(beside)) return c.call.borrow(lend(leaf.address)).nones(5).run(ZEROS_LIKE);
   const gradient = c.another(beside);
   clearGradient(c, leaf);
-  return gradient;
+  if (!c.isWithoutMemory(lend(gradient))) return gradient;
+  // A derivative that is zero everywhere may come as a tensor without memory.
+  c.free(gradient);
+  return c.call.borrow(lend(leaf.address)).nones(5).run(ZEROS_LIKE);
 }
 
 function clearGradient(c: Context, leaf: TorchHandle): void {

@@ -108,6 +108,11 @@ export class Context {
     this.#call.check(this.#torch.aoti_torch_get_data_ptr(x, this.#out), "get_data_ptr");
     return this.#big[0];
   }
+  /** Whether there is no memory behind a tensor: it is empty, or LibTorch knows that it is all zeros. */
+  isWithoutMemory(x: Borrowed): boolean {
+    const [low, high] = this.#dataWords(x);
+    return low === 0 && high === 0;
+  }
   isContiguous(x: Borrowed): boolean {
     this.#call.check(this.#torch.aoti_torch_is_contiguous(x, this.#out), "is_contiguous");
     return (this.#int[0] & 0xff) !== 0;

@@ -8,8 +8,8 @@
 import type { BinaryOperator, CompareOperator, LogicalOperator, ReduceOperator, UnaryOperator } from "../engine.ts";
 import type { DType, Shape } from "../dtype.ts";
 import type { Tensor } from "../tensor.ts";
-import { addressOf, type Context } from "./context.ts";
-import { type Borrowed, operator, type OperatorName, TORCH_DTYPE } from "./dispatcher.ts";
+import { addressOf, type Context, lend } from "./context.ts";
+import { type Borrowed, operator, type OperatorName, type Owned, TORCH_DTYPE } from "./dispatcher.ts";
 import type { TorchHandle } from "./memory.ts";
 
 const UNARY: Readonly<Record<Exclude<UnaryOperator, "gelu" | "softplus">, OperatorName>> = {
@@ -54,6 +54,7 @@ const LOGICAL: Readonly<Record<LogicalOperator, OperatorName>> = {
 };
 const LOGICAL_NOT = operator("aten::logical_not");
 const WHERE = operator("aten::where", "self");
+const LESS = COMPARE.less, GREATER = COMPARE.greater;
 const CLAMP = operator("aten::clamp", "Tensor");
 const PRELU = operator("aten::prelu");
 const SUM = operator("aten::sum", "dim_IntList");
@@ -117,12 +118,26 @@ export function clamp(c: Context, x: Tensor, low: number, high: number): TorchHa
   const below = low === -Infinity ? undefined : c.number(low, x.dtype, false);
   const above = high === Infinity ? undefined : c.number(high, x.dtype, false);
   if (below === undefined && above === undefined) return c.view(c.another(addressOf(x)), x);
+  // LibTorch's own clamp gives half the gradient at a bound (2.14), or all of it (2.13): chosen here by comparison instead.
+  if (c.recording > 0) {
+    const raised = below === undefined ? undefined : replacedWhere(c, LESS, addressOf(x), below);
+    if (above === undefined) return c.own(raised!);
+    const both = replacedWhere(c, GREATER, raised === undefined ? addressOf(x) : lend(raised), above);
+    if (raised !== undefined) c.free(raised);
+    return c.own(both);
+  }
   const call = c.call.tensor(x);
   if (below === undefined) call.none();
   else call.borrow(below).some();
   if (above === undefined) call.none();
   else call.borrow(above).some();
   return c.own(call.run(CLAMP));
+}
+
+/** x, but the bound where x is beyond it; not a number stays what it is. */
+function replacedWhere(c: Context, beyond: OperatorName, x: Borrowed, bound: Borrowed): Owned {
+  const mask = c.call.borrow(x).borrow(bound).run(beyond);
+  return c.call.give(mask).borrow(bound).borrow(x).run(WHERE);
 }
 
 export function leakyRelu(c: Context, x: Tensor, negativeSlope: number): TorchHandle {

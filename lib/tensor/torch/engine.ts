@@ -23,7 +23,7 @@ import type { DType, HostData, ReadData, Shape } from "../dtype.ts";
 import type { Tensor } from "../tensor.ts";
 import * as autograd from "./autograd.ts";
 import { Context, lend } from "./context.ts";
-import { type Device, parseDevice } from "./cuda.ts";
+import { cudaDevices, type Device, parseDevice } from "./cuda.ts";
 import * as elementwise from "./elementwise.ts";
 import * as host from "./host.ts";
 import * as layers from "./layers.ts";
@@ -266,6 +266,7 @@ export async function openTorchEngine({ device = "cpu", threads }: TorchOptions 
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
     throw new RangeError(`threads must be a whole number of at least 1: received ${threads}`);
   }
+  if (wanted.type === "cuda") checkCuda(wanted);
   const places = searchLibrary();
   const folder = chooseLibrary(places);
   if (folder === undefined) throw new UserError(missingLibraryText(places));
@@ -279,6 +280,20 @@ export async function openTorchEngine({ device = "cpu", threads }: TorchOptions 
   const engine = new TorchEngine(library, wanted, count[0]);
   checkDevice(engine, new Context(library, wanted));
   return engine;
+}
+
+/** Asks the driver before LibTorch's gigabytes are loaded. */
+function checkCuda({ text, index }: Device): void {
+  const { devices, reason } = cudaDevices();
+  if (devices.length === 0) {
+    throw new UserError(`the torch engine cannot use ${text}: ${reason}: use --device cpu, or mend the driver`);
+  }
+  if (index >= devices.length) {
+    throw new UserError(
+      `the torch engine cannot use ${text}: there are ${devices.length} devices: ` +
+        devices.map((each, i) => `cuda:${i} (${each.name})`).join(", "),
+    );
+  }
 }
 
 /** Adds two numbers on the device: shows that it is there, and that the direct call computes what it should. */

@@ -90,12 +90,24 @@ export function read(c: Context, x: Tensor): ReadData {
   let here = c.another(addressOf(x));
   try {
     if (x.dtype !== dtype) here = replace(c, here, cast(c, lend(here), dtype));
+    // Zeros that were never written down.
+    if (n > 0 && c.isWithoutMemory(lend(here))) return zeros(n, dtype);
     if (!c.isContiguous(lend(here))) here = replace(c, here, c.call.borrow(lend(here)).int(0).run(CONTIGUOUS));
     if (c.deviceType !== CPU) here = replace(c, here, onHost(c, here, x.shape, dtype));
     return copyOut(c, lend(here), n, dtype);
   } finally {
     c.free(here);
   }
+}
+
+function zeros(n: number, dtype: Exclude<DType, "bfloat16">): ReadData {
+  return dtype === "float32"
+    ? new Float32Array(n)
+    : dtype === "float64"
+    ? new Float64Array(n)
+    : dtype === "int64"
+    ? new Int32Array(n)
+    : new Uint8Array(n);
 }
 
 function onHost(c: Context, x: Owned, shape: Shape, dtype: DType): Owned {
