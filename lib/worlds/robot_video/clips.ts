@@ -55,9 +55,10 @@ export interface TrainingClipOptions extends ClipShape {
   seed: number;
   /**
    * What to do with an episode that is too short for a clip: `"repeat"` shrinks the step to max(1, ⌊length / S⌋) and then
-   * repeats the last frame and action; `"drop"` draws another episode. Default `"repeat"`.
+   * repeats the last frame and action; `"drop"` draws another episode; `"refuse"` is an error that names the episode.
+   * Default `"repeat"`.
    */
-  shortEpisodes?: "repeat" | "drop";
+  shortEpisodes?: "repeat" | "drop" | "refuse";
   /** Vary the colours of each clip within these limits. Default: not at all. */
   augmentation?: ColourJitterLimits;
 }
@@ -89,13 +90,15 @@ export class TrainingClips {
    * The clip of a name; the same name always gives the same clip.
    *
    * @param name integers such as (step, item).
-   * @throws {UserError} if `shortEpisodes` is `"drop"` and a thousand draws found no episode that is long enough.
+   * @throws {UserError} if `shortEpisodes` is `"drop"` and a thousand draws found no episode that is long enough, or it is
+   *   `"refuse"` and the drawn episode is too short.
    */
   async clip(...name: number[]): Promise<Clip> {
     const { seed, segment, step = 1, shortEpisodes = "repeat", contextReach, augmentation } = this.options;
     const random = new Philox(seed, CLIP_STREAM, ...name);
     for (let draw = 0; draw < MAX_DRAWS; draw++) {
       const episode = await this.source.load(this.#indices[random.integer(0, this.#indices.length)]);
+      if (shortEpisodes === "refuse") refuseShort(this.source, episode, segment * step);
       if (shortEpisodes === "drop" && episode.length < segment * step) continue;
       const stride = episode.length >= segment * step ? step : Math.max(1, Math.floor(episode.length / segment));
       const start = random.integer(0, Math.max(episode.length - segment * stride, 0) + 1);
@@ -126,9 +129,11 @@ export interface EvaluationClipOptions extends ClipShape {
    * clip of test episode i mod n and is drawn with seed i, so that the first n items stay those of the protocol.
    */
   itemsPerEpisode?: number;
+  /** Repeat the last frame of an episode that is too short for a clip, as the protocol does, or refuse it. Default `"repeat"`. */
+  shortEpisodes?: "repeat" | "refuse";
 }
 
-/** The fixed clips of an evaluation, never augmented; episodes that are too short repeat their last frame. */
+/** The fixed clips of an evaluation, never augmented. */
 export class EvaluationClips {
   readonly source: EpisodeSource;
   readonly options: Readonly<EvaluationClipOptions>;
@@ -160,10 +165,14 @@ export class EvaluationClips {
     return this.#indices[item % this.#indices.length];
   }
 
-  /** @throws {RangeError} if there is no such item. */
+  /**
+   * @throws {RangeError} if there is no such item.
+   * @throws {UserError} if the episode is too short and `shortEpisodes` is `"refuse"`.
+   */
   async clip(item: number): Promise<Clip> {
     const episode = await this.source.load(this.episodeIndex(item));
-    const { segment, step = 1, contextReach } = this.options;
+    const { segment, step = 1, contextReach, shortEpisodes = "repeat" } = this.options;
+    if (shortEpisodes === "refuse") refuseShort(this.source, episode, segment * step);
     const choice = chooseEvaluationClip(item, episode.length, segment * step, contextReach);
     const stride = episode.length >= segment * step ? step : Math.max(1, Math.floor(episode.length / segment));
     return cutClip(episode, choice.start, segment, stride, choice.context);
@@ -210,6 +219,14 @@ export function cutClip(episode: Episode, start: number, segment: number, step =
   if (context === undefined) return clip;
   const contextFrame = episode.frames.slice(context * frameSize, (context + 1) * frameSize);
   return { ...clip, contextFrame, contextIndex: context };
+}
+
+function refuseShort(source: EpisodeSource, episode: Episode, frames: number): void {
+  if (episode.length >= frames) return;
+  throw new UserError(
+    `episode ${episode.id} of ${source.name} is shorter than a clip: it has ${episode.length} frames, a clip spans ${frames}; ` +
+      `remove it, or shorten the clip`,
+  );
 }
 
 /** One draw for the whole clip: history, target and context frame change alike. */

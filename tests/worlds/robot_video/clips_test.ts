@@ -145,6 +145,17 @@ Deno.test("EvaluationClips keeps the protocol's clips when more are asked for", 
   await assert.rejects(three.clip(6), /evaluation item must be in 0..5: received 6/);
 });
 
+Deno.test("clips refuse short episodes by name where that is asked for", async () => {
+  const source = sourceOf([counting(4)]);
+  const options = { segment: 5, seed: 1, shortEpisodes: "refuse" as const };
+  for (const clips of [new TrainingClips(source, [0], options), new EvaluationClips(source, [0], options)]) {
+    await assert.rejects(clips.clip(0), (error) => {
+      return error instanceof UserError && /hand_4_0 of hand-made .* has 4 frames, a clip spans 5/.test(error.message);
+    });
+  }
+  await new TrainingClips(source, [0], { ...options, segment: 4 }).clip(0);
+});
+
 Deno.test("EvaluationClips of a short episode repeats its last frame", async () => {
   const clip = await new EvaluationClips(sourceOf([counting(3)]), [0], { segment: 5 }).clip(0);
   assert.deepEqual([...clip.actions], [0, 1, 2, 2, 2]);
