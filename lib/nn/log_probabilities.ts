@@ -123,14 +123,13 @@ export function tokenLossAndSums(
     const weight = head.detach();
     const constant = hidden.detach();
     const hiddenGradients: Tensor[] = [];
-    let headGradient: Tensor | undefined, total: Tensor | undefined;
-    let sums: Record<string, Tensor> = {};
+    let headGradient: Tensor | undefined;
+    let totals: { loss: Tensor; sums: Record<string, Tensor> } | undefined;
     for (const [start, length] of ranges) {
-      // Sums over chunks are replaced one by one, so that one gradient of the head lives, not one a chunk.
-      const previousGradient = headGradient, previousTotal = total, previousSums = sums;
+      const before = headGradient, totalsBefore = totals;
       const chunk = tidy(() => {
         const rows = constant.narrow(0, start, length).detach();
-        const { value, gradients, aux } = valueAndGrad(() => {
+        const { gradients, aux } = valueAndGrad(() => {
           const { logProbabilities, entropy } = chunkOf(
             rows,
             as(weight, computeType),
@@ -139,28 +138,28 @@ export function tokenLossAndSums(
             withEntropy,
           );
           const own = perChunk(logProbabilities, start, entropy);
-          return { loss: own.loss.reshape([]), aux: own.sums };
+          const loss = own.loss.reshape([]);
+          // The head's gradient so far is added inside the recording that ends here: an addition outside would be
+          // recorded by the enclosing one, which would hold every partial sum.
+          return { loss: before ? loss.add(weight.mul(before).sum()) : loss, aux: { loss, sums: own.sums } };
         }, [rows, weight]);
-        return {
-          value: previousTotal ? previousTotal.add(value) : value,
-          rows: gradients[0],
-          head: previousGradient ? previousGradient.add(gradients[1]) : gradients[1],
-          sums: Object.fromEntries(
-            Object.entries(aux).map(([name, each]) => [name, previousSums[name] ? previousSums[name].add(each) : each]),
-          ),
-        };
+        return { totals: totalsBefore ? addTotals(totalsBefore, aux) : aux, gradients };
       });
-      previousGradient?.dispose();
-      previousTotal?.dispose();
-      for (const each of Object.values(previousSums)) each.dispose();
-      hiddenGradients.push(chunk.rows);
-      headGradient = chunk.head;
-      total = chunk.value;
-      sums = chunk.sums;
+      before?.dispose();
+      if (totalsBefore) { for (const each of [totalsBefore.loss, ...Object.values(totalsBefore.sums)]) each.dispose(); }
+      totals = chunk.totals;
+      hiddenGradients.push(chunk.gradients[0]);
+      headGradient = chunk.gradients[1];
     }
+    const { loss, sums } = totals!;
     const linear = hidden.mul(concat(hiddenGradients).detach()).sum().add(head.mul(headGradient!.detach()).sum());
-    return { loss: total!.detach().add(linear.sub(linear.detach())), sums };
+    return { loss: loss.detach().add(linear.sub(linear.detach())), sums };
   });
+}
+
+function addTotals(a: ReturnType<ChunkLossAndSums>, b: ReturnType<ChunkLossAndSums>): ReturnType<ChunkLossAndSums> {
+  const sums = Object.entries(b.sums).map(([name, each]) => [name, a.sums[name].add(each)] as const);
+  return { loss: a.loss.add(b.loss), sums: Object.fromEntries(sums) };
 }
 
 /** One chunk, differentiable in hidden and head. `head` is in the compute type; the rest in hidden's. */

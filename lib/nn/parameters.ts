@@ -15,7 +15,7 @@ import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 export type Parameters = Map<string, Tensor>;
 
 /** Where numbers are looked up by name: a map in memory or an open file. */
-export type WeightsSource = ReadonlyMap<string, HostTensor> | Pick<WeightsReader, "names" | "read">;
+export type WeightsSource = ReadonlyMap<string, HostTensor> | Pick<WeightsReader, "names" | "info" | "read">;
 
 /** Options of {@linkcode loadInto}. */
 export interface LoadOptions {
@@ -78,27 +78,28 @@ export async function loadInto(
     throw new UserError(`${place}: ${listNames(missing)} missing: ${another}`);
   }
   if (extra.length > 0) throw new UserError(`${place}: ${listNames(extra)} unknown: ${another}`);
-  if ("info" in source) {
-    for (const [name, each] of parameters) {
-      checkShape(place, name, (source as WeightsReader).info(name).shape, each.shape);
+  for (const [name, each] of parameters) {
+    const { dtype, shape } = "names" in source ? source.info(name) : source.get(name)!;
+    checkShape(place, name, shape, each.shape);
+    if (!FLOATING.has(dtype)) {
+      throw new UserError(
+        `${place}: tensor '${name}' is ${dtype}: a parameter must be one of ${[...FLOATING].join(", ")}`,
+      );
     }
   }
   for (const [name, each] of parameters) {
     const host = "names" in source ? await source.read(name) : source.get(name)!;
-    checkShape(place, name, host.shape, each.shape);
-    let data: Float32Array | Float64Array;
-    try {
-      data = host.dtype === "F64" && each.dtype === "float64" ? float64Of(host) : toFloat32(host);
-    } catch (error) {
-      throw new UserError(`${place}: tensor '${name}': ${(error as Error).message}`);
-    }
+    const exact = host.dtype === "F64" && each.dtype === "float64";
     tidy(() => {
-      const type = data instanceof Float64Array ? "float64" : "float32";
-      const value = tensor(each.engine, data, each.shape, type);
-      each.assign(each.dtype === type ? value : value.cast(each.dtype));
+      const value = exact
+        ? tensor(each.engine, float64Of(host), each.shape, "float64")
+        : tensor(each.engine, toFloat32(host), each.shape, "float32");
+      each.assign(value.dtype === each.dtype ? value : value.cast(each.dtype));
     });
   }
 }
+
+const FLOATING: ReadonlySet<HostTensor["dtype"]> = new Set(["F32", "F16", "BF16", "F64"]);
 
 function float64Of(host: HostTensor): Float64Array {
   return new Float64Array(host.data.slice().buffer);
