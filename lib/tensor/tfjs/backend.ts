@@ -5,6 +5,7 @@
  * them has been closed.
  */
 import { UserError } from "../../files/user_error.ts";
+import { startKernels } from "./kernels.ts";
 import { tf } from "./runtime.ts";
 import { loadTfjsNode } from "./tfjs_node.ts";
 
@@ -57,6 +58,7 @@ async function start(backend: TfjsBackend): Promise<StartedBackend> {
       await import("@tensorflow/tfjs-backend-wasm");
       shareIdentity("wasm");
       if (!await tf.setBackend("wasm")) throw new UserError("tfjs: the WASM backend did not start");
+      startKernels();
       return { device: "cpu", version, description: `tfjs ${version} on WASM (CPU, one thread)` };
     }
     case "cpu":

@@ -5,6 +5,9 @@
  * is a product of patches, an input gradient is a convolution with the turned kernel, pooling compares four strided views.
  */
 import type { Conv2dOptions, Padding2d } from "../engine.ts";
+import { sumTo } from "./elementwise.ts";
+import { type Kernels, kernels } from "./kernels.ts";
+import { product } from "./products.ts";
 import { dims, tf } from "./runtime.ts";
 import { inGraph, operator } from "./tape.ts";
 
@@ -44,8 +47,55 @@ function patches(x: T, kernelH: number, kernelW: number, stride: number, outH: n
 
 /** Convolution of x with a PyTorch weight [O, C, kH, kW]. */
 export function conv2d(x: T, weight: T, bias: T | undefined, options: Conv2dOptions, outShape: readonly number[]): T {
-  const product = inGraph() ? composed(x, weight, options, outShape) : direct(x, weight, options, outShape);
-  return bias ? tf.add(product, bias) : product;
+  const fast = kernels();
+  if (fast && !inGraph()) return fused(fast, x, weight, bias, options, outShape);
+  const result = inGraph() ? composed(x, weight, options, outShape) : direct(x, weight, options, outShape);
+  return bias ? tf.add(result, bias) : result;
+}
+
+/** On our own kernels, gradients included. */
+function fused(
+  fast: Kernels,
+  x: T,
+  weight: T,
+  bias: T | undefined,
+  { stride, padding }: Conv2dOptions,
+  outShape: readonly number[],
+): T {
+  const [batch, height, width, channels] = dims(x), [out, , kernelH, kernelW] = dims(weight);
+  const extents = [batch, height, width, channels, outShape[1], outShape[2], out];
+  const description = [...extents, kernelH, kernelW, stride, padding[0], padding[2]];
+  const bytes = 4 * description.length;
+  /** Describes the convolution at the start of the room that it needs. */
+  const prepare = () => {
+    fast.writeIntegers(fast.room(description.length), description);
+    const at = fast.room(description.length + fast.run.conv_scratch(fast.room(0)));
+    fast.writeIntegers(at, description);
+    return at;
+  };
+  return operator({
+    name: "conv2d",
+    inputs: bias ? { x, weight, bias } : { x, weight },
+    onceOnly: true,
+    forward: () => {
+      const made = fast.make(outShape), at = prepare();
+      fast.run.conv2d(at, fast.at(x), fast.at(weight), bias ? fast.at(bias) : 0, fast.at(made), at + bytes);
+      return made;
+    },
+    save: () => [x, weight],
+    gradient: (dy, [x, weight], wanted) => {
+      const found: Record<string, T> = {};
+      if (wanted.has("x")) found.x = fast.zeros(x.shape);
+      if (wanted.has("weight")) found.weight = fast.make(weight.shape);
+      const at = prepare();
+      fast.run.conv2d_gradient(
+        ...[at, fast.at(x), fast.at(weight), fast.at(dy)],
+        ...[found.x ? fast.at(found.x) : 0, found.weight ? fast.at(found.weight) : 0, at + bytes],
+      );
+      if (wanted.has("bias")) found.bias = sumTo(dy, [out]);
+      return found;
+    },
+  });
 }
 
 /** By patches and one product: differentiable to any order. */
@@ -53,7 +103,7 @@ function composed(x: T, weight: T, { stride, padding }: Conv2dOptions, outShape:
   const [out, channels, kernelH, kernelW] = weight.shape;
   const columns = patches(padded(x, padding), kernelH, kernelW, stride, outShape[1], outShape[2]);
   const kernel = tf.reshape(tf.transpose(weight, [2, 3, 1, 0]), [kernelH * kernelW * channels, out]);
-  return tf.reshape(tf.matMul(columns as tf.Tensor2D, kernel as tf.Tensor2D), [...outShape]);
+  return tf.reshape(product(columns, kernel, false, false), [...outShape]);
 }
 
 /** By the backend's convolution, with a gradient that can be taken once. */

@@ -4,8 +4,9 @@
  * tfjs sends the whole gradient to one side of a tie of maximum and minimum, and −1 through |x| at 0.
  */
 import type { BinaryOperator, CompareOperator, LogicalOperator, UnaryOperator } from "../engine.ts";
-import { operator } from "./tape.ts";
+import { kernels } from "./kernels.ts";
 import { tf } from "./runtime.ts";
+import { inGraph, operator } from "./tape.ts";
 
 type T = tf.Tensor;
 
@@ -40,16 +41,65 @@ const UNARY: Record<UnaryOperator, (x: T) => T> = {
   round: (x) => tf.round(x),
 };
 
+/** What `kernels/elementwise.c` computes, by its numbers; the gradients of the first two are in terms of their results. */
+const FUSED: UnaryOperator[] = ["exp", "sigmoid", "tanh", "silu", "gelu"];
+
 /** An elementwise function of one operand. */
 export function unary(name: UnaryOperator, x: T): T {
-  return UNARY[name](x);
+  const fast = inGraph() ? undefined : kernels(), op = FUSED.indexOf(name);
+  if (!fast || op < 0) return UNARY[name](x);
+  return operator({
+    name,
+    inputs: { x },
+    onceOnly: true,
+    forward: () => {
+      const out = fast.make(x.shape);
+      fast.run.activate(op, x.size, fast.at(x), fast.at(out));
+      return out;
+    },
+    save: (out) => [op < 2 ? out : x],
+    gradient: (dy, [saved]) => {
+      const dx = fast.make(x.shape);
+      fast.run.activate_gradient(op, x.size, fast.at(saved), fast.at(dy), fast.at(dx));
+      return { x: dx };
+    },
+  });
+}
+
+/** Sums of columns: x [N, C] → [C]; differentiable to any order. */
+function columnSums(x: T): T {
+  const fast = kernels();
+  if (!fast) return tf.sum(x, 0);
+  return operator({
+    name: "columnSums",
+    inputs: { x },
+    forward: () => {
+      const out = fast.zeros([x.shape[1]!]);
+      fast.run.column_sums(x.shape[0], x.shape[1]!, fast.at(x), fast.at(out));
+      return out;
+    },
+    gradient: (dy) => ({ x: stretched(dy, x.shape) }),
+  });
+}
+
+/** Sum over some axes; leading ones in one pass. */
+export function sum(x: T, axes: readonly number[], keepDims: boolean): T {
+  if (
+    x.dtype !== "float32" || x.size === 0 || axes.length === 0 || axes.length === x.rank ||
+    axes.some((axis, i) => axis !== i)
+  ) {
+    return tf.sum(x, [...axes], keepDims);
+  }
+  const rest = x.shape.slice(axes.length), columns = rest.reduce((a, b) => a * b, 1);
+  const total = columnSums(tf.reshape(x, [x.size / columns, columns]));
+  return tf.reshape(total, keepDims ? [...axes.map(() => 1), ...rest] : rest);
 }
 
 /** Sums a gradient over the axes along which its operand was stretched. */
 export function sumTo(dy: T, shape: readonly number[]): T {
   const lead = dy.rank - shape.length;
   const axes = dy.shape.map((n, i) => i < lead || (shape[i - lead] === 1 && n !== 1) ? i : -1).filter((i) => i >= 0);
-  return tf.reshape(axes.length > 0 ? tf.sum(dy, axes) : dy, [...shape]);
+  return tf.reshape(axes.length > 0 ? sum(dy, axes, false) : dy, [...shape]);
 }
 
 /** The larger or the smaller; a tie sends half the gradient each way, as torch does. */

@@ -25,8 +25,9 @@ import * as convolution from "./convolution.ts";
 import * as elementwise from "./elementwise.ts";
 import { fromHost, toHost } from "./host.ts";
 import * as indexing from "./indexing.ts";
-import * as layers from "./layers.ts";
+import * as normalization from "./normalization.ts";
 import * as optimizer from "./optimizer.ts";
+import * as products from "./products.ts";
 import * as reduction from "./reduction.ts";
 import * as shapes from "./shapes.ts";
 import { alias, internals, tf, unrecorded } from "./runtime.ts";
@@ -232,11 +233,11 @@ export class TfjsEngine implements Engine {
   // --- Products and layers ---
 
   matmul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, outShape: Shape): Handle {
-    return this.#run(() => layers.matmul(of(a), of(b), transposeA, transposeB, outShape));
+    return this.#run(() => products.matmul(of(a), of(b), transposeA, transposeB, outShape));
   }
 
   linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Handle {
-    return this.#run(() => layers.linear(of(x), of(weight), bias && of(bias)));
+    return this.#run(() => products.linear(of(x), of(weight), bias && of(bias)));
   }
 
   conv2d(x: Tensor, weight: Tensor, bias: Tensor | undefined, options: Conv2dOptions, outShape: Shape): Handle {
@@ -252,27 +253,27 @@ export class TfjsEngine implements Engine {
   }
 
   softmax(x: Tensor): Handle {
-    return this.#run(() => layers.softmax(of(x)));
+    return this.#run(() => normalization.softmax(of(x)));
   }
 
   logSoftmax(x: Tensor): Handle {
-    return this.#run(() => layers.logSoftmax(of(x)));
+    return this.#run(() => normalization.logSoftmax(of(x)));
   }
 
   rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Handle {
-    return this.#run(() => layers.rmsNorm(of(x), of(weight), epsilon));
+    return this.#run(() => normalization.rmsNorm(of(x), of(weight), epsilon));
   }
 
   layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Handle {
-    return this.#run(() => layers.layerNorm(of(x), of(weight), of(bias), epsilon));
+    return this.#run(() => normalization.layerNorm(of(x), of(weight), of(bias), epsilon));
   }
 
   groupNorm(x: Tensor, groups: number, weight: Tensor, bias: Tensor, epsilon: number): Handle {
-    return this.#run(() => layers.groupNorm(of(x), groups, of(weight), of(bias), epsilon));
+    return this.#run(() => normalization.groupNorm(of(x), groups, of(weight), of(bias), epsilon));
   }
 
   attention(q: Tensor, k: Tensor, v: Tensor, causal: boolean, scale: number): Handle {
-    return this.#run(() => layers.attention(of(q), of(k), of(v), causal, scale));
+    return this.#run(() => products.attention(of(q), of(k), of(v), causal, scale));
   }
 
   // --- In place ---

@@ -1,6 +1,7 @@
 /**
  * Picking rows and numbers, and putting them back: each is the other's gradient, to any order.
  */
+import { kernels } from "./kernels.ts";
 import { tf } from "./runtime.ts";
 import { operator } from "./tape.ts";
 
@@ -22,7 +23,13 @@ export function addRows(y: T, indices: T, count: number): T {
   return operator({
     name: "addRows",
     inputs: { y },
-    forward: () => tf.scatterND(tf.reshape(indices, [-1, 1]), y, [count, ...y.shape.slice(1)]),
+    forward: () => {
+      const shape = [count, ...y.shape.slice(1)], fast = kernels();
+      if (!fast) return tf.scatterND(tf.reshape(indices, [-1, 1]), y, shape);
+      const out = fast.zeros(shape);
+      fast.run.add_rows(indices.size, out.size / count, fast.at(y), fast.at(indices), fast.at(out));
+      return out;
+    },
     save: () => [indices],
     gradient: (dy, [indices]) => ({ y: pickRows(dy, indices) }),
   });

@@ -2,6 +2,7 @@
  * Reductions and searches on tfjs. Extrema split the gradient evenly between equals, as torch's `amax` does.
  */
 import type { ReduceOperator } from "../engine.ts";
+import { sum } from "./elementwise.ts";
 import { takeAlong } from "./indexing.ts";
 import { alias, tf } from "./runtime.ts";
 import { operator } from "./tape.ts";
@@ -13,10 +14,10 @@ export function reduce(name: ReduceOperator, x: T, axes: readonly number[], keep
   const over = [...axes];
   switch (name) {
     case "sum":
-      return tf.sum(x.dtype === "bool" ? tf.cast(x, "int32") : x, over, keepDims);
+      return sum(x.dtype === "bool" ? tf.cast(x, "int32") : x, over, keepDims);
     case "mean": {
       const count = over.reduce((product, axis) => product * x.shape[axis], 1);
-      return tf.mul(tf.sum(x, over, keepDims), 1 / count);
+      return tf.mul(sum(x, over, keepDims), 1 / count);
     }
     case "logSumExp":
       return logSumExp(x, over, keepDims);

@@ -14,10 +14,10 @@ export interface Rule {
   name: string;
   /** What is differentiated. */
   inputs: Record<string, tf.Tensor>;
-  /** Computes the result; not recorded. */
-  forward: () => tf.Tensor;
-  /** What `gradient` needs beside dy, given the result. */
-  save?: (out: tf.Tensor) => tf.Tensor[];
+  /** Computes the result, and what else `save` wants; not recorded. */
+  forward: () => tf.Tensor | [out: tf.Tensor, ...rest: tf.Tensor[]];
+  /** What `gradient` needs beside dy, given what `forward` returned. */
+  save?: (out: tf.Tensor, ...rest: tf.Tensor[]) => tf.Tensor[];
   /** The gradients of the wanted inputs (more do no harm). */
   gradient: (dy: tf.Tensor, saved: tf.Tensor[], wanted: ReadonlySet<string>) => Record<string, tf.Tensor>;
   /** The gradient is not made of recorded operators: it cannot be differentiated again. */
@@ -34,9 +34,10 @@ export function inGraph(): boolean {
 /** Runs an operator and records its rule. */
 export function operator(rule: Rule): tf.Tensor {
   const recording = internals.isTapeOn();
-  const out = unrecorded(() => internals.tidy(rule.forward));
+  const made = unrecorded(() => internals.tidy(rule.forward));
+  const [out, ...rest] = Array.isArray(made) ? made : [made];
   if (!recording) return out;
-  const sources = rule.save?.(out) ?? [];
+  const sources = rule.save?.(out, ...rest) ?? [];
   // A clone on the tape lets second derivatives flow back through what was saved.
   const saved = unrecorded(() =>
     sources.map((each) => internals.keep(rule.onceOnly ? alias(each) : internals.clone(each)))
