@@ -36,7 +36,7 @@ const RT1_FIELDS: readonly [name: string, min: number, max: number][] = [
 ];
 
 /** The width of an RT-1 action: 13. */
-export const RT1_ACTION_WIDTH = RT1_FIELDS.length;
+export const RT1_ACTION_WIDTH: number = RT1_FIELDS.length;
 
 /** The position of each RT-1 field in an action (the first position of those that are vectors). */
 export const RT1_ACTION = {
@@ -89,9 +89,9 @@ export async function computeActionRanges(source: EpisodeSource, indices: readon
  *
  * @example
  * ```ts
- * import { ActionBins, RT1_ACTION_RANGES } from "./actions.ts";
+ * import assert from "node:assert/strict";
  * const bins = new ActionBins(RT1_ACTION_RANGES);
- * console.assert(bins.encode(new Float32Array(13)).join() === "128,185,128,128,127,129,128,0,0,0,103,51,108");
+ * assert.equal(bins.encode(new Float32Array(13)).join(), "128,185,128,128,127,129,128,0,0,0,103,51,108");
  * ```
  */
 export class ActionBins {
@@ -104,6 +104,8 @@ export class ActionBins {
   readonly #span: Float32Array;
 
   /**
+   * Bins over the given ranges.
+   *
    * @throws {RangeError} if there are fewer than 2 bins, or a range is empty, not finite, or of another width than the
    *   other bound.
    */

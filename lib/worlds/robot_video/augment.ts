@@ -13,9 +13,13 @@ import type { Philox } from "../../tensor/random.ts";
 
 /** How far each property may vary: factors in [1 − x, 1 + x], the hue's shift in [−x, x] of a full turn. */
 export interface ColourJitterLimits {
+  /** 0 … 1. */
   brightness: number;
+  /** 0 … 1. */
   contrast: number;
+  /** 0 … 1. */
   saturation: number;
+  /** 0 … 0.5. */
   hue: number;
 }
 
@@ -29,7 +33,9 @@ export const TRAINING_COLOUR_JITTER: ColourJitterLimits = {
 
 /** One of the four adjustments: a factor, or for the hue a shift in turns. */
 export interface ColourAdjustment {
+  /** What is adjusted. */
   kind: "brightness" | "contrast" | "saturation" | "hue";
+  /** 1 leaves a factor's property as it is, 0 the hue. */
   amount: number;
 }
 

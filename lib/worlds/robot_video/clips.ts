@@ -69,11 +69,15 @@ const MAX_DRAWS = 1000;
 
 /** Draws training clips: a uniform episode with replacement, then a uniform start. */
 export class TrainingClips {
+  /** Where the episodes come from. */
   readonly source: EpisodeSource;
+  /** How clips are drawn. */
   readonly options: Readonly<TrainingClipOptions>;
   readonly #indices: readonly number[];
 
   /**
+   * A sampler of clips from the given episodes.
+   *
    * @param indices the training episodes.
    * @throws {RangeError} if an option is out of its range.
    * @throws {UserError} if there is no episode.
@@ -135,13 +139,17 @@ export interface EvaluationClipOptions extends ClipShape {
 
 /** The fixed clips of an evaluation, never augmented. */
 export class EvaluationClips {
+  /** Where the episodes come from. */
   readonly source: EpisodeSource;
+  /** Which clips are looked at. */
   readonly options: Readonly<EvaluationClipOptions>;
   /** The number of clips. */
   readonly length: number;
   readonly #indices: readonly number[];
 
   /**
+   * The evaluation of the given episodes.
+   *
    * @param indices the test episodes.
    * @throws {RangeError} if an option is out of its range.
    * @throws {UserError} if there is no episode.
@@ -166,6 +174,8 @@ export class EvaluationClips {
   }
 
   /**
+   * The clip of an item.
+   *
    * @throws {RangeError} if there is no such item.
    * @throws {UserError} if the episode is too short and `shortEpisodes` is `"refuse"`.
    */

@@ -17,7 +17,13 @@ export class EpisodeCache {
   readonly #limit: number;
   #bytes = 0;
 
-  /** @throws {RangeError} if the limit is negative or not a number. */
+  /**
+   * An empty cache.
+   *
+   * @param make loads or makes an episode.
+   * @param limit in bytes.
+   * @throws {RangeError} if the limit is negative or not a number.
+   */
   constructor(make: (index: number) => Promise<Episode>, limit: number = DEFAULT_CACHE_BYTES) {
     if (!(limit >= 0)) throw new RangeError(`cacheBytes must be at least 0: received ${limit}`);
     this.#make = make;

@@ -13,6 +13,8 @@ export class NumpyRandomState {
   #position = SIZE;
 
   /**
+   * The generator that `numpy.random.RandomState(seed)` is.
+   *
    * @param seed an integer in 0 … 2³² − 1.
    * @throws {RangeError} if the seed is anything else.
    */

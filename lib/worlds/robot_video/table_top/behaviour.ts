@@ -49,6 +49,8 @@ export class ScriptedBehaviour {
   #stuck = 0;
 
   /**
+   * A robot that has done nothing yet.
+   *
    * @param random decides what is done, and the noise.
    * @param noise standard deviation of what is added to `world_vector`.
    */

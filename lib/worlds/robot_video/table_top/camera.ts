@@ -20,6 +20,7 @@ export class Camera {
   readonly #left: number;
   readonly #top: number;
 
+  /** The camera of images of the given size in pixels. */
   constructor(readonly height: number, readonly width: number) {
     const wide = TABLE.width + 2 * MARGIN.side;
     const deep = TABLE.depth * DEPTH_SCALE + MARGIN.back + MARGIN.front;

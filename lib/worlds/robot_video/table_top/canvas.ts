@@ -11,6 +11,7 @@ export type Rgb = readonly [red: number, green: number, blue: number];
 
 /** How a shape is painted. */
 export interface Paint {
+  /** What to paint with. */
   colour: Rgb;
   /** Opacity, default 1. */
   alpha?: number;
@@ -28,7 +29,11 @@ export class Canvas {
   /** [H, W, 3]. */
   readonly pixels: Float32Array;
 
-  /** @param background [H, W, 3], copied; black without it. */
+  /**
+   * An image of the given size in pixels.
+   *
+   * @param background [H, W, 3], copied; black without it.
+   */
   constructor(readonly height: number, readonly width: number, background?: Float32Array) {
     this.pixels = background === undefined ? new Float32Array(height * width * 3) : background.slice();
   }

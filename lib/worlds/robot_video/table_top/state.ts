@@ -22,7 +22,9 @@ export type ObjectColour = typeof OBJECT_COLOURS[number];
 
 /** The end of the arm. */
 export interface ArmState {
+  /** To the right. */
   x: number;
+  /** Towards the viewer. */
   y: number;
   /** Height of the fingertips. */
   z: number;
@@ -34,16 +36,23 @@ export interface ArmState {
 
 /** An object on the table, or in the gripper. */
 export interface TableObject {
+  /** What it looks like from above. */
   shape: ObjectShape;
+  /** Its colour. */
   colour: ObjectColour;
+  /** Of the disc with which it collides. */
   radius: number;
+  /** Its middle, to the right. */
   x: number;
+  /** Its middle, towards the viewer. */
   y: number;
   /** Height of its underside. */
   z: number;
+  /** Rotation about the vertical. */
   angle: number;
-  /** How far it will glide on in the next step. */
+  /** How far it will glide along x in the next step. */
   vx: number;
+  /** How far it will glide along y in the next step. */
   vy: number;
 }
 
@@ -57,8 +66,11 @@ export interface DrawerState {
 
 /** A round zone painted on the table: a place to push things to. */
 export interface Zone {
+  /** Its middle, to the right. */
   x: number;
+  /** Its middle, towards the viewer. */
   y: number;
+  /** How far it goes around its middle. */
   radius: number;
 }
 
@@ -66,13 +78,17 @@ export interface Zone {
 export interface TableTopState {
   /** Steps taken since the reset. */
   time: number;
+  /** The end of the arm. */
   arm: ArmState;
+  /** What lies on the table or is held. */
   objects: TableObject[];
   /** The index of the object in the closed gripper. */
   held: number | null;
   /** The index of the object between the fingers of the lowered gripper, held or not. */
   straddled: number | null;
+  /** The drawer, where there is one. */
   drawer: DrawerState | null;
+  /** The painted zone, where there is one. */
   zone: Zone | null;
 }
 
@@ -106,7 +122,9 @@ export const DRAWER = { cabinetWidth: 0.13, top: 0.27, bottom: 0.53, travel: 0.1
 export interface SceneOptions {
   /** How many objects, 1 … 4. */
   objects: number;
+  /** Whether there is a drawer. */
   drawer: boolean;
+  /** Whether there is a zone. */
   zone: boolean;
 }
 

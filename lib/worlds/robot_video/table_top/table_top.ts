@@ -34,22 +34,27 @@ const SCENE_STREAM = 0x7363656e;
  *
  * @example
  * ```ts
- * import { TableTop } from "./table_top.ts";
+ * import assert from "node:assert/strict";
  * const world = new TableTop({ seed: 1 });
  * const before = world.state.arm.x;
  * const action = new Float32Array(13);
  * action[10] = before < 0.5 ? 1 : -1;
  * world.step(action);
- * console.assert(Math.abs(Math.abs(world.state.arm.x - before) - 0.05) < 1e-6);
- * console.assert(world.render(64, 64).length === 64 * 64 * 3);
+ * assert.ok(Math.abs(Math.abs(world.state.arm.x - before) - 0.05) < 1e-6);
+ * assert.equal(world.render(64, 64).length, 64 * 64 * 3);
  * ```
  */
 export class TableTop {
+  /** What the world was made of, defaults included. */
   readonly config: Readonly<Required<TableTopConfig>>;
   #seed: number;
   #state: TableTopState;
 
-  /** @throws {RangeError} if an option is out of its range. */
+  /**
+   * A world with a new scene.
+   *
+   * @throws {RangeError} if an option is out of its range.
+   */
   constructor(config: TableTopConfig) {
     this.config = { objects: 3, drawer: false, zone: false, slip: 0, ...config };
     const { objects, slip } = this.config;
