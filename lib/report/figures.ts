@@ -9,7 +9,9 @@ import { type Interval, type MetricResult, relativeImprovement } from "./result.
 
 /** What Plotly draws. */
 export interface PlotlyFigure {
+  /** Traces. */
   data: Record<string, unknown>[];
+  /** Layout of the whole figure. */
   layout: Record<string, unknown>;
 }
 
@@ -19,12 +21,15 @@ export interface CurveRecord {
   stage: string;
   /** Counts within the stage. */
   step: number;
+  /** Values by metric; what is not a finite number leaves a gap. */
   [metric: string]: unknown;
 }
 
 /** A named run for {@link trainingCurve}. */
 export interface CurveRun {
+  /** Name in the legend. */
   name: string;
+  /** The log, in order. */
   records: readonly CurveRecord[];
 }
 
@@ -90,9 +95,12 @@ export function trainingCurve(runs: readonly CurveRun[], metric: string, options
 
 /**
  * Base beside RLVR, one small panel a metric (each has its own unit), the mean as a dot and its 95 % interval as a bar.
+ *
+ * @throws {RangeError} when there is no metric.
  */
 export function metricPanels(metrics: Record<string, MetricResult>): PlotlyFigure {
   const names = Object.keys(metrics);
+  if (names.length === 0) throw new RangeError("metrics must hold at least one metric: received none");
   const columns = Math.min(names.length, 3), rows = Math.ceil(names.length / columns);
   const data: PlotlyFigure["data"] = [], layout: Record<string, unknown> = {}, annotations: unknown[] = [];
   const gapX = 0.11, gapY = rows > 1 ? 0.3 / rows : 0;
@@ -155,7 +163,13 @@ export function improvementFigure(metrics: Record<string, MetricResult>): Plotly
     return { plus: Math.max(0, ends[1] - percent[i]), minus: Math.max(0, percent[i] - ends[0]) };
   });
   const tint = percent.map((value, i) =>
-    value - reach[i].minus > 0 ? colors.good : value + reach[i].plus < 0 ? colors.bad : colors.muted
+    !rows[i][1].difference
+      ? colors.muted
+      : value - reach[i].minus > 0
+      ? colors.good
+      : value + reach[i].plus < 0
+      ? colors.bad
+      : colors.muted
   );
   return {
     data: rows.map(([name], i) => ({
@@ -179,7 +193,12 @@ export function improvementFigure(metrics: Record<string, MetricResult>): Plotly
     layout: baseLayout("", {
       height: 90 + 42 * rows.length,
       margin: { l: 90, r: 24, t: 16, b: 48 },
-      xaxis: { ...axis("Improvement over the base (% of its value)"), zeroline: true, zerolinecolor: colors.muted },
+      xaxis: {
+        ...axis("Improvement over the base (% of its value)"),
+        rangemode: "tozero",
+        zeroline: true,
+        zerolinecolor: colors.muted,
+      },
       yaxis: { ...axis(), type: "category", showgrid: false, automargin: true, range: [-0.6, rows.length - 0.4] },
     }),
   };
@@ -187,7 +206,9 @@ export function improvementFigure(metrics: Record<string, MetricResult>): Plotly
 
 /** One point of {@link bestOfNFigure}: the metric of the best of `n` samples. */
 export interface BestOfPoint {
+  /** Samples N that the best was taken of. */
   n: number;
+  /** Mean over clips of each clip's best sample. */
   value: Interval;
 }
 

@@ -8,9 +8,13 @@
 
 /** A clip of raw frames: uint8 [T, H, W, 3]. */
 export interface Clip {
+  /** Pixels, frame after frame, row after row. */
   frames: Uint8Array;
+  /** Number of frames. */
   t: number;
+  /** Height in pixels. */
   h: number;
+  /** Width in pixels. */
   w: number;
 }
 

@@ -8,7 +8,9 @@ export type Palette = number[][];
 export interface GifWriter {
   /** A frame of palette indices [H, W]; the first frame must bring the palette, which later ones share. `delay` in ms. */
   writeFrame(indices: Uint8Array, width: number, height: number, options: { palette?: Palette; delay: number }): void;
+  /** Ends the file; no frame may follow. */
   finish(): void;
+  /** The file's bytes. */
   bytes(): Uint8Array;
 }
 

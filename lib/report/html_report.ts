@@ -12,31 +12,45 @@ import { colors } from "./theme.ts";
 
 /** A figure of the report with the words around it. */
 export interface ReportFigure {
+  /** Heading. */
   title: string;
+  /** The figure; its own title is left out. */
   figure: PlotlyFigure;
+  /** A sentence of explanation. */
   caption?: string;
 }
 
 /** A table of the report. Cells are text; numbers are printed with four digits. */
 export interface ReportTable {
+  /** Heading. */
   title: string;
+  /** Column headings. */
   columns: readonly string[];
+  /** One list of cells a row. */
   rows: readonly (readonly (string | number)[])[];
+  /** A sentence of explanation. */
   caption?: string;
 }
 
 /** All that a report shows. Only title and result are needed; an empty part leaves no heading behind. */
 export interface ReportContent {
+  /** Heading. */
   title: string;
   /** The headline sentence; made from the first metric (see {@link headline}) unless told. */
   summary?: string;
+  /** The headline numbers. */
   result: RunResult;
+  /** Figures of the training and of analyses. */
   curves?: readonly ReportFigure[];
   /** Held-out clips, played and as strips. */
   clips?: readonly GalleryClip[];
+  /** Speed of the GIFs, length of the strips. */
   clipOptions?: GalleryOptions;
+  /** More tables, each a section. */
   tables?: readonly ReportTable[];
+  /** All settings of the run; shown folded. */
   config?: unknown;
+  /** Versions, device and machine; shown folded. */
   environment?: unknown;
 }
 

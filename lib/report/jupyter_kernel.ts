@@ -20,27 +20,36 @@ export interface KernelOptions {
 
 /** A message of the kernel, parsed: its type and its content. */
 export interface KernelMessage {
+  /** As in "stream" or "display_data". */
   type: string;
   // deno-lint-ignore no-explicit-any
+  /** The message's content by Jupyter's protocol. */
   content: any;
 }
 
 /** What `execute` gives: the kernel's reply. */
 export interface ExecuteReply {
+  /** How the execution ended. */
   status: "ok" | "error" | "aborted";
+  /** The number in In[n]. */
   execution_count: number | null;
+  /** The error's class. */
   ename?: string;
+  /** The error's message. */
   evalue?: string;
+  /** Lines; may hold terminal colours. */
   traceback?: string[];
 }
 
 /** The cell ran out of time; the kernel was killed. */
 export class KernelTimeoutError extends Error {
+  /** The class by name. */
   override readonly name = "KernelTimeoutError";
 }
 
 /** The kernel process is gone, or its messages cannot be read any more. */
 export class KernelDiedError extends Error {
+  /** The class by name. */
   override readonly name = "KernelDiedError";
 }
 
@@ -169,6 +178,7 @@ export class JupyterKernel implements AsyncDisposable {
     await Deno.remove(this.#connectionFile).catch(() => {});
   }
 
+  /** Closes the kernel at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -19,17 +19,25 @@ export type CellOutput =
 
 /** One cell; fields that are not named here are kept as they are. */
 export interface NotebookCell {
+  /** What the cell holds. */
   cell_type: "code" | "markdown" | "raw";
+  /** Its text, whole or in lines. */
   source: string | string[];
+  /** Of code cells. */
   outputs?: CellOutput[];
+  /** The number in In[n]; null before a run. */
   execution_count?: number | null;
+  /** Anything else is kept. */
   [other: string]: unknown;
 }
 
 /** A notebook; fields that are not named here are kept as they are. */
 export interface Notebook {
+  /** In order. */
   cells: NotebookCell[];
+  /** Major version of the format: 4. */
   nbformat: number;
+  /** Anything else is kept. */
   [other: string]: unknown;
 }
 

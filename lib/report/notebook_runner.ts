@@ -31,8 +31,11 @@ export interface RunNotebookOptions {
 export interface CellFailure {
   /** Counts code cells that have code, from 1. */
   cell: number;
+  /** The cell's code. */
   source: string;
+  /** The error's class. */
   ename: string;
+  /** The error's message. */
   evalue: string;
   /** May hold terminal colours. */
   traceback: string[];
@@ -42,7 +45,9 @@ export interface CellFailure {
 export interface NotebookRun {
   /** A copy of the notebook with the outputs of this run; cells after a failed one have none. */
   notebook: Notebook;
+  /** The cell that ended the run, where one failed. */
   failure?: CellFailure;
+  /** Wall-clock time of the run. */
   seconds: number;
 }
 

@@ -4,9 +4,13 @@
 
 /** A mean with the ends of its confidence interval, over `n` held-out items. */
 export interface Interval {
+  /** The mean. */
   mean: number;
+  /** Lower end of the interval. */
   low: number;
+  /** Upper end of the interval. */
   high: number;
+  /** Number of held-out items. */
   n: number;
 }
 
@@ -15,8 +19,11 @@ export type Better = "lower" | "higher";
 
 /** One metric of the model after likelihood training alone (base) and after reinforcement learning (rlvr). */
 export interface MetricResult {
+  /** Which way the metric improves. */
   better: Better;
+  /** After likelihood training alone. */
   base: Interval;
+  /** After reinforcement learning. */
   rlvr: Interval;
   /** rlvr − base, item by item; see `pairedDifference`. */
   difference?: Interval;
@@ -26,14 +33,21 @@ export interface MetricResult {
 
 /** The content of `result.json`. */
 export interface RunResult {
+  /** The command: "train-video". */
   task: string;
+  /** Preset of the configuration. */
   preset: string;
+  /** Tensor engine: "torch" or "tfjs". */
   engine: string;
+  /** What it ran on: "cpu", "cuda:0". */
   device: string;
+  /** The run's seed. */
   seed: number;
+  /** Held-out metrics by name; the first is the one in the headline. */
   metrics: Record<string, MetricResult>;
   /** Wall-clock seconds a stage. */
   seconds: Record<string, number>;
+  /** Peak resident memory of the process. */
   peakMemoryBytes: number;
 }
 

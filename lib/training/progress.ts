@@ -291,7 +291,9 @@ function shorten(text: string, width: number): string {
 
 /** What {@link progressFor} needs of `Deno.stderr` or `Deno.stdout`. */
 export interface TextStream {
+  /** Writes some of the bytes and says how many. */
   writeSync(bytes: Uint8Array): number;
+  /** Whether a person watches. */
   isTerminal(): boolean;
 }
 

@@ -66,17 +66,19 @@ const metrics: Record<string, MetricResult> = {
   LPIPS: { better: "lower", base: interval(10), rlvr: interval(9), difference: interval(-1, 0.2) },
   PSNR: { better: "higher", unit: "dB", base: interval(20), rlvr: interval(22), difference: interval(2, 1) },
   SSIM: { better: "higher", base: interval(50), rlvr: interval(45), difference: interval(-5, 1) },
+  MSE: { better: "lower", base: interval(1), rlvr: interval(0.5) },
   MAE: { better: "lower", base: interval(1), rlvr: interval(1.1), difference: interval(0.1, 0.3) },
 };
 
 Deno.test("metric panels show both models with the distances to their interval's ends", () => {
   const figure = metricPanels(metrics);
-  assert.equal(traces(figure).length, 8);
+  assert.equal(traces(figure).length, 10);
   const [base, rlvr] = traces(figure);
   assert.deepEqual([base.x, base.y, rlvr.y], [["Base"], [10], [9]]);
   assert.deepEqual([base.error_y.array, base.error_y.arrayminus], [[0.5], [0.5]]);
   assert.deepEqual([traces(figure)[2].xaxis, traces(figure)[2].yaxis], ["x2", "y2"]);
   assert.match(layout(figure).annotations[1].text, /PSNR.*dB.*↑/);
+  assert.throws(() => metricPanels({}), /at least one metric: received none/);
 });
 
 Deno.test("improvement points right when a metric got better and is coloured by its interval", () => {
@@ -90,6 +92,8 @@ Deno.test("improvement points right when a metric got better and is coloured by 
   assert.deepEqual(at("SSIM"), [-10, 2, 2]);
   const color = (name: string) => byName.get(name).marker.color;
   assert.equal(color("LPIPS"), color("PSNR"));
+  // Without an interval nothing is claimed.
+  assert.equal(color("MSE"), color("MAE"));
   assert.equal(new Set(["LPIPS", "SSIM", "MAE"].map(color)).size, 3);
 });
 
