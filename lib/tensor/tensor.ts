@@ -744,7 +744,7 @@ export function checkSupported(engine: Engine, dtype: DType, operator: string): 
  * A tensor of numbers from the host.
  *
  * @param data Row-major numbers; as many as the shape holds.
- * @param dtype float32 when left out (int64 for Int32Array and BigInt64Array, float64 for Float64Array where it exists).
+ * @param dtype float32 when left out (int64 for Int32Array and BigInt64Array).
  * @throws {RangeError} When the count does not match the shape.
  */
 export function tensor(engine: Engine, data: HostData, shape?: Shape, dtype?: DType): Tensor {
@@ -815,14 +815,16 @@ export function adamW(
 ): void {
   const first = checkList("adamW", parameters);
   parameters.forEach((parameter, i) => {
-    for (const other of [gradients[i], firstMoments[i], secondMoments[i]]) {
+    for (const other of [parameter, gradients[i], firstMoments[i], secondMoments[i]]) {
       if (!other || !sameShape(other.shape, parameter.shape) || other.dtype !== "float32") {
         throw new RangeError(
           `adamW: parameter ${i} of shape ${
             shapeText(parameter.shape)
-          } needs a gradient and two moments of its shape in float32`,
+          } must be float32, and so must its gradient and two moments of that shape`,
         );
       }
+      if (other.engine !== first.engine) throw new TypeError("adamW: operands live on different engines");
+      void other.handle;
     }
   });
   first.engine.adamW(parameters, gradients, firstMoments, secondMoments, options);

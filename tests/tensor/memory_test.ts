@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
-import { adamW, full, scalar, Tensor, tensor, zeros } from "../../lib/tensor/tensor.ts";
+import { adamW, full, scalar, type Tensor, tensor, zeros } from "../../lib/tensor/tensor.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 import { forEachEngine, reopened } from "../support/engines.ts";
 
