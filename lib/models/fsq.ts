@@ -8,6 +8,7 @@
  * Source: F. Mentzer et al., "Finite Scalar Quantization: VQ-VAE Made Simple", ICLR 2024, §3 and appendix A.1.
  */
 import type { Engine } from "../tensor/engine.ts";
+import { tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 
 /** Levels by the codebook's size in bits, as the released tokenizers name them. */
@@ -81,25 +82,31 @@ export class FiniteScalarQuantizer {
    */
   bound(z: Tensor): Tensor {
     this.#check("bound", z);
-    const { shift, halfLength, offset } = this.#constants(z.engine);
-    return z.add(shift).tanh().mul(halfLength).sub(offset);
+    return tidy(() => {
+      const { shift, halfLength, offset } = this.#constants(z.engine);
+      return z.add(shift).tanh().mul(halfLength).sub(offset);
+    });
   }
 
   /**
    * Codes of `z` [.., L] in [−1, 1], what a decoder is fed. Rounding passes the gradient straight through.
    */
   quantize(z: Tensor): Tensor {
-    const bounded = this.bound(z);
-    const rounded = bounded.add(bounded.round().sub(bounded).detach());
-    return rounded.div(this.#constants(z.engine).halfWidth);
+    return tidy(() => {
+      const bounded = this.bound(z);
+      const rounded = bounded.add(bounded.round().sub(bounded).detach());
+      return rounded.div(this.#constants(z.engine).halfWidth);
+    });
   }
 
   /** Indices int64 [..] of codes [.., L] as `quantize` returns them. */
   codesToIndices(codes: Tensor): Tensor {
     this.#check("codesToIndices", codes);
-    const { halfWidth, basis } = this.#constants(codes.engine);
-    const levels = codes.mul(halfWidth).round().add(halfWidth);
-    return levels.mul(basis).sum(-1).round().cast("int64");
+    return tidy(() => {
+      const { halfWidth, basis } = this.#constants(codes.engine);
+      const levels = codes.mul(halfWidth).round().add(halfWidth);
+      return levels.mul(basis).sum(-1).round().cast("int64");
+    });
   }
 
   /**
@@ -107,12 +114,14 @@ export class FiniteScalarQuantizer {
    * size, which is how released sequences offset their context tokens.
    */
   indicesToCodes(indices: Tensor): Tensor {
-    const { basis, levels, halfWidth } = this.#constants(indices.engine);
-    const spread = indices.cast("float32").reshape([...indices.shape, 1]);
-    // Half an index more keeps an inexact division on the right side of the integer.
-    const quotient = spread.add(0.5).div(basis).floor();
-    const wraps = quotient.add(0.5).div(levels).floor();
-    return quotient.sub(wraps.mul(levels)).sub(halfWidth).div(halfWidth);
+    return tidy(() => {
+      const { basis, levels, halfWidth } = this.#constants(indices.engine);
+      const spread = indices.cast("float32").reshape([...indices.shape, 1]);
+      // Half an index more keeps an inexact division on the right side of the integer.
+      const quotient = spread.add(0.5).div(basis).floor();
+      const wraps = quotient.add(0.5).div(levels).floor();
+      return quotient.sub(wraps.mul(levels)).sub(halfWidth).div(halfWidth);
+    });
   }
 
   // --- On the host ---
