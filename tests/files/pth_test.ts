@@ -65,7 +65,7 @@ for (const file of ["zip.pth", "legacy.pth"]) {
     const bytes = await Deno.readFile(fixture(file));
     await withFolder(async (folder) => {
       const path = join(folder, "flip.pth");
-      for (let at = 0; at < bytes.length; at += 3) {
+      for (let at = 0; at < bytes.length; at += 7) {
         const flipped = bytes.slice();
         flipped[at] ^= 1 << (at % 8);
         await Deno.writeFile(path, flipped);

@@ -80,7 +80,7 @@ for (const length of [1, 100, 5000, 20_000]) {
       Deno.writeTextFileSync(path, "x".repeat(length), { append: true });
       assert.equal((await log.read()).length, 1);
       log.append({ stage: "rl", step: 1 });
-      assert.deepEqual((await log.read()).map((e) => e.step), [0, 1]);
+      assert.equal(Deno.readTextFileSync(path), '{"stage":"rl","step":0}\n{"stage":"rl","step":1}\n');
     }));
 }
 
