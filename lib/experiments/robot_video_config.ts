@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import { UserError } from "../files/user_error.ts";
+import { mergeSettings } from "./settings.ts";
 
 const count = z.int().min(1);
 const rate = z.number().positive();
@@ -235,7 +236,7 @@ export function robotVideoConfig(preset = "demo", overrides: Plain = {}): RobotV
       `unknown preset "${preset}": choose among ${Object.keys(ROBOT_VIDEO_PRESETS).join(", ")}`,
     );
   }
-  const merged = merge(merge({ preset }, ROBOT_VIDEO_PRESETS[preset].values), overrides);
+  const merged = mergeSettings(mergeSettings({ preset }, ROBOT_VIDEO_PRESETS[preset].values), overrides);
   const parsed = robotVideoSchema.safeParse(merged);
   if (!parsed.success) {
     const lines = parsed.error.issues.map((issue) => {
@@ -259,6 +260,11 @@ function checkTogether(config: RobotVideoConfig): void {
       `model.hiddenSize ${model.hiddenSize} must be an even multiple of model.heads ${model.heads}: change one of them`,
     );
   }
+  if (tokenizer.folder === null && tokenizer.warmupSteps >= tokenizer.steps) {
+    throw new UserError(
+      `tokenizer.warmupSteps ${tokenizer.warmupSteps} must be below tokenizer.steps ${tokenizer.steps}: change one of them`,
+    );
+  }
   if (grpo.miniBatchPrompts > grpo.promptsPerStep) {
     throw new UserError(
       `grpo.miniBatchPrompts ${grpo.miniBatchPrompts} exceeds grpo.promptsPerStep ${grpo.promptsPerStep}: lower it`,
@@ -277,15 +283,17 @@ function checkTogether(config: RobotVideoConfig): void {
   }
 }
 
-function merge(base: Plain, over: Plain): Plain {
-  const out: Plain = { ...base };
-  for (const [key, value] of Object.entries(over)) {
-    const old = out[key];
-    out[key] = isPlain(old) && isPlain(value) ? merge(old, value) : value;
-  }
-  return out;
-}
-
-function isPlain(value: unknown): value is Plain {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** One line a field: its name, its default, what it is. For the help. */
+export function describeRobotVideoFields(): string[] {
+  type Node = { properties?: Record<string, Node>; default?: unknown; description?: string };
+  const lines: string[] = [];
+  const visit = (node: Node, path: string) => {
+    if (node.properties && node.description === undefined) {
+      for (const [name, child] of Object.entries(node.properties)) visit(child, path ? `${path}.${name}` : name);
+    } else if (path !== "preset" && path !== "seed") {
+      lines.push(`  ${`${path}=${JSON.stringify(node.default)}`.padEnd(44)} ${node.description ?? ""}`);
+    }
+  };
+  visit(z.toJSONSchema(robotVideoSchema, { io: "input" }) as Node, "");
+  return lines;
 }

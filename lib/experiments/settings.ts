@@ -36,3 +36,17 @@ function readValue(text: string): unknown {
     return text;
   }
 }
+
+/** One nested plain object over another: objects are merged, anything else of `over` wins. */
+export function mergeSettings(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const out = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const old = out[key];
+    out[key] = isPlain(old) && isPlain(value) ? mergeSettings(old, value) : value;
+  }
+  return out;
+}
+
+function isPlain(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -78,7 +78,9 @@ export function parseArgs(args: readonly string[], options: ParseOptions = {}): 
       terminated = true;
     } else if (token.kind === "positional") {
       if (terminated && options["--"]) out["--"].push(token.value);
-      else out._.push(terminated ? token.value : numeric(token.value));
+      else if (options.unknown?.(token.value) !== false) {
+        out._.push(terminated || strings.has("_") ? token.value : numeric(token.value));
+      }
       if (options.stopEarly && !terminated) {
         out._.push(...args.slice(token.index + 1));
         break;

@@ -1,0 +1,237 @@
+/**
+ * What a finished robot-video run says: `result.json` with intervals over held-out clips, and `report.html`.
+ *
+ * The base that RLVR is compared with is the control (likelihood training continued for as long as GRPO took) where there
+ * is one, else the likelihood model; both are in the result. Clips of one episode are resampled together.
+ */
+import { type Clip as ReportClip, clip as reportClip } from "../report/frames.ts";
+import { trainingCurve } from "../report/figures.ts";
+import { type ReportContent, type ReportFigure, type ReportTable, writeReport } from "../report/html_report.ts";
+import { formatNumber } from "../report/html.ts";
+import { meanInterval, pairedDifference } from "../report/intervals.ts";
+import type { GalleryClip } from "../report/gallery.ts";
+import { type Interval, type MetricResult, relativeImprovement, type RunResult } from "../report/result.ts";
+import type { CausalTransformer } from "../models/causal_transformer.ts";
+import type { MetricEntry } from "../training/metric_log.ts";
+import { STREAM } from "../training/streams.ts";
+import { cutClip } from "../worlds/robot_video/clips.ts";
+import { imagine } from "./robot_video_evaluation.ts";
+import type { Evaluation } from "./robot_video_evaluation.ts";
+import type { RobotVideoExperiment } from "./robot_video.ts";
+
+/** Models of a run by the part that they play, evaluated on the same clips. */
+export interface EvaluatedModels {
+  likelihood: Evaluation;
+  control?: Evaluation;
+  rlvr: Evaluation;
+}
+
+/** A metric with every model's interval. */
+export interface VideoMetricResult extends MetricResult {
+  /** After likelihood training, before GRPO. */
+  likelihood: Interval;
+  /** Best of N samples, when N > 1. */
+  bestOfN?: { base: Interval; rlvr: Interval };
+}
+
+/** `result.json` of a robot-video run. */
+export interface RobotVideoResult extends RunResult {
+  metrics: Record<string, VideoMetricResult>;
+  /** Which model `base` is. */
+  base: "likelihood" | "control";
+  /** Name of the reward's first metric: the headline. */
+  headline: string;
+}
+
+/** Puts evaluations together; pure but for the bootstrap's seeded draws. */
+export function robotVideoResult(
+  experiment: RobotVideoExperiment,
+  models: EvaluatedModels,
+  seconds: Record<string, number>,
+  peakMemoryBytes: number,
+): RobotVideoResult {
+  const { config, engine } = experiment;
+  const base = models.control ?? models.likelihood;
+  const options = { seed: config.seed, groups: base.episodes };
+  const directions: Record<string, "lower" | "higher"> = { psnr: "higher", ssim: "higher" };
+  const metrics: Record<string, VideoMetricResult> = {};
+  for (const name of Object.keys(base.values)) {
+    metrics[name] = {
+      better: directions[name] ?? "lower",
+      ...(name === "psnr" ? { unit: "dB" } : {}),
+      base: meanInterval(base.values[name], options),
+      rlvr: meanInterval(models.rlvr.values[name], options),
+      difference: pairedDifference(base.values[name], models.rlvr.values[name], options),
+      likelihood: meanInterval(models.likelihood.values[name], options),
+      ...(config.evaluation.samples > 1
+        ? {
+          bestOfN: {
+            base: meanInterval(base.best[name], options),
+            rlvr: meanInterval(models.rlvr.best[name], options),
+          },
+        }
+        : {}),
+    };
+  }
+  metrics.repetition = {
+    better: "lower",
+    base: meanInterval(base.repetition, options),
+    rlvr: meanInterval(models.rlvr.repetition, options),
+    difference: pairedDifference(base.repetition, models.rlvr.repetition, options),
+    likelihood: meanInterval(models.likelihood.repetition, options),
+  };
+  return {
+    task: "train-video",
+    preset: config.preset,
+    engine: `${engine.name} (${engine.backend} ${engine.version})`,
+    device: engine.device,
+    seed: config.seed,
+    base: models.control ? "control" : "likelihood",
+    headline: config.grpo.reward[0].metric,
+    metrics,
+    seconds,
+    peakMemoryBytes,
+  };
+}
+
+/** The frames that models imagine on held-out episodes, truth first: for the report's GIFs. */
+export async function imaginedClips(
+  experiment: RobotVideoExperiment,
+  models: Record<string, CausalTransformer>,
+): Promise<GalleryClip[]> {
+  const { data, config } = experiment, { evaluation } = config;
+  const world = await experiment.world(), clips: GalleryClip[] = [];
+  const count = Math.min(evaluation.gifs, data.split.test.length);
+  for (let i = 0; i < count; i++) {
+    const episode = await data.source.load(data.split.test[Math.floor(i * data.split.test.length / count)]);
+    const length = Math.min(config.data.history + evaluation.gifFrames, episode.length);
+    // Somewhere in the middle, where things move.
+    const start = Math.floor((episode.length - length) / 3);
+    const truth = cutClip(episode, start, length, config.data.frameStep);
+    const shape = (frames: Uint8Array): ReportClip => reportClip(frames, length, truth.height, truth.width);
+    const panels: Record<string, ReportClip> = { Truth: shape(truth.frames) };
+    for (const [label, model] of Object.entries(models)) {
+      const frames = await imagine(model, world, data.bins, truth, config.data.history, {
+        sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
+        stream: [config.seed, STREAM.evaluation, 1_000_000 + i],
+      });
+      panels[label] = shape(frames);
+    }
+    clips.push({
+      label: `${episode.id}, from frame ${start}`,
+      note: `${config.data.history} true frames, then ${length - config.data.history} imagined from the actions alone`,
+      panels,
+    });
+  }
+  return clips;
+}
+
+/** Writes `report.html` of a run. */
+export async function writeRobotVideoReport(
+  experiment: RobotVideoExperiment,
+  result: RobotVideoResult,
+  clips: readonly GalleryClip[],
+): Promise<string> {
+  const { run, config } = experiment;
+  const path = run.file("report.html");
+  const records = await run.metrics.read();
+  const content: ReportContent = {
+    title: "Robot video: likelihood, then reinforcement learning on the metric",
+    summary: robotVideoHeadline(result),
+    result,
+    curves: curvesOf(records),
+    clips,
+    tables: [modelTable(result)],
+    config,
+    environment: await run.readEnvironment(),
+  };
+  await writeReport(path, content);
+  return path;
+}
+
+/** One sentence: what GRPO did to the metric that it was rewarded by. */
+export function robotVideoHeadline(result: RobotVideoResult): string {
+  const name = result.headline, metric = result.metrics[name];
+  const share = 100 * relativeImprovement(metric), { difference } = metric;
+  const against = result.base === "control"
+    ? "likelihood training continued for the same time"
+    : "likelihood training alone";
+  const clear = difference && (difference.high < 0 || difference.low > 0) ? "does not cross" : "crosses";
+  return `Held-out ${name.toUpperCase()} is ${formatNumber(metric.rlvr.mean)} after GRPO and ` +
+    `${formatNumber(metric.base.mean)} after ${against}: ${formatNumber(Math.abs(share), 3)} % ` +
+    `${share >= 0 ? "better" : "worse"}; the 95 % interval of the difference ${clear} zero ` +
+    `(${metric.rlvr.n} held-out clips).`;
+}
+
+function modelTable(result: RobotVideoResult): ReportTable {
+  const hasControl = result.base === "control";
+  const show = ({ mean, low, high }: Interval) => `${formatNumber(mean)} [${formatNumber(low)}, ${formatNumber(high)}]`;
+  const n = Object.values(result.metrics).some((metric) => metric.bestOfN);
+  return {
+    title: "Every model",
+    columns: [
+      "Metric",
+      "Likelihood",
+      ...(hasControl ? ["Likelihood, continued as long as GRPO took"] : []),
+      "RLVR",
+      ...(n ? ["Base, best of N", "RLVR, best of N"] : []),
+    ],
+    rows: Object.entries(result.metrics).map(([name, metric]) => [
+      `${name} ${metric.better === "lower" ? "↓" : "↑"}`,
+      show(metric.likelihood),
+      ...(hasControl ? [show(metric.base)] : []),
+      show(metric.rlvr),
+      ...(n ? (metric.bestOfN ? [show(metric.bestOfN.base), show(metric.bestOfN.rlvr)] : ["", ""]) : []),
+    ]),
+    caption: "Mean and 95 % interval over held-out clips; clips of one episode are resampled together.",
+  };
+}
+
+function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
+  const panels: [stage: string, metric: string, title: string, caption: string][] = [
+    ["tokenizer", "absoluteError", "Tokenizer: absolute error of pixels", "Mean over the batch; pixels in [0, 1]."],
+    ["likelihood", "loss", "Likelihood: negative log-likelihood", "Nats a trained token."],
+    ["grpo", "reward", "GRPO: reward", "Mean over a step's answers; the metric itself, signed so that more is better."],
+    ["grpo", "kl", "GRPO: divergence from the likelihood model", "Estimate in nats a token."],
+    ["grpo", "entropy", "GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token."],
+    ["control", "loss", "Control: negative log-likelihood", "Likelihood training continued for as long as GRPO took."],
+  ];
+  return panels.flatMap(([stage, metric, title, caption]) => {
+    const own = records.filter((record) => record.stage === stage && typeof record[metric] === "number");
+    if (own.length === 0) return [];
+    return [{ title, caption, figure: trainingCurve([{ name: stage, records: own }], metric, { title: "" }) }];
+  });
+}
+
+/**
+ * A plain-text table: a row a metric, a column a model, each with its 95 % interval; the best of N beside it where N > 1.
+ */
+export function scoreTable(evaluations: Record<string, Evaluation>, seed: number): string {
+  const models = Object.entries(evaluations);
+  const [, first] = models[0];
+  const show = (values: Float64Array, groups: string[]) => {
+    const { mean, low, high } = meanInterval(values, { seed, groups });
+    return `${formatNumber(mean)} [${formatNumber(low)}, ${formatNumber(high)}]`;
+  };
+  const isBestOfN = models.some(([, each]) =>
+    Object.keys(each.values).some((name) => each.values[name].some((value, i) => value !== each.best[name][i]))
+  );
+  const header = ["", ...models.flatMap(([name]) => isBestOfN ? [name, `${name}, best of N`] : [name])];
+  const rows = Object.keys(first.values).map((metric) => [
+    metric,
+    ...models.flatMap(([, each]) => {
+      const mean = show(each.values[metric], each.episodes);
+      return isBestOfN ? [mean, show(each.best[metric], each.episodes)] : [mean];
+    }),
+  ]);
+  rows.push([
+    "repetition",
+    ...models.flatMap(([, each]) => {
+      const rate = show(each.repetition, each.episodes);
+      return isBestOfN ? [rate, ""] : [rate];
+    }),
+  ]);
+  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column].length)));
+  return [header, ...rows].map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n") +
+    `\n${first.episodes.length} held-out clips of ${new Set(first.episodes).size} episodes; mean [95 % interval]`;
+}

@@ -1,0 +1,92 @@
+/**
+ * A run of the robot-video experiment from its first stage to its report, in one call: what `deno task train-video` and the
+ * notebook do.
+ */
+import type { CausalTransformer } from "../models/causal_transformer.ts";
+import type { Evaluation } from "./robot_video_evaluation.ts";
+import { ROBOT_VIDEO_STAGES, type RobotVideoExperiment, type RobotVideoStage } from "./robot_video.ts";
+import {
+  type EvaluatedModels,
+  imaginedClips,
+  type RobotVideoResult,
+  robotVideoResult,
+  writeRobotVideoReport,
+} from "./robot_video_report.ts";
+import type { Progress } from "../training/progress.ts";
+
+/** What a run gave. */
+export interface RobotVideoOutcome {
+  /** Seconds of each stage. */
+  seconds: Record<string, number>;
+  /** There when the evaluation was among the stages. */
+  result?: RobotVideoResult;
+  /** Path of report.html, likewise. */
+  report?: string;
+}
+
+/**
+ * Runs stages in order; each resumes where it was, and one that was finished only says how long it took.
+ *
+ * @param stages All when left out.
+ */
+export async function runRobotVideo(
+  experiment: RobotVideoExperiment,
+  progress: Progress,
+  stages: readonly RobotVideoStage[] = ROBOT_VIDEO_STAGES,
+): Promise<RobotVideoOutcome> {
+  const stored = await readSeconds(experiment);
+  const seconds: Record<string, number> = { ...stored };
+  const record = async (stage: string, taken: number) => {
+    if (taken > 0) seconds[stage] = taken;
+    await Deno.writeTextFile(experiment.run.file("seconds.json"), JSON.stringify(seconds, null, 2) + "\n");
+  };
+  if (stages.includes("tokenizer")) await record("tokenizer", await experiment.trainTokenizer());
+  if (stages.includes("likelihood")) await record("likelihood", await experiment.trainLikelihood());
+  if (stages.includes("grpo")) await record("grpo", await experiment.trainGrpo());
+  if (stages.includes("control") && seconds.grpo && seconds.likelihood) {
+    await record("control", await experiment.trainControl(seconds.grpo, seconds.likelihood));
+  }
+  if (!stages.includes("evaluate")) return { seconds };
+
+  const began = performance.now();
+  const evaluated: Record<string, Evaluation> = {}, models: Record<string, CausalTransformer> = {};
+  for (const stage of ["likelihood", "control", "grpo"] as const) {
+    const model = await experiment.trainedModel(stage);
+    if (!model) continue;
+    models[stage] = model;
+    progress.stage(`evaluate ${stage === "grpo" ? "rlvr" : stage}`, 1);
+    evaluated[stage] = await experiment.evaluate(model, {
+      onProgress: (done, total) => progress.step(done / total, { clips: `${done}/${total}` }),
+    });
+    progress.done();
+  }
+  const evaluations: EvaluatedModels = {
+    likelihood: evaluated.likelihood,
+    control: evaluated.control,
+    rlvr: evaluated.grpo ?? evaluated.likelihood,
+  };
+  const shown = { Base: models.control ?? models.likelihood, RLVR: models.grpo ?? models.likelihood };
+  const clips = await imaginedClips(experiment, shown);
+  for (const model of Object.values(models)) model.dispose();
+  await record("evaluate", (performance.now() - began) / 1000);
+  const result = robotVideoResult(experiment, evaluations, seconds, peakMemory());
+  await experiment.run.writeResult(result);
+  return { seconds, result, report: await writeRobotVideoReport(experiment, result, clips) };
+}
+
+async function readSeconds(experiment: RobotVideoExperiment): Promise<Record<string, number>> {
+  try {
+    return JSON.parse(await Deno.readTextFile(experiment.run.file("seconds.json")));
+  } catch {
+    return {}; // the first stage of a run
+  }
+}
+
+/** The most memory that this process held, in bytes: the system's own record where it keeps one. */
+export function peakMemory(): number {
+  try {
+    const kilobytes = /VmHWM:\s+(\d+) kB/.exec(Deno.readTextFileSync("/proc/self/status"))?.[1];
+    if (kilobytes) return Number(kilobytes) * 1024;
+  } catch { /* not Linux */ }
+  return Deno.memoryUsage().rss;
+}

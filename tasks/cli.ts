@@ -1,0 +1,180 @@
+/**
+ * What the commands share: strict flags, help, one-line errors with exit code 2, Ctrl-C.
+ *
+ * A command declares its flags once; unknown ones are refused by name with the nearest known one.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { UserError } from "../lib/files/user_error.ts";
+import { ENGINE_NAMES, type EngineChoice, type EngineName } from "../lib/tensor/registry.ts";
+import { RunInterruptedError } from "../lib/training/stage.ts";
+import { TrainingDivergedError } from "../lib/training/diverged.ts";
+
+/** One flag of a command. */
+export interface Flag {
+  /** What stands for its value in the help; absent: the flag has none. */
+  value?: string;
+  /** One line. */
+  description: string;
+  /** May be given several times. */
+  repeated?: boolean;
+  /** For the help. */
+  default?: string;
+}
+
+/** A command's flags and texts. */
+export interface Command {
+  /** As in `deno task NAME`. */
+  name: string;
+  /** One or two lines. */
+  summary: string;
+  flags: Record<string, Flag>;
+  /** Text below the flags. */
+  epilogue?: () => string;
+}
+
+/** Values of a command's flags. */
+export interface Flags {
+  text(name: string): string | undefined;
+  list(name: string): string[];
+  has(name: string): boolean;
+  /** @throws {UserError} When the value is no integer of at least `least`. */
+  integer(name: string, least?: number): number | undefined;
+}
+
+/**
+ * Reads a command's flags; prints the help and exits where it is asked for.
+ *
+ * @throws {UserError} When a flag is unknown, lacks its value, or there are positional arguments.
+ */
+export function readFlags(command: Command, args: readonly string[]): Flags {
+  const names = Object.keys(command.flags);
+  const takes = names.filter((name) => command.flags[name].value !== undefined);
+  const parsed = parseArgs(args, {
+    string: takes,
+    boolean: [...names.filter((name) => !takes.includes(name)), "help"],
+    collect: takes.filter((name) => command.flags[name].repeated),
+    alias: { help: "h" },
+    unknown: (argument, key) => {
+      if (key !== undefined) {
+        const near = nearest(key, names);
+        throw new UserError(
+          `unknown flag ${argument}${
+            near ? `: did you mean --${near}?` : ""
+          } (deno task ${command.name} --help lists all)`,
+        );
+      }
+      return true;
+    },
+  });
+  if (parsed.help) {
+    console.log(helpText(command));
+    Deno.exit(0);
+  }
+  if (parsed._.length > 0) {
+    throw new UserError(`unexpected argument "${parsed._[0]}": every value needs a flag (--help lists them)`);
+  }
+  for (const name of takes) {
+    for (const value of [parsed[name]].flat()) {
+      if (value === "") throw new UserError(`--${name} needs a value: --${name} ${command.flags[name].value}`);
+    }
+  }
+  return {
+    text: (name) => parsed[name] as string | undefined,
+    list: (name) => (parsed[name] ?? []) as string[],
+    has: (name) => parsed[name] === true,
+    integer(name, least = 0) {
+      const text = parsed[name] as string | undefined;
+      if (text === undefined) return undefined;
+      const value = Number(text);
+      if (!Number.isSafeInteger(value) || value < least || text.trim() === "") {
+        throw new UserError(`--${name} must be an integer of at least ${least}: received "${text}"`);
+      }
+      return value;
+    },
+  };
+}
+
+/** Flags of every command that computes. */
+export const ENGINE_FLAGS: Record<string, Flag> = {
+  engine: { value: ENGINE_NAMES.join("|"), description: "Who computes", default: "auto" },
+  device: { value: "cpu|cuda|cuda:N", description: "Where", default: "the best there is" },
+};
+
+/** Reads `ENGINE_FLAGS`. @throws {UserError} When there is no such engine. */
+export function engineChoice(flags: Flags): EngineChoice {
+  const engine = flags.text("engine");
+  if (engine !== undefined && !(ENGINE_NAMES as readonly string[]).includes(engine)) {
+    throw new UserError(`--engine must be one of ${ENGINE_NAMES.join(", ")}: received "${engine}"`);
+  }
+  return { engine: engine as EngineName | undefined, device: flags.text("device") };
+}
+
+/** The help of a command. */
+export function helpText(command: Command): string {
+  const rows = Object.entries({ ...command.flags, help: { description: "Show this text" } as Flag }).map(
+    ([name, flag]) =>
+      [
+        `  --${name}${flag.value ? ` ${flag.value}` : ""}`,
+        flag.description + (flag.default ? ` (default: ${flag.default})` : "") + (flag.repeated ? " (repeatable)" : ""),
+      ] as const,
+  );
+  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
+  return [
+    `deno task ${command.name} [flags]`,
+    "",
+    command.summary,
+    "",
+    ...rows.map(([left, right]) => left.padEnd(width) + right),
+    ...(command.epilogue ? ["", command.epilogue()] : []),
+  ].join("\n");
+}
+
+/**
+ * Runs a command: a user's error is one line and exit code 2; a stop by Ctrl-C is one line and exit code 130; divergence one
+ * line and exit code 1; anything else is a defect and keeps its trace.
+ */
+export async function runCommand(main: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const stop = new AbortController();
+  const onInterrupt = () => {
+    if (stop.signal.aborted) Deno.exit(130);
+    stop.abort();
+    console.error("\nstopping after this step, to save; press Ctrl-C again to stop at once");
+  };
+  Deno.addSignalListener("SIGINT", onInterrupt);
+  try {
+    await main(stop.signal);
+  } catch (error) {
+    if (error instanceof UserError) {
+      console.error(`error: ${error.message}`);
+      Deno.exit(2);
+    }
+    if (error instanceof RunInterruptedError) {
+      console.error(error.message);
+      Deno.exit(130);
+    }
+    if (error instanceof TrainingDivergedError) {
+      console.error(`error: ${error.message}`);
+      Deno.exit(1);
+    }
+    throw error;
+  } finally {
+    Deno.removeSignalListener("SIGINT", onInterrupt);
+  }
+}
+
+/** The name that is at most two edits away, if there is one. */
+function nearest(given: string, names: readonly string[]): string | undefined {
+  const distance = (a: string, b: string) => {
+    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+    for (let i = 1; i <= a.length; i++) {
+      const next = [i];
+      for (let j = 1; j <= b.length; j++) {
+        next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+      }
+      row = next;
+    }
+    return row[b.length];
+  };
+  const ranked = names.map((name) => [distance(given, name), name] as const).sort((a, b) => a[0] - b[0]);
+  return ranked[0] && ranked[0][0] <= 2 ? ranked[0][1] : undefined;
+}

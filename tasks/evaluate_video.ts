@@ -1,0 +1,126 @@
+/**
+ * `deno task evaluate-video`: scores any checkpoint on any episodes, without training.
+ *
+ * A run's own models on its own held-out clips, or a released model and tokenizer on a folder of episodes; one answer a clip,
+ * best-of-N, with or without rejection of answers that repeat the last frame.
+ */
+import { RobotVideoExperiment } from "../lib/experiments/robot_video.ts";
+import { type RobotVideoConfig, robotVideoConfig } from "../lib/experiments/robot_video_config.ts";
+import { scoreTable } from "../lib/experiments/robot_video_report.ts";
+import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
+import { writeFileAtomic } from "../lib/files/atomic.ts";
+import { UserError } from "../lib/files/user_error.ts";
+import { openEngine } from "../lib/tensor/registry.ts";
+import { progressFor } from "../lib/training/progress.ts";
+import { RunFolder } from "../lib/training/run_folder.ts";
+import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
+
+const MODELS = ["likelihood", "control", "grpo"] as const;
+
+const COMMAND: Command = {
+  name: "evaluate-video",
+  summary: "Scores a robot-video world model on held-out clips: MAE, MSE, PSNR, SSIM, LPIPS, repetition.",
+  flags: {
+    run: { value: "FOLDER", description: "A run of train-video: its models on its held-out clips" },
+    which: { value: MODELS.join("|"), description: "Which of the run's models", default: "all", repeated: true },
+    model: { value: "FOLDER", description: "A transformer (config.json, safetensors); with --tokenizer" },
+    tokenizer: { value: "FOLDER", description: "Its frame tokenizer" },
+    data: {
+      value: "FOLDER",
+      description: "Episodes as .npz files",
+      default: "the run's, or the built-in table-top robot",
+    },
+    preset: { value: "NAME", description: "Values to start from when there is no run", default: "demo" },
+    samples: { value: "N", description: "Answers a clip; the best of them is reported as well", default: "1" },
+    items: { value: "N", description: "At most so many clips", default: "all" },
+    "reject-repeating": { description: "Draw again while an answer repeats the last frame" },
+    out: { value: "FILE", description: "Write the numbers of every clip as JSON" },
+    seed: { value: "N", description: "Seed of the sampling", default: "the run's, or 0" },
+    ...ENGINE_FLAGS,
+    set: { value: "FIELD=VALUE", description: "Any field of the configuration (train-video --help)", repeated: true },
+  },
+};
+
+await runCommand(async (signal) => {
+  const flags = readFlags(COMMAND, Deno.args);
+  const { config, runPath } = await readConfig(flags);
+  const { engine, reason } = await openEngine(engineChoice(flags));
+  const scratch = runPath === undefined ? await Deno.makeTempDir() : undefined;
+  try {
+    const progress = progressFor(Deno.stderr);
+    progress.note(reason);
+    using run = runPath === undefined
+      ? await RunFolder.create(`${scratch}/run`, { config })
+      : await RunFolder.read(runPath);
+    const experiment = await RobotVideoExperiment.open({ engine, config, run, progress, signal });
+    const evaluations: Record<string, Awaited<ReturnType<typeof experiment.evaluate>>> = {};
+    const asked = flags.list("which");
+    for (const stage of runPath === undefined ? ["likelihood"] as const : MODELS) {
+      if (asked.length > 0 && !asked.includes(stage)) continue;
+      const model = await experiment.trainedModel(stage);
+      if (!model) continue;
+      const name = runPath === undefined ? flags.text("model")! : stage === "grpo" ? "rlvr" : stage;
+      progress.stage(`evaluate ${name}`, 1);
+      evaluations[name] = await experiment.evaluate(model, {
+        onProgress: (done, total) => progress.step(done / total, { clips: `${done}/${total}` }),
+      });
+      progress.done();
+      model.dispose();
+    }
+    if (Object.keys(evaluations).length === 0) {
+      throw new UserError(`${runPath} has no model named ${asked.join(" or ")}: run that stage first`);
+    }
+    console.log(scoreTable(evaluations, config.seed));
+    const out = flags.text("out");
+    if (out !== undefined) {
+      const plain = Object.entries(evaluations).map(([name, each]) => [name, {
+        ...each,
+        values: plainNumbers(each.values),
+        best: plainNumbers(each.best),
+        repetition: [...each.repetition],
+      }]);
+      await writeFileAtomic(out, JSON.stringify({ config, models: Object.fromEntries(plain) }, null, 1) + "\n");
+      console.log(`numbers of every clip: ${out}`);
+    }
+    experiment.dispose();
+  } finally {
+    engine.close();
+    if (scratch) await Deno.remove(scratch, { recursive: true });
+  }
+});
+
+async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; runPath?: string }> {
+  const runPath = flags.text("run"), model = flags.text("model"), tokenizer = flags.text("tokenizer");
+  if ((runPath === undefined) === (model === undefined)) {
+    throw new UserError("name either --run FOLDER or --model FOLDER with --tokenizer FOLDER");
+  }
+  if (model !== undefined && tokenizer === undefined) {
+    throw new UserError(`--model ${model} needs the tokenizer that it was trained with: --tokenizer FOLDER`);
+  }
+  for (const which of flags.list("which")) {
+    if (!(MODELS as readonly string[]).includes(which)) {
+      throw new UserError(`--which must be one of ${MODELS.join(", ")}: received "${which}"`);
+    }
+  }
+  const named: Record<string, unknown> = { evaluation: {} };
+  const evaluation = named.evaluation as Record<string, unknown>;
+  const samples = flags.integer("samples", 1), items = flags.integer("items", 1), seed = flags.integer("seed");
+  if (samples !== undefined) evaluation.samples = samples;
+  if (items !== undefined) evaluation.maxItems = items;
+  if (flags.has("reject-repeating")) evaluation.rejectRepeating = true;
+  if (seed !== undefined) named.seed = seed;
+  const data = flags.text("data");
+  if (data !== undefined) named.data = { folder: data };
+  const over = mergeSettings(named, parseSettings(flags.list("set")));
+  if (runPath === undefined) {
+    const folders = { model: { folder: model }, tokenizer: { folder: tokenizer } };
+    return { config: robotVideoConfig(flags.text("preset") ?? "demo", mergeSettings(folders, over)) };
+  }
+  using run = await RunFolder.read(runPath);
+  const { preset, ...stored } = run.config as RobotVideoConfig;
+  return { config: robotVideoConfig(preset, mergeSettings(stored, over)), runPath };
+}
+
+function plainNumbers(values: Record<string, Float64Array>): Record<string, number[]> {
+  return Object.fromEntries(Object.entries(values).map(([name, each]) => [name, [...each]]));
+}

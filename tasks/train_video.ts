@@ -1,0 +1,129 @@
+/**
+ * `deno task train-video`: a robot-video world model from pixels to GRPO.
+ *
+ * Without flags: the built-in table-top robot, the best engine found, tokenizer → likelihood → GRPO → control → evaluation →
+ * report.html. With `--data`, `--tokenizer` and `--model`: any episodes, any released folders.
+ */
+import { join } from "node:path";
+import { ROBOT_VIDEO_STAGES, RobotVideoExperiment, type RobotVideoStage } from "../lib/experiments/robot_video.ts";
+import {
+  describeRobotVideoFields,
+  ROBOT_VIDEO_PRESETS,
+  type RobotVideoConfig,
+  robotVideoConfig,
+} from "../lib/experiments/robot_video_config.ts";
+import { robotVideoHeadline } from "../lib/experiments/robot_video_report.ts";
+import { runRobotVideo } from "../lib/experiments/robot_video_run.ts";
+import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
+import { UserError } from "../lib/files/user_error.ts";
+import { formatSeconds } from "../lib/report/html.ts";
+import { openEngine } from "../lib/tensor/registry.ts";
+import { progressFor } from "../lib/training/progress.ts";
+import { RunFolder } from "../lib/training/run_folder.ts";
+import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
+
+const COMMAND: Command = {
+  name: "train-video",
+  summary: "Trains a robot-video world model by likelihood and then by GRPO on the metric it is judged by.",
+  flags: {
+    preset: { value: "NAME", description: `One of ${Object.keys(ROBOT_VIDEO_PRESETS).join(", ")}`, default: "demo" },
+    data: { value: "FOLDER", description: "Episodes as .npz files", default: "the built-in table-top robot" },
+    tokenizer: { value: "FOLDER", description: "A trained frame tokenizer (config.json, safetensors)" },
+    model: { value: "FOLDER", description: "A trained transformer (config.json, safetensors): GRPO starts from it" },
+    out: { value: "FOLDER", description: "Folder of the run", default: "runs/train-video-PRESET-TIME" },
+    resume: { description: "Go on with the run in --out (or the newest one)" },
+    stage: { value: ROBOT_VIDEO_STAGES.join("|"), description: "Run this stage only", repeated: true },
+    seed: { value: "N", description: "Seed of every random number", default: "0" },
+    ...ENGINE_FLAGS,
+    set: { value: "FIELD=VALUE", description: "Any field of the configuration", repeated: true },
+  },
+  epilogue: () =>
+    ["Presets:", ...Object.entries(ROBOT_VIDEO_PRESETS).map(([name, { description }]) => `  ${name}: ${description}`)]
+      .concat(["", "Fields for --set, with the demo's values:", ...describeRobotVideoFields()]).join("\n"),
+};
+
+/** Fields that may differ when a run is resumed: they change how long or how it is looked at, not what was computed. */
+const MAY_CHANGE = ["checkpointEvery", "evaluation", "control", "grpo.steps"];
+
+await runCommand(async (signal) => {
+  const flags = readFlags(COMMAND, Deno.args);
+  const stages = readStages(flags);
+  const resuming = flags.has("resume");
+  const out = flags.text("out") ?? (resuming ? await newestRun() : defaultFolder(flags.text("preset") ?? "demo"));
+  const config = resuming
+    ? await storedConfig(out, flags)
+    : robotVideoConfig(flags.text("preset") ?? "demo", overrides(flags));
+  const { engine, reason } = await openEngine(engineChoice(flags));
+  try {
+    const progress = progressFor(Deno.stderr);
+    progress.note(reason);
+    const environment = { engine: engine.description };
+    using run = resuming
+      ? await RunFolder.open(out, { config, environment, mayChange: MAY_CHANGE })
+      : await RunFolder.create(out, { config, environment });
+    progress.note(`run folder: ${run.path}`);
+    const experiment = await RobotVideoExperiment.open({ engine, config, run, progress, signal });
+    try {
+      const { seconds, result, report } = await runRobotVideo(experiment, progress, stages);
+      console.log(Object.entries(seconds).map(([stage, s]) => `${stage} ${formatSeconds(s)}`).join(", "));
+      if (result) console.log(`${robotVideoHeadline(result)}\nreport: ${report}`);
+    } catch (error) {
+      if (signal.aborted) console.error(`resume with: deno task train-video --resume --out ${out}`);
+      throw error;
+    } finally {
+      experiment.dispose();
+    }
+  } finally {
+    engine.close();
+  }
+});
+
+/** Flags that stand for fields of the configuration, and `--set`. */
+function overrides(flags: Flags): Record<string, unknown> {
+  const named: Record<string, unknown> = {};
+  const seed = flags.integer("seed");
+  if (seed !== undefined) named.seed = seed;
+  for (const [flag, section] of [["data", "data"], ["tokenizer", "tokenizer"], ["model", "model"]] as const) {
+    const folder = flags.text(flag);
+    if (folder !== undefined) named[section] = { folder };
+  }
+  return mergeSettings(named, parseSettings(flags.list("set")));
+}
+
+async function storedConfig(out: string, flags: Flags): Promise<RobotVideoConfig> {
+  using run = await RunFolder.read(out);
+  const { preset, ...stored } = run.config as RobotVideoConfig;
+  const asked = flags.text("preset");
+  if (asked !== undefined && asked !== preset) {
+    throw new UserError(`${out} was started with --preset ${preset}, now ${asked}: leave it out, or start another run`);
+  }
+  return robotVideoConfig(preset, mergeSettings(stored, overrides(flags)));
+}
+
+function readStages(flags: Flags): RobotVideoStage[] | undefined {
+  const asked = flags.list("stage");
+  for (const stage of asked) {
+    if (!(ROBOT_VIDEO_STAGES as readonly string[]).includes(stage)) {
+      throw new UserError(`--stage must be one of ${ROBOT_VIDEO_STAGES.join(", ")}: received "${stage}"`);
+    }
+  }
+  return asked.length > 0 ? asked as RobotVideoStage[] : undefined;
+}
+
+function defaultFolder(preset: string): string {
+  const time = new Date().toISOString().slice(0, 19).replace("T", "-").replaceAll(":", "");
+  return join("runs", `train-video-${preset}-${time}`);
+}
+
+async function newestRun(): Promise<string> {
+  const names: string[] = [];
+  try {
+    for await (const entry of Deno.readDir("runs")) if (entry.name.startsWith("train-video-")) names.push(entry.name);
+  } catch { /* no runs yet: said below */ }
+  const times = await Promise.all(
+    names.map(async (name) => (await Deno.stat(join("runs", name))).mtime?.getTime() ?? 0),
+  );
+  const newest = names[times.indexOf(Math.max(...times))];
+  if (!newest) throw new UserError("--resume found no run in runs/: name its folder with --out");
+  return join("runs", newest);
+}
