@@ -124,8 +124,7 @@ async function main(args: string[]): Promise<number> {
     throw new UserError(`cannot create the folder ${JSON.stringify(flags.out)} (--out): ${error.message}`);
   });
   const interrupt = new AbortController();
-  const onInterrupt = () =>
-    interrupt.abort(new UserError("interrupted; the kernel was stopped and nothing of this notebook was written"));
+  const onInterrupt = () => interrupt.abort();
   Deno.addSignalListener("SIGINT", onInterrupt);
   try {
     let passed = true;
@@ -133,6 +132,10 @@ async function main(args: string[]): Promise<number> {
       passed = await report(path, notebooks[i], flags, interrupt.signal) && passed;
     }
     return passed ? 0 : 1;
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    console.error("interrupted: the kernel was stopped, and nothing of this notebook was written");
+    return 130; // as a shell reports Ctrl-C
   } finally {
     Deno.removeSignalListener("SIGINT", onInterrupt);
   }

@@ -22,8 +22,8 @@ export interface KernelOptions {
 export interface KernelMessage {
   /** As in "stream" or "display_data". */
   type: string;
-  // deno-lint-ignore no-explicit-any
   /** The message's content by Jupyter's protocol. */
+  // deno-lint-ignore no-explicit-any
   content: any;
 }
 
@@ -56,6 +56,7 @@ export class KernelDiedError extends Error {
 const HOST = "127.0.0.1";
 const FENCE_TYPE = "application/x-rlvr-fence";
 const FENCE_MS = 15_000;
+const START_ATTEMPTS = 3;
 const DELIMITER = "<IDS|MSG>";
 
 interface Pending {
@@ -98,6 +99,17 @@ export class JupyterKernel implements AsyncDisposable {
    * @throws {KernelTimeoutError} when it does not answer in time.
    */
   static async start(options: KernelOptions): Promise<JupyterKernel> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await JupyterKernel.#startOnce(options);
+      } catch (error) {
+        // Another process may have taken one of the ports between our looking and the kernel's listening.
+        if (!(error instanceof KernelDiedError) || attempt === START_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  static async #startOnce(options: KernelOptions): Promise<JupyterKernel> {
     const [shell_port, iopub_port, stdin_port, control_port, hb_port] = freePorts(5);
     const key = crypto.randomUUID();
     const connectionFile = await Deno.makeTempFile({ prefix: "deno-kernel-", suffix: ".json" });

@@ -78,6 +78,7 @@ export async function runNotebook(source: Notebook, options: RunNotebookOptions)
   let failure: CellFailure | undefined;
   try {
     for (const [i, cell] of withCode.entries()) {
+      signal?.throwIfAborted();
       options.onCell?.(i + 1, withCode.length);
       failure = await runCell(kernel, cell, displays, timeoutSeconds * 1000, options.onText);
       signal?.throwIfAborted();
