@@ -28,7 +28,6 @@ export interface IntervalOptions {
  *
  * @example
  * ```ts
- * import { meanInterval } from "./intervals.ts";
  * import assert from "node:assert/strict";
  *
  * const { mean, low, high } = meanInterval([1, 2, 3, 4], { method: "normal" });
