@@ -6,7 +6,7 @@
  * lets the loader use those that are in the process already.
  */
 import { join } from "node:path";
-import { type Machine, thisMachine } from "./location.ts";
+import { type Machine, pythonPackageFolders, thisMachine } from "./location.ts";
 
 /** NVIDIA's libraries in the order of their dependencies, as stems of file names. */
 export const CUDA_DEPENDENCIES: readonly string[] = [
@@ -25,13 +25,24 @@ export const CUDA_DEPENDENCIES: readonly string[] = [
   "libcudnn",
   "libnccl",
   "libnvshmem_host",
-  "libc10_cuda",
 ];
 
-/** Folders that may hold NVIDIA's libraries for a LibTorch: its own, and the wheels' beside it. */
+/**
+ * Folders that may hold NVIDIA's libraries for a LibTorch: its own, the wheels' beside it, those of the Pythons on the path,
+ * and an installation of the CUDA toolkit.
+ */
 export function cudaFolders(libraryFolder: string, machine: Machine = thisMachine): string[] {
-  const wheels = join(libraryFolder, "..", "..", "nvidia");
-  return [libraryFolder, ...machine.list(wheels).map((name) => join(wheels, name, "lib"))];
+  const wheels = [
+    join(libraryFolder, "..", "..", "nvidia"),
+    ...pythonPackageFolders(machine).map((folder) => join(folder, "nvidia")),
+  ];
+  const toolkit = machine.env("CUDA_HOME") ?? machine.env("CUDA_PATH") ?? "/usr/local/cuda";
+  return [
+    libraryFolder,
+    ...new Set(wheels.flatMap((folder) => machine.list(folder).map((name) => join(folder, name, "lib")))),
+    join(toolkit, "lib64"),
+    join(toolkit, "extras", "CUPTI", "lib64"),
+  ];
 }
 
 /** Full paths of NVIDIA's libraries for a LibTorch, dependencies first; what is not there is left out. */

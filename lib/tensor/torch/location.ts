@@ -61,9 +61,9 @@ export function libraryName(stem: string, os: typeof Deno.build.os = Deno.build.
 export function cacheFolder(machine: Machine = thisMachine): string {
   const own = machine.env("RLVR_WORLD_CACHE");
   if (own) return own;
-  const base = machine.env("XDG_CACHE_HOME") ??
-    join(machine.env("HOME") ?? machine.env("USERPROFILE") ?? ".", ".cache");
-  return join(base, "rlvr-world");
+  const home = machine.env("HOME") ?? machine.env("USERPROFILE") ?? ".";
+
+  return join(home, ".cache", "rlvr-world");
 }
 
 /** Looks in all places and returns what was found, in order of preference. */
@@ -115,8 +115,14 @@ export function missingLibraryText(places: SearchedPlace[], machine: Machine = t
     `folder that holds ${libraryName("torch_cpu", machine.os)}`;
 }
 
-/** `torch/lib` folders of the Pythons on the path, in the path's order; a virtual environment that is active comes first. */
+/** `torch/lib` folders of the Pythons on the path, in the path's order. */
 function pythonFolders(machine: Machine): string[] {
+  return pythonPackageFolders(machine).map((each) => join(each, "torch", "lib"))
+    .filter((folder) => machine.list(folder).length > 0);
+}
+
+/** `site-packages` of the Pythons on the path, in the path's order; a virtual environment that is active comes first. */
+export function pythonPackageFolders(machine: Machine = thisMachine): string[] {
   const separator = machine.os === "windows" ? ";" : ":";
   const prefixes: string[] = [];
   const environment = machine.env("VIRTUAL_ENV");
@@ -141,18 +147,12 @@ function pythonFolders(machine: Machine): string[] {
   }
   const home = machine.env("HOME");
   if (home && prefixes.length > 0) prefixes.push(join(home, ".local"));
-  const found: string[] = [];
-  for (const prefix of new Set(prefixes)) {
-    const packages = machine.os === "windows"
+  return [...new Set(prefixes)].flatMap((prefix) =>
+    machine.os === "windows"
       ? [join(prefix, "Lib", "site-packages"), join(prefix, "..", "Lib", "site-packages")]
       : machine.list(join(prefix, "lib")).filter((name) => /^python3(\.\d+)?$/.test(name))
-        .flatMap((name) => ["site-packages", "dist-packages"].map((kind) => join(prefix, "lib", name, kind)));
-    for (const each of packages) {
-      const folder = join(each, "torch", "lib");
-      if (machine.list(folder).length > 0 && !found.includes(folder)) found.push(folder);
-    }
-  }
-  return found;
+        .flatMap((name) => ["site-packages", "dist-packages"].map((kind) => join(prefix, "lib", name, kind)))
+  ).filter((folder, i, all) => machine.list(folder).length > 0 && all.indexOf(folder) === i);
 }
 
 function systemFolders(machine: Machine): string[] {

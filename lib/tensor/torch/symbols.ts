@@ -96,6 +96,14 @@ export function versionText(encoded: bigint): string {
 
 const loaded = new Map<string, Library>();
 
+function remedyFor(missing: string): string {
+  if (/lib(cu|nv|nccl)/i.test(missing)) {
+    return "a CUDA build whose NVIDIA libraries are not there: pip install torch brings them, and deno task install-libtorch " +
+      "--force gets a build without CUDA";
+  }
+  return "LibTorch 2.10 or newer is needed: deno task install-libtorch gets one";
+}
+
 /**
  * Loads LibTorch from a folder, once a process.
  *
@@ -106,14 +114,17 @@ export function loadLibrary(folder: LibraryFolder): Library {
   if (known) return known;
   const open = <S extends Deno.ForeignLibraryInterface>(stem: string, symbols: S) => {
     const path = folder.path === "" ? libraryName(stem) : `${folder.path}/${libraryName(stem)}`;
-    try {
-      return Deno.dlopen(path, symbols).symbols;
-    } catch (error) {
-      throw new UserError(
-        `LibTorch at ${path} cannot be loaded: ${(error as Error).message} (LibTorch 2.10 or newer is needed; ` +
-          `deno task install-libtorch gets one)`,
-      );
+    let missing = "";
+    for (const attempt of [1, 2]) {
+      try {
+        return Deno.dlopen(path, symbols).symbols;
+      } catch (error) {
+        missing = (error as Error).message.replace(/^(Could not open library: )+/, "");
+        // A CUDA build needs NVIDIA's libraries even for its CPU half.
+        if (attempt === 1 && folder.path !== "") preloadCuda(folder.path);
+      }
     }
+    throw new UserError(`LibTorch at ${path} cannot be loaded: ${missing} (${remedyFor(missing)})`);
   };
   const c10 = open("c10", C10);
   const torch = open("torch_cpu", TORCH);
@@ -124,10 +135,7 @@ export function loadLibrary(folder: LibraryFolder): Library {
     c10,
     version: versionText(torch.aoti_torch_abi_version()),
     cuda: () => {
-      if (cuda === undefined) {
-        preloadCuda(folder.path);
-        cuda = open("torch_cuda", CUDA);
-      }
+      cuda ??= open("torch_cuda", CUDA);
       return cuda;
     },
   };

@@ -1,0 +1,101 @@
+/**
+ * What this machine can compute with: which engines are there, why others are not, and which one to take.
+ *
+ * Each engine is opened, asked to describe itself, and closed. Nothing is installed or changed.
+ */
+import { UserError } from "../files/user_error.ts";
+import type { Engine } from "./engine.ts";
+import { openEngine } from "./registry.ts";
+import { type CudaDevice, cudaDevices } from "./torch/cuda.ts";
+import type { LibraryFolder, SearchedPlace } from "./torch/location.ts";
+import { chooseLibrary, libraryName, searchLibrary, thisMachine } from "./torch/location.ts";
+
+/** One engine on one device. */
+export interface ExaminedEngine {
+  /** As flags name it: `torch`, `tensorflow`, `wasm`, `webgpu`. */
+  engine: string;
+  /** `cpu`, `cuda`, or what the engine itself chose. */
+  device: string;
+  available: boolean;
+  version?: string;
+  /** What it says of itself, or why it is not there. */
+  text: string;
+}
+
+/** The whole picture. */
+export interface Examination {
+  deno: string;
+  system: string;
+  cores: number;
+  memory: { totalBytes: number; availableBytes: number };
+  libtorch: { chosen?: LibraryFolder; cudaBuild: boolean; searched: SearchedPlace[] };
+  cuda: { devices: CudaDevice[]; reason: string };
+  engines: ExaminedEngine[];
+  /** What `auto` takes, and why. */
+  recommendation: string;
+}
+
+/** Looks at everything. Never throws for an engine that is not there. */
+export async function examineEngines(): Promise<Examination> {
+  const searched = searchLibrary();
+  const chosen = chooseLibrary(searched);
+  const cuda = cudaDevices();
+  const engines: ExaminedEngine[] = [
+    await examineTorch("cpu", chosen),
+    await examineTorch("cuda", chosen),
+    await examine("tensorflow"),
+    await examine("webgpu"),
+    await examine("wasm"),
+  ];
+  const memory = Deno.systemMemoryInfo();
+  return {
+    deno: Deno.version.deno,
+    system: `${Deno.build.os} on ${Deno.build.arch}`,
+    cores: navigator.hardwareConcurrency,
+    memory: { totalBytes: memory.total, availableBytes: memory.available },
+    libtorch: {
+      chosen,
+      cudaBuild: chosen !== undefined && thisMachine.isFile(`${chosen.path}/${libraryName("torch_cuda")}`),
+      searched,
+    },
+    cuda,
+    engines,
+    recommendation: await recommend(),
+  };
+}
+
+const NO_LIBTORCH = "there is no LibTorch: deno task install-libtorch, or pip install torch";
+
+async function examineTorch(device: string, chosen: LibraryFolder | undefined): Promise<ExaminedEngine> {
+  if (chosen === undefined) return { engine: "torch", device, available: false, text: NO_LIBTORCH };
+  return await examine("torch", device);
+}
+
+async function examine(engine: "torch" | "tensorflow" | "webgpu" | "wasm", device?: string): Promise<ExaminedEngine> {
+  let opened: Engine | undefined;
+  try {
+    ({ engine: opened } = await openEngine({ engine, device }));
+    return {
+      engine,
+      device: opened.device,
+      available: true,
+      version: opened.version,
+      text: opened.description,
+    };
+  } catch (error) {
+    return { engine, device: device ?? "", available: false, text: (error as Error).message.split("\n")[0] };
+  } finally {
+    opened?.close();
+  }
+}
+
+async function recommend(): Promise<string> {
+  try {
+    const { engine, reason } = await openEngine();
+    engine.close();
+    return reason;
+  } catch (error) {
+    if (error instanceof UserError) return error.message;
+    throw error;
+  }
+}
