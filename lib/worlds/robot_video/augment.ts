@@ -112,8 +112,9 @@ function shiftHue(pixels: Uint8Array, turns: number): void {
   const shift = Math.trunc(turns * 255);
   for (let i = 0; i < pixels.length; i += 3) {
     const red = pixels[i], green = pixels[i + 1], blue = pixels[i + 2];
-    const largest = Math.max(red, green, blue), smallest = Math.min(red, green, blue);
-    if (largest === smallest) continue;
+    const largest = red > green ? (red > blue ? red : blue) : green > blue ? green : blue;
+    const smallest = red < green ? (red < blue ? red : blue) : green < blue ? green : blue;
+    if (largest === smallest) continue; // Grey has no hue.
     const span = largest - smallest;
     const saturation = Math.trunc(Math.fround(Math.fround(span / largest) * 255));
     if (saturation === 0) {
@@ -143,15 +144,9 @@ function writeHsv(pixels: Uint8Array, at: number, hue: number, saturation: numbe
   const p = Math.round(value * (1 - strength));
   const q = Math.round(value * (1 - strength * fraction));
   const t = Math.round(value * (1 - strength * (1 - fraction)));
-  const [red, green, blue] = [
-    [value, t, p],
-    [q, value, p],
-    [p, value, t],
-    [p, q, value],
-    [t, p, value],
-    [value, p, q],
-  ][sector % 6];
-  pixels[at] = red;
-  pixels[at + 1] = green;
-  pixels[at + 2] = blue;
+  // One sixth of the colour circle each; which of the three values each channel takes.
+  const sixth = sector % 6;
+  pixels[at] = sixth === 0 || sixth === 5 ? value : sixth === 1 ? q : sixth === 4 ? t : p;
+  pixels[at + 1] = sixth === 1 || sixth === 2 ? value : sixth === 3 ? q : sixth === 0 ? t : p;
+  pixels[at + 2] = sixth === 3 || sixth === 4 ? value : sixth === 5 ? q : sixth === 2 ? t : p;
 }
