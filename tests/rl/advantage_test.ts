@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { groupAdvantages } from "../../lib/rl/advantage.ts";
+
+const near = (actual: ArrayLike<number>, expected: number[], tolerance = 5e-7) =>
+  expected.forEach((value, i) =>
+    assert.ok(Math.abs(actual[i] - value) <= tolerance, `${i}: ${actual[i]} is not ${value}`)
+  );
+
+// Values that the released trainer gives.
+Deno.test("groupAdvantages: the released formula", () => {
+  near(groupAdvantages([1, 0, 0, 1, 0], 5).advantages, [1.095443, -0.730295, -0.730295, 1.095443, -0.730295]);
+  near(groupAdvantages([0.7], 1).advantages, [0.699999]);
+  near(groupAdvantages([0.5, 0.5, 0.5], 3).advantages, [0, 0, 0], 0);
+  near(groupAdvantages([-0.20, -0.25, -0.18, -0.30], 4).advantages, [0.604368, -0.325429, 0.976286, -1.255225]);
+});
+
+Deno.test("groupAdvantages: groups do not see each other", () => {
+  const both = groupAdvantages([1, 0, 0, 1, 0, 5, 5, 5, 5, 5], 5);
+  near(both.advantages, [1.095443, -0.730295, -0.730295, 1.095443, -0.730295, 0, 0, 0, 0, 0]);
+  assert.equal(both.equalGroups, 0.5);
+  assert.deepEqual(both.equal, [false, true]);
+});
+
+Deno.test("groupAdvantages: equal continuous rewards are exactly zero, whatever their mean rounds to", () => {
+  const rewards = new Array(7).fill(-0.1234567);
+  near(groupAdvantages(rewards, 7).advantages, new Array(7).fill(0), 0);
+});
+
+Deno.test("groupAdvantages: variants of the scale", () => {
+  near(groupAdvantages([1, 3, 0, 8], 2, "none").advantages, [-1, 1, -4, 4], 0);
+  const { advantages, meanStd } = groupAdvantages([1, 3, 0, 8], 2, "uniform-std");
+  const scale = (Math.SQRT2 + 8 / Math.SQRT2) / 2;
+  assert.ok(Math.abs(meanStd - scale) < 1e-12);
+  near(advantages, [-1 / scale, 1 / scale, -4 / scale, 4 / scale], 1e-5);
+});
+
+Deno.test("groupAdvantages: bad input", () => {
+  assert.throws(() => groupAdvantages([1, 2, 3], 2), /3 of them do not divide into groups of 2/);
+  assert.throws(() => groupAdvantages([1, NaN], 2), /number 1 is not finite: received NaN/);
+  assert.throws(() => groupAdvantages([1], 0), /groupSize must be at least 1: received 0/);
+});
