@@ -46,7 +46,7 @@ export function galleryHtml(clips: readonly GalleryClip[], options: GalleryOptio
     const gif = dataUri("image/gif", galleryGif(clip, options));
     return `<figure class="card clip${labels.length > 3 ? " wide" : ""}">
 <div class="panels" style="grid-template-columns:repeat(${labels.length},1fr)">${labels.map(panelLabel).join("")}</div>
-<img class="pixels" src="${gif}" alt="${escapeHtml(`${clip.label}: ${labels.join(", ")} side by side`)}">
+<img class="${rendering(clip)}" src="${gif}" alt="${escapeHtml(`${clip.label}: ${labels.join(", ")} side by side`)}">
 <figcaption><b>${escapeHtml(clip.label)}</b>${
       clip.note === undefined ? "" : `<span class="muted">${escapeHtml(clip.note)}</span>`
     }</figcaption>
@@ -61,13 +61,20 @@ export function stripsHtml(clips: readonly GalleryClip[], options: GalleryOption
     const rows = Object.entries(clip.panels).map(([label, frames]) => {
       const image = strip(shrink(pickFrames(frames, options.stripFrames ?? 8), MAX_STRIP_FRAME_WIDTH));
       const png = dataUri("image/png", encodePng(image.frames, image.h, image.w));
-      return `${panelLabel(label)}<img class="pixels" src="${png}" alt="${escapeHtml(`${clip.label}: ${label}`)}">`;
+      return `${panelLabel(label)}<img class="${rendering(clip)}" src="${png}" alt="${
+        escapeHtml(`${clip.label}: ${label}`)
+      }">`;
     });
     return `<figure class="card strip"><figcaption><b>${
       escapeHtml(clip.label)
     }</b><span class="muted">time →</span></figcaption>
 <div class="rows">${rows.join("\n")}</div></figure>`;
   }).join("\n");
+}
+
+/** Small frames keep their pixels when a page enlarges them; large ones are shown near their size, where that would look rough. */
+function rendering(clip: GalleryClip): "pixels" | "smooth" {
+  return Object.values(clip.panels)[0].w <= 96 ? "pixels" : "smooth";
 }
 
 function panelLabel(label: string): string {
@@ -88,7 +95,8 @@ figure { margin: 0; }
 .panel.truth::before { background: #1c2430; }
 .panel.base::before { background: #98a2b3; }
 .panel.rlvr::before { background: #1f6feb; }
-.clip .pixels, .strip .pixels { border-radius: 4px; }
+.clip img, .strip img { display: block; width: 100%; border-radius: 4px; }
+.pixels { image-rendering: pixelated; }
 figcaption { display: flex; justify-content: space-between; gap: 12px; font-size: 14px; margin-top: 10px; flex-wrap: wrap; }
 .strip { margin-bottom: 14px; }
 .strip figcaption { margin: 0 0 8px; }

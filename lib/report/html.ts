@@ -112,6 +112,5 @@ tbody tr:last-child td { border-bottom: 0; }
 .scroll { overflow-x: auto; }
 .figure { width: 100%; }
 img { max-width: 100%; }
-.pixels { display: block; width: 100%; image-rendering: pixelated; }
 @media print { body { background: #fff; } main { padding: 0; } }
 `;

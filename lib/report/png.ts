@@ -1,5 +1,5 @@
 /**
- * A small PNG encoder: 8-bit RGB, one compression level, no metadata. Enough for frames and strips, and without a native
+ * A small PNG encoder: 8-bit RGB, no metadata. Enough for frames and strips, and without a native
  * module, so that notebooks and reports work wherever Deno does. It does not read PNG files.
  */
 import { zlibSync } from "fflate";
@@ -30,7 +30,7 @@ export function encodePng(pixels: Uint8Array, height: number, width: number): Ui
   return concatenate([
     SIGNATURE,
     chunk("IHDR", new Uint8Array(header.buffer)),
-    chunk("IDAT", zlibSync(filterRows(pixels, height, width * 3), { level: 9 })),
+    chunk("IDAT", zlibSync(filterRows(pixels, height, width * 3), { level: 6 })),
     chunk("IEND", new Uint8Array(0)),
   ]);
 }
