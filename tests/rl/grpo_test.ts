@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
+import { toHost } from "../../lib/nn/parameters.ts";
+import { toFloat32 } from "../../lib/files/safetensors.ts";
+import { type GrpoOptions, GrpoTrainer } from "../../lib/rl/grpo.ts";
+import { RELEASED_OBJECTIVE } from "../../lib/rl/objective.ts";
+import type { Engine } from "../../lib/tensor/engine.ts";
+import { LikelihoodTrainer } from "../../lib/training/likelihood.ts";
+import { forEachEngine } from "../support/engines.ts";
+import { toyModel, toyTransitions, toyWorld } from "../support/toy_world.ts";
+
+const OPTIONS: GrpoOptions = {
+  groupSize: 8,
+  miniBatchPrompts: 8,
+  microBatchPrompts: 8,
+  epochs: 1,
+  learningRate: 1e-3,
+  weightDecay: 0.01,
+  maxGradientNorm: 1,
+  objective: { ...RELEASED_OBJECTIVE, klCoefficient: 0 },
+  advantageScale: "group-std",
+  dropEqualGroups: false,
+  reward: [{ metric: "error", weight: 1 }],
+  alsoMeasured: ["exact"],
+  temperature: 1,
+  sharePrompt: true,
+  logitChunk: 64,
+  rolloutRows: 1024,
+  scoreRows: 1024,
+  seed: 5,
+};
+
+/** Steps of GRPO from the same model; returns the losses and the weights. */
+async function run(engine: Engine, steps: number, change: Partial<GrpoOptions> = {}, given: number[] = []) {
+  const model = toyModel(engine), options = { ...OPTIONS, ...change };
+  const reference = options.objective.klCoefficient > 0 ? toyModel(engine, 1) : undefined;
+  const trainer = new GrpoTrainer(model, reference, toyWorld(given), options);
+  const metrics = [];
+  for (let step = 0; step < steps; step++) metrics.push(await trainer.step(step, toyTransitions(3, step, 8)));
+  const weights = new Map([...await toHost(model.parameters)].map(([name, each]) => [name, toFloat32(each)]));
+  trainer.optimizer.dispose();
+  reference?.dispose();
+  model.dispose();
+  return { metrics, weights };
+}
+
+function difference(a: Map<string, Float32Array>, b: Map<string, Float32Array>): number {
+  let most = 0;
+  for (const [name, values] of a) values.forEach((x, i) => most = Math.max(most, Math.abs(x - b.get(name)![i])));
+  return most;
+}
+
+forEachEngine("GrpoTrainer: shared and unshared prompts make the same update", async (engine) => {
+  const shared = await run(engine, 2), plain = await run(engine, 2, { sharePrompt: false });
+  for (let step = 0; step < 2; step++) {
+    const [a, b] = [shared.metrics[step], plain.metrics[step]];
+    assert.ok(Math.abs(a.loss - b.loss) < 1e-5, `loss ${a.loss} and ${b.loss}`);
+    assert.ok(
+      Math.abs(a.gradientNorm - b.gradientNorm) < 1e-5 * (1 + a.gradientNorm),
+      `${a.gradientNorm} ${b.gradientNorm}`,
+    );
+    assert.equal(a.reward, b.reward);
+  }
+  // AdamW divides by the gradient's own size, so equal gradients of size 1e-8 may part by the learning rate.
+  assert.ok(difference(shared.weights, plain.weights) < 2e-3);
+});
+
+forEachEngine("GrpoTrainer: micro-batches add up to the batch", async (engine) => {
+  const objective = { ...OPTIONS.objective, klCoefficient: 0.1, entropyCoefficient: 0.01 };
+  const whole = await run(engine, 1, { objective }, [1]);
+  const split = await run(
+    engine,
+    1,
+    { objective, microBatchPrompts: 2, logitChunk: 7, rolloutRows: 16, scoreRows: 5 },
+    [1],
+  );
+  const [a, b] = [whole.metrics[0], split.metrics[0]];
+  assert.equal(a.reward, b.reward, "the same answers are sampled");
+  for (const name of ["loss", "kl", "gradientNorm", "samplerMismatch"] as const) {
+    assert.ok(Math.abs(a[name]! - b[name]!) < 1e-5 * (1 + Math.abs(a[name]!)), `${name}: ${a[name]} and ${b[name]}`);
+  }
+  assert.ok(a.kl! > 0, "the reference is another model");
+});
+
+forEachEngine("GrpoTrainer: the sampler and the update agree, and the first ratio is 1", async (engine) => {
+  const once = (await run(engine, 1)).metrics[0];
+  assert.ok(once.samplerMismatch < 1e-5, `mismatch ${once.samplerMismatch}`);
+  assert.equal(once.clipShare, 0);
+  const recomputed = (await run(engine, 1, { miniBatchPrompts: 4 })).metrics[0];
+  assert.ok(recomputed.samplerMismatch < 1e-5);
+  const sequence = await run(engine, 1, {
+    objective: { ...OPTIONS.objective, ratio: "sequence", denominator: "sequence-mean" },
+  });
+  // All answers are equally long, so on the first update the sequence ratio changes nothing.
+  assert.ok(Math.abs(sequence.metrics[0].gradientNorm - once.gradientNorm) < 1e-4 * once.gradientNorm);
+});
+
+forEachEngine("GrpoTrainer: it learns what likelihood training began", async (engine) => {
+  const model = toyModel(engine), world = toyWorld();
+  const first = new LikelihoodTrainer(model, {
+    learningRate: 3e-3,
+    warmupSteps: 5,
+    weightDecay: 0,
+    maxGradientNorm: 1,
+    microBatch: 16,
+    logitChunk: 256,
+  });
+  for (let step = 0; step < 60; step++) await first.step(step, await world.encode(toyTransitions(1, step, 32)));
+  const trainer = new GrpoTrainer(model, undefined, world, { ...OPTIONS, learningRate: 2e-3 });
+  const rewards: number[] = [];
+  for (let step = 0; step < 40; step++) rewards.push((await trainer.step(step, toyTransitions(2, step, 8))).reward);
+  const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
+  const before = mean(rewards.slice(0, 5)), after = mean(rewards.slice(-5));
+  assert.ok(after > before + 0.1, `reward ${before} → ${after}`);
+  first.optimizer.dispose();
+  trainer.optimizer.dispose();
+  model.dispose();
+});
+
+forEachEngine("GrpoTrainer: memory is flat over steps", async (engine) => {
+  const model = toyModel(engine), reference = toyModel(engine);
+  const objective = { ...OPTIONS.objective, klCoefficient: 0.01 };
+  const trainer = new GrpoTrainer(model, reference, toyWorld(), { ...OPTIONS, objective, miniBatchPrompts: 4 });
+  const step = async (i: number) => void await trainer.step(i, toyTransitions(3, i, 8));
+  await step(0);
+  const before = engine.memory().tensors;
+  for (let i = 1; i < 5; i++) await step(i);
+  assert.equal(engine.memory().tensors, before);
+  trainer.optimizer.dispose();
+  model.dispose();
+  reference.dispose();
+});
+
+forEachEngine("GrpoTrainer: groups of equal rewards can be dropped, and a bad option is named", async (engine) => {
+  const { metrics } = await run(engine, 1, { dropEqualGroups: true, reward: [{ metric: "exact", weight: 1 }] });
+  assert.equal(metrics[0].equalGroups, 1, "an untrained model is never exact");
+  assert.equal(metrics[0].gradientNorm, 0);
+  const model = toyModel(engine);
+  const make = (change: Partial<GrpoOptions>) => () =>
+    new GrpoTrainer(model as CausalTransformer, undefined, toyWorld(), { ...OPTIONS, ...change });
+  assert.throws(make({ groupSize: 1 }), /groupSize must be at least 2: received 1/);
+  assert.throws(
+    make({ reward: [{ metric: "lpips", weight: 1 }] }),
+    /no metric "lpips": choose among error, distance, exact/,
+  );
+  assert.throws(make({ objective: RELEASED_OBJECTIVE }), /klCoefficient is 0.001, which needs a reference model/);
+  model.dispose();
+});
