@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { RT1_ACTION_RANGES } from "../../../../lib/worlds/robot_video/actions.ts";
+import { Philox } from "../../../../lib/tensor/random.ts";
+import { ActionBins, RT1_ACTION_RANGES } from "../../../../lib/worlds/robot_video/actions.ts";
 import { EvaluationClips, TrainingClips } from "../../../../lib/worlds/robot_video/clips.ts";
 import { splitEpisodes } from "../../../../lib/worlds/robot_video/split.ts";
+import { ScriptedBehaviour } from "../../../../lib/worlds/robot_video/table_top/behaviour.ts";
 import { tableTopEpisodes } from "../../../../lib/worlds/robot_video/table_top/episodes.ts";
+import { TableTop } from "../../../../lib/worlds/robot_video/table_top/table_top.ts";
 
 /** Mean absolute difference of two runs of bytes, in shares of 255. */
 function difference(a: Uint8Array, b: Uint8Array): number {
@@ -98,4 +101,29 @@ Deno.test("tableTopEpisodes refuses bad options", async () => {
   assert.throws(() => tableTopEpisodes({ ...options, actionNoise: -1 }), /actionNoise/);
   assert.throws(() => tableTopEpisodes({ ...options, cacheBytes: -1 }), /cacheBytes/);
   await assert.rejects(tableTopEpisodes(options).load(2), /episode index must be in 0\.\.1 of table_top: received 2/);
+});
+
+Deno.test("the binned action and the state before decide the next frame, far better than the last frame does", () => {
+  const bins = new ActionBins(RT1_ACTION_RANGES);
+  let copying = 0, binned = 0, ignored = 0;
+  for (let seed = 0; seed < 12; seed++) {
+    const world = new TableTop({ seed });
+    const twin = new TableTop({ seed });
+    const behaviour = new ScriptedBehaviour(new Philox(seed));
+    for (let t = 0; t < 25; t++) {
+      const before = world.state, last = world.render(32, 32);
+      const action = behaviour.action(before);
+      world.step(action);
+      const next = world.render(32, 32);
+      copying += difference(last, next);
+      twin.setState(before);
+      twin.step(bins.decodeCentre(bins.encode(action)));
+      binned += difference(twin.render(32, 32), next);
+      twin.setState(before);
+      twin.step(new Float32Array(13));
+      ignored += difference(twin.render(32, 32), next);
+    }
+  }
+  assert.ok(binned < 0.15 * copying, `${binned / copying}`);
+  assert.ok(ignored > 0.8 * copying, `${ignored / copying}`);
 });
