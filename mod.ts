@@ -1,0 +1,120 @@
+/**
+ * World-model, reward and GRPO primitives for Deno, after *RLVR-World: Training World Models with Reinforcement Learning*
+ * (Wu, Yin, Feng, Long; NeurIPS 2025).
+ *
+ * A transition (state, action, next state) becomes a question and an answer in tokens; a transformer samples a group of
+ * answers; each is decoded to a state and scored by the metric that the model is judged by; GRPO raises the better ones.
+ *
+ * @example Tensors on the best engine that is there.
+ * ```ts no-run
+ * import { openEngine, tensor, valueAndGrad } from "@rlvr-world/rlvr-world";
+ *
+ * const { engine, reason } = await openEngine();
+ * console.log(reason);
+ * const x = tensor(engine, [1, 2, 3]);
+ * const { value, gradients } = valueAndGrad(() => x.square().sum(), [x]);
+ * console.log(await value.item(), await gradients[0].data()); // 14, [2, 4, 6]
+ * ```
+ *
+ * @module
+ */
+
+// Tensors and engines
+export { type DType, type HostData, type ReadData, type Shape } from "./lib/tensor/dtype.ts";
+export {
+  type AdamWOptions,
+  type BinaryOperator,
+  type CompareOperator,
+  type Conv2dOptions,
+  type Differentiated,
+  type Engine,
+  type EngineMemory,
+  type Handle,
+  type LogicalOperator,
+  type Padding2d,
+  type ReduceOperator,
+  type UnaryOperator,
+} from "./lib/tensor/engine.ts";
+export { valueAndGrad, type ValueAndGradients } from "./lib/tensor/gradient.ts";
+export { Philox } from "./lib/tensor/random.ts";
+export { type EngineChoice, type EngineName, type OpenedEngine, openEngine } from "./lib/tensor/registry.ts";
+export { type Disposable, keep, tidy } from "./lib/tensor/scope.ts";
+export { concat, full, ones, type Operand, scalar, stack, Tensor, tensor, zeros } from "./lib/tensor/tensor.ts";
+
+// Training pieces
+export {
+  type ChunkLoss,
+  type LogProbabilityOptions,
+  type TokenLogProbabilities,
+  tokenLogProbabilities,
+  tokenLoss,
+} from "./lib/nn/log_probabilities.ts";
+export {
+  AdamW,
+  type AdamWSettings,
+  globalNorm,
+  type Gradients,
+  type OptimizerState,
+  type StepOptions,
+} from "./lib/nn/optimizer.ts";
+export { parameterCount, type Parameters } from "./lib/nn/parameters.ts";
+export { type SampledTokens, sampleTokens, type SamplingOptions } from "./lib/nn/sampling.ts";
+
+// Models
+export { CausalTransformer, type PrefillOptions, type TransformerSettings } from "./lib/models/causal_transformer.ts";
+export { type SharedCache } from "./lib/models/causal_transformer_cache.ts";
+export { type TransformerConfig, transformerConfig, type TransformerOptions } from "./lib/models/transformer_config.ts";
+export { FrameTokenizer, type FrameTokenizerOptions } from "./lib/models/frame_tokenizer.ts";
+export { type FrameTokenizerConfig, RELEASED_FRAME_TOKENIZER } from "./lib/models/frame_tokenizer_config.ts";
+export { FiniteScalarQuantizer, FSQ_LEVELS } from "./lib/models/fsq.ts";
+export { Lpips, type LpipsPaths } from "./lib/models/lpips.ts";
+
+// Worlds
+export { type AnswerPlan, type EncodedTransition, type Metric, type Tokens, type World } from "./lib/worlds/world.ts";
+export {
+  ActionBins,
+  type ActionRanges,
+  computeActionRanges,
+  RT1_ACTION_RANGES,
+} from "./lib/worlds/robot_video/actions.ts";
+export {
+  type Clip,
+  type ClipShape,
+  EvaluationClips,
+  type TrainingClipOptions,
+  TrainingClips,
+} from "./lib/worlds/robot_video/clips.ts";
+export { type Episode, type EpisodeSource } from "./lib/worlds/robot_video/episode.ts";
+export { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "./lib/worlds/robot_video/metrics.ts";
+export { type NpzEpisodeOptions, openNpzEpisodes } from "./lib/worlds/robot_video/npz_episodes.ts";
+export { splitEpisodes } from "./lib/worlds/robot_video/split.ts";
+export { TableTop, type TableTopConfig } from "./lib/worlds/robot_video/table_top/table_top.ts";
+export { type TableTopEpisodeOptions, tableTopEpisodes } from "./lib/worlds/robot_video/table_top/episodes.ts";
+export { type FrameBatch, RobotVideoWorld, type RobotVideoWorldOptions } from "./lib/worlds/robot_video/world.ts";
+
+// Likelihood and reinforcement learning
+export { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "./lib/training/likelihood.ts";
+export { type AdvantageScale, type GroupAdvantages, groupAdvantages } from "./lib/rl/advantage.ts";
+export { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "./lib/rl/grpo.ts";
+export {
+  type KlEstimator,
+  type LossDenominator,
+  type ObjectiveOptions,
+  type ObjectiveSums,
+  RELEASED_OBJECTIVE,
+  tokenObjective,
+  type TokenTerms,
+  tokenWeights,
+} from "./lib/rl/objective.ts";
+export { computeRewards, type Rewards, type RewardTerm } from "./lib/rl/reward.ts";
+export { type Rollout, rollout, type RolloutRequest } from "./lib/rl/rollout.ts";
+
+// Runs, experiments, display
+export { type Progress, progressFor, silentProgress } from "./lib/training/progress.ts";
+export { RunFolder } from "./lib/training/run_folder.ts";
+export { UserError } from "./lib/files/user_error.ts";
+export { ROBOT_VIDEO_PRESETS, type RobotVideoConfig, robotVideoConfig } from "./lib/experiments/robot_video_config.ts";
+export { RobotVideoExperiment } from "./lib/experiments/robot_video.ts";
+export { evaluateRobotVideo, type Evaluation, imagine } from "./lib/experiments/robot_video_evaluation.ts";
+export { robotVideoHeadline, type RobotVideoResult, scoreTable } from "./lib/experiments/robot_video_report.ts";
+export { runRobotVideo } from "./lib/experiments/robot_video_run.ts";
