@@ -76,8 +76,9 @@ export class JupyterKernel implements AsyncDisposable {
   #shell!: ZmtpSocket;
   #iopub!: ZmtpSocket;
   #sink: ((message: KernelMessage) => void) | undefined;
+  #graceTimers: ReturnType<typeof setTimeout>[] = [];
   #stderrTail = "";
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   private constructor(process: Deno.ChildProcess, key: string, connectionFile: string) {
     this.#process = process;
@@ -176,15 +177,18 @@ export class JupyterKernel implements AsyncDisposable {
   }
 
   /** Kills the kernel and frees what it used. May be called twice. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  close(): Promise<void> {
+    return this.#closing ??= this.#end();
+  }
+
+  async #end(): Promise<void> {
     try {
       this.#process.kill("SIGKILL");
     } catch {
       // It has ended by itself.
     }
     await this.#process.status;
+    for (const timer of this.#graceTimers) clearTimeout(timer);
     this.#shell?.close();
     this.#iopub?.close();
     await Deno.remove(this.#connectionFile).catch(() => {});
@@ -201,23 +205,21 @@ export class JupyterKernel implements AsyncDisposable {
     this.#receiveLoop(this.#shell, (message, parent) => {
       if (message.type.endsWith("_reply")) this.#pending.get(parent)?.reply.resolve(message);
     });
-    const speaking = Promise.withResolvers<void>();
+    let heard = false;
     this.#receiveLoop(this.#iopub, (message, parent) => {
-      speaking.resolve();
+      heard = true;
       this.#onPublished(message, parent);
     });
     // A subscription takes effect some time after it was sent: ask until something is heard.
-    let heard = false;
-    speaking.promise.then(() => heard = true);
-    while (!heard) {
+    while (!heard && !this.#closing) {
       this.#request("kernel_info_request", {}).catch(() => {});
-      await Promise.race([speaking.promise, delay(100)]);
+      await delay(25);
     }
   }
 
   async #connectWhenListening(kind: "DEALER" | "SUB", port: number): Promise<ZmtpSocket> {
     while (true) {
-      if (this.#closed) throw new KernelDiedError("the kernel was closed");
+      if (this.#closing) throw new KernelDiedError("the kernel was closed");
       try {
         return await ZmtpSocket.connect(kind, HOST, port);
       } catch (error) {
@@ -234,14 +236,12 @@ export class JupyterKernel implements AsyncDisposable {
         onMessage(message, parent);
       }
     } catch (error) {
-      if (this.#closed) return;
-      // The process's own end says more than the closed connection; it follows within moments.
-      await Promise.race([this.#process.status, delay(500)]);
-      this.#broken.reject(
-        new KernelDiedError(
-          `a message of the kernel could not be read (${(error as Error).message}): keep single outputs below 2 MB`,
-        ),
+      if (this.#closing) return;
+      const corrupt = new KernelDiedError(
+        `a message of the kernel could not be read (${(error as Error).message}): keep single outputs below 2 MB`,
       );
+      // If the process has ended, its own end says more than the closed connection; it is known within moments.
+      this.#graceTimers.push(setTimeout(() => this.#broken.reject(corrupt), 500));
     }
   }
 
