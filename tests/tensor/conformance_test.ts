@@ -244,6 +244,34 @@ forEachEngine("second derivatives", (engine) =>
     (each, float, _layout, tolerance) => checkSecond(engine, each, float, tolerance),
   ));
 
+forEachEngine("sums of many numbers stay accurate", async (engine) => {
+  // Like the differences of two images. Added up one after the other in float32 they are off by 1e-4.
+  const rows = 640, columns = 480;
+  const values = Float32Array.from({ length: rows * columns }, (_, i) => (13 + i % 3) / 255);
+  const total = values.reduce((sum, value) => sum + value, 0);
+  const columnSums = Array.from({ length: columns }, (_, j) => {
+    let sum = 0;
+    for (let i = 0; i < rows; i++) sum += values[i * columns + j];
+    return sum;
+  });
+  const x = tensor(engine, values, [rows, columns]), bias = tensor(engine, new Float32Array(columns));
+  const [sum, mean, first, flat, gradient] = await readAll(() => [
+    x.sum(),
+    x.mean(),
+    x.sum(0),
+    x.reshape([1, rows * columns]).mean(1),
+    valueAndGrad(() => bias.add(x).square().sum(), [bias]).gradients[0],
+  ]);
+  const tolerance = 1e-6;
+  assertClose(sum.data, [total], tolerance, "sum");
+  assertClose(mean.data, [total / values.length], tolerance, "mean");
+  assertClose(first.data, columnSums, tolerance, "sum of the first axis");
+  assertClose(flat.data, [total / values.length], tolerance, "mean of the last axis");
+  assertClose(gradient.data, columnSums.map((each) => 2 * each), tolerance, "gradient of a broadcast operand");
+  x.dispose();
+  bias.dispose();
+});
+
 /** mean((‖∂score/∂x‖ − 1)²) over samples, the inner gradient kept differentiable. */
 function gradientNormPenalty(score: () => Tensor, x: Tensor): Tensor {
   const { gradients: [gradient] } = valueAndGrad(score, [x], { createGraph: true });

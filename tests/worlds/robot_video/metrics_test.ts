@@ -91,8 +91,8 @@ for (const { path, pairs, values } of fixture.real) {
 }
 
 forEachEngine("many large images are compared in parts, image by image", async (engine) => {
-  // 1,024 x 1,024 pixels of 3 channels: more than is held at once, so that each image is a part.
-  const size = 1024;
+  // More than half of what is held at once, so that each image is a part.
+  const size = 432;
   const row = Float32Array.from({ length: size * 3 }, (_, i) => (i % 17) / 17);
   const predicted = tidy(() => {
     const one = tensor(engine, row, [1, 1, size, 3]).broadcastTo([1, size, size, 3]);
@@ -107,7 +107,7 @@ forEachEngine("many large images are compared in parts, image by image", async (
     b.dispose();
   }
   assertClose([together[0]], [1], 1e-6, "equal images");
-  assert.ok(together[1] < 0.95 && together[2] < 0.95 && together[1] !== together[2]);
+  assert.ok(together[1] < 0.99 && together[2] < 0.99 && Math.abs(together[1] - together[2]) > 1e-3);
   predicted.dispose();
   target.dispose();
 });
