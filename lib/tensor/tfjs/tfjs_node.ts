@@ -1,7 +1,15 @@
 /**
  * Loading `@tensorflow/tfjs-node-gpu` from the folder that `deno task install-tfjs-node` fills.
+ *
+ * Only the addon, its kernels and its backend are taken from the package; the tfjs that they register with is the one that
+ * already runs here. Loading SavedModels is not done here.
  */
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import nodeUtil from "node:util";
 import { UserError } from "../../files/user_error.ts";
+import { BRIDGE, findInstallation, installationFolder } from "./install.ts";
+import { tf } from "./runtime.ts";
 
 /** What was loaded. */
 export interface TfjsNode {
@@ -10,13 +18,45 @@ export interface TfjsNode {
   usesGpu: boolean;
 }
 
+interface Addon {
+  TF_Version: string;
+  isUsingGpuDevice(): boolean;
+}
+
+let loaded: TfjsNode | undefined;
+
 /**
- * Registers the `tensorflow` backend with tfjs.
+ * Registers the `tensorflow` backend with tfjs, once a process.
  *
- * @throws {UserError} When it has not been installed.
+ * @throws {UserError} When it has not been installed, or does not load.
  */
-export function loadTfjsNode(): Promise<TfjsNode> {
-  return Promise.reject(
-    new UserError("tfjs: the tensorflow backend is not installed: run `deno task install-tfjs-node`"),
-  );
+export function loadTfjsNode(): TfjsNode {
+  if (loaded) return loaded;
+  const installation = findInstallation();
+  if (!installation) {
+    throw new UserError("tfjs: the tensorflow backend is not installed: run deno task install-tfjs-node");
+  }
+  const folder = join(installationFolder(), "package");
+  const load = createRequire(join(folder, "package.json"));
+  // TensorFlow greets on the console otherwise.
+  if (Deno.env.get("TF_CPP_MIN_LOG_LEVEL") === undefined) Deno.env.set("TF_CPP_MIN_LOG_LEVEL", "2");
+  let addon: Addon;
+  try {
+    addon = load("./lib/napi-v8/tfjs_binding.node");
+  } catch (error) {
+    throw new UserError(
+      `tfjs: TensorFlow in ${installation.tensorflow} does not load (${(error as Error).message.split("\n")[0]}): ` +
+        "run deno task install-tfjs-node --force",
+    );
+  }
+  (globalThis as unknown as Record<symbol, unknown>)[Symbol.for(BRIDGE)] = tf;
+  // The package calls two functions that newer runtimes dropped.
+  const util = nodeUtil as unknown as Record<string, unknown>;
+  util.isNullOrUndefined ??= (x: unknown) => x === null || x === undefined;
+  util.isArray ??= Array.isArray;
+  load("./dist/register_all_kernels.js");
+  const { NodeJSKernelBackend } = load("./dist/nodejs_kernel_backend.js");
+  tf.registerBackend("tensorflow", () => new NodeJSKernelBackend(addon, "tfjs-node-gpu"), 3);
+  loaded = { tensorflow: addon.TF_Version, usesGpu: addon.isUsingGpuDevice() };
+  return loaded;
 }
