@@ -40,6 +40,26 @@ export interface Case {
   loose?: Partial<Record<DType, [factor: number, reason: string]>>;
 }
 
+/** Every `step`-th number of a result. */
+export interface Sampled {
+  shape: number[];
+  step: number;
+  values: FixtureNumber[];
+}
+
+/** A case whose inputs are made by a formula, and whose results are sampled. */
+export interface LargeCase {
+  name: string;
+  op: string;
+  // deno-lint-ignore no-explicit-any -- see Case.args
+  args: any;
+  shapes: number[][];
+  /** Shape and extent of an int64 input after the others. */
+  indices?: [shape: number[], extent: number];
+  outputs: Sampled[];
+  gradients: Sampled[];
+}
+
 /** A program with an inner gradient: its value and gradients by each input. */
 export interface Program {
   name: string;

@@ -19,15 +19,17 @@ import {
   type Case,
   type FixtureArray,
   GROUPS,
+  type LargeCase,
   type Program,
   REACHES,
+  type Sampled,
   TABLE,
   TESTED_ELSEWHERE,
 } from "./conformance_table.ts";
 
-const { cases, programs, adamW: adamWFixture } = JSON.parse(
+const { cases, large, programs, adamW: adamWFixture } = JSON.parse(
   Deno.readTextFileSync(new URL("./fixtures/conformance.json", import.meta.url)),
-) as { cases: Case[]; programs: Program[]; adamW: AdamWFixture };
+) as { cases: Case[]; large: LargeCase[]; programs: Program[]; adamW: AdamWFixture };
 
 type Layout = "contiguous" | "permuted" | "sliced";
 const LAYOUTS: Layout[] = ["contiguous", "permuted", "sliced"];
@@ -244,6 +246,51 @@ forEachEngine("second derivatives", (engine) =>
     (each, float, _layout, tolerance) => checkSecond(engine, each, float, tolerance),
   ));
 
+/** The numbers of a large case's input: the same formula as in the generator. */
+function generated(engine: Engine, shape: number[], number: number, float: Float): Tensor {
+  const values = Float32Array.from(
+    { length: sizeOf(shape) },
+    (_, i) => ((i * 7919 + number * 104729) % 4001 - 2000) / 1024,
+  );
+  return tensor(engine, values, shape, float);
+}
+
+function checkSampled(
+  received: { shape: readonly number[]; data: ArrayLike<number> },
+  expected: Sampled,
+  tolerance: number,
+) {
+  assert.deepEqual([...received.shape], expected.shape, "shape of the result");
+  const sampled = Array.from({ length: expected.values.length }, (_, i) => received.data[i * expected.step]);
+  return difference(sampled, expected.values.map(parseNumber), tolerance);
+}
+
+forEachEngine("large shapes", async (engine) => {
+  const failures: string[] = [];
+  for (const each of large) {
+    for (const float of ["float32", "float64"] as const) {
+      if (!engine.supports(float)) continue;
+      const results = await readAll(() => {
+        const leaves = each.shapes.map((shape, number) => generated(engine, shape, number, float));
+        const inputs = [...leaves];
+        if (each.indices) {
+          const [shape, extent] = each.indices;
+          inputs.push(tensor(engine, Int32Array.from({ length: sizeOf(shape) }, (_, i) => i * 31 % extent), shape));
+        }
+        const call = () => [TABLE[each.op](inputs, each.args, float)].flat();
+        const loss = () => weightedSum(call().filter(({ dtype }) => dtype === float), 0);
+        return [...call(), ...valueAndGrad(loss, leaves).gradients];
+      });
+      [...each.outputs, ...each.gradients].forEach((expected, i) => {
+        const text = checkSampled(results[i], expected, TOLERANCE[float]);
+        const which = i < each.outputs.length ? `output ${i}` : `gradient ${i - each.outputs.length}`;
+        if (text) failures.push(`${each.name} [${float}]: ${which} ${text}`);
+      });
+    }
+  }
+  if (failures.length > 0) throw new Error(`${failures.length} checks failed:\n  ${failures.join("\n  ")}`);
+});
+
 forEachEngine("sums of many numbers stay accurate", async (engine) => {
   // Like the differences of two images. Added up one after the other in float32 they are off by 1e-4.
   const rows = 640, columns = 480;
@@ -341,6 +388,24 @@ forEachEngine("adamW: three updates", async (engine) => {
     }
   }
   for (const each of [...parameters, ...first, ...second]) each.dispose();
+});
+
+forEachEngine("adamW takes gradients as they come", async (engine) => {
+  // The gradient of a transposed operand may be a view; so may what was sliced or permuted.
+  const x = tensor(engine, [1, -2, 3, 0.5, 0.25, -1], [2, 3]), shape = [4, 3];
+  const start = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].map((k) => k / 8);
+  const options = { ...adamWFixture.options, learningRate: 0.1, gradientScale: 1, step: 1 };
+  const updated = async (own: boolean) => {
+    const w = tensor(engine, start, shape), first = tensor(engine, new Float32Array(12), shape), second = first.clone();
+    const { value, gradients: [gradient] } = valueAndGrad(() => x.matmul(w, { transposeB: true }).square().sum(), [w]);
+    const given = own ? tensor(engine, await gradient.data() as Float32Array, shape) : gradient.clone();
+    adamW([w], [own ? given : gradient], [first], [second], options);
+    const read = [await w.data(), await first.data(), await second.data()].map((each) => [...each]);
+    for (const each of [w, first, second, value, gradient, given]) each.dispose();
+    return read;
+  };
+  assert.deepEqual(await updated(false), await updated(true));
+  x.dispose();
 });
 
 forEachEngine("assign overwrites numbers and shares none", async (engine) => {
