@@ -14,7 +14,7 @@ import type {
   UnaryOperator,
 } from "../../lib/tensor/engine.ts";
 import { concat, stack, type Tensor } from "../../lib/tensor/tensor.ts";
-import type { FixtureNumber } from "../support/compare.ts";
+import { type FixtureNumber, parseNumber } from "../support/compare.ts";
 
 /** An array of a case: numbers are `values` over `scale`. */
 export interface FixtureArray {
@@ -76,6 +76,16 @@ export interface AdamWFixture {
   learningRates: number[];
   gradientScales: number[];
   states: { parameters: FixtureNumber[][]; first: FixtureNumber[][]; second: FixtureNumber[][] }[];
+}
+
+/** What PyTorch computed. */
+export const FIXTURE: { cases: Case[]; large: LargeCase[]; programs: Program[]; adamW: AdamWFixture } = JSON.parse(
+  Deno.readTextFileSync(new URL("./fixtures/conformance.json", import.meta.url)),
+);
+
+/** The numbers of a fixture's array. */
+export function numbersOf({ values, scale = 1 }: FixtureArray): number[] {
+  return values.map((value) => parseNumber(value) / scale);
 }
 
 /** Calls an operator on a case's inputs. `float` is the type that the test runs in. */

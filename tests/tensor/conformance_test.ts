@@ -11,25 +11,22 @@ import { sizeOf } from "../../lib/tensor/dtype.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
-import { adamW, Tensor, tensor } from "../../lib/tensor/tensor.ts";
+import { Tensor, tensor } from "../../lib/tensor/tensor.ts";
 import { assertClose, difference, type FixtureNumber, parseNumber } from "../support/compare.ts";
 import { forEachEngine, registeredNames } from "../support/engines.ts";
 import {
-  type AdamWFixture,
   type Case,
+  FIXTURE,
   type FixtureArray,
   GROUPS,
-  type LargeCase,
-  type Program,
+  numbersOf,
   REACHES,
   type Sampled,
   TABLE,
   TESTED_ELSEWHERE,
 } from "./conformance_table.ts";
 
-const { cases, large, programs, adamW: adamWFixture } = JSON.parse(
-  Deno.readTextFileSync(new URL("./fixtures/conformance.json", import.meta.url)),
-) as { cases: Case[]; large: LargeCase[]; programs: Program[]; adamW: AdamWFixture };
+const { cases, large, programs } = FIXTURE;
 
 type Layout = "contiguous" | "permuted" | "sliced";
 const LAYOUTS: Layout[] = ["contiguous", "permuted", "sliced"];
@@ -43,10 +40,6 @@ const TOLERANCE: Record<Float, number> = { float32: 1e-5, float64: 1e-12, bfloat
 
 /** A backward pass rounds to bfloat16 several times, and what it adds up is of the size of the cotangents, about 1. */
 const BFLOAT16_GRADIENT = { factor: 2, smallestSize: 1 };
-
-function numbersOf({ values, scale = 1 }: FixtureArray): number[] {
-  return values.map((value) => parseNumber(value) / scale);
-}
 
 /** The fixed weights of the loss: the same formula as in the generator. */
 function cotangent(size: number, number: number): number[] {
@@ -357,164 +350,6 @@ for (const program of programs) {
   });
 }
 
-forEachEngine("adamW: three updates", async (engine) => {
-  const { options, learningRates, gradientScales, states } = adamWFixture;
-  const make = (input: FixtureArray) => tensor(engine, numbersOf(input), input.shape);
-  const parameters = adamWFixture.parameters.map(make);
-  const zeros = () =>
-    adamWFixture.parameters.map(({ shape }) => tensor(engine, new Float32Array(sizeOf(shape)), shape));
-  const first = zeros(), second = zeros();
-  for (const [i, state] of states.entries()) {
-    const gradients = adamWFixture.gradients[i].map(make);
-    adamW(parameters, gradients, first, second, {
-      ...options,
-      learningRate: learningRates[i],
-      gradientScale: gradientScales[i],
-      step: i + 1,
-    });
-    for (const [k, gradient] of gradients.entries()) {
-      assert.deepEqual(
-        [...await gradient.data()],
-        numbersOf(adamWFixture.gradients[i][k]),
-        "the gradient is not changed",
-      );
-      gradient.dispose();
-    }
-    for (const [name, tensors] of Object.entries({ parameters, first, second })) {
-      for (const [k, each] of tensors.entries()) {
-        const wanted = state[name as keyof typeof state][k].map(parseNumber);
-        assertClose(await each.data(), wanted, TOLERANCE.float32, `step ${i + 1} ${name} ${k}`);
-      }
-    }
-  }
-  for (const each of [...parameters, ...first, ...second]) each.dispose();
-});
-
-forEachEngine("adamW takes gradients as they come", async (engine) => {
-  // The gradient of a transposed operand may be a view; so may what was sliced or permuted.
-  const x = tensor(engine, [1, -2, 3, 0.5, 0.25, -1], [2, 3]), shape = [4, 3];
-  const start = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].map((k) => k / 8);
-  const options = { ...adamWFixture.options, learningRate: 0.1, gradientScale: 1, step: 1 };
-  const updated = async (own: boolean) => {
-    const w = tensor(engine, start, shape), first = tensor(engine, new Float32Array(12), shape), second = first.clone();
-    const { value, gradients: [gradient] } = valueAndGrad(() => x.matmul(w, { transposeB: true }).square().sum(), [w]);
-    const given = own ? tensor(engine, await gradient.data() as Float32Array, shape) : gradient.clone();
-    adamW([w], [own ? given : gradient], [first], [second], options);
-    const read = [await w.data(), await first.data(), await second.data()].map((each) => [...each]);
-    for (const each of [w, first, second, value, gradient, given]) each.dispose();
-    return read;
-  };
-  assert.deepEqual(await updated(false), await updated(true));
-  x.dispose();
-});
-
-forEachEngine("assign overwrites numbers and shares none", async (engine) => {
-  for (const dtype of ["float32", "int64", "bool"] as const) {
-    const [a, b, c] = [[1, 0, 1], [0, 1, 1], [0, 0, 0]];
-    const target = tensor(engine, a, [3], dtype),
-      value = tensor(engine, b, [3], dtype),
-      other = tensor(engine, c, [3], dtype);
-    const copy = target.clone(), view = value.reshape([1, 3]);
-    target.assign(value);
-    assert.deepEqual([...await target.data()], b, `${dtype}: overwritten`);
-    assert.deepEqual([...await copy.data()], a, `${dtype}: a clone keeps its numbers`);
-    value.assign(other);
-    assert.deepEqual([...await target.data()], b, `${dtype}: the target has numbers of its own`);
-    other.dispose();
-    value.dispose();
-    assert.deepEqual([...await target.data()], b, `${dtype}: and outlives its source`);
-    for (const each of [target, copy, view]) each.dispose();
-  }
-  const x = tensor(engine, [1, 2, 3, 4], [2, 2]), step = x.mul(2).add(1), turned = x.transpose();
-  x.assign(step);
-  assert.deepEqual([...await x.data()], [3, 5, 7, 9], "a value computed from the target");
-  const permuted = step.transpose();
-  x.assign(permuted);
-  assert.deepEqual([...await x.data()], [3, 7, 5, 9], "a value that is not contiguous");
-  const { value, gradients: [gradient] } = valueAndGrad(() => x.square().sum(), [x]);
-  assert.equal(await value.item(), 9 + 49 + 25 + 81, "the new numbers are computed with");
-  assert.deepEqual([...await gradient.data()], [6, 14, 10, 18], "and differentiated by");
-  for (const each of [x, step, turned, permuted, value, gradient]) each.dispose();
-});
-
-forEachEngine("assignSlice overwrites a block", async (engine) => {
-  const cache = tensor(engine, new Float32Array(2 * 4 * 2), [2, 4, 2]);
-  const one = tensor(engine, [1, 2, 3, 4], [2, 1, 2]), two = tensor(engine, [5, 6, 7, 8, 9, 10, 11, 12], [2, 2, 2]);
-  cache.assignSlice(one, 1, 3);
-  cache.assignSlice(two, -2, 1);
-  assert.deepEqual([...await cache.data()], [0, 0, 5, 6, 7, 8, 1, 2, 0, 0, 9, 10, 11, 12, 3, 4]);
-  const filled = cache.clone();
-  cache.assignSlice(two, 1, 2);
-  assert.deepEqual(
-    [...await filled.data()],
-    [0, 0, 5, 6, 7, 8, 1, 2, 0, 0, 9, 10, 11, 12, 3, 4],
-    "a clone does not see it",
-  );
-  assert.deepEqual([...await cache.data()], [0, 0, 5, 6, 5, 6, 7, 8, 0, 0, 9, 10, 9, 10, 11, 12]);
-  const row = tensor(engine, [1, 1, 1, 1, 1, 1, 1, 1], [1, 4, 2]);
-  cache.assignSlice(row, 0, 0);
-  assert.deepEqual([...await cache.data()].slice(0, 8), [1, 1, 1, 1, 1, 1, 1, 1], "first axis");
-  const ids = tensor(engine, new Int32Array(4), [4]), id = tensor(engine, Int32Array.of(9), [1]);
-  ids.assignSlice(id, 0, 2);
-  assert.deepEqual([...await ids.data()], [0, 0, 9, 0]);
-  for (const each of [cache, one, two, filled, row, ids, id]) each.dispose();
-});
-
-forEachEngine("data goes in and comes out", async (engine) => {
-  const kinds = {
-    float32: Float32Array,
-    bfloat16: Float32Array,
-    float64: Float64Array,
-    int64: Int32Array,
-    bool: Uint8Array,
-  } as const;
-  const values = [0, 1, 1, 0, 1, 1];
-  const hosts = [
-    values,
-    Float32Array.from(values),
-    Float64Array.from(values),
-    Int32Array.from(values),
-    BigInt64Array.from(values, BigInt),
-    Uint8Array.from(values),
-  ];
-  for (const [dtype, Kind] of Object.entries(kinds) as [DType, typeof kinds[DType]][]) {
-    if (!engine.supports(dtype)) {
-      assert.throws(() => tensor(engine, [1], [1], dtype), {
-        name: "TypeError",
-        message:
-          `tensor: ${dtype} does not exist on the ${engine.name} engine (${engine.backend}): use the torch engine ` +
-          "(deno task install-libtorch), or float32",
-      });
-      continue;
-    }
-    for (const host of hosts) {
-      const made = tensor(engine, host, [2, 3], dtype);
-      const back = await made.data();
-      assert.ok(back instanceof Kind, `${dtype} is read as ${Kind.name}: received ${back.constructor.name}`);
-      assert.deepEqual([...back], values, `${dtype} from ${host.constructor.name}`);
-      made.dispose();
-    }
-    const empty = tensor(engine, [], [0, 3], dtype),
-      filled = new Tensor(engine, engine.full(1, [2, 1], dtype), [2, 1], dtype);
-    assert.equal((await empty.data()).length, 0);
-    assert.deepEqual([...await filled.data()], [1, 1]);
-    empty.dispose();
-    filled.dispose();
-  }
-  const whole = tensor(engine, BigInt64Array.of(-(2n ** 31n), 2n ** 31n - 1n), [2]);
-  assert.deepEqual([...await whole.data()], [-(2 ** 31), 2 ** 31 - 1], "int64 within 32 bits");
-  whole.dispose();
-  const source = Float32Array.of(1.5, 2.5);
-  const copied = tensor(engine, source);
-  source.fill(0);
-  assert.deepEqual([...await copied.data()], [1.5, 2.5], "the tensor does not change with its source");
-  const first = await copied.data();
-  first.fill(7);
-  assert.deepEqual([...await copied.data()], [1.5, 2.5], "nor with what was read");
-  copied.dispose();
-  if (engine.name === "tfjs") assert.throws(() => tensor(engine, BigInt64Array.of(2n ** 40n), [1]), RangeError);
-});
-
 Deno.test("the table covers every operator and method of Engine, and the fixture every entry of the table", () => {
   const reached = new Set<string>();
   const recorder = new Proxy({ name: "recorder", closed: false, supports: () => true } as unknown as Engine, {
@@ -564,9 +399,11 @@ Deno.test("every differentiable operator has cases with a gradient and with a se
 });
 
 Deno.test("what the table leaves to other tests has those tests", () => {
-  const memoryTests = Deno.readTextFileSync(new URL("./memory_test.ts", import.meta.url));
+  const others = ["in_place_test.ts", "tensor_test.ts", "memory_test.ts"].map((file) =>
+    Deno.readTextFileSync(new URL(file, import.meta.url))
+  ).join();
   for (const [method, name] of Object.entries(TESTED_ELSEWHERE)) {
-    const exists = registeredNames().has(name) || memoryTests.includes(`forEachEngine("${name}"`);
+    const exists = registeredNames().has(name) || others.includes(`forEachEngine("${name}"`);
     assert.ok(exists, `${method} should be tested by "${name}", which does not exist`);
   }
 });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { adamW, concat, full, ones, scalar, stack, Tensor, tensor, zeros } from "../../lib/tensor/tensor.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
+import type { DType } from "../../lib/tensor/dtype.ts";
 import { forEachEngine } from "../support/engines.ts";
 
 type Make = (shape: number[], dtype?: "float32" | "int64" | "bool") => Tensor;
@@ -248,4 +249,59 @@ forEachEngine("a tensor of another engine is refused", (engine) => {
     message: "concat: operands live on different engines",
   });
   here.dispose();
+});
+
+forEachEngine("data goes in and comes out", async (engine) => {
+  const kinds = {
+    float32: Float32Array,
+    bfloat16: Float32Array,
+    float64: Float64Array,
+    int64: Int32Array,
+    bool: Uint8Array,
+  } as const;
+  const values = [0, 1, 1, 0, 1, 1];
+  const hosts = [
+    values,
+    Float32Array.from(values),
+    Float64Array.from(values),
+    Int32Array.from(values),
+    BigInt64Array.from(values, BigInt),
+    Uint8Array.from(values),
+  ];
+  for (const [dtype, Kind] of Object.entries(kinds) as [DType, typeof kinds[DType]][]) {
+    if (!engine.supports(dtype)) {
+      assert.throws(() => tensor(engine, [1], [1], dtype), {
+        name: "TypeError",
+        message:
+          `tensor: ${dtype} does not exist on the ${engine.name} engine (${engine.backend}): use the torch engine ` +
+          "(deno task install-libtorch), or float32",
+      });
+      continue;
+    }
+    for (const host of hosts) {
+      const made = tensor(engine, host, [2, 3], dtype);
+      const back = await made.data();
+      assert.ok(back instanceof Kind, `${dtype} is read as ${Kind.name}: received ${back.constructor.name}`);
+      assert.deepEqual([...back], values, `${dtype} from ${host.constructor.name}`);
+      made.dispose();
+    }
+    const empty = tensor(engine, [], [0, 3], dtype),
+      filled = new Tensor(engine, engine.full(1, [2, 1], dtype), [2, 1], dtype);
+    assert.equal((await empty.data()).length, 0);
+    assert.deepEqual([...await filled.data()], [1, 1]);
+    empty.dispose();
+    filled.dispose();
+  }
+  const whole = tensor(engine, BigInt64Array.of(-(2n ** 31n), 2n ** 31n - 1n), [2]);
+  assert.deepEqual([...await whole.data()], [-(2 ** 31), 2 ** 31 - 1], "int64 within 32 bits");
+  whole.dispose();
+  const source = Float32Array.of(1.5, 2.5);
+  const copied = tensor(engine, source);
+  source.fill(0);
+  assert.deepEqual([...await copied.data()], [1.5, 2.5], "the tensor does not change with its source");
+  const first = await copied.data();
+  first.fill(7);
+  assert.deepEqual([...await copied.data()], [1.5, 2.5], "nor with what was read");
+  copied.dispose();
+  if (engine.name === "tfjs") assert.throws(() => tensor(engine, BigInt64Array.of(2n ** 40n), [1]), RangeError);
 });
