@@ -15,7 +15,7 @@ try {
     cwd: folder,
     args: [
       "--target=wasm32",
-      "-O2",
+      "-O3",
       "-msimd128",
       "-mrelaxed-simd",
       "-mbulk-memory",

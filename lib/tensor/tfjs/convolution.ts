@@ -87,11 +87,9 @@ function fused(
       const found: Record<string, T> = {};
       if (wanted.has("x")) found.x = fast.zeros(x.shape);
       if (wanted.has("weight")) found.weight = fast.make(weight.shape);
-      const at = prepare();
-      fast.run.conv2d_gradient(
-        ...[at, fast.at(x), fast.at(weight), fast.at(dy)],
-        ...[found.x ? fast.at(found.x) : 0, found.weight ? fast.at(found.weight) : 0, at + bytes],
-      );
+      const at = prepare(), room = at + bytes;
+      if (found.x) fast.run.conv2d_input_gradient(at, fast.at(weight), fast.at(dy), fast.at(found.x), room);
+      if (found.weight) fast.run.conv2d_weight_gradient(at, fast.at(x), fast.at(dy), fast.at(found.weight), room);
       if (wanted.has("bias")) found.bias = sumTo(dy, [out]);
       return found;
     },

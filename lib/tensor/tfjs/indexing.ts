@@ -1,18 +1,34 @@
 /**
  * Picking rows and numbers, and putting them back: each is the other's gradient, to any order.
  */
-import { kernels } from "./kernels.ts";
+import { type Kernels, kernels } from "./kernels.ts";
 import { tf } from "./runtime.ts";
 import { operator } from "./tape.ts";
 
 type T = tf.Tensor;
+
+/** @throws {RangeError} When an index lies outside: our kernels would write where they must not. */
+function checkWithin(fast: Kernels, indices: T, count: number): void {
+  const at = fast.run.find_outside(indices.size, count, fast.at(indices));
+  if (at < 0) return;
+  throw new RangeError(
+    `gather: indices must be from 0 to ${count - 1}: received ${fast.integers(indices)[at]} at ${at}`,
+  );
+}
 
 /** Rows of a table: x [N, W], indices [M] → [M, W]. */
 export function pickRows(x: T, indices: T): T {
   return operator({
     name: "pickRows",
     inputs: { x },
-    forward: () => tf.gather(x, indices as tf.Tensor1D),
+    forward: () => {
+      const fast = kernels();
+      if (!fast) return tf.gather(x, indices as tf.Tensor1D);
+      checkWithin(fast, indices, x.shape[0]);
+      const out = fast.make([indices.size, ...x.shape.slice(1)]);
+      fast.run.pick_rows(indices.size, x.size / x.shape[0], fast.at(x), fast.at(indices), fast.at(out));
+      return out;
+    },
     save: () => [indices],
     gradient: (dy, [indices]) => ({ x: addRows(dy, indices, x.shape[0]) }),
   });
@@ -26,6 +42,7 @@ export function addRows(y: T, indices: T, count: number): T {
     forward: () => {
       const shape = [count, ...y.shape.slice(1)], fast = kernels();
       if (!fast) return tf.scatterND(tf.reshape(indices, [-1, 1]), y, shape);
+      checkWithin(fast, indices, count);
       const out = fast.zeros(shape);
       fast.run.add_rows(indices.size, out.size / count, fast.at(y), fast.at(indices), fast.at(out));
       return out;

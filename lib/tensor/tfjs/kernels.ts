@@ -25,6 +25,8 @@ export interface Functions {
   log_softmax_gradient(rows: number, n: number, y: Address, dy: Address, dx: Address): void;
   column_sums(rows: number, n: number, x: Address, out: Address): void;
   add_bias(rows: number, n: number, x: Address, bias: Address, out: Address): void;
+  find_outside(m: number, count: number, indices: Address): number;
+  pick_rows(m: number, n: number, x: Address, indices: Address, out: Address): void;
   add_rows(m: number, n: number, y: Address, indices: Address, out: Address): void;
   attention(...numbers: number[]): void;
   attention_gradient(...numbers: number[]): void;
@@ -34,7 +36,8 @@ export interface Functions {
   group_norm_gradient(...numbers: number[]): void;
   conv_scratch(description: Address): number;
   conv2d(...numbers: number[]): void;
-  conv2d_gradient(...numbers: number[]): void;
+  conv2d_input_gradient(...numbers: number[]): void;
+  conv2d_weight_gradient(...numbers: number[]): void;
 }
 
 /** tfjs' WASM module, as far as it is used here. */

@@ -10,10 +10,26 @@ enum { PATCHES = 384 };
 
 static int lines_at_once(const conv *s) { return s->out_width >= PATCHES ? 1 : PATCHES / s->out_width; }
 
+static int depth_of(const conv *s) { return s->kernel_height * s->kernel_width * s->channels; }
+
+static int room_of(const conv *s) {
+  return depth_of(s) * (lines_at_once(s) * s->out_width + s->out_channels) + gemm_scratch();
+}
+
+// The convolution that takes a gradient of the output to one of the input, when a step of 1 makes it one.
+static int turned(const conv *s, conv *t) {
+  t->batch = s->batch, t->height = s->out_height, t->width = s->out_width, t->channels = s->out_channels;
+  t->out_height = s->height, t->out_width = s->width, t->out_channels = s->channels;
+  t->kernel_height = s->kernel_height, t->kernel_width = s->kernel_width, t->stride = 1;
+  t->top = s->kernel_height - 1 - s->top, t->left = s->kernel_width - 1 - s->left;
+  return s->stride == 1 && t->top >= 0 && t->left >= 0;
+}
+
 // Floats of scratch: patches of some lines, the kernel in another order, and what gemm needs.
 int conv_scratch(const conv *s) {
-  int depth = s->kernel_height * s->kernel_width * s->channels;
-  return lines_at_once(s) * s->out_width * depth + depth * s->out_channels + gemm_scratch();
+  conv t;
+  int forward = room_of(s), back = turned(s, &t) ? room_of(&t) : 0;
+  return forward > back ? forward : back;
 }
 
 static void copy(float *to, const float *from, int n) {
@@ -43,6 +59,7 @@ static void walk(const conv *s, float *x, int line, int lines, float *patches, i
       int first = ox * s->stride - s->left;
       // Columns of the kernel that lie inside the image.
       int from = first < 0 ? -first : 0, to = s->width - first < s->kernel_width ? s->width - first : s->kernel_width;
+      if (from > s->kernel_width) from = s->kernel_width;
       if (to < from) to = from;
       for (int i = 0; i < s->kernel_height; i++, patches += s->kernel_width * channels) {
         int row = y * s->stride - s->top + i;
@@ -77,15 +94,14 @@ static void reorder(const conv *s, float *weight, float *kernel, int back) {
   }
 }
 
-void conv2d(const conv *s, float *x, float *weight, const float *bias, float *out, float *scratch) {
-  int depth = s->kernel_height * s->kernel_width * s->channels, n = s->out_channels, step = lines_at_once(s);
+// out = patches of x · kernel (+ bias); the kernel lies at the start of the scratch.
+static void multiply(const conv *s, const float *x, const float *bias, float *out, float *scratch) {
+  int depth = depth_of(s), n = s->out_channels, step = lines_at_once(s), total = s->batch * s->out_height;
   float *kernel = scratch, *patches = kernel + depth * n, *room = patches + step * s->out_width * depth;
-  reorder(s, weight, kernel, 0);
-  int total = s->batch * s->out_height;
   for (int line = 0; line < total; line += step) {
     int lines = total - line < step ? total - line : step, rows = lines * s->out_width;
     float *to = out + line * s->out_width * n;
-    walk(s, x, line, lines, patches, 0);
+    walk(s, (float *)x, line, lines, patches, 0);
     if (bias) {
       for (int r = 0; r < rows; r++) copy(to + r * n, bias, n);
     }
@@ -93,25 +109,43 @@ void conv2d(const conv *s, float *x, float *weight, const float *bias, float *ou
   }
 }
 
-// Gradients of the input (dx, zeros before; or null) and of the weight (dw; or null).
-void conv2d_gradient(const conv *s, float *x, float *weight, const float *dy, float *dx, float *dw, float *scratch) {
-  int depth = s->kernel_height * s->kernel_width * s->channels, n = s->out_channels, step = lines_at_once(s);
+void conv2d(const conv *s, const float *x, float *weight, const float *bias, float *out, float *scratch) {
+  reorder(s, weight, scratch, 0);
+  multiply(s, x, bias, out, scratch);
+}
+
+// The gradient of the input; dx must hold zeros.
+void conv2d_input_gradient(const conv *s, float *weight, const float *dy, float *dx, float *scratch) {
+  conv t;
+  if (turned(s, &t)) {
+    int area = s->kernel_height * s->kernel_width;
+    for (int o = 0; o < s->out_channels; o++) {
+      for (int c = 0; c < s->channels; c++) {
+        const float *w = weight + (o * s->channels + c) * area;
+        for (int i = 0; i < area; i++) scratch[((area - 1 - i) * s->out_channels + o) * s->channels + c] = w[i];
+      }
+    }
+    multiply(&t, dy, 0, dx, scratch);
+    return;
+  }
+  int depth = depth_of(s), n = s->out_channels, step = lines_at_once(s), total = s->batch * s->out_height;
   float *kernel = scratch, *patches = kernel + depth * n, *room = patches + step * s->out_width * depth;
-  int total = s->batch * s->out_height;
-  if (dx) {
-    reorder(s, weight, kernel, 0);
-    for (int line = 0; line < total; line += step) {
-      int lines = total - line < step ? total - line : step, rows = lines * s->out_width;
-      gemm(rows, depth, n, dy + line * s->out_width * n, n, 1, kernel, 1, n, patches, depth, 1, 0, room);
-      walk(s, dx, line, lines, patches, 1);
-    }
+  reorder(s, weight, kernel, 0);
+  for (int line = 0; line < total; line += step) {
+    int lines = total - line < step ? total - line : step, rows = lines * s->out_width;
+    gemm(rows, depth, n, dy + line * s->out_width * n, n, 1, kernel, 1, n, patches, depth, 1, 0, room);
+    walk(s, dx, line, lines, patches, 1);
   }
-  if (dw) {
-    for (int line = 0; line < total; line += step) {
-      int lines = total - line < step ? total - line : step, rows = lines * s->out_width;
-      walk(s, x, line, lines, patches, 0);
-      gemm(depth, n, rows, patches, 1, depth, dy + line * s->out_width * n, n, 1, kernel, n, 1, line > 0, room);
-    }
-    reorder(s, dw, kernel, 1);
+}
+
+// The gradient of the weight.
+void conv2d_weight_gradient(const conv *s, const float *x, const float *dy, float *dw, float *scratch) {
+  int depth = depth_of(s), n = s->out_channels, step = lines_at_once(s), total = s->batch * s->out_height;
+  float *kernel = scratch, *patches = kernel + depth * n, *room = patches + step * s->out_width * depth;
+  for (int line = 0; line < total; line += step) {
+    int lines = total - line < step ? total - line : step, rows = lines * s->out_width;
+    walk(s, (float *)x, line, lines, patches, 0);
+    gemm(depth, n, rows, patches, 1, depth, dy + line * s->out_width * n, n, 1, kernel, n, 1, line > 0, room);
   }
+  reorder(s, dw, kernel, 1);
 }

@@ -105,6 +105,14 @@ void add_bias(int rows, int n, const float *x, const float *bias, float *out) {
   }
 }
 
+// Where the first index lies that is not within 0 … count − 1; −1 when there is none.
+int find_outside(int m, int count, const int *indices) {
+  for (int r = 0; r < m; r++) {
+    if (indices[r] < 0 || indices[r] >= count) return r;
+  }
+  return -1;
+}
+
 // out [count, n] += rows of y [m, n] at `indices` [m].
 void add_rows(int m, int n, const float *y, const int *indices, float *out) {
   for (int r = 0; r < m; r++, y += n) {
@@ -112,6 +120,16 @@ void add_rows(int m, int n, const float *y, const int *indices, float *out) {
     int i = 0;
     for (; i + 4 <= n; i += 4) wasm_v128_store(to + i, wasm_f32x4_add(wasm_v128_load(to + i), wasm_v128_load(y + i)));
     for (; i < n; i++) to[i] += y[i];
+  }
+}
+
+// out [m, n] = rows of x at `indices` [m].
+void pick_rows(int m, int n, const float *x, const int *indices, float *out) {
+  for (int r = 0; r < m; r++, out += n) {
+    const float *from = x + indices[r] * n;
+    int i = 0;
+    for (; i + 4 <= n; i += 4) wasm_v128_store(out + i, wasm_v128_load(from + i));
+    for (; i < n; i++) out[i] = from[i];
   }
 }
 
