@@ -66,33 +66,70 @@ export function unary(name: UnaryOperator, x: T): T {
   });
 }
 
+/**
+ * Numbers that are added up one after the other. A float32 sum of N numbers of one sign is off by up to N · 3e-8 of itself;
+ * the backends add in order, so longer sums are made of sums of blocks, those of blocks again.
+ */
+const BLOCK = 64;
+/** Sums up to this length are made at once. */
+const LONGEST = 512;
+
 /** Sums of columns: x [N, C] → [C]; differentiable to any order. */
 function columnSums(x: T): T {
-  const fast = kernels();
-  if (!fast) return tf.sum(x, 0);
   return operator({
     name: "columnSums",
     inputs: { x },
-    forward: () => {
-      const out = fast.zeros([x.shape[1]!]);
-      fast.run.column_sums(x.shape[0], x.shape[1]!, fast.at(x), fast.at(out));
-      return out;
-    },
+    forward: () => columnSumsInBlocks(x),
     gradient: (dy) => ({ x: stretched(dy, x.shape) }),
   });
 }
 
+function columnSumsInBlocks(x: T): T {
+  const [rows, columns] = x.shape as [number, number];
+  if (rows > LONGEST) {
+    // BLOCK rows of many columns, whose sums are rows to add up in turn; what does not divide comes last.
+    const perBlock = Math.floor(rows / BLOCK), whole = perBlock * BLOCK;
+    const blocks = tf.reshape(tf.slice(x, [0, 0], [whole, columns]), [BLOCK, perBlock * columns]);
+    const total = columnSumsInBlocks(tf.reshape(columnSumsInBlocks(blocks), [perBlock, columns]));
+    return whole === rows ? total : tf.add(total, columnSumsInBlocks(tf.slice(x, [whole, 0], [rows - whole, columns])));
+  }
+  const fast = kernels();
+  if (!fast) return tf.sum(x, 0);
+  const out = fast.zeros([columns]);
+  fast.run.column_sums(rows, columns, fast.at(x), fast.at(out));
+  return out;
+}
+
+/** Sums of rows: x [R, N] → [R]. */
+function rowSumsInBlocks(x: T): T {
+  const [rows, length] = x.shape as [number, number];
+  if (length <= LONGEST) return tf.sum(x, 1);
+  const blocks = Math.floor(length / BLOCK), whole = blocks * BLOCK;
+  const parts = tf.sum(tf.reshape(tf.slice(x, [0, 0], [rows, whole]), [rows, blocks, BLOCK]), 2);
+  const total = rowSumsInBlocks(tf.reshape(parts, [rows, blocks]));
+  return whole === length ? total : tf.add(total, tf.sum(tf.slice(x, [0, whole], [rows, length - whole]), 1));
+}
+
 /** Sum over some axes; leading ones in one pass. */
 export function sum(x: T, axes: readonly number[], keepDims: boolean): T {
-  if (
-    x.dtype !== "float32" || x.size === 0 || axes.length === 0 || axes.length === x.rank ||
-    axes.some((axis, i) => axis !== i)
-  ) {
-    return tf.sum(x, [...axes], keepDims);
+  if (x.dtype !== "float32" || x.size === 0 || axes.length === 0) return tf.sum(x, [...axes], keepDims);
+  const kept = x.shape.map((n, i) => axes.includes(i) ? 1 : n), others = x.shape.filter((_, i) => !axes.includes(i));
+  const outShape = keepDims ? kept : others;
+  const count = axes.reduce((product, axis) => product * x.shape[axis], 1);
+  if (axes.length < x.rank && axes.every((axis, i) => axis === i)) {
+    return tf.reshape(columnSums(tf.reshape(x, [count, x.size / count])), outShape);
   }
-  const rest = x.shape.slice(axes.length), columns = rest.reduce((a, b) => a * b, 1);
-  const total = columnSums(tf.reshape(x, [x.size / columns, columns]));
-  return tf.reshape(total, keepDims ? [...axes.map(() => 1), ...rest] : rest);
+  if (count <= LONGEST) return tf.sum(x, [...axes], keepDims);
+  const order = [...x.shape.map((_, i) => i).filter((i) => !axes.includes(i)), ...axes];
+  return operator({
+    name: "longSum",
+    inputs: { x },
+    forward: () => {
+      const ordered = order.every((axis, i) => axis === i) ? x : tf.transpose(x, order);
+      return tf.reshape(rowSumsInBlocks(tf.reshape(ordered, [x.size / count, count])), outShape);
+    },
+    gradient: (dy) => ({ x: stretched(tf.reshape(dy, kept), x.shape) }),
+  });
 }
 
 /** Sums a gradient over the axes along which its operand was stretched. */
