@@ -24,7 +24,7 @@ import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
 import { checkSupported, concat, type Tensor } from "../tensor/tensor.ts";
 import { attendCached, attendSequences, attendShared } from "./causal_transformer_attention.ts";
-import { type Attend, blockWeights, runBlock } from "./causal_transformer_block.ts";
+import { type Attend, blockWeights, decodingWeights, runBlock } from "./causal_transformer_block.ts";
 import { SharedCache } from "./causal_transformer_cache.ts";
 import {
   formatTransformerConfig,
@@ -238,7 +238,7 @@ export class CausalTransformer {
     return tidy(() => {
       const weights = Array.from(
         { length: this.config.layers },
-        (_, layer) => blockWeights(this.parameters, layer, this.computeType),
+        (_, layer) => tidy(() => decodingWeights(this.parameters, layer, this.computeType)),
       );
       const cache = new SharedCache(
         this.engine,
@@ -246,7 +246,6 @@ export class CausalTransformer {
         { prompts: count, group, promptLength, maxNewTokens },
         this.computeType,
         weights,
-        new Set(this.parameters.values()),
       );
       const isLast = (layer: number) => layer === this.config.layers - 1;
       const x = this.#run(

@@ -9,45 +9,106 @@
 import { rotate, type Rotation } from "../nn/rope.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import type { DType } from "../tensor/dtype.ts";
-import { concat, type Tensor } from "../tensor/tensor.ts";
+import { keep } from "../tensor/scope.ts";
+import { concat, type Tensor, zeros } from "../tensor/tensor.ts";
 import type { TransformerConfig } from "./transformer_config.ts";
+
+/** A linear layer. */
+export interface Projection {
+  /** [out, in], or [in, out] where `turned`. */
+  weight: Tensor;
+  bias?: Tensor;
+  turned: boolean;
+}
 
 /** Weights of a block, those of products in the compute type. */
 export interface BlockWeights {
   inputNorm: Tensor;
-  /** Queries, keys and values in one: [(H + 2K) · d, D]. */
-  qkv: Tensor;
-  qkvBias?: Tensor;
-  output: Tensor;
-  outputBias?: Tensor;
+  /** Queries, keys and values in one: out is (H + 2K) · d. */
+  qkv: Projection;
+  output: Projection;
   innerNorm: Tensor;
-  gate: Tensor;
-  up: Tensor;
-  down: Tensor;
+  /** Gate and up, or both in one. */
+  gateUp: [Projection, Projection] | [Projection];
+  down: Projection;
 }
 
 /** Mixes values over tokens: q [N, H, d], k and v [N, K, d] → [M, H · d]; M is N, or fewer rows if only those go on. */
 export type Attend = (q: Tensor, k: Tensor, v: Tensor) => Tensor;
 
 /**
- * The weights of block `index`. Tensors that need no cast or concatenation are the parameters themselves.
+ * The weights of block `index`, to be differentiated through or used once. Those that need no cast or concatenation are
+ * the parameters themselves.
  *
  * @param computeType Of products; the residual stream and the norms keep the parameters' type.
  */
 export function blockWeights(parameters: Parameters, index: number, computeType: DType): BlockWeights {
-  const get = (name: string) => parameters.get(`model.layers.${index}.${name}`);
-  const cast = (name: string) => as(get(name)!, computeType);
-  const fused = (kind: string) => concat(["q", "k", "v"].map((role) => cast(`self_attn.${role}_proj.${kind}`)));
+  const { get, cast, qkv } = readers(parameters, index, computeType);
+  const projection = (name: string): Projection => ({
+    weight: cast(`${name}.weight`)!,
+    bias: cast(`${name}.bias`),
+    turned: false,
+  });
+  const biases = qkv("bias");
   return {
-    inputNorm: get("input_layernorm.weight")!,
-    qkv: fused("weight"),
-    qkvBias: get("self_attn.q_proj.bias") && fused("bias"),
-    output: cast("self_attn.o_proj.weight"),
-    outputBias: get("self_attn.o_proj.bias") && cast("self_attn.o_proj.bias"),
-    innerNorm: get("post_attention_layernorm.weight")!,
-    gate: cast("mlp.gate_proj.weight"),
-    up: cast("mlp.up_proj.weight"),
-    down: cast("mlp.down_proj.weight"),
+    inputNorm: get("input_layernorm.weight"),
+    qkv: { weight: concat(qkv("weight")), bias: biases.length > 0 ? concat(biases) : undefined, turned: false },
+    output: projection("self_attn.o_proj"),
+    innerNorm: get("post_attention_layernorm.weight"),
+    gateUp: [projection("mlp.gate_proj"), projection("mlp.up_proj")],
+    down: projection("mlp.down_proj"),
+  };
+}
+
+/**
+ * The weights of block `index` as decoding reads them many times: fused and turned to [in, out], which on CPUs is up to
+ * a third faster for the few rows of a decoding step. All kept, and copies of the parameters.
+ */
+export function decodingWeights(parameters: Parameters, index: number, computeType: DType): BlockWeights {
+  const { get, cast, qkv } = readers(parameters, index, computeType);
+  const turned = (weights: Tensor[], biases: (Tensor | undefined)[]): Projection => {
+    const width = weights[0].shape[1], total = weights.reduce((sum, each) => sum + each.shape[0], 0);
+    const weight = keep(zeros(weights[0].engine, [width, total], computeType));
+    let column = 0;
+    for (const each of weights) {
+      weight.assignSlice(each.transpose(), 1, column);
+      column += each.shape[0];
+    }
+    const present = biases.filter((each) => each !== undefined);
+    return { weight, bias: present.length > 0 ? keep(concat(present).clone()) : undefined, turned: true };
+  };
+  const one = (name: string) => turned([cast(`${name}.weight`)!], [cast(`${name}.bias`)]);
+  return {
+    inputNorm: keep(get("input_layernorm.weight").clone()),
+    qkv: turned(qkv("weight"), qkv("bias")),
+    output: one("self_attn.o_proj"),
+    innerNorm: keep(get("post_attention_layernorm.weight").clone()),
+    gateUp: [turned([cast("mlp.gate_proj.weight")!, cast("mlp.up_proj.weight")!], [])],
+    down: one("mlp.down_proj"),
+  };
+}
+
+/** All tensors of a block's weights. */
+export function tensorsOf(weights: BlockWeights): Tensor[] {
+  const projections = [weights.qkv, weights.output, ...weights.gateUp, weights.down];
+  return [
+    weights.inputNorm,
+    weights.innerNorm,
+    ...projections.flatMap(({ weight, bias }) => bias ? [weight, bias] : [weight]),
+  ];
+}
+
+function readers(parameters: Parameters, index: number, computeType: DType) {
+  const find = (name: string) => parameters.get(`model.layers.${index}.${name}`);
+  const cast = (name: string) => {
+    const found = find(name);
+    return found && as(found, computeType);
+  };
+  return {
+    get: (name: string) => find(name)!,
+    cast,
+    qkv: (kind: "weight" | "bias") =>
+      ["q", "k", "v"].map((role) => cast(`self_attn.${role}_proj.${kind}`)).filter((each) => each !== undefined),
   };
 }
 
@@ -67,15 +128,27 @@ export function runBlock(
   select: (x: Tensor) => Tensor = (x) => x,
 ): Tensor {
   const { heads, keyValueHeads, headSize, normEpsilon } = config;
-  const computeType = weights.qkv.dtype, count = x.shape[0], turned = heads + keyValueHeads;
-  const qkv = as(x.rmsNorm(weights.inputNorm, normEpsilon), computeType).linear(weights.qkv, weights.qkvBias);
+  const computeType = weights.qkv.weight.dtype, count = x.shape[0], turned = heads + keyValueHeads;
+  const qkv = project(as(x.rmsNorm(weights.inputNorm, normEpsilon), computeType), weights.qkv);
   const rotated = rotate(qkv.narrow(-1, 0, turned * headSize).reshape([count, turned, headSize]), rotation);
   const values = qkv.narrow(-1, turned * headSize, keyValueHeads * headSize).reshape([count, keyValueHeads, headSize]);
   const mixed = attend(rotated.narrow(1, 0, heads), rotated.narrow(1, heads, keyValueHeads), values);
-  const residual = select(x).add(as(mixed.linear(weights.output, weights.outputBias), x.dtype));
+  const residual = select(x).add(as(project(mixed, weights.output), x.dtype));
   const inner = as(residual.rmsNorm(weights.innerNorm, normEpsilon), computeType);
-  const network = inner.linear(weights.gate).silu().mul(inner.linear(weights.up)).linear(weights.down);
-  return residual.add(as(network, x.dtype));
+  const wide = weights.gateUp.map((each) => project(inner, each));
+  const [gate, up] = wide.length === 2 ? wide : halves(wide[0]);
+  return residual.add(as(project(gate.silu().mul(up), weights.down), x.dtype));
+}
+
+function project(x: Tensor, { weight, bias, turned }: Projection): Tensor {
+  if (!turned) return x.linear(weight, bias);
+  const product = x.matmul(weight);
+  return bias ? product.add(bias) : product;
+}
+
+function halves(x: Tensor): [Tensor, Tensor] {
+  const width = x.shape[1] / 2;
+  return [x.narrow(1, 0, width), x.narrow(1, width, width)];
 }
 
 /** `x` itself where it has this type. */

@@ -1,8 +1,8 @@
 /**
  * Keys and values for decoding, with one copy of each prompt for all of its samples.
  *
- * The cache also holds the weights that decoding reads, cast and fused once, so that a step does neither. It is a snapshot:
- * after the model's parameters have changed, prefill again.
+ * The cache also holds a copy of the weights in the form that decoding reads (cast, fused, turned), so that a step does none
+ * of that. It is a snapshot: after the model's parameters have changed, prefill again.
  *
  * Axis letters: P prompts, G samples a prompt, K key heads, Tp tokens of a prompt, d head width.
  */
@@ -11,7 +11,7 @@ import type { Engine } from "../tensor/engine.ts";
 import { keep } from "../tensor/scope.ts";
 import { zeros } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { BlockWeights } from "./causal_transformer_block.ts";
+import { type BlockWeights, tensorsOf } from "./causal_transformer_block.ts";
 import type { TransformerConfig } from "./transformer_config.ts";
 
 /** One layer's keys and values. */
@@ -44,17 +44,13 @@ export class SharedCache {
   readonly #owned: Tensor[];
   #length = 0;
 
-  /**
-   * @param weights One a layer.
-   * @param parameters Tensors among the weights that belong to the model.
-   */
+  /** @param weights Kept, one a layer; owned from now on. */
   constructor(
     engine: Engine,
     config: TransformerConfig,
     sizes: CacheSizes,
     computeType: DType,
     weights: BlockWeights[],
-    parameters: ReadonlySet<Tensor>,
   ) {
     ({
       prompts: this.prompts,
@@ -72,9 +68,7 @@ export class SharedCache {
       ownValues: space(rows * group, maxNewTokens),
     }));
     this.weights = weights;
-    const made = weights.flatMap((each) => Object.values(each) as (Tensor | undefined)[])
-      .filter((each): each is Tensor => each !== undefined && !parameters.has(each));
-    this.#owned = [...made.map(keep), ...this.layers.flatMap((each) => Object.values(each) as Tensor[])];
+    this.#owned = [...weights.flatMap(tensorsOf), ...this.layers.flatMap((each) => Object.values(each) as Tensor[])];
   }
 
   /** Tokens that each sample has so far. */
