@@ -66,6 +66,8 @@ export class Philox {
   #spareNormal: number | undefined;
 
   /**
+   * Opens the stream of that name at its beginning.
+   *
    * @param keys The stream's name: non-negative safe integers; by convention the first is the run's seed.
    * @throws {RangeError} When a key is not a non-negative safe integer.
    */

@@ -7,7 +7,9 @@
 
 /** What a scope can free. */
 export interface Disposable {
+  /** Gives back what is held; a second call does nothing. */
   dispose(): void;
+  /** Whether it has been given back. */
   readonly isDisposed: boolean;
 }
 
