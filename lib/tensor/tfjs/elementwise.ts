@@ -4,7 +4,7 @@
  * tfjs sends the whole gradient to one side of a tie of maximum and minimum, and −1 through |x| at 0.
  */
 import type { BinaryOperator, CompareOperator, LogicalOperator, UnaryOperator } from "../engine.ts";
-import { kernels } from "./kernels.ts";
+import { type Kernels, kernels } from "./kernels.ts";
 import { tf } from "./runtime.ts";
 import { inGraph, operator } from "./tape.ts";
 
@@ -66,70 +66,38 @@ export function unary(name: UnaryOperator, x: T): T {
   });
 }
 
-/**
- * Numbers that are added up one after the other. A float32 sum of N numbers of one sign is off by up to N · 3e-8 of itself;
- * the backends add in order, so longer sums are made of sums of blocks, those of blocks again.
- */
-const BLOCK = 64;
-/** Sums up to this length are made at once. */
-const LONGEST = 512;
-
-/** Sums of columns: x [N, C] → [C]; differentiable to any order. */
-function columnSums(x: T): T {
-  return operator({
-    name: "columnSums",
-    inputs: { x },
-    forward: () => columnSumsInBlocks(x),
-    gradient: (dy) => ({ x: stretched(dy, x.shape) }),
-  });
-}
-
-function columnSumsInBlocks(x: T): T {
-  const [rows, columns] = x.shape as [number, number];
-  if (rows > LONGEST) {
-    // BLOCK rows of many columns, whose sums are rows to add up in turn; what does not divide comes last.
-    const perBlock = Math.floor(rows / BLOCK), whole = perBlock * BLOCK;
-    const blocks = tf.reshape(tf.slice(x, [0, 0], [whole, columns]), [BLOCK, perBlock * columns]);
-    const total = columnSumsInBlocks(tf.reshape(columnSumsInBlocks(blocks), [perBlock, columns]));
-    return whole === rows ? total : tf.add(total, columnSumsInBlocks(tf.slice(x, [whole, 0], [rows - whole, columns])));
-  }
-  const fast = kernels();
-  if (!fast) return tf.sum(x, 0);
-  const out = fast.zeros([columns]);
-  fast.run.column_sums(rows, columns, fast.at(x), fast.at(out));
-  return out;
-}
-
-/** Sums of rows: x [R, N] → [R]. */
-function rowSumsInBlocks(x: T): T {
-  const [rows, length] = x.shape as [number, number];
-  if (length <= LONGEST) return tf.sum(x, 1);
-  const blocks = Math.floor(length / BLOCK), whole = blocks * BLOCK;
-  const parts = tf.sum(tf.reshape(tf.slice(x, [0, 0], [rows, whole]), [rows, blocks, BLOCK]), 2);
-  const total = rowSumsInBlocks(tf.reshape(parts, [rows, blocks]));
-  return whole === length ? total : tf.add(total, tf.sum(tf.slice(x, [0, whole], [rows, length - whole]), 1));
-}
-
-/** Sum over some axes; leading ones in one pass. */
+/** Sum over some axes (sorted); differentiable to any order. tfjs adds one number after the other, which loses digits. */
 export function sum(x: T, axes: readonly number[], keepDims: boolean): T {
-  if (x.dtype !== "float32" || x.size === 0 || axes.length === 0) return tf.sum(x, [...axes], keepDims);
-  const kept = x.shape.map((n, i) => axes.includes(i) ? 1 : n), others = x.shape.filter((_, i) => !axes.includes(i));
-  const outShape = keepDims ? kept : others;
-  const count = axes.reduce((product, axis) => product * x.shape[axis], 1);
-  if (axes.length < x.rank && axes.every((axis, i) => axis === i)) {
-    return tf.reshape(columnSums(tf.reshape(x, [count, x.size / count])), outShape);
-  }
-  if (count <= LONGEST) return tf.sum(x, [...axes], keepDims);
-  const order = [...x.shape.map((_, i) => i).filter((i) => !axes.includes(i)), ...axes];
+  const fast = kernels();
+  if (!fast || x.dtype !== "float32" || x.size === 0 || axes.length === 0) return tf.sum(x, [...axes], keepDims);
+  const shape = x.shape.map((n, i) => axes.includes(i) ? 1 : n);
+  const outShape = keepDims ? shape : x.shape.filter((_, i) => !axes.includes(i));
   return operator({
-    name: "longSum",
+    name: "sum",
     inputs: { x },
-    forward: () => {
-      const ordered = order.every((axis, i) => axis === i) ? x : tf.transpose(x, order);
-      return tf.reshape(rowSumsInBlocks(tf.reshape(ordered, [x.size / count, count])), outShape);
-    },
-    gradient: (dy) => ({ x: stretched(tf.reshape(dy, kept), x.shape) }),
+    forward: () => tf.reshape(sumRuns(fast, x, axes), outShape),
+    gradient: (dy) => ({ x: stretched(tf.reshape(dy, shape), x.shape) }),
   });
+}
+
+/** Sums over each run of neighbouring axes, the last first. */
+function sumRuns(fast: Kernels, x: T, axes: readonly number[]): T {
+  const extents = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+  let shape: number[] = x.shape, out = x;
+  for (let last = axes.length - 1; last >= 0;) {
+    let first = last;
+    while (first > 0 && axes[first - 1] === axes[first] - 1) first--;
+    const begin = axes[first], end = axes[last] + 1;
+    const outer = shape.slice(0, begin), inner = shape.slice(end);
+    const next = fast.make([...outer, ...inner]), columns = extents(inner);
+    fast.run.sums(
+      ...[extents(outer), extents(shape.slice(begin, end)), columns] as const,
+      ...[fast.at(out), fast.at(next), fast.room(3 * columns)] as const,
+    );
+    [out, shape] = [next, next.shape];
+    last = first - 1;
+  }
+  return out;
 }
 
 /** Sums a gradient over the axes along which its operand was stretched. */
@@ -159,23 +127,46 @@ function extremum(name: "maximum" | "minimum", a: T, b: T): T {
   });
 }
 
+const BINARY = { add: tf.add, sub: tf.sub, mul: tf.mul, div: tf.div } satisfies Record<string, (a: T, b: T) => T>;
+
+/** Of operands of two shapes: tfjs' own gradients add up what was stretched with its inaccurate sum. */
+function broadcasting(name: keyof typeof BINARY, a: T, b: T): T {
+  return operator({
+    name,
+    inputs: { a, b },
+    forward: () => BINARY[name](a, b),
+    save: () => name === "add" || name === "sub" ? [] : [a, b],
+    gradient: (dy, saved, wanted) => {
+      const towards = {
+        add: { a: () => dy, b: () => dy },
+        sub: { a: () => dy, b: () => tf.neg(dy) },
+        mul: { a: () => binary("mul", dy, saved[1]), b: () => binary("mul", dy, saved[0]) },
+        div: {
+          a: () => binary("div", dy, saved[1]),
+          b: () => tf.neg(binary("mul", dy, binary("div", saved[0], tf.mul(saved[1], saved[1])))),
+        },
+      }[name];
+      const found: Record<string, T> = {};
+      if (wanted.has("a")) found.a = sumTo(towards.a(), a.shape);
+      if (wanted.has("b")) found.b = sumTo(towards.b(), b.shape);
+      return found;
+    },
+  });
+}
+
 /** An elementwise function of two operands; a number takes the type of `a`. */
 export function binary(name: BinaryOperator, a: T, b: T | number): T {
   const other = typeof b === "number" ? tf.scalar(b, a.dtype as "float32" | "int32") : b;
   switch (name) {
-    case "add":
-      return tf.add(a, other);
-    case "sub":
-      return tf.sub(a, other);
-    case "mul":
-      return tf.mul(a, other);
-    case "div":
-      return tf.div(a, other);
+    case "maximum":
+    case "minimum":
+      return extremum(name, a, other);
     case "pow":
       // 0 · x⁻¹ would make the gradient of x⁰ not a number at 0.
       return b === 0 ? tf.add(tf.mul(a, 0), 1) : tf.pow(a, other);
     default:
-      return extremum(name, a, other);
+      if (a.dtype !== "float32" || a.shape.join() === other.shape.join()) return BINARY[name](a, other);
+      return broadcasting(name, a, other);
   }
 }
 

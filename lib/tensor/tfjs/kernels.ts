@@ -23,7 +23,7 @@ export interface Functions {
   log_softmax(rows: number, n: number, x: Address, out: Address): void;
   softmax_gradient(rows: number, n: number, p: Address, dy: Address, dx: Address): void;
   log_softmax_gradient(rows: number, n: number, y: Address, dy: Address, dx: Address): void;
-  column_sums(rows: number, n: number, x: Address, out: Address): void;
+  sums(outer: number, n: number, inner: number, x: Address, out: Address, room: Address): void;
   add_bias(rows: number, n: number, x: Address, bias: Address, out: Address): void;
   find_outside(m: number, count: number, indices: Address): number;
   pick_rows(m: number, n: number, x: Address, indices: Address, out: Address): void;

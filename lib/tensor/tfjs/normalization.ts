@@ -91,7 +91,7 @@ export function groupNorm(x: T, groups: number, weight: T, bias: T, epsilon: num
     onceOnly: true,
     forward: () => {
       const out = fast.make(x.shape), mean = fast.make([batch, groups]), inverse = fast.make([batch, groups]);
-      const room = fast.room(2 * channels);
+      const room = fast.room(5 * channels);
       fast.run.group_norm(
         ...[...extents, fast.at(x), fast.at(weight), fast.at(bias), epsilon],
         ...[fast.at(out), fast.at(mean), fast.at(inverse), room],

@@ -59,4 +59,4 @@ static inline v128 vexp(v128 x) {
 void gemm(int m, int n, int k, const float *a, int a_row, int a_column, const float *b, int b_row, int b_column, float *c,
           int ldc, float alpha, int add, float *scratch);
 int gemm_scratch(void);
-void column_sums(int rows, int n, const float *x, float *out);
+void column_sums(int rows, int n, const float *x, float *out, float *room);

@@ -46,15 +46,15 @@ void rms_norm_gradient(int rows, int n, const float *x, const float *w, const fl
   }
 }
 
-// x [batch, positions, channels]; `mean` and `inverse` [batch, groups] are kept for the gradient; room: 2 · channels.
+// x [batch, positions, channels]; `mean` and `inverse` [batch, groups] are kept for the gradient; room: 5 · channels.
 void group_norm(int batch, int positions, int channels, int groups, const float *x, const float *w, const float *bias,
                 float epsilon, float *out, float *mean, float *inverse, float *room) {
   int width = channels / groups, size = positions * channels;
   float count = (float)positions * width;
   float *first = room, *second = room + channels;
   for (int b = 0; b < batch; b++, x += size, out += size, mean += groups, inverse += groups) {
-    for (int c = 0; c < channels; c++) first[c] = second[c] = 0;
-    column_sums(positions, channels, x, first);
+    for (int c = 0; c < channels; c++) second[c] = 0;
+    column_sums(positions, channels, x, first, room + 2 * channels);
     for (int g = 0; g < groups; g++) {
       float sum = 0;
       for (int c = 0; c < width; c++) sum += first[g * width + c];

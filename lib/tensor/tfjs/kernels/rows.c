@@ -87,12 +87,41 @@ void log_softmax_gradient(int rows, int n, const float *y, const float *dy, floa
   }
 }
 
-// out [n] += the sum over rows of x [rows, n].
-void column_sums(int rows, int n, const float *x, float *out) {
-  for (int r = 0; r < rows; r++, x += n) {
-    int i = 0;
-    for (; i + 4 <= n; i += 4) wasm_v128_store(out + i, wasm_f32x4_add(wasm_v128_load(out + i), wasm_v128_load(x + i)));
-    for (; i < n; i++) out[i] += x[i];
+// out [n] = the sum over rows of x [rows, n]. Sixteen rows are added up in float, those sums in double: room for 3 · n floats.
+void column_sums(int rows, int n, const float *x, float *out, float *room) {
+  double *total = (double *)room;
+  float *part = room + 2 * n;
+  for (int i = 0; i < n; i++) total[i] = 0;
+  for (int begin = 0; begin < rows; begin += 16) {
+    int end = begin + 16 < rows ? begin + 16 : rows;
+    for (int i = 0; i < n; i++) part[i] = 0;
+    for (int r = begin; r < end; r++, x += n) {
+      int i = 0;
+      for (; i + 4 <= n; i += 4) wasm_v128_store(part + i, wasm_f32x4_add(wasm_v128_load(part + i), wasm_v128_load(x + i)));
+      for (; i < n; i++) part[i] += x[i];
+    }
+    for (int i = 0; i < n; i++) total[i] += part[i];
+  }
+  for (int i = 0; i < n; i++) out[i] = (float)total[i];
+}
+
+static float row_sum(int n, const float *x) {
+  double total = 0;
+  for (int begin = 0; begin < n; begin += 64) {
+    int end = begin + 64 < n ? begin + 64 : n, i = begin;
+    v128 part = V(0);
+    for (; i + 4 <= end; i += 4) part = wasm_f32x4_add(part, wasm_v128_load(x + i));
+    total += hsum(part);
+    for (; i < end; i++) total += x[i];
+  }
+  return (float)total;
+}
+
+// out [outer, inner] = the sum over the middle of x [outer, n, inner]; room as for column_sums.
+void sums(int outer, int n, int inner, const float *x, float *out, float *room) {
+  for (int o = 0; o < outer; o++) {
+    if (inner == 1) out[o] = row_sum(n, x + o * n);
+    else column_sums(n, inner, x + o * n * inner, out + o * inner, room);
   }
 }
 
