@@ -1,0 +1,177 @@
+/**
+ * `deno task bench`: our operators, updates and rollouts against PyTorch doing the same work in the same run.
+ *
+ * Each side is a process of its own that is kept alive; they work in turns. Results are compared before anything is timed.
+ * Every run prints a table and appends a line to `bench/results.jsonl`. Nothing here is a test: times depend on the machine.
+ */
+import { UserError } from "../lib/files/user_error.ts";
+import { describeEnvironment } from "../lib/training/environment.ts";
+import { type Command, ENGINE_FLAGS, engineChoice, readFlags, runCommand } from "../tasks/cli.ts";
+import { type BenchCase, benchCases, ceilings } from "./cases.ts";
+import { measure, type Measurement } from "./measure.ts";
+import type { OpenedSide } from "./ours/worker.ts";
+import { type Reply, Side } from "./side.ts";
+import { type Ceilings, formatTable } from "./table.ts";
+
+const RESULTS = new URL("./results.jsonl", import.meta.url);
+
+const COMMAND: Command = {
+  name: "bench",
+  summary: "Measures operators, updates and rollouts against PyTorch doing the same work in the same run.",
+  flags: {
+    only: { value: "NAME,…", description: "These cases only" },
+    quick: { description: "Tiny sizes that only show that everything runs; nothing is recorded" },
+    python: { value: "PATH", description: "A Python with torch and transformers", default: "RLVR_PYTHON, or python3" },
+    rounds: { value: "N", description: "Turns of each side; the median counts", default: "7" },
+    json: { description: "Print the record instead of the table" },
+    ...ENGINE_FLAGS,
+  },
+  epilogue: () => ["Cases:", ...benchCases(false).map((each) => `  ${each.name.padEnd(22)}${each.title}`)].join("\n"),
+};
+
+/** A pair of processes that have been asked what they are. */
+interface Pair {
+  ours: Side;
+  theirs: Side | undefined;
+  opened: OpenedSide;
+  /** What PyTorch's side said; `missing` names what it lacks. */
+  other: Reply;
+}
+
+await runCommand(async (signal) => {
+  const flags = readFlags(COMMAND, Deno.args);
+  const quick = flags.has("quick"), asJson = flags.has("json");
+  const rounds = flags.integer("rounds", 1) ?? (quick ? 2 : 7);
+  const cases = chooseCases(flags.text("only"), quick);
+  const asked = flags.text("python");
+  const python = asked ?? Deno.env.get("RLVR_PYTHON") ?? "python3";
+  const { engine, device } = engineChoice(flags);
+  const note = (text: string) => console.error(text);
+  const options = { rounds, ...(quick && { blockSeconds: 0 }) };
+  const folder = await Deno.makeTempDir({ prefix: "rlvr-bench-" });
+  const sides: Side[] = [];
+
+  const open = async (): Promise<Pair> => {
+    const ours = new Side("our side", Deno.execPath(), ["run", "-A", import.meta.resolve("./ours/worker.ts")], signal);
+    sides.push(ours);
+    const opened = await ours.ask({ do: "open", engine, device }) as unknown as OpenedSide;
+    const pair: Pair = { ours, theirs: undefined, opened, other: { missing: ["python"] } };
+    let theirs: Side;
+    try {
+      theirs = new Side("PyTorch", python, [new URL("./reference/worker.py", import.meta.url).pathname], signal);
+    } catch (error) {
+      if (asked !== undefined) throw error;
+      return pair;
+    }
+    sides.push(theirs);
+    // PyTorch gets as many threads as LibTorch; beside an engine with one, those that it would take by itself.
+    const threads = opened.engine.name === "torch" ? opened.threads : navigator.hardwareConcurrency;
+    const where = opened.engine.name === "torch" ? opened.engine.device : "cpu";
+    pair.other = await theirs.ask({ do: "open", threads, device: where });
+    const missing = pair.other.missing as string[];
+    if (missing.length > 0 && asked !== undefined) {
+      throw new UserError(
+        `--python ${python} has no ${missing.join(", ")}: ${asked} -m pip install torch transformers`,
+      );
+    }
+    if (!missing.some((each) => each.startsWith("torch"))) pair.theirs = theirs;
+    return pair;
+  };
+  const close = async ({ ours, theirs }: Pair) => {
+    await ours.close();
+    await theirs?.close();
+  };
+
+  try {
+    const common = await open();
+    note(`ours: ${common.opened.engine.description}`);
+    note(describeOther(common, python));
+    note(`load of the machine: ${Deno.loadavg()[0].toFixed(1)} (below 1 before a measurement that is to be kept)`);
+    const limits = await measureCeilings(common, quick, { ...options, folder });
+    const measurements: Measurement[] = [];
+    for (const each of cases) {
+      note(`  ${each.name} …`);
+      const pair = each.ownProcesses ? await open() : common;
+      const theirs = (pair.other.missing as string[]).includes(each.needs) ? undefined : pair.theirs;
+      const result = await measure(each, pair.ours, theirs, { ...options, folder });
+      if (each.ownProcesses) {
+        result.memory = await peakMemory(pair, theirs);
+        await close(pair);
+      }
+      measurements.push(result);
+    }
+    await close(common);
+    const record = {
+      ...await describeEnvironment(),
+      load: Deno.loadavg()[0],
+      engine: common.opened.engine,
+      threads: common.opened.threads,
+      reference: common.other.versions ?? null,
+      rounds,
+      ceilings: limits,
+      measurements,
+    };
+    if (!quick) await Deno.writeTextFile(RESULTS, JSON.stringify(record) + "\n", { append: true });
+    if (asJson) console.log(JSON.stringify(record));
+    else console.log(`\n${ceilingText(limits)}\n\n${formatTable(measurements, limits)}`);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    note("stopped: nothing was recorded");
+    Deno.exitCode = 130;
+  } finally {
+    sides.forEach((each) => each.kill());
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** @throws {UserError} When a name is none of a case. */
+function chooseCases(only: string | undefined, quick: boolean): BenchCase[] {
+  const all = benchCases(quick);
+  if (only === undefined) return all;
+  return only.split(",").map((name) => {
+    const found = all.find((each) => each.name === name.trim());
+    if (!found) {
+      throw new UserError(`--only: there is no case "${name}": choose among ${all.map((c) => c.name).join(", ")}`);
+    }
+    return found;
+  });
+}
+
+function describeOther({ theirs, other }: Pair, python: string): string {
+  const missing = other.missing as string[];
+  if (!theirs) {
+    return `PyTorch: ${python} has no ${missing.join(", ")}: our numbers alone (--python PATH names one that has it)`;
+  }
+  const { torch, transformers } = other.versions as Record<string, string>;
+  const models = transformers
+    ? `, transformers ${transformers}`
+    : ", no transformers: pip install transformers for all";
+  return `PyTorch ${torch}${models} (${python})`;
+}
+
+/** The best of both sides: a limit that either reached is one. */
+async function measureCeilings(
+  { ours, theirs }: Pair,
+  quick: boolean,
+  options: Parameters<typeof measure>[3],
+): Promise<Ceilings> {
+  const { matrix, memory } = ceilings(quick);
+  const least = ({ ours, theirs }: Measurement) => Math.min(ours.least, theirs?.least ?? Infinity);
+  return {
+    flopsPerSecond: matrix.flops! / least(await measure(matrix, ours, theirs, options)),
+    bytesPerSecond: memory.bytes! / least(await measure(memory, ours, theirs, options)),
+  };
+}
+
+async function peakMemory({ ours, opened, other }: Pair, theirs: Side | undefined): Promise<Measurement["memory"]> {
+  const peak = async (side: Side) => (await side.ask({ do: "memory" })).peakBytes as number | null;
+  return {
+    ours: { peakBytes: await peak(ours), idleBytes: opened.idleBytes },
+    theirs: theirs && { peakBytes: await peak(theirs), idleBytes: other.idleBytes as number | null },
+  };
+}
+
+function ceilingText({ flopsPerSecond, bytesPerSecond }: Ceilings): string {
+  return `machine's limits, measured: ${(flopsPerSecond / 1e9).toPrecision(3)} GFLOP/s, ` +
+    `${(bytesPerSecond / 1e9).toPrecision(3)} GB/s`;
+}
