@@ -84,11 +84,9 @@ function release(c: Context, leaf: TorchHandle): void {
   c.library.torch.torch_set_requires_grad(leaf.address, false);
 }
 
+/** `valueAndGrad` has checked types. A tensor that a running call computed is no leaf. */
 function checkLeaves(c: Context, leaves: readonly Tensor[]): void {
   leaves.forEach((leaf, i) => {
-    if (leaf.dtype === "int64" || leaf.dtype === "bool") {
-      throw new TypeError(`valueAndGrad: leaf ${i} must be of a floating type: received ${leaf.dtype}`);
-    }
     if (!activeLeaves.has(handleOf(leaf)) && requiresGrad(c, addressOf(leaf))) {
       throw new TypeError(
         `valueAndGrad: leaf ${i} of shape [${

@@ -8,9 +8,11 @@
 import { BYTES_PER_ELEMENT, type DType, type Shape, sizeOf } from "../dtype.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Device } from "./cuda.ts";
-import { type Borrowed, Call, type Owned, permanent, TORCH_DTYPE } from "./dispatcher.ts";
+import { type Borrowed, Call, operator, type Owned, permanent, TORCH_DTYPE } from "./dispatcher.ts";
 import { Ledger, type TorchHandle } from "./memory.ts";
 import type { Library } from "./symbols.ts";
+
+const MUL = operator("aten::mul", "Tensor");
 
 /** Results from this many bytes on are first asked for where a lack of memory is an error and not the process's end. */
 const TRIAL_BYTES = 1 << 20;
@@ -187,20 +189,30 @@ export class Context {
 
   /** a + b or a − b by the direct call. Shapes and types have been checked, so that only a lack of memory can go wrong. */
   sum(a: Borrowed, b: Borrowed, minus: boolean, outShape: Shape, dtype: DType): Owned {
-    const floating = dtype !== "int64" && dtype !== "bool";
-    if (floating && (minus || this.recording === 0)) {
-      // The same sum by a call that catches errors: a − αb. Its backward would cost two operators more where α is −1.
-      const status = this.#torch.aoti_torch_aten_subtract_Tensor(a, b, minus ? 1 : -1, this.#out);
-      this.#call.check(status, `${minus ? "sub" : "add"} to [${outShape.join(", ")}]`);
-      return this.#big[0] as Owned;
+    if (sizeOf(outShape) * BYTES_PER_ELEMENT[dtype] >= TRIAL_BYTES) {
+      const floating = dtype !== "int64" && dtype !== "bool";
+      if (floating && (minus || this.recording === 0)) {
+        // The same sum by a call that catches errors: a − αb. Its backward would cost two operators more where α is −1.
+        const status = this.#torch.aoti_torch_aten_subtract_Tensor(a, b, minus ? 1 : -1, this.#out);
+        this.#call.check(status, `${minus ? "sub" : "add"} to [${outShape.join(", ")}]`);
+        return this.#big[0] as Owned;
+      }
+      this.#tryToAllocate(outShape, dtype);
     }
-    if (sizeOf(outShape) * BYTES_PER_ELEMENT[dtype] >= TRIAL_BYTES) this.#tryToAllocate(outShape, dtype);
     const slot = this.undefinedTensor();
     if (minus) {
       this.#torch._ZN2at4_ops10sub_Tensor4callERKNS_6TensorES4_RKN3c106ScalarE(slot, a, b, this.#one);
     } else {
       this.#torch._ZN2at4_ops10add_Tensor4callERKNS_6TensorES4_RKN3c106ScalarE(slot, a, b, this.#one);
     }
+    return slot;
+  }
+
+  /** a · b by the direct call where the result is small, so that a lack of memory cannot meet it. */
+  product(a: Tensor, b: Borrowed, outShape: Shape): Owned {
+    if (sizeOf(outShape) * BYTES_PER_ELEMENT[a.dtype] >= TRIAL_BYTES) return this.call.tensor(a).borrow(b).run(MUL);
+    const slot = this.undefinedTensor();
+    this.#torch._ZN2at4_ops10mul_Tensor4callERKNS_6TensorES4_(slot, addressOf(a), b);
     return slot;
   }
 

@@ -177,8 +177,12 @@ export class Call {
         `LibTorch ${this.#library.version} on this system has no way to pass optional arguments: use 2.13`,
       );
     }
-    const slot = Deno.UnsafePointer.create(this.#scratch[0])!;
-    new BigUint64Array(Deno.UnsafePointerView.getArrayBuffer(slot, 8))[0] = this.#big[at];
+    if (this.#torch.memcpy) {
+      this.#torch.memcpy(this.#scratch[0], this.#address[at], 8n);
+    } else {
+      const slot = Deno.UnsafePointer.create(this.#scratch[0])!;
+      new BigUint64Array(Deno.UnsafePointerView.getArrayBuffer(slot, 8))[0] = this.#big[at];
+    }
     this.#big[at] = this.#scratch[0];
     return this;
   }

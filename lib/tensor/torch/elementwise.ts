@@ -33,8 +33,7 @@ const UNARY: Readonly<Record<Exclude<UnaryOperator, "gelu" | "softplus">, Operat
 };
 const GELU = operator("aten::gelu");
 const LOG_ADD_EXP = operator("aten::logaddexp");
-const BINARY: Readonly<Record<Exclude<BinaryOperator, "add" | "sub">, OperatorName>> = {
-  mul: operator("aten::mul", "Tensor"),
+const BINARY: Readonly<Record<Exclude<BinaryOperator, "add" | "sub" | "mul">, OperatorName>> = {
   div: operator("aten::div", "Tensor"),
   maximum: operator("aten::maximum"),
   minimum: operator("aten::minimum"),
@@ -59,6 +58,7 @@ const CLAMP = operator("aten::clamp", "Tensor");
 const PRELU = operator("aten::prelu");
 const SUM = operator("aten::sum", "dim_IntList");
 const MEAN = operator("aten::mean", "dim");
+const SUM_ALL = operator("aten::sum"), MEAN_ALL = operator("aten::mean");
 const MAX = operator("aten::amax"), MIN = operator("aten::amin");
 const LOG_SUM_EXP = operator("aten::logsumexp");
 const ARGMAX = operator("aten::argmax");
@@ -85,13 +85,17 @@ export function binary(c: Context, name: BinaryOperator, a: Tensor, b: Tensor | 
     const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
     return c.own(c.sum(addressOf(a), other, name === "sub", outShape, a.dtype));
   }
+  if (name === "mul") {
+    const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
+    return c.own(c.product(a, other, outShape));
+  }
   if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(BINARY[name]));
   if (name === "pow") {
     // Cheaper than the general power, and exact.
     if (b === 2) return unary(c, "square", a);
     if (b === 0.5) return unary(c, "sqrt", a);
   }
-  const other = numberBeside(c, b, a, name === "mul" || name === "div");
+  const other = numberBeside(c, b, a, name === "div");
   return c.own(c.call.tensor(a).borrow(other).run(BINARY[name]));
 }
 
@@ -118,7 +122,7 @@ export function clamp(c: Context, x: Tensor, low: number, high: number): TorchHa
   const below = low === -Infinity ? undefined : c.number(low, x.dtype, false);
   const above = high === Infinity ? undefined : c.number(high, x.dtype, false);
   if (below === undefined && above === undefined) return c.view(c.another(addressOf(x)), x);
-  // LibTorch's own clamp gives half the gradient at a bound (2.14), or all of it (2.13): chosen here by comparison instead.
+  // Versions of LibTorch differ in the gradient at a bound: all of it, or half. Comparisons give all of it.
   if (c.recording > 0) {
     const raised = below === undefined ? undefined : replacedWhere(c, LESS, addressOf(x), below);
     if (above === undefined) return c.own(raised!);
@@ -155,6 +159,10 @@ export function reduce(
   // LibTorch reads an empty list as all axes.
   if (axes.length === 0 && x.rank > 0) {
     return x.dtype === "bool" && name === "sum" ? cast(c, x, "int64") : c.view(c.another(addressOf(x)), x);
+  }
+  if (axes.length === x.rank && !keepDims) {
+    if (name === "sum") return c.own(c.call.tensor(x).none().run(SUM_ALL));
+    if (name === "mean") return c.own(c.call.tensor(x).none().run(MEAN_ALL));
   }
   const call = c.call.tensor(x).ints(axes);
   switch (name) {

@@ -1,9 +1,9 @@
 /**
  * The functions of LibTorch that are called from Deno, and how its libraries are loaded.
  *
- * Most belong to the C interface that LibTorch keeps stable from 2.10 on (`torch_…`, `aoti_torch_…`). Five are C++ symbols
- * for what that interface lacks: sums of tensors (`aten::add` has an argument type that the dispatcher refuses), a leaf's
- * gradient, and the number of threads. Nothing here knows about tensors of ours; `dispatcher.ts` makes the calls safe.
+ * Most belong to the C interface that LibTorch keeps stable from 2.10 on (`torch_…`, `aoti_torch_…`). A few are C++ symbols
+ * for what that interface lacks: sums of tensors (`aten::add` has an argument type that the dispatcher refuses), products in
+ * half the time, a leaf's gradient, and the number of threads. Nothing here knows about tensors of ours; `dispatcher.ts` makes the calls safe.
  */
 import { UserError } from "../../files/user_error.ts";
 import { type LibraryFolder, libraryName } from "./location.ts";
@@ -48,9 +48,13 @@ const TORCH = {
   torch_exception_get_what_without_backtrace: { parameters: [], result: "pointer", optional: true },
   // `operator new`, found through libtorch_cpu's own dependencies.
   _Znwm: { parameters: ["u64"], result: "u64", optional: true },
+  // From the C library, found in the same way.
+  memcpy: { parameters: [ADDRESS, ADDRESS, "u64"], result: "u64", optional: true },
   // at::set_num_threads(int)
   _ZN2at15set_num_threadsEi: { parameters: ["i32"], result: "void", optional: true },
-  // at::_ops::{add,sub}_Tensor::call(const Tensor&, const Tensor&, const Scalar&) -> Tensor, the result's slot first.
+  // at::_ops::mul_Tensor::call(const Tensor&, const Tensor&) -> Tensor, the result's slot first.
+  _ZN2at4_ops10mul_Tensor4callERKNS_6TensorES4_: { parameters: [ADDRESS, HANDLE, HANDLE], result: "u64" },
+  // at::_ops::{add,sub}_Tensor::call(const Tensor&, const Tensor&, const Scalar&) -> Tensor.
   _ZN2at4_ops10add_Tensor4callERKNS_6TensorES4_RKN3c106ScalarE: {
     parameters: [ADDRESS, HANDLE, HANDLE, ADDRESS],
     result: "u64",

@@ -1,0 +1,290 @@
+/**
+ * What is particular to the torch engine: ownership, errors, autograd's state, reading, accounts. That operators compute the
+ * right numbers is tested for all engines in `tests/tensor/conformance_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { UserError } from "../../../lib/files/user_error.ts";
+import { valueAndGrad } from "../../../lib/tensor/gradient.ts";
+import { keep, tidy } from "../../../lib/tensor/scope.ts";
+import { adamW, full, type Tensor, tensor, zeros } from "../../../lib/tensor/tensor.ts";
+import { openTorchEngine, type TorchEngine } from "../../../lib/tensor/torch/engine.ts";
+import { chooseLibrary, searchLibrary } from "../../../lib/tensor/torch/location.ts";
+
+const there = chooseLibrary(searchLibrary()) !== undefined;
+
+function torchTest(name: string, run: (engine: TorchEngine) => void | Promise<void>): void {
+  Deno.test({
+    name: there ? name : `${name} (ignored: no LibTorch)`,
+    ignore: !there,
+    // LibTorch stays loaded.
+    sanitizeResources: false,
+    fn: async () => {
+      const engine = await openTorchEngine({ device: "cpu", threads: 1 });
+      try {
+        await run(engine);
+      } finally {
+        engine.close();
+      }
+    },
+  });
+}
+
+async function numbers(x: Tensor): Promise<number[]> {
+  return Array.from(await x.data(), Number);
+}
+
+torchTest("describes itself", (engine) => {
+  assert.match(engine.version, /^2\.\d+\.\d+$/);
+  assert.equal(engine.device, "cpu");
+  assert.ok(engine.threads >= 1);
+  assert.match(engine.description, /^LibTorch 2\.\d+\.\d+ on cpu, \d+ threads? \(.+\)$/);
+  for (const dtype of ["float32", "float64", "bfloat16", "int64", "bool"] as const) assert.ok(engine.supports(dtype));
+});
+
+torchTest("asked for wrongly, it says what is wrong", async () => {
+  await assert.rejects(
+    openTorchEngine({ device: "gpu" }),
+    (error) => error instanceof UserError && /cpu, cuda/.test(error.message),
+  );
+  await assert.rejects(
+    openTorchEngine({ device: "cuda:99" }),
+    (error) => error instanceof UserError && /cuda:99/.test(error.message),
+  );
+  await assert.rejects(openTorchEngine({ threads: 0 }), /threads must be a whole number of at least 1: received 0/);
+});
+
+torchTest("an error names operator, operands and LibTorch's words, and leaves the engine sound", async (engine) => {
+  const x = tensor(engine, [1, 2, 3, 4], [2, 2]), rows = tensor(engine, [7], [1], "int64");
+  for (let i = 0; i < 50; i++) {
+    assert.throws(() => x.gather(rows), /embedding of float32 \[2, 2\], int64 \[1\]: LibTorch says: /);
+  }
+  assert.deepEqual(await numbers(x.add(x)), [2, 4, 6, 8]);
+  assert.equal(engine.memory().tensors, 3);
+});
+
+torchTest("what the direct calls cannot take is refused before", (engine) => {
+  const flags = tensor(engine, [1, 0], [2], "bool"), ids = tensor(engine, [1, 2], [2], "int64");
+  assert.throws(() => flags.sub(flags), /sub: needs numbers: received bool/);
+  assert.throws(() => ids.add(0.5), /0\.5 is no int64/);
+  assert.throws(() => ids.less(Infinity), /Infinity is no int64/);
+});
+
+torchTest("a lack of memory is an error of each kind of call, not the process's end", (engine) => {
+  const one = tensor(engine, [1], [1]);
+  const wide = one.broadcastTo([1 << 24, 1 << 24]);
+  const out = { message: /can't allocate memory|not enough memory|out of memory|bad_alloc/i };
+  assert.throws(() => wide.exp(), out);
+  assert.throws(() => wide.mul(2), out);
+  assert.throws(() => wide.add(1), out);
+  assert.throws(() => wide.sub(wide), out);
+  assert.throws(() => valueAndGrad(() => wide.mul(one).add(one).sum(), [one]), out);
+  assert.throws(() => full(engine, [1 << 24, 1 << 24], 1), out);
+  assert.throws(() => tensor(engine, [1]).broadcastTo([1 << 24, 1 << 24]).cast("int64").add(1), out);
+});
+
+torchTest("int64 goes in from each kind of array and comes out in 32 bits, or not at all", async (engine) => {
+  const least = -(2 ** 31), most = 2 ** 31 - 1;
+  const given = [0, 1, -1, least, most];
+  assert.deepEqual(await numbers(tensor(engine, Int32Array.from(given))), given);
+  assert.deepEqual(await numbers(tensor(engine, given, [5], "int64")), given);
+  assert.deepEqual(await numbers(tensor(engine, BigInt64Array.from(given, BigInt))), given);
+  assert.ok((await tensor(engine, given, [5], "int64").data()) instanceof Int32Array);
+  for (const beyond of [2 ** 31, -(2 ** 31) - 1, 2 ** 40, Number.MAX_SAFE_INTEGER]) {
+    const x = tensor(engine, [0, beyond], [2], "int64");
+    await assert.rejects(x.data(), {
+      name: "RangeError",
+      message: new RegExp(`number 1 .* does not fit 32 bits: ${beyond}$`),
+    });
+    assert.deepEqual(await numbers(x.greater(most)), [0, beyond > 0 ? 1 : 0]);
+  }
+  assert.throws(() => tensor(engine, [0.5], [1], "int64"), /number 0 must be an integer for int64: received 0\.5/);
+});
+
+torchTest("bfloat16 rounds to nearest even, and a number beside it is exact", async (engine) => {
+  const x = tensor(engine, [1 + 2 ** -8, 1 + 3 * 2 ** -8, 3], [3], "bfloat16");
+  assert.deepEqual(await numbers(x), [1, 1 + 2 ** -6, 3]);
+  // 3 · 0.1 = 0.3 rounds to 0.30078125; 0.1 rounded first would give 0.30078125 · 1.0009… = 0.30078125 + one step.
+  assert.deepEqual((await numbers(x.mul(1 / 3)))[2], 1);
+});
+
+torchTest("a view is counted once, and its numbers live as long as it", async (engine) => {
+  const x = tensor(engine, new Float32Array(1000), [10, 100]);
+  assert.deepEqual(engine.memory(), { tensors: 1, bytes: 4000, peakBytes: 4000 });
+  const views = [x.reshape([1000]), x.permute([1, 0]), x.slice([1, 1], [2, 2]), x.detach(), x.cast("float32")];
+  assert.deepEqual(engine.memory(), { tensors: 6, bytes: 4000, peakBytes: 4000 });
+  x.dispose();
+  assert.equal(engine.memory().bytes, 4000);
+  assert.deepEqual(await numbers(views[2]), [0, 0, 0, 0]);
+  // Reshaping what is not contiguous makes numbers of its own.
+  const copy = views[1].reshape([1000]);
+  assert.equal(engine.memory().bytes, 8000);
+  [...views, copy].forEach((each) => each.dispose());
+  assert.deepEqual(engine.memory(), { tensors: 0, bytes: 0, peakBytes: 8000 });
+  engine.resetPeak();
+  assert.equal(engine.memory().peakBytes, 0);
+});
+
+torchTest("closing frees what is alive; afterwards everything is refused, by name", async (engine) => {
+  const x = tensor(engine, [1, 2]);
+  keep(x.mul(2));
+  engine.close();
+  assert.equal(engine.closed, true);
+  assert.deepEqual([engine.memory().tensors, engine.memory().bytes], [0, 0]);
+  assert.throws(() => x.add(1), /closed/);
+  assert.throws(() => tensor(engine, [1]), /closed/);
+  await assert.rejects(async () => await x.data(), /closed/);
+  assert.throws(() => engine.gradients(() => ({ loss: x, aux: [] }), [], false), /closed/);
+  x.dispose();
+  engine.close();
+});
+
+torchTest("engines side by side do not disturb one another", async (engine) => {
+  const other = await openTorchEngine();
+  const x = tensor(engine, [1, 2]), y = tensor(other, [3]);
+  assert.throws(() => x.add(y), /different engines/);
+  other.close();
+  assert.deepEqual(await numbers(x.add(x)), [2, 4]);
+});
+
+torchTest("nothing is recorded outside a call, also after one that failed", async (engine) => {
+  const x = tensor(engine, [1, 2]);
+  assert.throws(() =>
+    valueAndGrad(() => {
+      throw new Error("mine");
+    }, [x]), /mine/);
+  assert.throws(() => valueAndGrad(() => x.mul(2), [x]), /the loss must be one floating number/);
+  // Were something still recorded, this would be refused as a leaf that was computed.
+  const y = x.mul(3);
+  const { gradients } = valueAndGrad(() => y.square().sum(), [y]);
+  assert.deepEqual(await numbers(gradients[0]), [6, 12]);
+});
+
+torchTest("a leaf must be floating, and not computed inside a recording unless detached", async (engine) => {
+  const ids = tensor(engine, [1], [1], "int64"), x = tensor(engine, [2]);
+  assert.throws(
+    () => valueAndGrad(() => ids.cast("float32").sum(), [ids]),
+    /leaf 0 of type int64 has no gradient/,
+  );
+  assert.throws(
+    () =>
+      valueAndGrad(() => {
+        const h = x.mul(2);
+        return valueAndGrad(() => h.square().sum(), [h]).value;
+      }, [x]),
+    /leaf 0 of shape \[1\] was computed inside a valueAndGrad: detach\(\) it first/,
+  );
+  const { value } = valueAndGrad(() => {
+    const h = x.mul(2).detach();
+    const inner = valueAndGrad(() => h.square().sum(), [h]);
+    return inner.gradients[0].mul(x).sum();
+  }, [x]);
+  assert.equal(await value.item(), 16);
+});
+
+torchTest("an inner call by other leaves leaves the outer recording whole", async (engine) => {
+  const x = tensor(engine, [2, 3]), w = tensor(engine, [5, 7]);
+  const { gradients } = valueAndGrad(() => {
+    const h = x.mul(w);
+    const point = h.detach();
+    // Uses h, which the outer call still needs for its own backward pass.
+    const inner = valueAndGrad(() => point.mul(h).sum(), [point]);
+    return h.square().sum().add(inner.value);
+  }, [x, w]);
+  // d(x²w²)/dx = 2xw²; the inner value comes back detached.
+  assert.deepEqual(await numbers(gradients[0]), [100, 294]);
+  assert.deepEqual(await numbers(gradients[1]), [40, 126]);
+});
+
+torchTest("one leaf in two nested calls, twice in one list, and unused", async (engine) => {
+  const x = tensor(engine, [2, 3]), unused = tensor(engine, [1, 1, 1]);
+  const { gradients } = valueAndGrad(() => {
+    const inner = valueAndGrad(() => x.square().sum(), [x]);
+    return inner.gradients[0].mul(x).sum();
+  }, [x, x, unused]);
+  // The inner gradient 2x is a constant of the outer call.
+  assert.deepEqual(await numbers(gradients[0]), [4, 6]);
+  assert.deepEqual(await numbers(gradients[1]), [4, 6]);
+  assert.deepEqual(await numbers(gradients[2]), [0, 0, 0]);
+});
+
+torchTest("attention is differentiable twice", async (engine) => {
+  const shape = [1, 1, 3, 2];
+  const q = tensor(engine, [0.1, 0.4, -0.3, 0.2, 0.5, -0.6], shape, "float64");
+  const penalty = () =>
+    valueAndGrad(() => {
+      const inner = valueAndGrad(() => q.attention(q, q, { causal: true }).square().sum(), [q], { createGraph: true });
+      return inner.gradients[0].square().sum();
+    }, [q]);
+  const { gradients } = penalty();
+  const analytic = await numbers(gradients[0]);
+  const values = await numbers(q), step = 1e-5;
+  for (let i = 0; i < values.length; i++) {
+    const at = async (delta: number) => {
+      q.assign(tensor(engine, values.map((each, j) => j === i ? each + delta : each), shape, "float64"));
+      return await penalty().value.item();
+    };
+    const slope = (await at(step) - await at(-step)) / (2 * step);
+    assert.ok(Math.abs(slope - analytic[i]) < 1e-8, `${i}: ${slope} ${analytic[i]}`);
+  }
+});
+
+torchTest("writing in place is refused while recording", (engine) => {
+  const x = tensor(engine, [1, 2]), y = zeros(engine, [2]);
+  assert.throws(() => valueAndGrad(() => (y.assign(x), x.sum()), [x]), /assign: .* running valueAndGrad/);
+  assert.throws(() => valueAndGrad(() => (y.assignSlice(x, 0, 0), x.sum()), [x]), /assignSlice: /);
+  const options = {
+    learningRate: 1,
+    beta1: 0.9,
+    beta2: 0.99,
+    epsilon: 1e-8,
+    weightDecay: 0,
+    step: 1,
+    gradientScale: 1,
+  };
+  assert.throws(() => valueAndGrad(() => (adamW([x], [y], [y], [y], options), x.sum()), [x]), /adamW: /);
+});
+
+torchTest("adamW scales gradients without writing to them, over several groups too", async (engine) => {
+  // Two groups of gradients: more than 64 MiB together.
+  const size = (40 << 20) / 4;
+  const make = (
+    value: number,
+  ) => [full(engine, [size], value), full(engine, [size], 2 * value), full(engine, [3], value)];
+  const options = {
+    learningRate: 0.1,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    weightDecay: 0.01,
+    step: 1,
+    gradientScale: 0.5,
+  };
+  const [p, g, m, v] = [make(1), make(0.2), make(0), make(0)];
+  const before = engine.memory().bytes;
+  adamW(p, g, m, v, options);
+  assert.equal(engine.memory().bytes, before);
+  for (const [i, expected] of [0.1, 0.2, 0.1].entries()) {
+    const moment = await m[i].slice([0], [1]).item();
+    assert.ok(Math.abs(moment - 0.1 * expected) < 1e-7, `${moment}`);
+    assert.equal(await g[i].slice([0], [1]).item(), Math.fround(i === 1 ? 0.4 : 0.2));
+  }
+});
+
+torchTest("the recorded graph does not outlive its call", (engine) => {
+  const w = full(engine, [256], 0.01), x = full(engine, [512, 256], 1);
+  const step = () =>
+    tidy(() => {
+      valueAndGrad(() => {
+        let h = x;
+        for (let i = 0; i < 20; i++) h = h.mul(w).tanh();
+        return h.square().mean();
+      }, [w]);
+    });
+  for (let i = 0; i < 5; i++) step();
+  const before = Deno.memoryUsage().rss;
+  // Twelve steps of forty activations of 512 KiB each: 250 MB if they stayed.
+  for (let i = 0; i < 12; i++) step();
+  const grown = Deno.memoryUsage().rss - before;
+  assert.ok(grown < 60e6, `grew by ${grown} bytes`);
+  assert.equal(engine.memory().tensors, 2);
+});
