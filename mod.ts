@@ -109,12 +109,61 @@ export {
 export { computeRewards, type Rewards, type RewardTerm } from "./lib/rl/reward.ts";
 export { type Rollout, rollout, type RolloutRequest } from "./lib/rl/rollout.ts";
 
-// Runs, experiments, display
-export { type Progress, progressFor, silentProgress } from "./lib/training/progress.ts";
+// Runs and experiments
+export {
+  notebookProgress,
+  type Progress,
+  progressFor,
+  type ProgressMetrics,
+  type ProgressOptions,
+  silentProgress,
+  type StageOptions,
+} from "./lib/training/progress.ts";
 export { RunFolder } from "./lib/training/run_folder.ts";
 export { UserError } from "./lib/files/user_error.ts";
 export { ROBOT_VIDEO_PRESETS, type RobotVideoConfig, robotVideoConfig } from "./lib/experiments/robot_video_config.ts";
 export { RobotVideoExperiment } from "./lib/experiments/robot_video.ts";
 export { evaluateRobotVideo, type Evaluation, imagine } from "./lib/experiments/robot_video_evaluation.ts";
-export { robotVideoHeadline, type RobotVideoResult, scoreTable } from "./lib/experiments/robot_video_report.ts";
+export {
+  imaginedClips,
+  robotVideoHeadline,
+  type RobotVideoResult,
+  scoreTable,
+} from "./lib/experiments/robot_video_report.ts";
 export { runRobotVideo } from "./lib/experiments/robot_video_run.ts";
+
+// Figures, tables and clips, in notebooks and on pages
+export {
+  bestOfNFigure,
+  type BestOfPoint,
+  type CurveOptions,
+  type CurveRecord,
+  type CurveRun,
+  groupSizeFigure,
+  improvementFigure,
+  metricPanels,
+  type PlotlyFigure,
+  trainingCurve,
+} from "./lib/report/figures.ts";
+export { type HeatMap, type HeatMapOptions, heatMaps } from "./lib/report/heat_maps.ts";
+export {
+  type Clip as FrameClip,
+  clip as frameClip,
+  errorMap,
+  sideBySide,
+  strip,
+  toBytes,
+} from "./lib/report/frames.ts";
+export { type GalleryClip, type GalleryOptions } from "./lib/report/gallery.ts";
+export { type IntervalOptions, meanInterval, pairedDifference } from "./lib/report/intervals.ts";
+export {
+  showClip,
+  showFigure,
+  showGallery,
+  showImage,
+  showResult,
+  showTable,
+  updatingFigure,
+  updatingText,
+} from "./lib/report/notebook.ts";
+export { type Better, type Interval, type MetricResult, type RunResult } from "./lib/report/result.ts";

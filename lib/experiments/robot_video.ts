@@ -25,14 +25,15 @@ import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
-import { runStage, type StageContext } from "../training/stage.ts";
+import { RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
 import { STREAM } from "../training/streams.ts";
 import { TokenizerTrainer } from "../training/tokenizer.ts";
 import type { Clip } from "../worlds/robot_video/clips.ts";
 import { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "../worlds/robot_video/metrics.ts";
 import { type FrameBatch, RobotVideoWorld } from "../worlds/robot_video/world.ts";
 import type { RobotVideoConfig } from "./robot_video_config.ts";
-import { openRobotVideoData, type RobotVideoData } from "./robot_video_data.ts";
+import { openRobotVideoData, readActionRanges, type RobotVideoData, writeActionRanges } from "./robot_video_data.ts";
+import { type GivenModels, loadFittingModel, openGivenModels, tokenizerSizes } from "./robot_video_models.ts";
 import { evaluateRobotVideo, type Evaluation } from "./robot_video_evaluation.ts";
 
 /** Stages in order. */
@@ -44,7 +45,8 @@ export type RobotVideoStage = typeof ROBOT_VIDEO_STAGES[number];
 export interface ExperimentContext {
   engine: Engine;
   config: RobotVideoConfig;
-  run: RunFolder;
+  /** The run's folder, or how to make it: that is called once everything else has been opened and found sound. */
+  run: RunFolder | (() => Promise<RunFolder>);
   progress: Progress;
   signal?: AbortSignal;
 }
@@ -58,35 +60,58 @@ const SAMPLE_EVERY = 10;
 
 /** See the file's head. Its members are made when they are first needed. */
 export class RobotVideoExperiment {
+  /** Who computes. */
   readonly engine: Engine;
+  /** Every value. */
   readonly config: RobotVideoConfig;
+  /** Where everything is written. */
   readonly run: RunFolder;
+  /** Episodes, split, clips, action bins. */
   readonly data: RobotVideoData;
   readonly #context: StageContext;
   readonly #lpips: Lpips | undefined;
   #tokenizer: FrameTokenizer | undefined;
   #world: RobotVideoWorld | undefined;
 
-  private constructor(context: ExperimentContext, data: RobotVideoData, lpips: Lpips | undefined) {
+  private constructor(context: ExperimentContext, run: RunFolder, data: RobotVideoData, given: GivenModels) {
     this.engine = context.engine;
     this.config = context.config;
-    this.run = context.run;
+    this.run = run;
     this.data = data;
-    this.#lpips = lpips;
+    this.#lpips = given.lpips;
+    this.#tokenizer = given.tokenizer;
     this.#context = {
-      run: context.run,
+      run,
       progress: context.progress,
       signal: context.signal,
       checkpointEvery: context.config.checkpointEvery,
     };
   }
 
-  /** Opens data and weights. @throws {UserError} When something that the configuration names is not what it should be. */
+  /**
+   * Opens data and weights, and only then makes the run's folder, if it is to be made.
+   *
+   * @throws {UserError} When something that the configuration names is not what it should be; nothing is written then.
+   */
   static async open(context: ExperimentContext): Promise<RobotVideoExperiment> {
-    const { vgg, linear } = context.config.lpips;
-    const data = await openRobotVideoData(context.config);
-    const lpips = vgg && linear ? await Lpips.load(context.engine, { vgg, linear }) : undefined;
-    return new RobotVideoExperiment(context, data, lpips);
+    const { config } = context;
+    const trained = config.model.folder ??
+      (typeof context.run === "function" ? undefined : context.run.file("models/likelihood"));
+    const data = await openRobotVideoData(config, trained === undefined ? undefined : await readActionRanges(trained));
+    for (const note of data.notes) context.progress.note(note);
+    const given = await openGivenModels(context.engine, config, data);
+    try {
+      const run = typeof context.run === "function" ? await context.run() : context.run;
+      return new RobotVideoExperiment(context, run, data, given);
+    } catch (error) {
+      given.tokenizer?.dispose();
+      throw error;
+    }
+  }
+
+  /** @throws {RunInterruptedError} When the user asked to stop. For work between stages, which has nothing to save. */
+  stopIfAsked(during: string): void {
+    if (this.#context.signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
   }
 
   /** Trains the tokenizer, unless one was given. Returns seconds of training. */
@@ -146,11 +171,8 @@ export class RobotVideoExperiment {
     const { source } = this.data;
     const folder = this.config.tokenizer.folder ?? this.run.file("models/tokenizer");
     if (this.config.tokenizer.folder === null) await this.#needFolder(folder, "tokenizer");
-    this.#tokenizer = await FrameTokenizer.load(this.engine, folder, {
-      height: source.height,
-      width: source.width,
-      computeType: this.config.model.computeType,
-    });
+    const { height, width } = source, { computeType } = this.config.model;
+    this.#tokenizer = await FrameTokenizer.load(this.engine, folder, { height, width, computeType });
     return this.#tokenizer;
   }
 
@@ -174,7 +196,7 @@ export class RobotVideoExperiment {
     if (this.config.model.folder !== null) return 0;
     const model = await this.#newModel();
     const seconds = await this.#likelihoodStage("likelihood", model, this.config.likelihood.steps, 0);
-    await model.save(this.run.file("models/likelihood"));
+    await this.#saveModel(model, "models/likelihood");
     model.dispose();
     return seconds;
   }
@@ -234,7 +256,7 @@ export class RobotVideoExperiment {
       show: (metrics) =>
         pick(metrics, { reward: "reward", kl: "KL", clipShare: "clip", entropy: "H", equalGroups: "equal" }),
     });
-    await model.save(this.run.file("models/rlvr"));
+    await this.#saveModel(model, "models/rlvr");
     reference?.dispose();
     trainer.optimizer.dispose();
     model.dispose();
@@ -252,7 +274,7 @@ export class RobotVideoExperiment {
     const steps = control.steps ?? Math.max(1, fitting);
     const model = await this.#newModel();
     const seconds = await this.#likelihoodStage("control", model, likelihood.steps + steps, likelihood.steps);
-    await model.save(this.run.file("models/control"));
+    await this.#saveModel(model, "models/control");
     model.dispose();
     return seconds;
   }
@@ -311,19 +333,14 @@ export class RobotVideoExperiment {
   }
 
   #newTokenizer(): FrameTokenizer {
-    const { tokenizer: settings, seed } = this.config, { source } = this.data;
-    return FrameTokenizer.initialize(this.engine, {
-      height: source.height,
-      width: source.width,
-      channels: settings.channels,
-      layersPerBlock: settings.layersPerBlock,
-      latentChannels: settings.latentChannels,
-      normGroups: settings.normGroups,
-      fsqLevels: settings.fsqLevels,
-      midAttention: settings.midAttention,
-      downsamplings: settings.downsamplings,
-      pixelPatch: settings.pixelPatch,
-    }, { seed, computeType: this.config.model.computeType });
+    const { seed, model: { computeType } } = this.config;
+    return FrameTokenizer.initialize(this.engine, tokenizerSizes(this.config, this.data), { seed, computeType });
+  }
+
+  async #saveModel(model: CausalTransformer, name: string): Promise<void> {
+    const folder = this.run.file(name);
+    await model.save(folder);
+    await writeActionRanges(folder, this.data.bins.ranges);
   }
 
   async #newModel(): Promise<CausalTransformer> {
@@ -344,17 +361,7 @@ export class RobotVideoExperiment {
 
   async #loadModel(folder: string, stage: string): Promise<CausalTransformer> {
     if (folder !== this.config.model.folder) await this.#needFolder(folder, stage);
-    const model = await CausalTransformer.load(this.engine, folder, { computeType: this.config.model.computeType });
-    const { vocabularySize } = await this.world();
-    if (model.config.vocabularySize !== vocabularySize) {
-      const found = model.config.vocabularySize;
-      model.dispose();
-      throw new UserError(
-        `${folder} has a vocabulary of ${found}, the tokenizer and the action bins need ${vocabularySize}: give the ` +
-          `tokenizer that the model was trained with (--tokenizer), and its number of action bins`,
-      );
-    }
-    return model;
+    return await loadFittingModel(this.engine, folder, this.config, this.data, await this.tokenizer());
   }
 
   async #likelihoodStage(name: "likelihood" | "control", model: CausalTransformer, steps: number, from: number) {
@@ -363,7 +370,12 @@ export class RobotVideoExperiment {
     const trainer = new LikelihoodTrainer(model, { ...likelihood, logitChunk: this.config.logitChunk });
     if (name === "control") {
       const checkpoint = await this.run.checkpoints("likelihood").newest();
-      if (!checkpoint) throw new UserError(`${this.run.path} has no likelihood checkpoint: run that stage first`);
+      if (checkpoint?.step !== from) {
+        throw new UserError(
+          `${this.run.path} has no sound checkpoint of the end of the likelihood stage (step ${from}; the newest is ` +
+            `${checkpoint ? `of step ${checkpoint.step}` : "missing"}): run it again with --resume --stage likelihood`,
+        );
+      }
       await loadModelState(checkpoint, model.parameters, trainer.optimizer);
     }
     const { seconds } = await runStage(this.#context, {

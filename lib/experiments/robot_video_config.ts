@@ -25,7 +25,9 @@ const dataSchema = z.strictObject({
   actionBins: z.int().min(2).default(256).describe("Bins of each action dimension"),
   history: count.default(4).describe("Past frames (and actions) in the question"),
   frameStep: count.default(1).describe("Episode frames from one frame of a clip to the next"),
-  shortEpisodes: z.enum(["repeat", "drop"]).default("repeat").describe("What to do with episodes shorter than a clip"),
+  shortEpisodes: z.enum(["repeat", "drop", "refuse"]).default("repeat").describe(
+    "Episodes shorter than a clip: repeat their last frame, leave them out of training, or stop",
+  ),
   augment: z.boolean().default(false).describe("Vary the colours of training clips, as the released code does"),
   testEvery: z.int().min(2).default(8).describe("Every so many episodes, one is held out"),
   episodes: z.int().min(2).default(160).describe("Built-in data: number of episodes"),
@@ -258,6 +260,12 @@ function checkTogether(config: RobotVideoConfig): void {
   if (model.hiddenSize % model.heads !== 0 || (model.hiddenSize / model.heads) % 2 !== 0) {
     throw new UserError(
       `model.hiddenSize ${model.hiddenSize} must be an even multiple of model.heads ${model.heads}: change one of them`,
+    );
+  }
+  if (model.folder !== null && tokenizer.folder === null) {
+    throw new UserError(
+      `model.folder is ${model.folder}, but there is no tokenizer.folder: a transformer needs the tokenizer that it was ` +
+        `trained with (--tokenizer FOLDER)`,
     );
   }
   if (tokenizer.folder === null && tokenizer.warmupSteps >= tokenizer.steps) {

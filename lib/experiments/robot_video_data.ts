@@ -1,5 +1,12 @@
-/** Data of the robot-video experiment: episodes, their split, training clips and evaluation clips. */
+/**
+ * Data of the robot-video experiment: episodes, their split, training clips, evaluation clips and action bins.
+ *
+ * As much of a folder as is kept in memory anyway is read when it is opened, so that a bad episode ends a run before it
+ * begins; what is beyond that is checked when it is read.
+ */
 import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { writeFileAtomic } from "../files/atomic.ts";
 import { UserError } from "../files/user_error.ts";
 import { STREAM } from "../training/streams.ts";
 import {
@@ -27,14 +34,24 @@ export interface RobotVideoData {
   split: { train: number[]; test: number[] };
   /** Hash of episodes, split and clip shape. */
   fingerprint: string;
+  /** What the user should know of the data, a line each. */
+  notes: string[];
 }
+
+/** Bytes of frames that are read and checked when a folder is opened. */
+const CHECKED_BYTES = 512 * 2 ** 20;
 
 /**
  * Opens the data that a configuration names.
  *
+ * @param trainedRanges Ranges that a given model was trained with: they are used where they would be computed, since a
+ *   model's action tokens mean nothing else.
  * @throws {UserError} When a folder or file is not what it should be, or there are too few episodes to hold one out.
  */
-export async function openRobotVideoData(config: RobotVideoConfig): Promise<RobotVideoData> {
+export async function openRobotVideoData(
+  config: RobotVideoConfig,
+  trainedRanges?: ActionRanges,
+): Promise<RobotVideoData> {
   const { data, seed } = config;
   const { height, width } = data;
   if ((height === null) !== (width === null)) {
@@ -53,6 +70,7 @@ export async function openRobotVideoData(config: RobotVideoConfig): Promise<Robo
     : await openNpzEpisodes(data.folder, {
       imageKey: data.imageKey,
       actionKey: data.actionKey,
+      actionRanges: data.actionRanges === "rt1" ? RT1_ACTION_RANGES : undefined,
       resolution: height === null || width === null ? undefined : { height, width },
     });
   const split = splitEpisodes(source.length, data.testEvery);
@@ -65,6 +83,7 @@ export async function openRobotVideoData(config: RobotVideoConfig): Promise<Robo
     );
   }
   const shape = { segment: data.history + 1, step: data.frameStep };
+  const notes = await checkEpisodes(config, source, split.train, shape.segment * shape.step);
   const training = new TrainingClips(source, split.train, {
     ...shape,
     seed,
@@ -74,21 +93,93 @@ export async function openRobotVideoData(config: RobotVideoConfig): Promise<Robo
   const evaluation = new EvaluationClips(source, split.test, {
     ...shape,
     itemsPerEpisode: config.evaluation.itemsPerEpisode,
+    shortEpisodes: data.shortEpisodes === "refuse" ? "refuse" : "repeat",
   });
-  const bins = new ActionBins(await actionRanges(config, source, split.train), data.actionBins);
+  const ranges = await actionRanges(config, source, split.train, trainedRanges);
+  const bins = new ActionBins(ranges, data.actionBins);
   const fingerprint = createHash("sha256")
     .update(JSON.stringify([source.fingerprint, shape, data.testEvery, data.augment, data.shortEpisodes]))
     .digest("hex").slice(0, 16);
-  return { source, training, evaluation, bins, split, fingerprint };
+  return { source, training, evaluation, bins, split, fingerprint, notes };
 }
 
-async function actionRanges(config: RobotVideoConfig, source: EpisodeSource, train: number[]): Promise<ActionRanges> {
-  if (config.data.actionRanges === "computed") return await computeActionRanges(source, train);
-  if (source.actionWidth !== RT1_ACTION_WIDTH) {
+/** Reads episodes, so that a bad one is named now, and says what becomes of short ones. */
+async function checkEpisodes(config: RobotVideoConfig, source: EpisodeSource, train: readonly number[], span: number) {
+  const { folder, shortEpisodes, actionRanges } = config.data;
+  if (folder !== null && actionRanges === "rt1" && source.actionWidth !== RT1_ACTION_WIDTH) {
     throw new UserError(
       `${source.name} has actions of ${source.actionWidth} numbers, RT-1's ranges are for ${RT1_ACTION_WIDTH}: compute ` +
         `the ranges from the data with --set data.actionRanges=computed`,
     );
   }
-  return RT1_ACTION_RANGES;
+  // Episodes of the simulator are sound and of one length; making them all takes longer than reading files.
+  const last = folder === null ? 1 : source.length;
+  const short: { id: string; length: number }[] = [];
+  let bytes = 0, read = 0, longTraining = 0;
+  for (; read < last && bytes < CHECKED_BYTES; read++) {
+    const { id, length, frames } = await source.load(read);
+    bytes += frames.length;
+    if (length < span) short.push({ id, length });
+    else if (train.includes(read)) longTraining++;
+  }
+  if (short.length === 0) return [];
+  const one = `${short[0].id} has ${short[0].length} frames, a clip spans ${span}`;
+  if (shortEpisodes === "refuse" || (shortEpisodes === "drop" && longTraining === 0)) {
+    throw new UserError(
+      `${
+        shortEpisodes === "refuse" ? "an episode" : "every training episode"
+      } of ${source.name} is shorter than a clip: ${one}: ` +
+        `remove it, lower data.history or data.frameStep, or set data.shortEpisodes=repeat`,
+    );
+  }
+  const fate = shortEpisodes === "repeat" ? "their last frame is repeated" : "training leaves them out";
+  return [
+    `${short.length} of ${read} episodes ${short.length === 1 ? "is" : "are"} shorter than a clip (${one}): ${fate} ` +
+    `(data.shortEpisodes)`,
+  ];
+}
+
+async function actionRanges(
+  config: RobotVideoConfig,
+  source: EpisodeSource,
+  train: readonly number[],
+  trained: ActionRanges | undefined,
+): Promise<ActionRanges> {
+  if (config.data.actionRanges === "rt1") return RT1_ACTION_RANGES;
+  if (trained === undefined) return await computeActionRanges(source, train);
+  if (trained.min.length !== source.actionWidth) {
+    throw new UserError(
+      `${source.name} has actions of ${source.actionWidth} numbers, the model was trained with ${trained.min.length}: ` +
+        `give episodes of the robot that it was trained on`,
+    );
+  }
+  return trained;
+}
+
+const RANGES_FILE = "action_ranges.json";
+
+/** Writes the ranges of a model's action bins beside its weights: without them its tokens cannot be read. */
+export async function writeActionRanges(folder: string, { min, max }: ActionRanges): Promise<void> {
+  await writeFileAtomic(join(folder, RANGES_FILE), JSON.stringify({ min: [...min], max: [...max] }, null, 1) + "\n");
+}
+
+/**
+ * Reads what `writeActionRanges` wrote; undefined where there is nothing, as in a released model's folder.
+ *
+ * @throws {UserError} When the file is damaged.
+ */
+export async function readActionRanges(folder: string): Promise<ActionRanges | undefined> {
+  const path = join(folder, RANGES_FILE);
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch {
+    return undefined;
+  }
+  try {
+    const { min, max } = JSON.parse(text) as { min: number[]; max: number[] };
+    const isSound = min.length > 0 && min.length === max.length && min.every((low, d) => low <= max[d]);
+    if (isSound) return { min: Float32Array.from(min), max: Float32Array.from(max) };
+  } catch { /* said below */ }
+  throw new UserError(`${path} is damaged: it must hold two lists of numbers, min and max`);
 }

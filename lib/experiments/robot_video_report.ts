@@ -36,6 +36,7 @@ export interface VideoMetricResult extends MetricResult {
 
 /** `result.json` of a robot-video run. */
 export interface RobotVideoResult extends RunResult {
+  /** By name; `repetition` among them. */
   metrics: Record<string, VideoMetricResult>;
   /** Which model `base` is. */
   base: "likelihood" | "control";

@@ -56,7 +56,10 @@ export async function runRobotVideo(
     models[stage] = model;
     progress.stage(`evaluate ${stage === "grpo" ? "rlvr" : stage}`, 1);
     evaluated[stage] = await experiment.evaluate(model, {
-      onProgress: (done, total) => progress.step(done / total, { clips: `${done}/${total}` }),
+      onProgress: (done, total) => {
+        progress.step(done / total, { clips: `${done}/${total}` });
+        experiment.stopIfAsked("the evaluation");
+      },
     });
     progress.done();
   }

@@ -46,14 +46,19 @@ export interface GrpoOptions {
   microBatchPrompts: number;
   /** Passes over a step's rollouts. */
   epochs: number;
+  /** AdamW's step size, constant. */
   learningRate: number;
+  /** AdamW's decoupled decay. */
   weightDecay: number;
   /** Bound of the gradient's global L2 norm. */
   maxGradientNorm: number;
+  /** Clips, divergence, denominator. */
   objective: ObjectiveOptions;
+  /** How centred rewards are scaled. */
   advantageScale: AdvantageScale;
   /** Leave groups of equal rewards out of the update (DAPO's dynamic sampling without resampling). */
   dropEqualGroups: boolean;
+  /** The metric, or a weighted list of metrics. */
   reward: readonly RewardTerm[];
   /** Metrics logged beside the reward. */
   alsoMeasured: readonly string[];
@@ -122,6 +127,8 @@ export class GrpoTrainer<Transition, States> {
   readonly optimizer: AdamW;
 
   /**
+   * Takes over the optimizer, not the models.
+   *
    * @param model The policy; changed in place.
    * @param reference A frozen copy of where the policy began; needed when the KL coefficient is positive.
    * @throws {RangeError} Naming the option that is out of range.
@@ -150,7 +157,7 @@ export class GrpoTrainer<Transition, States> {
    * One step on some transitions.
    *
    * @param step Counted from 0; names the samples' random streams.
-   * @throws {TrainingDivergedError} When a loss is not finite; the weights are then those before that update.
+   * @throws {TrainingDivergedError} When a reward or a loss is not finite; the weights are then those before that update.
    */
   async step(step: number, transitions: readonly Transition[]): Promise<GrpoMetrics> {
     const { options, world } = this, { groupSize } = options;
@@ -168,6 +175,8 @@ export class GrpoTrainer<Transition, States> {
     const rolloutSeconds = clock();
     const { total, parts } = await this.#score(answers, transitions);
     const rewardSeconds = clock();
+    const bad = total.find((reward) => !Number.isFinite(reward));
+    if (bad !== undefined) throw new TrainingDivergedError("a reward", step, bad);
     const { advantages, equal, equalGroups, meanStd } = groupAdvantages(total, groupSize, options.advantageScale);
 
     const length = answers[0].length;

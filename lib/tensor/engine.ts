@@ -61,10 +61,15 @@ export interface Conv2dOptions {
 
 /** Hyper-parameters of one AdamW update (Loshchilov & Hutter 2019), PyTorch's names and order of operations. */
 export interface AdamWOptions {
+  /** Step size. */
   learningRate: number;
+  /** Decay of the first moment. */
   beta1: number;
+  /** Decay of the second moment. */
   beta2: number;
+  /** Added to the root of the second moment. */
   epsilon: number;
+  /** Decoupled: parameters shrink by learningRate · weightDecay. */
   weightDecay: number;
   /** 1 for the first update. */
   step: number;
@@ -74,7 +79,9 @@ export interface AdamWOptions {
 
 /** What `Engine.gradients` differentiates: the scalar and whatever else must outlive the call. */
 export interface Differentiated {
+  /** A scalar. */
   loss: Tensor;
+  /** In the order in which their handles come back. */
   aux: Tensor[];
 }
 
@@ -107,42 +114,65 @@ export interface Engine {
   supports(dtype: DType): boolean;
 
   // Data in, data out.
+  /** A tensor of numbers from the host, row-major. */
   fromHost(data: HostData, shape: Shape, dtype: DType): Handle;
+  /** A tensor filled with one value. */
   full(value: number, shape: Shape, dtype: DType): Handle;
+  /** All numbers, row-major. */
   read(x: Tensor): Promise<ReadData>;
+  /** Gives a handle back. */
   release(handle: Handle): void;
   /** Waits until everything asked for has been computed. */
   synchronize(): Promise<void>;
+  /** What is alive now. */
   memory(): EngineMemory;
+  /** Starts a new count of the peak. */
   resetPeak(): void;
+  /** Gives everything back; using a tensor of this engine is an error from then on. */
   close(): void;
 
   // Elementwise. `b` may be a number, which then has the type of `a`.
+  /** See `UnaryOperator`. */
   unary(operator: UnaryOperator, x: Tensor): Handle;
+  /** See `BinaryOperator`. */
   binary(operator: BinaryOperator, a: Tensor, b: Tensor | number, outShape: Shape): Handle;
+  /** See `CompareOperator`. */
   compare(operator: CompareOperator, a: Tensor, b: Tensor | number, outShape: Shape): Handle;
+  /** See `LogicalOperator`. */
   logical(operator: LogicalOperator, a: Tensor, b: Tensor, outShape: Shape): Handle;
+  /** The opposite of a bool tensor. */
   logicalNot(x: Tensor): Handle;
   /** `condition ? a : b`, broadcast. */
   where(condition: Tensor, a: Tensor, b: Tensor, outShape: Shape): Handle;
   /** Gradient 1 inside the bounds (bounds included), 0 outside. */
   clamp(x: Tensor, low: number, high: number): Handle;
+  /** x where positive, slope · x elsewhere. */
   leakyRelu(x: Tensor, negativeSlope: number): Handle;
 
   // Reductions and searches. Axes are normalized and sorted.
+  /** See `ReduceOperator`. */
   reduce(operator: ReduceOperator, x: Tensor, axes: readonly number[], keepDims: boolean): Handle;
+  /** Index of the largest, the first of equals; int64. */
   argmax(x: Tensor, axis: number): Handle;
+  /** Running sum. */
   cumsum(x: Tensor, axis: number): Handle;
   /** The k largest of the last axis, largest first. */
   topK(x: Tensor, k: number): { values: Handle; indices: Handle };
 
   // Shape. Results may share memory with the operand: nothing changes numbers in place but the operators below that say so.
+  /** The same numbers, row-major, in another shape. */
   reshape(x: Tensor, shape: Shape): Handle;
+  /** Axis i of the result is axis order[i]. */
   permute(x: Tensor, order: readonly number[]): Handle;
+  /** A block. */
   slice(x: Tensor, begin: readonly number[], size: readonly number[]): Handle;
+  /** One after the other along an axis. */
   concat(xs: readonly Tensor[], axis: number): Handle;
+  /** A border of one value. */
   pad(x: Tensor, paddings: readonly (readonly [before: number, after: number])[], value: number): Handle;
+  /** Axes of extent 1 (and missing leading ones) stretched. */
   broadcastTo(x: Tensor, shape: Shape): Handle;
+  /** The same values as another type. */
   cast(x: Tensor, dtype: DType): Handle;
   /** The same numbers outside every gradient. */
   detach(x: Tensor): Handle;

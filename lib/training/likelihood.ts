@@ -17,9 +17,11 @@ import { GradientSum } from "./gradient_sum.ts";
 
 /** Choices of the likelihood stage. */
 export interface LikelihoodOptions {
+  /** AdamW's step size after the warm-up. */
   learningRate: number;
   /** Updates over which the learning rate rises from 0. */
   warmupSteps: number;
+  /** AdamW's decoupled decay. */
   weightDecay: number;
   /** Bound of the gradient's global L2 norm. */
   maxGradientNorm: number;
@@ -35,6 +37,7 @@ export interface LikelihoodMetrics {
   loss: number;
   /** Global L2 norm of the gradient before clipping. */
   gradientNorm: number;
+  /** Of this update. */
   learningRate: number;
   /** Tokens read, questions included. */
   tokens: number;
@@ -45,6 +48,7 @@ export class LikelihoodTrainer {
   /** The optimizer, for checkpoints. */
   readonly optimizer: AdamW;
 
+  /** @param model Changed in place. */
   constructor(readonly model: CausalTransformer, readonly options: LikelihoodOptions) {
     this.optimizer = new AdamW(model.parameters, {
       learningRate: options.learningRate,
@@ -110,9 +114,8 @@ export class LikelihoodTrainer {
 
   #loss(part: readonly EncodedTransition[]): Tensor {
     const { hidden, targets } = this.#trained(part);
-    return tokenLoss(hidden, this.model.head, targets, (logProbabilities) => logProbabilities.sum().neg(), {
-      chunkSize,
-    });
+    const negativeSum = (logProbabilities: Tensor) => logProbabilities.sum().neg();
+    return tokenLoss(hidden, this.model.head, targets, negativeSum, this.#headOptions());
   }
 
   #headOptions() {

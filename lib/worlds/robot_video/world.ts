@@ -18,6 +18,7 @@ import { type SingleStepVocabulary, singleStepVocabulary } from "./vocabulary.ts
 
 /** A batch of frames, [B, H, W, 3] in [0, 1]. */
 export interface FrameBatch {
+  /** [B, H, W, 3]. */
   frames: Tensor;
 }
 
@@ -25,6 +26,7 @@ export interface FrameBatch {
 export interface RobotVideoWorldOptions {
   /** Frozen. */
   tokenizer: FrameTokenizer;
+  /** How actions become tokens. */
   bins: ActionBins;
   /** Metrics by which frames are compared. */
   metrics: readonly ImageMetric[];
@@ -39,15 +41,20 @@ export interface RobotVideoWorldOptions {
 
 /** See the file's head. */
 export class RobotVideoWorld implements World<Clip, FrameBatch> {
+  /** `robot-video`. */
   readonly name = "robot-video";
+  /** Frames ↔ tokens. */
   readonly tokenizer: FrameTokenizer;
+  /** Which id means what. */
   readonly vocabulary: SingleStepVocabulary;
+  /** By name. */
   readonly metrics: Readonly<Record<string, Metric<FrameBatch>>>;
   readonly #bins: ActionBins;
   readonly #frameBatch: number;
   readonly #rememberFrames: number;
   readonly #remembered = new Map<string, Tokens>();
 
+  /** @param options See `RobotVideoWorldOptions`; the tokenizer stays the caller's. */
   constructor(options: RobotVideoWorldOptions) {
     this.tokenizer = options.tokenizer;
     this.#bins = options.bins;
@@ -57,6 +64,7 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
     this.metrics = Object.fromEntries(options.metrics.map((metric) => [metric.name, batchMetric(metric)]));
   }
 
+  /** Frame tokens, action bins, BOS and EOS. */
   get vocabularySize(): number {
     return this.vocabulary.size;
   }
@@ -136,6 +144,7 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
     return Promise.resolve(lastFrames(this.tokenizer.engine, clips));
   }
 
+  /** Frees the frames. */
   release(states: FrameBatch): void {
     states.frames.dispose();
   }
