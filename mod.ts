@@ -87,12 +87,14 @@ export {
 export { type Episode, type EpisodeSource } from "./lib/worlds/robot_video/episode.ts";
 export { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "./lib/worlds/robot_video/metrics.ts";
 export { type NpzEpisodeOptions, openNpzEpisodes } from "./lib/worlds/robot_video/npz_episodes.ts";
+export { type SingleStepLengths, singleStepLengths, type SingleStepSizes } from "./lib/worlds/robot_video/sequences.ts";
 export { splitEpisodes } from "./lib/worlds/robot_video/split.ts";
 export { TableTop, type TableTopConfig } from "./lib/worlds/robot_video/table_top/table_top.ts";
 export { type TableTopEpisodeOptions, tableTopEpisodes } from "./lib/worlds/robot_video/table_top/episodes.ts";
 export { type FrameBatch, RobotVideoWorld, type RobotVideoWorldOptions } from "./lib/worlds/robot_video/world.ts";
 
 // Likelihood and reinforcement learning
+export { STREAM } from "./lib/training/streams.ts";
 export { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "./lib/training/likelihood.ts";
 export { type AdvantageScale, type GroupAdvantages, groupAdvantages } from "./lib/rl/advantage.ts";
 export { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "./lib/rl/grpo.ts";

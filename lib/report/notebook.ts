@@ -55,8 +55,7 @@ export async function show(bundle: MimeBundle, id?: string, update = false): Pro
 
 /** Shows a figure by its MIME type: JupyterLab and VS Code draw it themselves, a rendered page brings plotly.js once. */
 export async function showFigure(figure: PlotlyFigure): Promise<void> {
-  const title = (figure.layout.title as { text?: string } | undefined)?.text ?? "";
-  await show({ "application/vnd.plotly.v1+json": { ...figure }, "text/plain": `[figure${title && `: ${title}`}]` });
+  await show(figureBundle(figure));
 }
 
 /** Shows the frame of a clip of one frame, or its first, as PNG; small frames are enlarged to about 256 pixels. */
@@ -130,6 +129,25 @@ export function updatingText(id: string = crypto.randomUUID()): (text: string) =
     shown = true;
     await show({ "text/plain": text }, id, update);
   };
+}
+
+/**
+ * A figure that replaces itself, for a curve that grows while a cell runs: the first call shows it, later ones update it.
+ *
+ * @param id Unlike any other in this notebook; made up unless told.
+ */
+export function updatingFigure(id: string = crypto.randomUUID()): (figure: PlotlyFigure) => Promise<void> {
+  let shown = false;
+  return async (figure) => {
+    const update = shown;
+    shown = true;
+    await show(figureBundle(figure), id, update);
+  };
+}
+
+function figureBundle(figure: PlotlyFigure): MimeBundle {
+  const title = (figure.layout.title as { text?: string } | undefined)?.text ?? "";
+  return { "application/vnd.plotly.v1+json": { ...figure }, "text/plain": `[figure${title && `: ${title}`}]` };
 }
 
 function enlarge(clip: Clip): Clip {
