@@ -16,7 +16,7 @@ import { UserError } from "../files/user_error.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
 import { Discriminator, RELEASED_DISCRIMINATOR } from "../models/discriminator.ts";
 import { FrameTokenizer } from "../models/frame_tokenizer.ts";
-import { Lpips } from "../models/lpips.ts";
+import type { Lpips } from "../models/lpips.ts";
 import { transformerConfig } from "../models/transformer_config.ts";
 import { GrpoTrainer } from "../rl/grpo.ts";
 import type { Engine } from "../tensor/engine.ts";

@@ -5,8 +5,10 @@
  * stopped after any step and resumed ends with the same numbers as one that was not, on the same engine. What a step
  * computes is the caller's.
  */
+import { toFloat32 } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
+import { TrainingDivergedError } from "./diverged.ts";
 import type { Progress } from "./progress.ts";
 import type { RunFolder } from "./run_folder.ts";
 
@@ -62,6 +64,7 @@ interface StageState {
  *
  * @throws {RunInterruptedError} When the signal stops it; the state is saved.
  * @throws {UserError} When the newest checkpoint belongs to other data.
+ * @throws {TrainingDivergedError} When a number to be saved is not finite; the checkpoints before stay the newest.
  */
 export async function runStage(context: StageContext, stage: Stage): Promise<StageResult> {
   const { run, progress, signal } = context;
@@ -83,10 +86,12 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
   await run.metrics.truncateAfter(stage.name, state.step - 1);
   await run.samples.truncateAfter(stage.name, state.step - 1);
   const first = state.step;
-  progress.stage(stage.name, stage.steps);
+  progress.stage(stage.name, stage.steps, { start: first });
   const save = async () => {
+    const files = await stage.save();
+    checkFinite(files, state.step - 1);
     await run.metrics.sync();
-    await store.save(state.step, { ...await stage.save(), "stage.json": state });
+    await store.save(state.step, { ...files, "stage.json": state });
   };
   while (state.step < stage.steps) {
     const began = performance.now();
@@ -104,4 +109,15 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
   }
   progress.done();
   return { seconds: state.seconds, stepsTaken: state.step - first };
+}
+
+/** A checkpoint that training cannot go on from must not become the newest one. */
+function checkFinite(files: CheckpointFiles, step: number): void {
+  for (const tensors of Object.values(files)) {
+    if (!(tensors instanceof Map)) continue;
+    for (const [name, tensor] of tensors) {
+      const bad = toFloat32(tensor).find((value) => !Number.isFinite(value));
+      if (bad !== undefined) throw new TrainingDivergedError(`a number of ${name}`, step, bad);
+    }
+  }
 }

@@ -1,0 +1,120 @@
+/**
+ * Models of the robot-video experiment that come from outside or from sizes in the configuration: whether they fit the data
+ * and each other is found out here, before a run's folder is made.
+ */
+import { UserError } from "../files/user_error.ts";
+import { CausalTransformer } from "../models/causal_transformer.ts";
+import { FrameTokenizer } from "../models/frame_tokenizer.ts";
+import { type FrameTokenizerConfig, frameTokenizerConfig } from "../models/frame_tokenizer_config.ts";
+import { Lpips } from "../models/lpips.ts";
+import type { Engine } from "../tensor/engine.ts";
+import { singleStepLengths } from "../worlds/robot_video/sequences.ts";
+import { singleStepVocabulary } from "../worlds/robot_video/vocabulary.ts";
+import type { RobotVideoConfig } from "./robot_video_config.ts";
+import type { RobotVideoData } from "./robot_video_data.ts";
+
+/** Models that were given by folder or file. */
+export interface GivenModels {
+  lpips?: Lpips;
+  tokenizer?: FrameTokenizer;
+}
+
+/** Smallest side of an image that LPIPS can look at. */
+const LPIPS_LEAST = 16;
+
+/**
+ * Loads what the configuration names and checks the sizes of what will be made.
+ *
+ * @throws {UserError} When something is missing, damaged, or does not fit.
+ */
+export async function openGivenModels(
+  engine: Engine,
+  config: RobotVideoConfig,
+  data: RobotVideoData,
+): Promise<GivenModels> {
+  const { computeType } = config.model, { height, width } = data.source, { vgg, linear } = config.lpips;
+  if (!engine.supports(computeType)) {
+    throw new UserError(
+      `model.computeType ${computeType} does not exist on ${engine.description}: use the torch engine, or float32`,
+    );
+  }
+  if (vgg && linear && Math.min(height, width) < LPIPS_LEAST) {
+    throw new UserError(
+      `LPIPS needs frames of at least ${LPIPS_LEAST} × ${LPIPS_LEAST}: received ${height} × ${width}`,
+    );
+  }
+  const lpips = vgg && linear ? await Lpips.load(engine, { vgg, linear }) : undefined;
+  if (config.tokenizer.folder === null) {
+    // The sizes are checked; a tokenizer of them is made by its stage.
+    tokenizerSizes(config, data);
+    return { lpips };
+  }
+  const tokenizer = await FrameTokenizer.load(engine, config.tokenizer.folder, { height, width, computeType });
+  if (config.model.folder !== null) {
+    try {
+      (await loadFittingModel(engine, config.model.folder, config, data, tokenizer)).dispose();
+    } catch (error) {
+      tokenizer.dispose();
+      throw error;
+    }
+  }
+  return { lpips, tokenizer };
+}
+
+/**
+ * The sizes of a tokenizer that is to be trained.
+ *
+ * @throws {UserError} When no tokenizer can have them.
+ */
+export function tokenizerSizes(config: RobotVideoConfig, data: RobotVideoData): FrameTokenizerConfig {
+  const { tokenizer } = config, { height, width } = data.source;
+  const { channels, layersPerBlock, latentChannels, normGroups, fsqLevels, midAttention, downsamplings, pixelPatch } =
+    tokenizer;
+  try {
+    return frameTokenizerConfig({
+      height,
+      width,
+      channels,
+      layersPerBlock,
+      latentChannels,
+      normGroups,
+      fsqLevels,
+      midAttention,
+      downsamplings,
+      pixelPatch,
+    });
+  } catch (error) {
+    if (error instanceof RangeError) throw new UserError(`the tokenizer's sizes: ${error.message}`);
+    throw error;
+  }
+}
+
+/**
+ * Loads a transformer and checks that it speaks of the tokenizer's frames and the data's actions.
+ *
+ * @throws {UserError} When its folder is not sound, or its vocabulary or its longest sequence does not fit.
+ */
+export async function loadFittingModel(
+  engine: Engine,
+  folder: string,
+  config: RobotVideoConfig,
+  data: RobotVideoData,
+  tokenizer: FrameTokenizer,
+): Promise<CausalTransformer> {
+  const model = await CausalTransformer.load(engine, folder, { computeType: config.model.computeType });
+  const { size } = singleStepVocabulary(tokenizer.codebookSize, data.bins.bins);
+  const { total } = singleStepLengths({
+    tokensPerFrame: tokenizer.tokensPerFrame,
+    history: config.data.history,
+    actionWidth: data.source.actionWidth,
+  });
+  const { vocabularySize, maxPositions } = model.config;
+  if (vocabularySize === size && maxPositions >= total) return model;
+  model.dispose();
+  throw new UserError(
+    vocabularySize === size
+      ? `${folder} reads at most ${maxPositions} tokens, a clip has ${total}: lower data.history, or the frames' size`
+      : `${folder} has a vocabulary of ${vocabularySize}, the tokenizer and the action bins need ${size}: give the ` +
+        `tokenizer that the model was trained with (--tokenizer), and its number of action bins (data.actionBins)`,
+  );
+}
