@@ -7,7 +7,7 @@
 import type { AdamWOptions, Conv2dOptions } from "../engine.ts";
 import { BYTES_PER_ELEMENT } from "../dtype.ts";
 import type { Tensor } from "../tensor.ts";
-import { addressOf, type Context, lend } from "./context.ts";
+import { addressOf, type Context, CPU, lend } from "./context.ts";
 import { type Borrowed, operator, type Owned } from "./dispatcher.ts";
 import type { TorchHandle } from "./memory.ts";
 import { checkOutside } from "./shaping.ts";
@@ -27,6 +27,9 @@ const RMS_NORM = operator("aten::rms_norm");
 const LAYER_NORM = operator("aten::layer_norm");
 const GROUP_NORM = operator("aten::group_norm");
 const ATTENTION = operator("aten::scaled_dot_product_attention");
+const CONTIGUOUS = operator("aten::contiguous");
+/** A memory format, as LibTorch numbers them. */
+const CHANNELS_LAST = 2;
 const MUL = operator("aten::mul", "Tensor");
 const TRIL = operator("aten::tril");
 const WHERE = operator("aten::where", "self");
@@ -67,6 +70,11 @@ function channelsFirst(c: Context, x: Tensor): Owned {
 /** [B, C, H, W] as [B, H, W, C], on the books. */
 function channelsLast(c: Context, x: Owned): TorchHandle {
   return c.own(c.call.give(x).ints([0, 2, 3, 1]).run(PERMUTE));
+}
+
+/** [B, C, H, W] stored as [B, H, W, C]; itself where it is. */
+export function inChannelsLast(c: Context, x: Owned): Owned {
+  return c.call.give(x).int(CHANNELS_LAST).run(CONTIGUOUS);
 }
 
 export function conv2d(
@@ -137,7 +145,8 @@ export function groupNorm(
   const first = flat === undefined ? channelsFirst(c, x) : c.call.give(flat).ints([0, 2, 1]).run(PERMUTE);
   const call = c.call.give(first).int(groups).tensor(weight).some().tensor(bias).some();
   const normal = call.float(epsilon).bool(true).run(GROUP_NORM);
-  if (image) return channelsLast(c, normal);
+  // On CUDA the result comes as [B, C, H, W] in memory, where a convolution after it would be slow.
+  if (image) return channelsLast(c, c.deviceType === CPU ? normal : inChannelsLast(c, normal));
   const last = c.call.give(normal).ints([0, 2, 1]).run(PERMUTE);
   return c.own(c.call.give(last).ints(x.shape).run(RESHAPE));
 }

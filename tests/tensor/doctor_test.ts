@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { examineEngines } from "../../lib/tensor/doctor.ts";
+import { examinationText } from "../../tasks/doctor.ts";
+
+Deno.test({
+  name: "the doctor finds an engine, says why others are not there, and what auto takes",
+  sanitizeResources: false,
+  fn: async () => {
+    const found = await examineEngines();
+    assert.deepEqual(found.engines.map(({ engine }) => engine), ["torch", "torch", "tensorflow", "webgpu", "wasm"]);
+    assert.ok(found.engines.some(({ available }) => available));
+    for (const each of found.engines) {
+      assert.ok(each.text.length > 0 && !each.text.includes("\n"), JSON.stringify(each));
+      assert.equal(each.version !== undefined, each.available);
+    }
+    const torch = found.engines[0];
+    assert.equal(torch.available, found.libtorch.chosen !== undefined);
+    assert.deepEqual(found.libtorch.searched.map(({ place }) => place), [
+      "LIBTORCH",
+      "Python's torch package",
+      "the project's folder",
+      "the system's library path",
+    ]);
+    assert.ok(found.recommendation.length > 0);
+
+    const text = examinationText(found);
+    for (const { text: each } of found.engines) assert.ok(text.includes(each), each);
+    assert.ok(text.includes(found.recommendation));
+    assert.ok(text.includes(torch.available ? "* is used: " : "none found: deno task install-libtorch"));
+    assert.deepEqual(JSON.parse(JSON.stringify(found)).engines.length, 5);
+  },
+});
