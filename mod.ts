@@ -123,16 +123,20 @@ export {
 } from "./lib/training/progress.ts";
 export { RunFolder } from "./lib/training/run_folder.ts";
 export { UserError } from "./lib/files/user_error.ts";
-export { ROBOT_VIDEO_PRESETS, type RobotVideoConfig, robotVideoConfig } from "./lib/experiments/robot_video_config.ts";
-export { RobotVideoExperiment } from "./lib/experiments/robot_video.ts";
-export { evaluateRobotVideo, type Evaluation, imagine } from "./lib/experiments/robot_video_evaluation.ts";
 export {
+  evaluateRobotVideo,
+  type Evaluation,
+  imagine,
   imaginedClips,
+  ROBOT_VIDEO_PRESETS,
+  type RobotVideoConfig,
+  robotVideoConfig,
+  RobotVideoExperiment,
   robotVideoHeadline,
   type RobotVideoResult,
+  runRobotVideo,
   scoreTable,
-} from "./lib/experiments/robot_video_report.ts";
-export { runRobotVideo } from "./lib/experiments/robot_video_run.ts";
+} from "./lib/experiments/mod.ts";
 
 // Figures, tables and clips, in notebooks and on pages
 export {
