@@ -63,6 +63,8 @@ async function start(backend: TfjsBackend): Promise<StartedBackend> {
     }
     case "cpu":
       await tf.setBackend("cpu");
+      // It would advise on the console to install another backend.
+      (tf.backend() as unknown as { firstUse: boolean }).firstUse = false;
       return { device: "cpu", version, description: `tfjs ${version} in plain JavaScript (CPU, one thread)` };
     case "tensorflow": {
       const library = await loadTfjsNode();

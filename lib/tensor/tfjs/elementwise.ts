@@ -66,18 +66,40 @@ export function unary(name: UnaryOperator, x: T): T {
   });
 }
 
+/** Numbers that backends may add up one after the other, and the length above which sums are made of such blocks. */
+const BLOCK = 64, LONGEST = 512;
+
 /** Sum over some axes (sorted); differentiable to any order. tfjs adds one number after the other, which loses digits. */
 export function sum(x: T, axes: readonly number[], keepDims: boolean): T {
-  const fast = kernels();
-  if (!fast || x.dtype !== "float32" || x.size === 0 || axes.length === 0) return tf.sum(x, [...axes], keepDims);
+  const fast = kernels(), count = axes.reduce((product, axis) => product * x.shape[axis], 1);
+  if (x.dtype !== "float32" || x.size === 0 || axes.length === 0 || (!fast && count <= LONGEST)) {
+    return tf.sum(x, [...axes], keepDims);
+  }
   const shape = x.shape.map((n, i) => axes.includes(i) ? 1 : n);
   const outShape = keepDims ? shape : x.shape.filter((_, i) => !axes.includes(i));
   return operator({
     name: "sum",
     inputs: { x },
-    forward: () => tf.reshape(sumRuns(fast, x, axes), outShape),
+    forward: () => tf.reshape(fast ? sumRuns(fast, x, axes) : sumBlocks(x, axes), outShape),
     gradient: (dy) => ({ x: stretched(tf.reshape(dy, shape), x.shape) }),
   });
+}
+
+/** Brings the axes together behind the others and adds them up in blocks. */
+function sumBlocks(x: T, axes: readonly number[]): T {
+  const order = [...x.shape.map((_, i) => i).filter((i) => !axes.includes(i)), ...axes];
+  const length = axes.reduce((product, axis) => product * x.shape[axis], 1);
+  return rowSums(tf.reshape(tf.transpose(x, order), [x.size / length, length]));
+}
+
+/** Sums of rows: x [R, N] → [R]; long ones by sums of blocks, those by blocks again. */
+function rowSums(x: T): T {
+  const [rows, length] = x.shape as [number, number];
+  if (length <= LONGEST) return tf.sum(x, 1);
+  const blocks = Math.floor(length / BLOCK), whole = blocks * BLOCK;
+  const parts = tf.sum(tf.reshape(tf.slice(x, [0, 0], [rows, whole]), [rows, blocks, BLOCK]), 2);
+  const total = rowSums(tf.reshape(parts, [rows, blocks]));
+  return whole === length ? total : tf.add(total, tf.sum(tf.slice(x, [0, whole], [rows, length - whole]), 1));
 }
 
 /** Sums over each run of neighbouring axes, the last first. */
