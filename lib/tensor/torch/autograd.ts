@@ -11,6 +11,7 @@ import type { Tensor } from "../tensor.ts";
 import { addressOf, type Context, handleOf, lend } from "./context.ts";
 import { type Borrowed, operator, type Owned } from "./dispatcher.ts";
 import type { TorchHandle } from "./memory.ts";
+import { withoutWarnings } from "./warnings.ts";
 
 const BACKWARD = operator("aten::_backward");
 const DETACH = operator("aten::detach");
@@ -100,7 +101,9 @@ function checkLeaves(c: Context, leaves: readonly Tensor[]): void {
 function backward(c: Context, loss: Tensor, leaves: TorchHandle[], retainGraph: boolean, createGraph: boolean): void {
   const inputs = leaves.map((leaf) => lend(leaf.address));
   const call = c.call.tensor(loss).borrowAll(inputs).none();
-  call.bool(retainGraph).some().bool(createGraph).runVoid(BACKWARD);
+  call.bool(retainGraph).some().bool(createGraph);
+  if (createGraph) withoutWarnings(c.library, () => call.runVoid(BACKWARD));
+  else call.runVoid(BACKWARD);
 }
 
 function collect(

@@ -13,6 +13,8 @@ const HANDLE = "u64", ADDRESS = "u64", STATUS = "i32";
 
 /** Functions of `libtorch_cpu`. Addresses travel as u64: Deno passes those fastest. */
 const TORCH = {
+  // The address of a function that does nothing but return a number.
+  doesNothing: { name: "aoti_torch_dtype_float32", type: "pointer" },
   aoti_torch_abi_version: { parameters: [], result: "u64" },
   torch_call_dispatcher: { parameters: [ADDRESS, ADDRESS, ADDRESS, "u64"], result: STATUS },
   aoti_torch_empty_strided: {
@@ -71,6 +73,13 @@ const C10 = {
   _ZNK3c1010TensorImpl13requires_gradEv: { parameters: ["u64"], result: "bool" },
   _ZNK3c1010TensorImpl4gradEv: { parameters: ["u64"], result: "u64" },
   _ZN3c1010TensorImpl12mutable_gradEv: { parameters: ["u64"], result: "u64" },
+  // c10::WarningUtils::{get,set}_warning_handler: of the calling thread.
+  _ZN3c1012WarningUtils19get_warning_handlerEv: { parameters: [], result: "u64", optional: true },
+  _ZN3c1012WarningUtils19set_warning_handlerEPNS_14WarningHandlerE: {
+    parameters: ["u64"],
+    result: "void",
+    optional: true,
+  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** Functions of `libtorch_cuda`. */
