@@ -4,6 +4,7 @@
  * Each side is a process of its own that is kept alive; they work in turns. Results are compared before anything is timed.
  * Every run prints a table and appends a line to `bench/results.jsonl`. Nothing here is a test: times depend on the machine.
  */
+import { fileURLToPath } from "node:url";
 import { UserError } from "../lib/files/user_error.ts";
 import { describeEnvironment } from "../lib/training/environment.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, readFlags, runCommand } from "../tasks/cli.ts";
@@ -58,7 +59,12 @@ await runCommand(async (signal) => {
     const pair: Pair = { ours, theirs: undefined, opened, other: { missing: ["python"] } };
     let theirs: Side;
     try {
-      theirs = new Side("PyTorch", python, [new URL("./reference/worker.py", import.meta.url).pathname], signal);
+      theirs = new Side(
+        "PyTorch",
+        python,
+        ["-B", fileURLToPath(new URL("./reference/worker.py", import.meta.url))],
+        signal,
+      );
     } catch (error) {
       if (asked !== undefined) throw error;
       return pair;
@@ -140,7 +146,8 @@ function chooseCases(only: string | undefined, quick: boolean): BenchCase[] {
 function describeOther({ theirs, other }: Pair, python: string): string {
   const missing = other.missing as string[];
   if (!theirs) {
-    return `PyTorch: ${python} has no ${missing.join(", ")}: our numbers alone (--python PATH names one that has it)`;
+    const reason = missing.includes("python") ? `there is no ${python}` : `${python} has no ${missing.join(", ")}`;
+    return `PyTorch: ${reason}: our numbers alone (--python PATH names a Python that has it)`;
   }
   const { torch, transformers } = other.versions as Record<string, string>;
   const models = transformers
