@@ -24,7 +24,15 @@ import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
 import { checkSupported, concat, type Tensor } from "../tensor/tensor.ts";
 import { attendCached, attendSequences, attendShared } from "./causal_transformer_attention.ts";
-import { type Attend, blockWeights, decodingWeights, runBlock } from "./causal_transformer_block.ts";
+import {
+  as,
+  type Attend,
+  blockWeights,
+  decodingWeights,
+  project,
+  runBlock,
+  turned,
+} from "./causal_transformer_block.ts";
 import { SharedCache } from "./causal_transformer_cache.ts";
 import {
   formatTransformerConfig,
@@ -152,10 +160,16 @@ export class CausalTransformer {
     return this.parameters.get("lm_head.weight") ?? this.parameters.get("model.embed_tokens.weight")!;
   }
 
-  /** Logits [N, V] of hidden states [N, D], in the hidden states' type. For few rows; losses go chunk by chunk (`tokenLoss`). */
-  logits(hidden: Tensor): Tensor {
-    if (hidden.dtype === this.computeType && this.head.dtype === this.computeType) return hidden.linear(this.head);
-    return tidy(() => hidden.cast(this.computeType).linear(this.head.cast(this.computeType)).cast(hidden.dtype));
+  /**
+   * Logits [N, V] of hidden states [N, D], in the hidden states' type. For few rows; losses go chunk by chunk (`tokenLoss`).
+   *
+   * @param cache While decoding: its copy of the projection is read, which is faster than casting the parameter each time.
+   */
+  logits(hidden: Tensor, cache?: SharedCache): Tensor {
+    return tidy(() => {
+      const head = cache?.head ?? { weight: as(this.head, this.computeType), turned: false };
+      return as(project(as(hidden, this.computeType), head), hidden.dtype);
+    });
   }
 
   /**
@@ -246,6 +260,7 @@ export class CausalTransformer {
         { prompts: count, group, promptLength, maxNewTokens },
         this.computeType,
         weights,
+        tidy(() => turned([as(this.head, this.computeType)])),
       );
       const isLast = (layer: number) => layer === this.config.layers - 1;
       const x = this.#run(

@@ -66,26 +66,28 @@ export function blockWeights(parameters: Parameters, index: number, computeType:
  */
 export function decodingWeights(parameters: Parameters, index: number, computeType: DType): BlockWeights {
   const { get, cast, qkv } = readers(parameters, index, computeType);
-  const turned = (weights: Tensor[], biases: (Tensor | undefined)[]): Projection => {
-    const width = weights[0].shape[1], total = weights.reduce((sum, each) => sum + each.shape[0], 0);
-    const weight = keep(zeros(weights[0].engine, [width, total], computeType));
-    let column = 0;
-    for (const each of weights) {
-      weight.assignSlice(each.transpose(), 1, column);
-      column += each.shape[0];
-    }
-    const present = biases.filter((each) => each !== undefined);
-    return { weight, bias: present.length > 0 ? keep(concat(present).clone()) : undefined, turned: true };
-  };
   const one = (name: string) => turned([cast(`${name}.weight`)!], [cast(`${name}.bias`)]);
   return {
     inputNorm: keep(get("input_layernorm.weight").clone()),
     qkv: turned(qkv("weight"), qkv("bias")),
     output: one("self_attn.o_proj"),
     innerNorm: keep(get("post_attention_layernorm.weight").clone()),
-    gateUp: [turned([cast("mlp.gate_proj.weight")!, cast("mlp.up_proj.weight")!], [])],
+    gateUp: [turned([cast("mlp.gate_proj.weight")!, cast("mlp.up_proj.weight")!])],
     down: one("mlp.down_proj"),
   };
+}
+
+/** Linear layers over the same input side by side, turned: a kept copy. */
+export function turned(weights: Tensor[], biases: (Tensor | undefined)[] = []): Projection {
+  const { engine, dtype, shape: [, width] } = weights[0];
+  const weight = keep(zeros(engine, [width, weights.reduce((sum, each) => sum + each.shape[0], 0)], dtype));
+  let column = 0;
+  for (const each of weights) {
+    weight.assignSlice(each.transpose(), 1, column);
+    column += each.shape[0];
+  }
+  const present = biases.filter((each) => each !== undefined);
+  return { weight, bias: present.length > 0 ? keep(concat(present).clone()) : undefined, turned: true };
 }
 
 /** All tensors of a block's weights. */
@@ -140,7 +142,8 @@ export function runBlock(
   return residual.add(as(project(gate.silu().mul(up), weights.down), x.dtype));
 }
 
-function project(x: Tensor, { weight, bias, turned }: Projection): Tensor {
+/** A linear layer's result. */
+export function project(x: Tensor, { weight, bias, turned }: Projection): Tensor {
   if (!turned) return x.linear(weight, bias);
   const product = x.matmul(weight);
   return bias ? product.add(bias) : product;

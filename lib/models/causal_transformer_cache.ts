@@ -11,7 +11,7 @@ import type { Engine } from "../tensor/engine.ts";
 import { keep } from "../tensor/scope.ts";
 import { zeros } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type BlockWeights, tensorsOf } from "./causal_transformer_block.ts";
+import { type BlockWeights, type Projection, tensorsOf } from "./causal_transformer_block.ts";
 import type { TransformerConfig } from "./transformer_config.ts";
 
 /** One layer's keys and values. */
@@ -41,16 +41,19 @@ export class SharedCache {
   readonly maxNewTokens: number;
   readonly layers: readonly CachedLayer[];
   readonly weights: readonly BlockWeights[];
+  /** The projection to the vocabulary. */
+  readonly head: Projection;
   readonly #owned: Tensor[];
   #length = 0;
 
-  /** @param weights Kept, one a layer; owned from now on. */
+  /** @param weights Kept, one a layer; owned from now on, as is `head`. */
   constructor(
     engine: Engine,
     config: TransformerConfig,
     sizes: CacheSizes,
     computeType: DType,
     weights: BlockWeights[],
+    head: Projection,
   ) {
     ({
       prompts: this.prompts,
@@ -68,7 +71,12 @@ export class SharedCache {
       ownValues: space(rows * group, maxNewTokens),
     }));
     this.weights = weights;
-    this.#owned = [...weights.flatMap(tensorsOf), ...this.layers.flatMap((each) => Object.values(each) as Tensor[])];
+    this.head = head;
+    this.#owned = [
+      head.weight,
+      ...weights.flatMap(tensorsOf),
+      ...this.layers.flatMap((each) => Object.values(each) as Tensor[]),
+    ];
   }
 
   /** Tokens that each sample has so far. */

@@ -156,7 +156,8 @@ export function parseTransformerConfig(text: string, path: string): TransformerC
   };
   const rope = (json.rope_parameters ?? {}) as Record<string, unknown>;
   const hiddenSize = number("hidden_size"), heads = number("num_attention_heads");
-  const token = (name: string) => typeof json[name] === "number" ? json[name] as number : undefined;
+  const token = (field: "bosToken" | "eosToken" | "padToken", name: string) =>
+    typeof json[name] === "number" ? { [field]: json[name] } : {};
   const config: TransformerConfig = {
     architecture,
     vocabularySize: number("vocab_size"),
@@ -172,9 +173,9 @@ export function parseTransformerConfig(text: string, path: string): TransformerC
     attentionBias: architecture === "qwen2" || json.attention_bias === true,
     tiedEmbeddings: json.tie_word_embeddings === true,
     initializerRange: number("initializer_range", 0.02),
-    bosToken: token("bos_token_id"),
-    eosToken: token("eos_token_id"),
-    padToken: token("pad_token_id"),
+    ...token("bosToken", "bos_token_id"),
+    ...token("eosToken", "eos_token_id"),
+    ...token("padToken", "pad_token_id"),
   };
   try {
     check(config, (field) => JSON_NAMES[field] ?? field);

@@ -54,7 +54,7 @@ for (const name of ["tiny_llama", "tiny_qwen2"]) {
     const greedy: number[][] = [];
     let state = hidden;
     for (let step = 0; step < 10; step++) {
-      const next = tidy(() => state.linear(model.head).argmax(-1));
+      const next = tidy(() => model.logits(state, step % 2 === 0 ? cache : undefined).argmax(-1));
       state.dispose();
       greedy.push([...await next.data()].map(Number));
       state = model.decode(cache, next);
