@@ -70,6 +70,7 @@ export function readFlags(command: Command, args: readonly string[]): Flags {
     console.log(helpText(command));
     Deno.exit(0);
   }
+  checkOnce(command, args);
   if (parsed._.length > 0) {
     throw new UserError(`unexpected argument "${parsed._[0]}": every value needs a flag (--help lists them)`);
   }
@@ -92,6 +93,21 @@ export function readFlags(command: Command, args: readonly string[]): Flags {
       return value;
     },
   };
+}
+
+/** Refuses a flag that is given twice where one value counts, and a value where there is none to give. */
+function checkOnce(command: Command, args: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const argument of args) {
+    const [, name, value] = /^--([^=]+)(=.*)?$/.exec(argument) ?? [];
+    if (name === undefined || !Object.hasOwn(command.flags, name)) continue;
+    const flag = command.flags[name];
+    if (flag.value === undefined && value !== undefined) {
+      throw new UserError(`--${name} takes no value: received "${argument}"`);
+    }
+    if (seen.has(name) && !flag.repeated) throw new UserError(`--${name} was given twice: leave one of them out`);
+    seen.add(name);
+  }
 }
 
 /** Flags of every command that computes. */
@@ -140,7 +156,9 @@ export async function runCommand(main: (signal: AbortSignal) => Promise<void>): 
     stop.abort();
     console.error("\nstopping after this step, to save; press Ctrl-C again to stop at once");
   };
-  Deno.addSignalListener("SIGINT", onInterrupt);
+  // A batch system that takes a machine back asks with SIGTERM first.
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  for (const name of signals) Deno.addSignalListener(name, onInterrupt);
   try {
     await main(stop.signal);
   } catch (error) {
@@ -158,7 +176,7 @@ export async function runCommand(main: (signal: AbortSignal) => Promise<void>): 
     }
     throw error;
   } finally {
-    Deno.removeSignalListener("SIGINT", onInterrupt);
+    for (const name of signals) Deno.removeSignalListener(name, onInterrupt);
   }
 }
 

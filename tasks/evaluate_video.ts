@@ -4,6 +4,7 @@
  * A run's own models on its own held-out clips, or a released model and tokenizer on a folder of episodes; one answer a clip,
  * best-of-N, with or without rejection of answers that repeat the last frame.
  */
+import { dirname, join, resolve } from "node:path";
 import { RobotVideoExperiment } from "../lib/experiments/robot_video.ts";
 import { type RobotVideoConfig, robotVideoConfig } from "../lib/experiments/robot_video_config.ts";
 import { scoreTable } from "../lib/experiments/robot_video_report.ts";
@@ -43,6 +44,7 @@ const COMMAND: Command = {
 
 await runCommand(async (signal) => {
   const flags = readFlags(COMMAND, Deno.args);
+  await checkOutput(flags.text("out"));
   const { config, runPath } = await readConfig(flags);
   const { engine, reason } = await openEngine(engineChoice(flags));
   const scratch = runPath === undefined ? await Deno.makeTempDir() : undefined;
@@ -52,7 +54,7 @@ await runCommand(async (signal) => {
     using run = runPath === undefined
       ? await RunFolder.create(`${scratch}/run`, { config })
       : await RunFolder.read(runPath);
-    const experiment = await RobotVideoExperiment.open({ engine, config, run, progress, signal });
+    using experiment = await RobotVideoExperiment.open({ engine, config, run, progress, signal });
     const evaluations: Record<string, Awaited<ReturnType<typeof experiment.evaluate>>> = {};
     const asked = flags.list("which");
     for (const stage of runPath === undefined ? ["likelihood"] as const : MODELS) {
@@ -62,7 +64,10 @@ await runCommand(async (signal) => {
       const name = runPath === undefined ? flags.text("model")! : stage === "grpo" ? "rlvr" : stage;
       progress.stage(`evaluate ${name}`, 1);
       evaluations[name] = await experiment.evaluate(model, {
-        onProgress: (done, total) => progress.step(done / total, { clips: `${done}/${total}` }),
+        onProgress: (done, total) => {
+          progress.step(done / total, { clips: `${done}/${total}` });
+          experiment.stopIfAsked("the evaluation");
+        },
       });
       progress.done();
       model.dispose();
@@ -82,12 +87,22 @@ await runCommand(async (signal) => {
       await writeFileAtomic(out, JSON.stringify({ config, models: Object.fromEntries(plain) }, null, 1) + "\n");
       console.log(`numbers of every clip: ${out}`);
     }
-    experiment.dispose();
   } finally {
     engine.close();
     if (scratch) await Deno.remove(scratch, { recursive: true });
   }
 });
+
+/** Before the work, not after it. */
+async function checkOutput(path: string | undefined): Promise<void> {
+  if (path === undefined) return;
+  const folder = dirname(resolve(path));
+  const isFolder = async (each: string) => (await Deno.stat(each).catch(() => undefined))?.isDirectory ?? false;
+  if (!await isFolder(folder)) throw new UserError(`--out ${path}: there is no folder ${folder}`);
+  if (await isFolder(path)) {
+    throw new UserError(`--out ${path} is a folder: name a file, such as ${join(path, "scores.json")}`);
+  }
+}
 
 async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; runPath?: string }> {
   const runPath = flags.text("run"), model = flags.text("model"), tokenizer = flags.text("tokenizer");
@@ -96,6 +111,12 @@ async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; run
   }
   if (model !== undefined && tokenizer === undefined) {
     throw new UserError(`--model ${model} needs the tokenizer that it was trained with: --tokenizer FOLDER`);
+  }
+  const unfit = runPath === undefined ? ["which"] : ["tokenizer", "preset"];
+  for (const name of unfit) {
+    if (flags.list(name).length > 0) {
+      throw new UserError(`--${name} has no meaning with --${runPath === undefined ? "model" : "run"}: leave it out`);
+    }
   }
   for (const which of flags.list("which")) {
     if (!(MODELS as readonly string[]).includes(which)) {

@@ -18,8 +18,10 @@ import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
 import { UserError } from "../lib/files/user_error.ts";
 import { formatSeconds } from "../lib/report/html.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
+import { TrainingDivergedError } from "../lib/training/diverged.ts";
 import { progressFor } from "../lib/training/progress.ts";
 import { RunFolder } from "../lib/training/run_folder.ts";
+import { RunInterruptedError } from "../lib/training/stage.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 
 const COMMAND: Command = {
@@ -42,8 +44,17 @@ const COMMAND: Command = {
       .concat(["", "Fields for --set, with the demo's values:", ...describeRobotVideoFields()]).join("\n"),
 };
 
-/** Fields that may differ when a run is resumed: they change how long or how it is looked at, not what was computed. */
-const MAY_CHANGE = ["checkpointEvery", "evaluation", "control", "grpo.steps"];
+/**
+ * Fields that may differ when a run is resumed: how long it trains, how it is looked at, and what one changes after a
+ * training that diverged. `environment.json` keeps what was changed.
+ */
+const MAY_CHANGE = [
+  "checkpointEvery",
+  "evaluation",
+  "control",
+  "grpo.steps",
+  ...["tokenizer", "likelihood", "grpo"].flatMap((stage) => [`${stage}.learningRate`, `${stage}.maxGradientNorm`]),
+];
 
 await runCommand(async (signal) => {
   const flags = readFlags(COMMAND, Deno.args);
@@ -53,22 +64,27 @@ await runCommand(async (signal) => {
   const config = resuming
     ? await storedConfig(out, flags)
     : robotVideoConfig(flags.text("preset") ?? "demo", overrides(flags));
+  if (!resuming) await refuseRun(out);
   const { engine, reason } = await openEngine(engineChoice(flags));
   try {
     const progress = progressFor(Deno.stderr);
     progress.note(reason);
     const environment = { engine: engine.description };
-    using run = resuming
-      ? await RunFolder.open(out, { config, environment, mayChange: MAY_CHANGE })
-      : await RunFolder.create(out, { config, environment });
-    progress.note(`run folder: ${run.path}`);
-    const experiment = await RobotVideoExperiment.open({ engine, config, run, progress, signal });
+    const openRun = resuming
+      ? () => RunFolder.open(out, { config, environment, mayChange: MAY_CHANGE })
+      : () => RunFolder.create(out, { config, environment });
+    const experiment = await RobotVideoExperiment.open({ engine, config, run: openRun, progress, signal });
     try {
+      using run = experiment.run;
+      progress.note(`run folder: ${run.path}`);
       const { seconds, result, report } = await runRobotVideo(experiment, progress, stages);
       console.log(Object.entries(seconds).map(([stage, s]) => `${stage} ${formatSeconds(s)}`).join(", "));
       if (result) console.log(`${robotVideoHeadline(result)}\nreport: ${report}`);
     } catch (error) {
-      if (signal.aborted) console.error(`resume with: deno task train-video --resume --out ${out}`);
+      if (error instanceof RunInterruptedError || error instanceof TrainingDivergedError) {
+        progress.done();
+        console.error(`resume with: ${resumeCommand(out, stages)}`);
+      }
       throw error;
     } finally {
       experiment.dispose();
@@ -77,6 +93,19 @@ await runCommand(async (signal) => {
     engine.close();
   }
 });
+
+/** What continues the run; the same stages, from their newest checkpoints. */
+function resumeCommand(out: string, stages: readonly RobotVideoStage[] = []): string {
+  return ["deno task train-video --resume --out", out, ...stages.map((stage) => `--stage ${stage}`)].join(" ");
+}
+
+/** Says at once what `RunFolder.create` would say after the data were read. */
+async function refuseRun(out: string): Promise<void> {
+  const isRun = await RunFolder.read(out).then(() => true, () => false);
+  if (isRun) {
+    throw new UserError(`${out} already holds a run: continue it with --resume, or choose another folder with --out`);
+  }
+}
 
 /** Flags that stand for fields of the configuration, and `--set`. */
 function overrides(flags: Flags): Record<string, unknown> {
@@ -120,10 +149,14 @@ async function newestRun(): Promise<string> {
   try {
     for await (const entry of Deno.readDir("runs")) if (entry.name.startsWith("train-video-")) names.push(entry.name);
   } catch { /* no runs yet: said below */ }
-  const times = await Promise.all(
-    names.map(async (name) => (await Deno.stat(join("runs", name))).mtime?.getTime() ?? 0),
-  );
-  const newest = names[times.indexOf(Math.max(...times))];
-  if (!newest) throw new UserError("--resume found no run in runs/: name its folder with --out");
-  return join("runs", newest);
+  // What is written to in a run: its log while it trains, its environment when it is begun or resumed.
+  const times = await Promise.all(names.map(async (name) => {
+    const written = await Promise.all(
+      ["metrics.jsonl", "environment.json"].map((file) => Deno.stat(join("runs", name, file)).catch(() => undefined)),
+    );
+    return Math.max(...written.map((each) => each?.mtime?.getTime() ?? 0));
+  }));
+  const at = times.indexOf(Math.max(...times));
+  if (!(times[at] > 0)) throw new UserError("--resume found no run in runs/: name its folder with --out");
+  return join("runs", names[at]);
 }

@@ -325,6 +325,12 @@ export class RobotVideoExperiment {
   /** Gives the tokenizer back. */
   dispose(): void {
     this.#tokenizer?.dispose();
+    this.#tokenizer = undefined;
+  }
+
+  /** Same as {@linkcode RobotVideoExperiment.dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   #metricNames(): string[] {

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { HostTensor } from "../../lib/files/safetensors.ts";
+import { TrainingDivergedError } from "../../lib/training/diverged.ts";
+import { RunFolder } from "../../lib/training/run_folder.ts";
+import { RunInterruptedError, runStage, type Stage } from "../../lib/training/stage.ts";
+import { rejectsUserError, withFolder } from "../files/support.ts";
+import { stoppingProgress } from "../support/tiny_run.ts";
+
+/** A stage whose state is one number; each step's outcome depends on all before it and on the step's number. */
+function chain(options: Partial<Stage> = {}) {
+  let value = 1;
+  const taken: number[] = [];
+  const stage: Stage = {
+    name: "chain",
+    steps: 7,
+    fingerprint: "data-a",
+    save: () => Promise.resolve({ "state.safetensors": new Map([["value", float64(value)]]) }),
+    load: async (checkpoint) => {
+      const { data } = (await checkpoint.tensors("state.safetensors")).get("value")!;
+      value = new Float64Array(data.slice().buffer)[0];
+    },
+    step: (step) => {
+      taken.push(step);
+      value = value * 1.1 + Math.sin(step);
+      return Promise.resolve({ value });
+    },
+    show: ({ value }) => ({ value: value as number }),
+    ...options,
+  };
+  return { stage, taken, set: (next: number) => value = next };
+}
+
+function float64(value: number): HostTensor {
+  return { dtype: "F64", shape: [1], data: new Uint8Array(Float64Array.of(value).buffer) };
+}
+
+interface Run {
+  path: string;
+  /** Runs a stage as a new process would, and says what it did. */
+  go(part: ReturnType<typeof chain>, stopAt?: number): Promise<{ error?: Error; notes: string[]; taken: number[] }>;
+  values(stage?: string): Promise<unknown[]>;
+}
+
+async function withRun(use: (run: Run) => Promise<void>, checkpointEvery = 2): Promise<void> {
+  await withFolder(async (folder) => {
+    const path = join(folder, "run");
+    (await RunFolder.create(path, { config: {} })).close();
+    await use({
+      path,
+      async go(part, stopAt) {
+        const { progress, signal, notes } = stoppingProgress(
+          stopAt === undefined ? undefined : { stage: part.stage.name, step: stopAt },
+        );
+        using run = await RunFolder.open(path, { config: {} });
+        try {
+          await runStage({ run, progress, signal, checkpointEvery }, part.stage);
+          return { notes, taken: part.taken };
+        } catch (error) {
+          return { error: error as Error, notes, taken: part.taken };
+        }
+      },
+      async values(stage = "chain") {
+        using run = await RunFolder.read(path);
+        return (await run.metrics.read()).filter((line) => line.stage === stage).map((
+          { step, value },
+        ) => [step, value]);
+      },
+    });
+  });
+}
+
+async function newest(path: string) {
+  using run = await RunFolder.read(path);
+  return (await run.checkpoints("chain").newest())!.folder;
+}
+
+Deno.test("runStage: stopped twice and resumed, it logs what an undisturbed stage logs", async () => {
+  let whole: unknown[] = [];
+  await withRun(async (run) => {
+    assert.equal((await run.go(chain())).error, undefined);
+    whole = await run.values();
+    assert.equal(whole.length, 7);
+  });
+  await withRun(async (run) => {
+    for (const [stopAt, steps] of [[3, [0, 1, 2]], [4, [3]]] as const) {
+      const { error, taken } = await run.go(chain(), stopAt);
+      assert.ok(error instanceof RunInterruptedError);
+      assert.equal(error.message, `stopped after step ${stopAt} of 7 of chain; saved`);
+      assert.deepEqual(taken, steps);
+    }
+    const { error, taken, notes } = await run.go(chain());
+    assert.equal(error, undefined);
+    assert.deepEqual(taken, [4, 5, 6]);
+    assert.deepEqual(notes, ["chain: resumed after step 4"]);
+    assert.deepEqual(await run.values(), whole);
+  });
+});
+
+Deno.test("runStage: a stage that was finished is not run again; with more steps it goes on", async () => {
+  await withRun(async (run) => {
+    await run.go(chain());
+    assert.deepEqual((await run.go(chain())).taken, []);
+    assert.deepEqual((await run.go(chain({ steps: 9 }))).taken, [7, 8]);
+  });
+});
+
+Deno.test("runStage: killed between two checkpoints, the lines after the last one are written anew, once", async () => {
+  let whole: unknown[] = [];
+  await withRun(async (run) => {
+    await run.go(chain());
+    whole = await run.values();
+  });
+  await withRun(async (run) => {
+    // Fails in step 5 as a killed process does: steps 4 and the log line of it are beyond the checkpoint of step 4.
+    const failing = chain();
+    const { step } = failing.stage;
+    failing.stage.step = (n) => n === 5 ? Promise.reject(new Error("killed")) : step(n);
+    assert.equal((await run.go(failing)).error?.message, "killed");
+    assert.equal((await run.values()).length, 5);
+    assert.deepEqual((await run.go(chain())).taken, [4, 5, 6]);
+    assert.deepEqual(await run.values(), whole);
+  });
+});
+
+Deno.test("runStage: a damaged newest checkpoint is walked back from, and said", async () => {
+  let whole: unknown[] = [];
+  await withRun(async (run) => {
+    await run.go(chain());
+    whole = await run.values();
+    const folder = await newest(run.path);
+    const file = join(folder, "state.safetensors");
+    const bytes = await Deno.readFile(file);
+    bytes[bytes.length - 1] ^= 1;
+    await Deno.writeFile(file, bytes);
+    const { taken, notes, error } = await run.go(chain());
+    assert.equal(error, undefined);
+    assert.deepEqual(taken, [6], "the checkpoint before is of step 6");
+    assert.equal(notes[0], `skipped the checkpoint ${folder}: state.safetensors does not match its SHA-256`);
+    assert.deepEqual(await run.values(), whole);
+  });
+});
+
+Deno.test("runStage: other data are refused, and nothing is lost", async () => {
+  await withRun(async (run) => {
+    await run.go(chain());
+    const before = await Deno.readTextFile(join(run.path, "metrics.jsonl"));
+    const other = chain({ fingerprint: "data-b", steps: 9 });
+    await rejectsUserError(
+      async () => {
+        throw (await run.go(other)).error;
+      },
+      await newest(run.path),
+      "was trained on other data (fingerprint data-a, now data-b)",
+      "--out",
+    );
+    assert.deepEqual(other.taken, []);
+    assert.equal(await Deno.readTextFile(join(run.path, "metrics.jsonl")), before);
+  });
+});
+
+Deno.test("runStage: numbers that are not finite never become a checkpoint", async () => {
+  await withRun(async (run) => {
+    const part = chain();
+    const { step } = part.stage;
+    part.stage.step = async (n) => {
+      const metrics = await step(n);
+      if (n === 5) part.set(NaN);
+      return metrics;
+    };
+    const { error } = await run.go(part);
+    assert.ok(error instanceof TrainingDivergedError);
+    assert.match(
+      error.message,
+      /^a number of value is NaN at step 5: training stopped and the last checkpoint was kept/,
+    );
+    assert.ok((await newest(run.path)).endsWith("step-00000004"));
+    assert.deepEqual((await run.go(chain())).taken, [4, 5, 6]);
+  });
+});
+
+Deno.test("runStage: stages of one run leave each other's lines alone", async () => {
+  await withRun(async (run) => {
+    await run.go(chain({ name: "first", steps: 3 }));
+    const first = await run.values("first");
+    await run.go(chain({ name: "second" }), 1);
+    await run.go(chain({ name: "second" }));
+    assert.equal(first.length, 3);
+    assert.deepEqual(await run.values("first"), first);
+    assert.equal((await run.values("second")).length, 7);
+  });
+});
