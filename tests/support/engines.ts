@@ -77,6 +77,8 @@ async function probe(): Promise<void> {
   }
 }
 
+// LibTorch reads this when it is loaded. Tests compute little, and threads that wait for each other are slow on a busy machine.
+if (!Deno.env.has("OMP_NUM_THREADS")) Deno.env.set("OMP_NUM_THREADS", "1");
 await probe();
 
 /** Opens (or gives again) the engine that an engine of the same name replaced: for tests that close theirs. */
