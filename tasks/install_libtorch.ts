@@ -51,8 +51,7 @@ if (import.meta.main) {
       version: flags.text("version"),
       from: flags.text("from"),
       force: flags.has("force"),
-      // A library that is loaded cannot be moved on Windows.
-      check: Deno.build.os === "windows" ? undefined : (path) => void loadLibrary({ path, place: "the download" }),
+      check: (path) => void loadLibrary({ path, place: "the download" }),
       onProgress: progressLine(),
       signal,
     });

@@ -16,7 +16,9 @@ export interface ExaminedEngine {
   engine: string;
   /** `cpu`, `cuda`, or what the engine itself chose. */
   device: string;
+  /** Whether it opens. */
   available: boolean;
+  /** Of the library that computes. */
   version?: string;
   /** What it says of itself, or why it is not there. */
   text: string;
@@ -24,12 +26,19 @@ export interface ExaminedEngine {
 
 /** The whole picture. */
 export interface Examination {
+  /** Deno's version. */
   deno: string;
+  /** Operating system and processor. */
   system: string;
+  /** Processor cores. */
   cores: number;
+  /** The machine's memory. */
   memory: { totalBytes: number; availableBytes: number };
+  /** Where LibTorch was looked for, and which is used. */
   libtorch: { chosen?: LibraryFolder; cudaBuild: boolean; searched: SearchedPlace[] };
+  /** What NVIDIA's driver reports. */
   cuda: { devices: CudaDevice[]; reason: string };
+  /** All engines, those that are not there too. */
   engines: ExaminedEngine[];
   /** What `auto` takes, and why. */
   recommendation: string;

@@ -25,7 +25,9 @@ export interface EngineChoice {
 
 /** An engine, and one line on why it is this one. */
 export interface OpenedEngine {
+  /** Close it when done. */
   engine: Engine;
+  /** What was taken, why, and what would be faster. */
   reason: string;
 }
 
@@ -33,8 +35,11 @@ export interface OpenedEngine {
 export interface EngineSources {
   /** Whether LibTorch is there, and whether it has CUDA. */
   findTorch(): { found: boolean; cuda: boolean };
+  /** What NVIDIA's driver reports. */
   cudaDevices(): { devices: CudaDevice[]; reason: string };
+  /** Opens LibTorch on a device. */
   openTorch(device: string): Promise<Engine>;
+  /** Opens tfjs with a backend. */
   openTfjs(backend: "wasm" | "tensorflow" | "webgpu"): Promise<Engine>;
 }
 
@@ -54,9 +59,14 @@ const THIS_MACHINE: EngineSources = {
  *
  * @throws {UserError} When the engine or device that was asked for is not there: says what to do. `auto` always finds one.
  */
-export async function openEngine(
+export async function openEngine(choice: EngineChoice = {}): Promise<OpenedEngine> {
+  return await openEngineFrom(THIS_MACHINE, choice);
+}
+
+/** `openEngine` on a machine that has these sources. For tests. */
+export async function openEngineFrom(
+  sources: EngineSources,
   { engine = "auto", device }: EngineChoice = {},
-  sources: EngineSources = THIS_MACHINE,
 ): Promise<OpenedEngine> {
   if (!ENGINE_NAMES.includes(engine)) {
     throw new UserError(`engine must be one of ${ENGINE_NAMES.join(", ")}: received ${JSON.stringify(engine)}`);

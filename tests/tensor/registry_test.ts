@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../lib/files/user_error.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
-import { type EngineChoice, type EngineSources, openEngine } from "../../lib/tensor/registry.ts";
+import { type EngineChoice, type EngineSources, openEngine, openEngineFrom } from "../../lib/tensor/registry.ts";
 
 interface Machine {
   torch?: { cuda: boolean; fails?: string };
@@ -41,7 +41,7 @@ function sources({ torch, gpus = [], tensorflow }: Machine) {
 
 async function choose(machine: Machine, choice: EngineChoice = {}) {
   const { from, opened, closed } = sources(machine);
-  const { engine, reason } = await openEngine(choice, from);
+  const { engine, reason } = await openEngineFrom(from, choice);
   assert.ok(!reason.includes("\n"), reason);
   assert.ok(reason.startsWith(engine.description), reason);
   // What was tried and not taken has been closed.

@@ -52,6 +52,7 @@ export class TorchEngine implements Engine {
   #closed = false;
   readonly #c: Context;
 
+  /** Use `openTorchEngine`. */
   constructor(library: Library, device: Device, threads: number) {
     this.#c = new Context(library, device);
     this.device = device.text;

@@ -9,18 +9,21 @@ import { crc32, createInflateRaw } from "node:zlib";
 import { UserError } from "../../files/user_error.ts";
 import { type ZipEntry, ZipFile } from "../../files/zip.ts";
 import { download, type DownloadProgress, removeIfThere } from "./download.ts";
-import { cacheFolder, libraryName } from "./location.ts";
+import { cacheFolder, libraryName, NOT_ON_WINDOWS } from "./location.ts";
 
 /** Builds that PyTorch publishes. */
 export const BUILDS = ["cpu", "cu126", "cu128", "cu130"] as const;
+/** One of them. */
 export type Build = (typeof BUILDS)[number];
 
 /** The version that this project is tested with. */
 export const DEFAULT_VERSION = "2.13.0";
 
+/** What to install, and where from. */
 export interface InstallOptions {
   /** `cpu` when left out. */
   build?: Build;
+  /** `DEFAULT_VERSION` when left out. */
   version?: string;
   /** A LibTorch zip or a wheel of torch: a path, or an http(s) address. PyTorch's own when left out. */
   from?: string;
@@ -30,7 +33,9 @@ export interface InstallOptions {
   cache?: string;
   /** Called with the folder of libraries before it is moved into place; what it throws ends the installation. */
   check?: (folder: string) => void;
+  /** Bytes done and, where it is known, to do. */
   onProgress?: (stage: "download" | "unpack", done: number, total: number | undefined) => void;
+  /** Ends the installation; what was downloaded is kept. */
   signal?: AbortSignal;
 }
 
@@ -66,8 +71,8 @@ export function libtorchAddress(
   }
   const base = `https://download.pytorch.org/libtorch/${build}`;
   if (os === "linux" && arch === "x86_64") return `${base}/libtorch-shared-with-deps-${version}%2B${build}.zip`;
-  if (os === "windows" && arch === "x86_64") return `${base}/libtorch-win-shared-with-deps-${version}%2B${build}.zip`;
   if (os === "darwin" && arch === "aarch64" && build === "cpu") return `${base}/libtorch-macos-arm64-${version}.zip`;
+  if (os === "windows") throw new UserError(NOT_ON_WINDOWS);
   throw new UserError(
     `PyTorch publishes no LibTorch of build ${build} for ${os} on ${arch}: pip install torch, which is found by itself`,
   );

@@ -7,15 +7,17 @@
  */
 import { join } from "node:path";
 
-/** A folder that holds LibTorch's libraries; `path` is empty where the system's loader finds them by name. */
+/** A folder that holds LibTorch's libraries. */
 export interface LibraryFolder {
+  /** Full path. */
   path: string;
-  /** How it was found, for people: `LIBTORCH`, `Python package`, … */
+  /** How it was found, for people: `LIBTORCH`, `the project's folder`, … */
   place: string;
 }
 
 /** One place that was looked in. */
 export interface SearchedPlace {
+  /** For people: `LIBTORCH`, `Python's torch package`, … */
   place: string;
   /** What was looked at there, or why there was nothing to look at. */
   finding: string;
@@ -25,12 +27,17 @@ export interface SearchedPlace {
 
 /** What the search reads of the machine; replaced in tests. */
 export interface Machine {
+  /** Decides the names of libraries. */
   os: typeof Deno.build.os;
+  /** An environment variable. */
   env(name: string): string | undefined;
+  /** Whether there is such a file. */
   isFile(path: string): boolean;
   /** Names in a folder; empty where there is no such folder. */
   list(path: string): string[];
+  /** Where links lead. */
   realPath(path: string): string | undefined;
+  /** A file's text. */
   readText(path: string): string | undefined;
 }
 
@@ -56,6 +63,9 @@ function attempt<T>(read: () => T): T | undefined {
 export function libraryName(stem: string, os: typeof Deno.build.os = Deno.build.os): string {
   return os === "windows" ? `${stem}.dll` : os === "darwin" ? `lib${stem}.dylib` : `lib${stem}.so`;
 }
+
+/** C++ names its functions differently there. */
+export const NOT_ON_WINDOWS = "the torch engine runs on Linux and macOS: on Windows use WSL, or --engine wasm";
 
 /** The project's own folder for downloads: `RLVR_WORLD_CACHE`, or `~/.cache/rlvr-world`. */
 export function cacheFolder(machine: Machine = thisMachine): string {

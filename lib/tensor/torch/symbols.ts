@@ -6,7 +6,7 @@
  * half the time, a leaf's gradient, and the number of threads. Nothing here knows about tensors of ours; `dispatcher.ts` makes the calls safe.
  */
 import { UserError } from "../../files/user_error.ts";
-import { type LibraryFolder, libraryName } from "./location.ts";
+import { type LibraryFolder, libraryName, NOT_ON_WINDOWS } from "./location.ts";
 import { preloadCuda } from "./cuda.ts";
 
 const HANDLE = "u64", ADDRESS = "u64", STATUS = "i32";
@@ -125,8 +125,9 @@ function remedyFor(missing: string): string {
 export function loadLibrary(folder: LibraryFolder): Library {
   const known = loaded.get(folder.path);
   if (known) return known;
+  if (Deno.build.os === "windows") throw new UserError(NOT_ON_WINDOWS);
   const open = <S extends Deno.ForeignLibraryInterface>(stem: string, symbols: S) => {
-    const path = folder.path === "" ? libraryName(stem) : `${folder.path}/${libraryName(stem)}`;
+    const path = `${folder.path}/${libraryName(stem)}`;
     let missing = "";
     for (const attempt of [1, 2]) {
       try {
@@ -134,7 +135,7 @@ export function loadLibrary(folder: LibraryFolder): Library {
       } catch (error) {
         missing = (error as Error).message.replace(/^(Could not open library: )+/, "");
         // A CUDA build needs NVIDIA's libraries even for its CPU half.
-        if (attempt === 1 && folder.path !== "") preloadCuda(folder.path);
+        if (attempt === 1) preloadCuda(folder.path);
       }
     }
     throw new UserError(`LibTorch at ${path} cannot be loaded: ${missing} (${remedyFor(missing)})`);

@@ -25,7 +25,7 @@ export function withoutWarnings(library: Library, run: () => void): void {
   const { c10 } = library;
   const get = c10._ZN3c1012WarningUtils19get_warning_handlerEv;
   const set = c10._ZN3c1012WarningUtils19set_warning_handlerEPNS_14WarningHandlerE;
-  if (!get || !set || Deno.build.os === "windows") return run();
+  if (!get || !set) return run();
   const before = get();
   set(silentHandler(library));
   try {

@@ -246,9 +246,10 @@ Deno.test("PyTorch's addresses, and where there is none", () => {
     "https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.13.0%2Bcpu.zip",
   );
   assert.equal(
-    libtorchAddress("cu130", "2.11.0", "windows", "x86_64"),
-    "https://download.pytorch.org/libtorch/cu130/libtorch-win-shared-with-deps-2.11.0%2Bcu130.zip",
+    libtorchAddress("cu130", "2.11.0", "linux", "x86_64"),
+    "https://download.pytorch.org/libtorch/cu130/libtorch-shared-with-deps-2.11.0%2Bcu130.zip",
   );
+  assert.throws(() => libtorchAddress("cpu", "2.13.0", "windows", "x86_64"), /on Windows use WSL/);
   assert.equal(
     libtorchAddress("cpu", "2.13.0", "darwin", "aarch64"),
     "https://download.pytorch.org/libtorch/cpu/libtorch-macos-arm64-2.13.0.zip",
