@@ -99,7 +99,9 @@ await runCommand(async (signal) => {
       note(`  ${each.name} …`);
       const pair = each.ownProcesses ? await open() : common;
       const theirs = (pair.other.missing as string[]).includes(each.needs) ? undefined : pair.theirs;
-      const result = await measure(each, pair.ours, theirs, { ...options, folder });
+      // The goals are the torch engine's: PyTorch's own library, called from here.
+      const goal = common.opened.engine.name === "torch" ? each.goal : undefined;
+      const result = await measure({ ...each, goal }, pair.ours, theirs, { ...options, folder });
       if (each.ownProcesses) {
         result.memory = await peakMemory(pair, theirs);
         await close(pair);

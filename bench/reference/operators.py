@@ -55,6 +55,7 @@ class Copy:
         self.target.copy_(self.source)
 
     def check(self):
+        self.run()
         return self.target.square().sum().item()
 
 
