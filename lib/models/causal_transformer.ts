@@ -62,7 +62,9 @@ export interface PrefillOptions {
 
 /** A causal transformer with its parameters. */
 export class CausalTransformer {
+  /** Who computes. */
   readonly engine: Engine;
+  /** Sizes and constants. */
   readonly config: TransformerConfig;
   /** Kept tensors; an optimizer changes them in place. */
   readonly parameters: Parameters;
@@ -70,6 +72,8 @@ export class CausalTransformer {
   readonly computeType: DType;
 
   /**
+   * A model of given parameters.
+   *
    * @param parameters All of `transformerParameterShapes(config)`, of one floating type. Owned from now on.
    * @throws {TypeError} When the engine lacks the compute type.
    */

@@ -31,9 +31,13 @@ export function attendSequences(q: Tensor, k: Tensor, v: Tensor, batch: number, 
 
 /** Sizes of prompts with their answers; their tokens lie flat, all prompts first. */
 export interface SharedSizes {
+  /** P. */
   prompts: number;
+  /** G. */
   group: number;
+  /** Tp. */
   promptLength: number;
+  /** Ta. */
   answerLength: number;
 }
 

@@ -17,19 +17,25 @@ import type { TransformerConfig } from "./transformer_config.ts";
 export interface Projection {
   /** [out, in], or [in, out] where `turned`. */
   weight: Tensor;
+  /** [out]. */
   bias?: Tensor;
+  /** Whether the weight is stored [in, out]. */
   turned: boolean;
 }
 
 /** Weights of a block, those of products in the compute type. */
 export interface BlockWeights {
+  /** Before attention: [D]. */
   inputNorm: Tensor;
   /** Queries, keys and values in one: out is (H + 2K) · d. */
   qkv: Projection;
+  /** From the heads back to D. */
   output: Projection;
+  /** Before the SwiGLU network: [D]. */
   innerNorm: Tensor;
   /** Gate and up, or both in one. */
   gateUp: [Projection, Projection] | [Projection];
+  /** From F back to D. */
   down: Projection;
 }
 

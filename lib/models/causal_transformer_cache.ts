@@ -18,35 +18,50 @@ import type { TransformerConfig } from "./transformer_config.ts";
 export interface CachedLayer {
   /** [P · K, Tp, d]. */
   promptKeys: Tensor;
+  /** Like the keys. */
   promptValues: Tensor;
   /** [P · K · G, maxNewTokens, d], filled up to the cache's length. */
   ownKeys: Tensor;
+  /** Like the keys. */
   ownValues: Tensor;
 }
 
 /** Sizes of a cache. */
 export interface CacheSizes {
+  /** P. */
   prompts: number;
+  /** G. */
   group: number;
+  /** Tp. */
   promptLength: number;
+  /** Tokens that each sample may have. */
   maxNewTokens: number;
 }
 
 /** Keys and values of P prompts and P · G samples. Made by `CausalTransformer.prefill`; dispose of it when done. */
 export class SharedCache {
+  /** P. */
   readonly prompts: number;
+  /** G. */
   readonly group: number;
+  /** Tp. */
   readonly promptLength: number;
   /** Tokens that each sample may have. */
   readonly maxNewTokens: number;
+  /** Keys and values, one entry a layer. */
   readonly layers: readonly CachedLayer[];
+  /** What decoding multiplies with, one entry a layer. */
   readonly weights: readonly BlockWeights[];
   /** The projection to the vocabulary. */
   readonly head: Projection;
   readonly #owned: Tensor[];
   #length = 0;
 
-  /** @param weights Kept, one a layer; owned from now on, as is `head`. */
+  /**
+   * Room for keys and values, all zero.
+   *
+   * @param weights Kept, one a layer; owned from now on, as is `head`.
+   */
   constructor(
     engine: Engine,
     config: TransformerConfig,
@@ -109,7 +124,11 @@ export class SharedCache {
     this.#length += tokens;
   }
 
-  /** @throws {RangeError} When `tokens` more do not fit. */
+  /**
+   * Checks that `tokens` more fit.
+   *
+   * @throws {RangeError} When they do not.
+   */
   checkRoom(tokens: number): void {
     if (this.#length + tokens > this.maxNewTokens) {
       throw new RangeError(

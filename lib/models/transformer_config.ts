@@ -37,9 +37,11 @@ export interface TransformerConfig {
   tiedEmbeddings: boolean;
   /** Standard deviation of new weights. */
   initializerRange: number;
-  /** Special ids, kept for the file's sake. */
+  /** Id of the beginning, kept for the file's sake like the two below. */
   bosToken?: number;
+  /** Id of the end. */
   eosToken?: number;
+  /** Id that fills up. */
   padToken?: number;
 }
 

@@ -11,6 +11,7 @@ import { loadInto, type Parameters, toHost } from "./parameters.ts";
 
 /** Hyper-parameters of AdamW; PyTorch's defaults where there are any. */
 export interface AdamWSettings {
+  /** Step length where a step names no other. */
   learningRate: number;
   /** Decay of the first moment; 0.9 when left out. */
   beta1?: number;
@@ -50,6 +51,8 @@ export class AdamW {
   #stepCount = 0;
 
   /**
+   * Moments of zeros.
+   *
    * @param parameters float32; the optimizer changes their numbers in place and does not own them.
    * @throws {RangeError} When a setting is out of its range or there are no parameters.
    * @throws {TypeError} When a parameter is not float32.

@@ -11,7 +11,9 @@ import { concat, type Tensor, tensor } from "../tensor/tensor.ts";
 
 /** Cosines and signed sines, one row a token: [N, 1, D], or of any shape that broadcasts. */
 export interface Rotation {
+  /** cos of each angle. */
   cosines: Tensor;
+  /** −sin for the first half of a head, sin for the second. */
   sines: Tensor;
 }
 

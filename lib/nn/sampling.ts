@@ -31,6 +31,8 @@ export interface SampledTokens {
 }
 
 /**
+ * Checks options before anything is sampled.
+ *
  * @throws {RangeError} When an option is out of its range.
  */
 export function checkSamplingOptions({ temperature = 1, topK, topP = 1 }: SamplingOptions): void {
