@@ -175,18 +175,17 @@ export function differentiate(
     gradients: [],
   };
   try {
-    tidy(() => {
-      const { loss, aux } = fn();
-      internals.endTape();
-      open = false;
-      const lossHandle = loss.handle as tf.Tensor;
-      const handles = leaves.map((leaf) => leaf.handle as tf.Tensor);
-      const walk = () => walkBack(state.activeTape!, handles, lossHandle, !nested);
-      const found = keepsGraph ? walk() : unrecorded(walk);
-      results.gradients = handles.map((handle, i) => found[i] ? own(found[i], keepsGraph) : tf.zerosLike(handle));
-      results.loss = own(lossHandle, keepsGraph);
-      results.aux = aux.map((each) => own(each.handle as tf.Tensor, keepsGraph));
-    });
+    // What the tape does not need is freed here, before the walk back.
+    const { loss, aux } = tidy(fn);
+    internals.endTape();
+    open = false;
+    const lossHandle = loss.handle as tf.Tensor;
+    const handles = leaves.map((leaf) => leaf.handle as tf.Tensor);
+    const walk = () => walkBack(state.activeTape!, handles, lossHandle, !nested);
+    const found = keepsGraph ? walk() : unrecorded(walk);
+    results.gradients = handles.map((handle, i) => found[i] ? own(found[i], keepsGraph) : tf.zerosLike(handle));
+    results.loss = own(lossHandle, keepsGraph);
+    results.aux = aux.map((each) => own(each.handle as tf.Tensor, keepsGraph));
   } finally {
     if (open) internals.endTape();
     if (createGraph) graphDepth--;
