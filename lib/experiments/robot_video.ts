@@ -118,9 +118,15 @@ export class RobotVideoExperiment {
   async trainTokenizer(): Promise<number> {
     const { tokenizer: settings } = this.config;
     if (settings.folder !== null) return 0;
+    using owned = new DisposableStack();
     const tokenizer = this.#newTokenizer();
+    // What is left unfinished is given back; the finished one stays the experiment's.
+    owned.defer(() => tokenizer !== this.#tokenizer && tokenizer.dispose());
     const discriminator = settings.adversarialWeight > 0
-      ? Discriminator.initialize(this.engine, RELEASED_DISCRIMINATOR, { seed: this.config.seed })
+      ? owned.adopt(
+        Discriminator.initialize(this.engine, RELEASED_DISCRIMINATOR, { seed: this.config.seed }),
+        (each) => each.dispose(),
+      )
       : undefined;
     const trainer = new TokenizerTrainer({
       tokenizer,
@@ -138,6 +144,7 @@ export class RobotVideoExperiment {
       perceptual: settings.lpipsWeight > 0 ? this.#lpips : undefined,
       discriminator,
     });
+    owned.defer(() => trainer.dispose());
     const { seconds } = await runStage(this.#context, {
       name: "tokenizer",
       steps: settings.steps,
@@ -158,8 +165,6 @@ export class RobotVideoExperiment {
       step: async () => ({ ...await trainer.step() }),
       show: (metrics) => pick(metrics, { absoluteError: "L1", codesUsed: "codes" }),
     });
-    trainer.dispose();
-    discriminator?.dispose();
     this.#tokenizer = tokenizer;
     await tokenizer.save(this.run.file("models/tokenizer"));
     return seconds;
@@ -194,10 +199,10 @@ export class RobotVideoExperiment {
   /** Trains the transformer by likelihood, unless one was given. Returns seconds of training. */
   async trainLikelihood(): Promise<number> {
     if (this.config.model.folder !== null) return 0;
-    const model = await this.#newModel();
+    using owned = new DisposableStack();
+    const model = owned.adopt(await this.#newModel(), (each) => each.dispose());
     const seconds = await this.#likelihoodStage("likelihood", model, this.config.likelihood.steps, 0);
     await this.#saveModel(model, "models/likelihood");
-    model.dispose();
     return seconds;
   }
 
@@ -205,8 +210,10 @@ export class RobotVideoExperiment {
   async trainGrpo(): Promise<number> {
     const { config } = this, { grpo } = config;
     const world = await this.world();
-    const model = await this.likelihoodModel();
-    const reference = grpo.kl !== "none" && grpo.klCoefficient > 0 ? await this.likelihoodModel() : undefined;
+    using owned = new DisposableStack();
+    const load = async () => owned.adopt(await this.likelihoodModel(), (each) => each.dispose());
+    const model = await load();
+    const reference = grpo.kl !== "none" && grpo.klCoefficient > 0 ? await load() : undefined;
     const trainer = new GrpoTrainer<Clip, FrameBatch>(model, reference, world, {
       groupSize: grpo.groupSize,
       miniBatchPrompts: grpo.miniBatchPrompts,
@@ -236,6 +243,7 @@ export class RobotVideoExperiment {
       scoreRows: grpo.scoreRows,
       seed: config.seed,
     });
+    owned.defer(() => trainer.optimizer.dispose());
     const { seconds } = await runStage(this.#context, {
       name: "grpo",
       steps: grpo.steps,
@@ -257,9 +265,6 @@ export class RobotVideoExperiment {
         pick(metrics, { reward: "reward", kl: "KL", clipShare: "clip", entropy: "H", equalGroups: "equal" }),
     });
     await this.#saveModel(model, "models/rlvr");
-    reference?.dispose();
-    trainer.optimizer.dispose();
-    model.dispose();
     return seconds;
   }
 
@@ -272,10 +277,10 @@ export class RobotVideoExperiment {
     if (!control.enabled || this.config.model.folder !== null) return 0;
     const fitting = Math.round(grpoSeconds / (likelihoodSeconds / likelihood.steps));
     const steps = control.steps ?? Math.max(1, fitting);
-    const model = await this.#newModel();
+    using owned = new DisposableStack();
+    const model = owned.adopt(await this.#newModel(), (each) => each.dispose());
     const seconds = await this.#likelihoodStage("control", model, likelihood.steps + steps, likelihood.steps);
     await this.#saveModel(model, "models/control");
-    model.dispose();
     return seconds;
   }
 
@@ -374,6 +379,8 @@ export class RobotVideoExperiment {
     const { likelihood } = this.config;
     const world = await this.world();
     const trainer = new LikelihoodTrainer(model, { ...likelihood, logitChunk: this.config.logitChunk });
+    using owned = new DisposableStack();
+    owned.defer(() => trainer.optimizer.dispose());
     if (name === "control") {
       const checkpoint = await this.run.checkpoints("likelihood").newest();
       if (checkpoint?.step !== from) {
@@ -398,7 +405,6 @@ export class RobotVideoExperiment {
       },
       show: (metrics) => pick(metrics, { loss: "loss", gradientNorm: "grad" }),
     });
-    trainer.optimizer.dispose();
     return seconds;
   }
 

@@ -2,6 +2,8 @@
  * A run of the robot-video experiment from its first stage to its report, in one call: what `deno task train-video` and the
  * notebook do.
  */
+import { writeFileAtomic } from "../files/atomic.ts";
+import { UserError } from "../files/user_error.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { Evaluation } from "./robot_video_evaluation.ts";
 import { ROBOT_VIDEO_STAGES, type RobotVideoExperiment, type RobotVideoStage } from "./robot_video.ts";
@@ -38,22 +40,35 @@ export async function runRobotVideo(
   const seconds: Record<string, number> = { ...stored };
   const record = async (stage: string, taken: number) => {
     if (taken > 0) seconds[stage] = taken;
-    await Deno.writeTextFile(experiment.run.file("seconds.json"), JSON.stringify(seconds, null, 2) + "\n");
+    await writeFileAtomic(experiment.run.file("seconds.json"), JSON.stringify(seconds, null, 2) + "\n");
   };
+  const { tokenizer, model, control } = experiment.config;
+  const given = { tokenizer: tokenizer.folder, likelihood: model.folder } as const;
+  for (const stage of ["tokenizer", "likelihood"] as const) {
+    if (stages.includes(stage) && given[stage] !== null) {
+      progress.note(`${stage}: nothing to train, ${given[stage]} was given`);
+    }
+  }
   if (stages.includes("tokenizer")) await record("tokenizer", await experiment.trainTokenizer());
   if (stages.includes("likelihood")) await record("likelihood", await experiment.trainLikelihood());
   if (stages.includes("grpo")) await record("grpo", await experiment.trainGrpo());
-  if (stages.includes("control") && seconds.grpo && seconds.likelihood) {
+  if (stages.includes("control") && control.enabled && model.folder === null) {
+    if (!(seconds.grpo && seconds.likelihood)) {
+      throw new UserError(
+        `the control goes on for as long as GRPO took: run the likelihood and grpo stages of ${experiment.run.path} first`,
+      );
+    }
     await record("control", await experiment.trainControl(seconds.grpo, seconds.likelihood));
   }
   if (!stages.includes("evaluate")) return { seconds };
 
   const began = performance.now();
   const evaluated: Record<string, Evaluation> = {}, models: Record<string, CausalTransformer> = {};
+  using owned = new DisposableStack();
   for (const stage of ["likelihood", "control", "grpo"] as const) {
     const model = await experiment.trainedModel(stage);
     if (!model) continue;
-    models[stage] = model;
+    models[stage] = owned.adopt(model, (each) => each.dispose());
     progress.stage(`evaluate ${stage === "grpo" ? "rlvr" : stage}`, 1);
     evaluated[stage] = await experiment.evaluate(model, {
       onProgress: (done, total) => {
@@ -70,7 +85,6 @@ export async function runRobotVideo(
   };
   const shown = { Base: models.control ?? models.likelihood, RLVR: models.grpo ?? models.likelihood };
   const clips = await imaginedClips(experiment, shown);
-  for (const model of Object.values(models)) model.dispose();
   await record("evaluate", (performance.now() - began) / 1000);
   const result = robotVideoResult(experiment, evaluations, seconds, peakMemory());
   await experiment.run.writeResult(result);

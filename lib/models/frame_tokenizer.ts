@@ -94,25 +94,31 @@ export class FrameTokenizer {
   }
 
   /**
-   * A tokenizer with first weights as PyTorch draws them: uniform within 1/√fanIn, normalizations 1 and 0.
+   * A tokenizer with first weights as PyTorch draws them: uniform within 1/√fanIn, normalizations 1 and 0. One with a
+   * background starts as that background: its decoder's last convolution is 0.
    *
    * @param config Any part; the rest is the released model's.
    * @param options.seed Names the random numbers.
+   * @param options.codeGain What the quantizer rounds is this much larger at first (1 when left out): codes that differ from
+   * the start are learned in minutes, where all-equal ones take hours.
    * @throws {RangeError} When the configuration has no sense.
    */
   static initialize(
     engine: Engine,
     config: Partial<FrameTokenizerConfig>,
-    { seed, ...options }: FrameTokenizerOptions & { seed: number },
+    { seed, codeGain = 1, ...options }: FrameTokenizerOptions & { seed: number; codeGain?: number },
   ): FrameTokenizer {
     const full = frameTokenizerConfig(config);
     const shapes = frameTokenizerShapes(full);
     let bound = 0;
     const parameters: Parameters = new Map(shapes.map(([name, shape], i) => {
+      const startsAtZero = name === "background" || (full.background && name.startsWith("decoder.conv_out."));
+      if (startsAtZero) return [name, keep(zeros(engine, shape))];
       if (/norm/.test(name)) return [name, keep((name.endsWith(".weight") ? ones : zeros)(engine, shape))];
       // A bias follows its weight and shares its bound.
       if (shape.length > 1) bound = 1 / Math.sqrt(shape.slice(1).reduce((product, extent) => product * extent, 1));
-      return [name, uniformInitial(engine, shape, new Philox(seed, INITIAL_WEIGHTS, i), bound)];
+      const gain = name.startsWith("quant_linear.") ? codeGain : 1;
+      return [name, uniformInitial(engine, shape, new Philox(seed, INITIAL_WEIGHTS, i), gain * bound)];
     }));
     return new FrameTokenizer(engine, full, parameters, options);
   }
@@ -199,16 +205,17 @@ export class FrameTokenizer {
 
   /**
    * Frames as the decoder sees them through the quantizer, unclamped, differentiable by the parameters (straight through
-   * the rounding), and their tokens.
+   * the rounding), their tokens int64 [B, N], and what the encoder gave the quantizer, float32 [B, rows, columns, L].
    *
    * @param frames float32 [B, H, W, 3] in [0, 1]; computed at once.
    */
-  reconstruct(frames: Tensor): { reconstruction: Tensor; indices: Tensor } {
+  reconstruct(frames: Tensor): { reconstruction: Tensor; indices: Tensor; latents: Tensor } {
     this.#checkFrames("reconstruct", frames);
     const weights = this.#lookup();
-    const codes = this.quantizer.quantize(this.#latents(frames, weights));
+    const latents = this.#latents(frames, weights);
+    const codes = this.quantizer.quantize(latents);
     const indices = this.quantizer.codesToIndices(codes.detach()).reshape([frames.shape[0], -1]);
-    return { reconstruction: this.#pixels(codes, weights), indices };
+    return { reconstruction: this.#pixels(codes, weights), indices, latents };
   }
 
   /** Gives the parameters back. */
@@ -219,7 +226,8 @@ export class FrameTokenizer {
   /** Frames → what the quantizer rounds, float32 [B, rows, columns, L]. */
   #latents(frames: Tensor, weights: WeightLookup): Tensor {
     const { channels, layersPerBlock, normGroups, midAttention, downsamplings, pixelPatch } = this.config;
-    let h = convolution(spaceToDepth(frames, pixelPatch).cast(this.#computeType), weights, "encoder.conv_in");
+    const seen = this.config.background ? frames.sub(this.parameters.get("background")!) : frames;
+    let h = convolution(spaceToDepth(seen, pixelPatch).cast(this.#computeType), weights, "encoder.conv_in");
     channels.forEach((width, block) => {
       const name = `encoder.down_blocks.${block}`;
       for (let layer = 0; layer < layersPerBlock; layer++) {
@@ -250,7 +258,8 @@ export class FrameTokenizer {
       if (upsamplesAfter(this.config, block)) h = upsample(h, weights, `${name}.upsamplers.0`);
     });
     h = groupNormalization(h, weights, "decoder.conv_norm_out", normGroups).silu();
-    return depthToSpace(convolution(h, weights, "decoder.conv_out").cast("float32"), pixelPatch);
+    const pixels = depthToSpace(convolution(h, weights, "decoder.conv_out").cast("float32"), pixelPatch);
+    return this.config.background ? pixels.add(this.parameters.get("background")!) : pixels;
   }
 
   /** Parameters by name in the compute type; each is cast once a call. */

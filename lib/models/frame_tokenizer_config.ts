@@ -2,7 +2,7 @@
  * The sizes of a per-frame tokenizer: what they may be, how diffusers' `config.json` spells them, and which parameters
  * follow from them. Nothing here holds a tensor, so a model's parameters can be counted without making them.
  *
- * Fields that a released `config.json` leaves out have the released model's values. Three are this project's own, ignored
+ * Fields that a released `config.json` leaves out have the released model's values. Some are this project's own, ignored
  * by diffusers: `height` and `width`, `down_samplings`, `pixel_patch`; they are written where they matter.
  */
 import { UserError } from "../files/user_error.ts";
@@ -31,6 +31,11 @@ export interface FrameTokenizerConfig {
   downsamplings: number;
   /** Side of the squares of pixels that the first convolution sees as one position: 1 in released models. */
   pixelPatch: number;
+  /**
+   * Tokens describe how a frame differs from a learned background image (parameter `background` [H, W, 3]): for cameras
+   * that do not move. False in released models.
+   */
+  background: boolean;
 }
 
 /** The released tokenizer of RT-1 frames (paper table 7): 104,414,088 parameters, 320 tokens a frame. */
@@ -45,6 +50,7 @@ export const RELEASED_FRAME_TOKENIZER: FrameTokenizerConfig = Object.freeze({
   midAttention: true,
   downsamplings: 4,
   pixelPatch: 1,
+  background: false,
 });
 
 const CLASS_NAME = "CNNFSQModel256";
@@ -128,6 +134,7 @@ export function frameTokenizerShapes(config: FrameTokenizerConfig): ShapeList {
     ),
     ...normalizationShapes("decoder.conv_norm_out", channels[0]),
     ...convolutionShapes("decoder.conv_out", channels[0], pixels, 3),
+    ...(config.background ? [["background", [config.height, config.width, 3]] as ShapeList[number]] : []),
   ];
 }
 
@@ -174,6 +181,7 @@ export function frameTokenizerConfigToJson(config: FrameTokenizerConfig): Record
     width: config.width,
     down_samplings: config.downsamplings,
     pixel_patch: config.pixelPatch,
+    background: config.background,
   };
 }
 
@@ -229,6 +237,7 @@ export function frameTokenizerConfigFromJson(json: unknown, source: string): Fra
     midAttention: read<boolean>("mid_block_add_attention", (value) => typeof value === "boolean", "true or false"),
     downsamplings: count("down_samplings"),
     pixelPatch: count("pixel_patch"),
+    background: read<boolean>("background", (value) => typeof value === "boolean", "true or false"),
   };
   try {
     return frameTokenizerConfig(
