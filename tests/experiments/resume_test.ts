@@ -1,0 +1,105 @@
+/** Whole runs in this process: stopped and resumed, they end with the very numbers of an undisturbed one. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { ROBOT_VIDEO_STAGES } from "../../lib/experiments/robot_video.ts";
+import { RunInterruptedError } from "../../lib/training/stage.ts";
+import type { Engine } from "../../lib/tensor/engine.ts";
+import { rejectsUserError, withFolder } from "../files/support.ts";
+import { forEachEngine } from "../support/engines.ts";
+import { runNumbers, stoppingProgress, tinyRun } from "../support/tiny_run.ts";
+
+/** An undisturbed run, made once an engine. */
+const whole = new Map<string, Promise<Record<string, unknown>>>();
+
+function wholeRun(engine: Engine): Promise<Record<string, unknown>> {
+  const name = engine.description;
+  if (!whole.has(name)) whole.set(name, makeWholeRun(engine));
+  return whole.get(name)!;
+}
+
+async function makeWholeRun(engine: Engine): Promise<Record<string, unknown>> {
+  let numbers: Record<string, unknown> = {};
+  await withFolder(async (folder) => {
+    await tinyRun(engine, join(folder, "whole"));
+    numbers = await runNumbers(join(folder, "whole"));
+  });
+  return numbers;
+}
+
+async function stopped(engine: Engine, folder: string, at: { stage: string; step: number }, resume: boolean) {
+  const { progress, signal } = stoppingProgress(at);
+  await assert.rejects(tinyRun(engine, folder, { progress, signal, resume }), RunInterruptedError);
+}
+
+forEachEngine("a run stopped twice in different stages ends as one that was not", async (engine) => {
+  await withFolder(async (folder) => {
+    const parts = join(folder, "parts"), expected = await wholeRun(engine);
+    const { tensors } = engine.memory();
+    await stopped(engine, parts, { stage: "tokenizer", step: 3 }, false);
+    await stopped(engine, parts, { stage: "grpo", step: 1 }, true);
+    const { progress, notes, stages } = stoppingProgress();
+    await tinyRun(engine, parts, { resume: true, progress });
+    assert.deepEqual(await runNumbers(parts), expected);
+    assert.equal(engine.memory().tensors, tensors, "a run gives back all its tensors, stopped or not");
+    assert.deepEqual(notes, ["grpo: resumed after step 1"]);
+    assert.deepEqual(stages.slice(0, 2), ["grpo", "control"], "finished stages are not run again");
+  });
+});
+
+forEachEngine(
+  "a run with its newest checkpoints damaged goes on from those before, and ends the same",
+  async (engine) => {
+    await withFolder(async (folder) => {
+      const hurt = join(folder, "hurt"), expected = await wholeRun(engine);
+      await stopped(engine, hurt, { stage: "likelihood", step: 3 }, false);
+      const newest = join(hurt, "checkpoints/likelihood/step-00000003");
+      await Deno.truncate(join(newest, "optimizer.safetensors"), 100);
+      const { progress, notes } = stoppingProgress();
+      await tinyRun(engine, hurt, { resume: true, progress });
+      assert.match(
+        notes[0],
+        /^skipped the checkpoint .*step-00000003: optimizer.safetensors has 100 bytes instead of \d+$/,
+      );
+      assert.equal(notes[1], "likelihood: resumed after step 2");
+      assert.deepEqual(await runNumbers(hurt), expected);
+    });
+  },
+);
+
+forEachEngine("stages run one by one make the same run; each needs the ones before it", async (engine) => {
+  await withFolder(async (folder) => {
+    const single = join(folder, "single");
+    await rejectsUserError(
+      () => tinyRun(engine, join(folder, "none"), { stages: ["grpo"] }),
+      "models/tokenizer does not exist: run the tokenizer stage first",
+    );
+    for (const stage of ROBOT_VIDEO_STAGES) {
+      await tinyRun(engine, single, { stages: [stage], resume: stage !== "tokenizer" });
+    }
+    assert.deepEqual(await runNumbers(single), await wholeRun(engine));
+  });
+});
+
+forEachEngine(
+  "a run is not resumed on other data, and the control not from half a likelihood stage",
+  async (engine) => {
+    await withFolder(async (folder) => {
+      const run = join(folder, "run");
+      await tinyRun(engine, run, { stages: ["tokenizer", "likelihood", "grpo"] });
+      await Deno.remove(join(run, "checkpoints/likelihood/step-00000004"), { recursive: true });
+      await rejectsUserError(
+        () => tinyRun(engine, run, { stages: ["control"], resume: true }),
+        "no sound checkpoint of the end of the likelihood stage (step 4; the newest is of step 2)",
+        "--stage likelihood",
+      );
+      const configFile = join(run, "config.json");
+      const config = JSON.parse(await Deno.readTextFile(configFile));
+      config.data.episodes = 9;
+      await Deno.writeTextFile(configFile, JSON.stringify(config));
+      await rejectsUserError(
+        () => tinyRun(engine, run, { stages: ["tokenizer"], resume: true, change: { data: { episodes: 9 } } }),
+        "was trained on other data",
+      );
+    });
+  },
+);
