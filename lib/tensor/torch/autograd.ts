@@ -11,11 +11,13 @@ import type { Tensor } from "../tensor.ts";
 import { addressOf, type Context, handleOf, lend } from "./context.ts";
 import { type Borrowed, operator, type Owned } from "./dispatcher.ts";
 import type { TorchHandle } from "./memory.ts";
+import type { Library } from "./symbols.ts";
 import { withoutWarnings } from "./warnings.ts";
 
 const BACKWARD = operator("aten::_backward");
 const DETACH = operator("aten::detach");
 const ZEROS_LIKE = operator("aten::zeros_like");
+const CLONE = operator("aten::clone");
 
 export interface Gradients {
   loss: TorchHandle;
@@ -33,56 +35,69 @@ export function gradients(
   createGraph: boolean,
 ): Gradients {
   checkLeaves(c, leaves);
-  const unique = [...new Set(leaves.map(handleOf))];
   const { torch } = c.library;
-  const switched: TorchHandle[] = [];
+  // References of this call's own: a leaf that `fn` disposes of stays alive until the end.
+  const held = new Map<TorchHandle, Owned>();
+  const order = leaves.map(handleOf);
   try {
     begin(c, createGraph);
     try {
-      for (const leaf of unique) {
+      for (const leaf of order) {
+        if (held.has(leaf)) continue;
+        const reference = c.another(lend(leaf.address));
+        held.set(leaf, reference);
         activeLeaves.set(leaf, (activeLeaves.get(leaf) ?? 0) + 1);
-        switched.push(leaf);
-        if (activeLeaves.get(leaf) === 1) {
-          c.call.check(torch.torch_set_requires_grad(leaf.address, true), "set_requires_grad");
-        }
+        c.call.check(torch.torch_set_requires_grad(reference, true), "set_requires_grad");
       }
       // What `fn` made and does not return is freed before the backward pass; autograd keeps what it needs.
       const { loss, aux } = tidy(fn);
+      if (c.closed) throw new Error("valueAndGrad: the torch engine was closed by the function");
       if (requiresGrad(c, addressOf(loss))) {
         // An enclosing recording may need what this graph shares with it.
-        backward(c, loss, unique, createGraph || c.recording > 1, createGraph);
+        backward(c, loss, [...held.values()], createGraph || c.recording > 1, createGraph);
       }
-      return collect(c, loss, aux, leaves, createGraph);
+      return collect(c, loss, aux, order.map((leaf) => held.get(leaf)!), createGraph);
     } finally {
       end(c, createGraph);
     }
   } finally {
-    for (const leaf of switched) release(c, leaf);
+    for (const [leaf, reference] of held) release(c, leaf, reference);
   }
 }
 
 function begin(c: Context, createGraph: boolean): void {
   c.recording++;
   if (createGraph) c.recordingTwice++;
-  if (c.recording === 1) c.library.torch.aoti_torch_grad_mode_set_enabled(true);
+  recordingsOfThread++;
+  setMode(c.library);
 }
 
 function end(c: Context, createGraph: boolean): void {
   c.recording--;
   if (createGraph) c.recordingTwice--;
-  if (c.recording === 0) c.library.torch.aoti_torch_grad_mode_set_enabled(false);
+  recordingsOfThread--;
+  setMode(c.library);
+}
+
+/** Whether LibTorch records belongs to the thread, not to an engine: calls of several engines may be nested. */
+let recordingsOfThread = 0;
+
+/** Switches LibTorch's recording on inside `gradients`, and off elsewhere: it starts switched on. */
+export function setMode(library: Library): void {
+  library.torch.aoti_torch_grad_mode_set_enabled(recordingsOfThread > 0);
 }
 
 /** Switches a leaf back when no enclosing call differentiates by it, and drops a gradient that was not taken. */
-function release(c: Context, leaf: TorchHandle): void {
+function release(c: Context, leaf: TorchHandle, reference: Owned): void {
   const left = (activeLeaves.get(leaf) ?? 1) - 1;
   if (left > 0) {
     activeLeaves.set(leaf, left);
-    return;
+  } else {
+    activeLeaves.delete(leaf);
+    clearGradient(c, lend(reference));
+    c.library.torch.torch_set_requires_grad(reference, false);
   }
-  activeLeaves.delete(leaf);
-  clearGradient(c, leaf);
-  c.library.torch.torch_set_requires_grad(leaf.address, false);
+  c.free(reference);
 }
 
 /** `valueAndGrad` has checked types. A tensor that a running call computed is no leaf. */
@@ -98,9 +113,8 @@ function checkLeaves(c: Context, leaves: readonly Tensor[]): void {
   });
 }
 
-function backward(c: Context, loss: Tensor, leaves: TorchHandle[], retainGraph: boolean, createGraph: boolean): void {
-  const inputs = leaves.map((leaf) => lend(leaf.address));
-  const call = c.call.tensor(loss).borrowAll(inputs).none();
+function backward(c: Context, loss: Tensor, leaves: Owned[], retainGraph: boolean, createGraph: boolean): void {
+  const call = c.call.tensor(loss).borrowAll(leaves.map(lend)).none();
   call.bool(retainGraph).some().bool(createGraph);
   if (createGraph) withoutWarnings(c.library, () => call.runVoid(BACKWARD));
   else call.runVoid(BACKWARD);
@@ -110,7 +124,7 @@ function collect(
   c: Context,
   loss: Tensor,
   aux: Tensor[],
-  leaves: readonly Tensor[],
+  leaves: readonly Owned[],
   createGraph: boolean,
 ): Gradients {
   const made: Owned[] = [];
@@ -118,12 +132,11 @@ function collect(
   try {
     const result = (x: Tensor) => take(createGraph ? c.another(addressOf(x)) : c.call.tensor(x).run(DETACH));
     const lossOut = result(loss), auxOut = aux.map(result);
-    const found = new Map<TorchHandle, Owned>();
+    const found = new Map<Owned, Owned>();
     const gradients = leaves.map((leaf) => {
-      const handle = handleOf(leaf);
-      const known = found.get(handle);
-      const gradient = take(known === undefined ? takeGradient(c, handle) : c.another(lend(known)));
-      if (known === undefined) found.set(handle, gradient);
+      const known = found.get(leaf);
+      const gradient = take(known === undefined ? takeGradient(c, lend(leaf)) : copyOf(c, lend(known)));
+      found.set(leaf, gradient);
       return gradient;
     });
     return {
@@ -137,22 +150,30 @@ function collect(
   }
 }
 
+function copyOf(c: Context, x: Borrowed): Owned {
+  return c.call.borrow(x).none().run(CLONE);
+}
+
 /** The gradient that lies beside a leaf, taken away; zeros where there is none. */
-function takeGradient(c: Context, leaf: TorchHandle): Owned {
-  const beside = c.library.c10._ZNK3c1010TensorImpl4gradEv(implementation(lend(leaf.address))) as Borrowed;
-  if (!c.isDefined(beside)) return c.call.borrow(lend(leaf.address)).nones(5).run(ZEROS_LIKE);
+function takeGradient(c: Context, leaf: Borrowed): Owned {
+  const beside = c.library.c10._ZNK3c1010TensorImpl4gradEv(implementation(leaf)) as Borrowed;
+  if (!c.isDefined(beside)) return zerosLike(c, leaf);
   const gradient = c.another(beside);
   clearGradient(c, leaf);
   if (!c.isWithoutMemory(lend(gradient))) return gradient;
   // A derivative that is zero everywhere may come as a tensor without memory.
   c.free(gradient);
-  return c.call.borrow(lend(leaf.address)).nones(5).run(ZEROS_LIKE);
+  return zerosLike(c, leaf);
 }
 
-function clearGradient(c: Context, leaf: TorchHandle): void {
-  const beside = c.library.c10._ZNK3c1010TensorImpl4gradEv(implementation(lend(leaf.address))) as Borrowed;
+function zerosLike(c: Context, x: Borrowed): Owned {
+  return c.call.borrow(x).nones(5).run(ZEROS_LIKE);
+}
+
+function clearGradient(c: Context, leaf: Borrowed): void {
+  const beside = c.library.c10._ZNK3c1010TensorImpl4gradEv(implementation(leaf)) as Borrowed;
   if (!c.isDefined(beside)) return;
-  const place = c.library.c10._ZN3c1010TensorImpl12mutable_gradEv(implementation(lend(leaf.address)));
+  const place = c.library.c10._ZN3c1010TensorImpl12mutable_gradEv(implementation(leaf));
   const nothing = c.undefinedTensor();
   c.library.torch.aoti_torch_assign_tensors(nothing, place);
   c.free(nothing);

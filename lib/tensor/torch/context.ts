@@ -41,6 +41,7 @@ export class Context {
   /** How many `gradients` calls are running, and how many of them with `createGraph`. */
   recording = 0;
   recordingTwice = 0;
+  closed = false;
   readonly #torch: Library["torch"];
   readonly #call: Call;
   // Results and small arguments: eight 64-bit words and their address.
@@ -226,6 +227,7 @@ export class Context {
 
   /** Frees what the context itself keeps. */
   close(): void {
+    this.closed = true;
     this.#forgetNumbers();
   }
 

@@ -274,7 +274,7 @@ export async function openTorchEngine({ device = "cpu", threads }: TorchOptions 
   const library = loadLibrary(folder);
   const { torch } = library;
   if (threads !== undefined) torch._ZN2at15set_num_threadsEi?.(threads);
-  torch.aoti_torch_grad_mode_set_enabled(false);
+  autograd.setMode(library);
   if (wanted.type === "cuda") library.cuda();
   const count = new Uint32Array(new ArrayBuffer(64));
   torch.torch_get_num_threads(BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(count))));
