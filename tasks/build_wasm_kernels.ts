@@ -8,44 +8,57 @@ import { UserError } from "../lib/files/user_error.ts";
 const folder = new URL("../lib/tensor/tfjs/kernels/", import.meta.url).pathname;
 const compiler = Deno.env.get("CLANG") ?? "clang-19";
 const sources = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name.endsWith(".c")).sort();
-const output = await Deno.makeTempFile({ suffix: ".wasm" });
 
-try {
-  const { success, stderr } = await new Deno.Command(compiler, {
-    cwd: folder,
-    args: [
-      "--target=wasm32",
-      "-O3",
-      "-msimd128",
-      "-mrelaxed-simd",
-      "-mbulk-memory",
-      "-fno-builtin",
-      "-ffp-contract=off",
-      "-Wall",
-      "-Werror",
-      "-nostdlib",
-      "-Wl,--no-entry,--import-memory,--export-dynamic,--strip-all,--export=__stack_pointer",
-      "-fvisibility=default",
-      "-o",
-      output,
-      ...sources,
-    ],
-  }).output().catch((error) => {
-    throw new UserError(`${compiler} does not run (${error.message}): install clang 19 and lld 19, or set CLANG`);
-  });
-  if (!success) throw new UserError(`${compiler} failed:\n${new TextDecoder().decode(stderr)}`);
-  const binary = Deno.readFileSync(output);
-  const lines = binary.toBase64().match(/.{1,116}/g)!.map((line) => `  "${line}"`).join(" +\n");
-  Deno.writeTextFileSync(
-    `${folder}binary.ts`,
-    "/** Compiled from the `.c` files beside this one by `deno task build-wasm-kernels`; do not edit. Base64. */\n" +
-      "// deno-fmt-ignore\nexport const KERNELS: string =\n" + lines + ";\n",
-  );
-  console.log(`${sources.length} files → ${binary.length} bytes of WebAssembly`);
-} catch (error) {
-  if (!(error instanceof UserError)) throw error;
-  console.error(error.message);
-  Deno.exitCode = 2;
-} finally {
-  Deno.removeSync(output);
+/** Of names and contents, headers included. */
+export async function sourcesHash(): Promise<string> {
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => /\.[ch]$/.test(name)).sort();
+  const text = names.map((name) => `${name}\n${Deno.readTextFileSync(folder + name)}`).join("\n");
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
 }
+
+async function build(): Promise<void> {
+  const output = await Deno.makeTempFile({ suffix: ".wasm" });
+
+  try {
+    const { success, stderr } = await new Deno.Command(compiler, {
+      cwd: folder,
+      args: [
+        "--target=wasm32",
+        "-O3",
+        "-msimd128",
+        "-mrelaxed-simd",
+        "-mbulk-memory",
+        "-fno-builtin",
+        "-ffp-contract=off",
+        "-Wall",
+        "-Werror",
+        "-nostdlib",
+        "-Wl,--no-entry,--import-memory,--export-dynamic,--strip-all,--export=__stack_pointer",
+        "-fvisibility=default",
+        "-o",
+        output,
+        ...sources,
+      ],
+    }).output().catch((error) => {
+      throw new UserError(`${compiler} does not run (${error.message}): install clang 19 and lld 19, or set CLANG`);
+    });
+    if (!success) throw new UserError(`${compiler} failed:\n${new TextDecoder().decode(stderr)}`);
+    const binary = Deno.readFileSync(output);
+    const lines = binary.toBase64().match(/.{1,116}/g)!.map((line) => `  "${line}"`).join(" +\n");
+    Deno.writeTextFileSync(
+      `${folder}binary.ts`,
+      `/** SHA-256 of the sources that the kernels were compiled from. */\nexport const SOURCES = "${await sourcesHash()}";\n\n` +
+        "/** Compiled from the `.c` files beside this one by `deno task build-wasm-kernels`; do not edit. Base64. */\n" +
+        "// deno-fmt-ignore\nexport const KERNELS: string =\n" + lines + ";\n",
+    );
+    console.log(`${sources.length} files → ${binary.length} bytes of WebAssembly`);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    console.error(error.message);
+    Deno.exitCode = 2;
+  } finally {
+    Deno.removeSync(output);
+  }
+}
+
+if (import.meta.main) await build();

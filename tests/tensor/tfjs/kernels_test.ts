@@ -9,6 +9,8 @@ import { type Tensor, tensor } from "../../../lib/tensor/tensor.ts";
 import { valueAndGrad } from "../../../lib/tensor/gradient.ts";
 import { openTfjsEngine } from "../../../lib/tensor/tfjs/engine.ts";
 import { kernels, withoutKernels } from "../../../lib/tensor/tfjs/kernels.ts";
+import { SOURCES } from "../../../lib/tensor/tfjs/kernels/binary.ts";
+import { sourcesHash } from "../../../tasks/build_wasm_kernels.ts";
 
 const engine = await openTfjsEngine({ backend: "wasm" });
 let stream = 0;
@@ -60,6 +62,10 @@ async function assertSame(
   }
   for (const each of xs) each.dispose();
 }
+
+Deno.test("the compiled kernels are those of the sources (deno task build-wasm-kernels)", async () => {
+  assert.equal(SOURCES, await sourcesHash());
+});
 
 Deno.test("the kernels run here", () => assert.ok(kernels()));
 

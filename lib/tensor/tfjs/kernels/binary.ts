@@ -1,3 +1,6 @@
+/** SHA-256 of the sources that the kernels were compiled from. */
+export const SOURCES = "cf7bce771396673bd5bee062165e098dcb204ad58176eb45f6eaa191233cfe65";
+
 /** Compiled from the `.c` files beside this one by `deno task build-wasm-kernels`; do not edit. Base64. */
 // deno-fmt-ignore
 export const KERNELS: string =
