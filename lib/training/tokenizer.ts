@@ -6,7 +6,8 @@
  * numbers; nothing random is drawn here. Not here: run folders, checkpoints on disk, progress.
  *
  * Left out of the released recipe: colour augmentation (see `lib/worlds/robot_video/augment.ts`, applied by who gives
- * frames) and mixed precision of the discriminator. Added, off unless asked for: squared error, weights on pixels.
+ * frames) and mixed precision of the discriminator. Added, off unless asked for: squared error, weights on pixels, spread of
+ * the latents.
  *
  * Axis letters: B frames, H and W pixels.
  */
@@ -46,6 +47,11 @@ export interface TokenizerTrainingConfig {
   absoluteErrorWeight: number;
   /** Weight of the mean squared error of pixels: 0 in the released recipe. */
   squaredErrorWeight: number;
+  /**
+   * Weight of `latentSpread`, which keeps a tokenizer that is trained for minutes from giving every place one code: 0 in
+   * the released recipe.
+   */
+  latentSpreadWeight: number;
   /** Weight of LPIPS, where its weights are given. */
   perceptualWeight: number;
   /** Weight of the generator's loss, where there is a discriminator. */
@@ -68,6 +74,7 @@ export const RELEASED_TOKENIZER_TRAINING: TokenizerTrainingConfig = Object.freez
   maxGradientNorm: 1,
   absoluteErrorWeight: 1,
   squaredErrorWeight: 0,
+  latentSpreadWeight: 0,
   perceptualWeight: 1,
   adversarialWeight: 0.1,
   adversarialStart: 10_000,
@@ -97,6 +104,8 @@ export interface TokenizerStepMetrics {
   absoluteError?: number;
   /** Mean squared error of pixels in [0, 1], weighted. */
   squaredError?: number;
+  /** See `latentSpread`. */
+  latentSpread?: number;
   /** Mean LPIPS. */
   perceptual?: number;
   /** −mean D(reconstruction), or the discriminator's hinge loss. */
@@ -241,12 +250,13 @@ export class TokenizerTrainer {
 
   async #updateTokenizer(batch: FrameBatch, discriminator: Discriminator | undefined): Promise<TokenizerStepMetrics> {
     const { tokenizer, perceptual } = this.#parts;
-    const { absoluteErrorWeight, squaredErrorWeight, perceptualWeight, adversarialWeight } = this.config;
+    const { absoluteErrorWeight, squaredErrorWeight, latentSpreadWeight, perceptualWeight, adversarialWeight } =
+      this.config;
     discriminator?.powerIterate();
     const { gradients, numbers, indices } = tidy(() => {
       const { frames, weights } = this.#toTensors(batch);
       const { value, gradients, aux } = valueAndGrad(() => {
-        const { reconstruction, indices } = tokenizer.reconstruct(frames);
+        const { reconstruction, indices, latents } = tokenizer.reconstruct(frames);
         const error = reconstruction.sub(frames);
         const average = (x: Tensor) => weights === undefined ? x.mean() : x.mul(weights).mean();
         const parts: Record<string, Tensor> = {
@@ -255,6 +265,10 @@ export class TokenizerTrainer {
         };
         let loss = parts.absoluteError.mul(absoluteErrorWeight);
         if (squaredErrorWeight > 0) loss = loss.add(parts.squaredError.mul(squaredErrorWeight));
+        if (latentSpreadWeight > 0) {
+          parts.latentSpread = latentSpread(latents);
+          loss = loss.add(parts.latentSpread.mul(latentSpreadWeight));
+        }
         if (perceptual && perceptualWeight > 0) {
           parts.perceptual = perceptual.distance(reconstruction, frames).mean();
           loss = loss.add(parts.perceptual.mul(perceptualWeight));
@@ -345,6 +359,20 @@ export class TokenizerTrainer {
     const scaled = pixelWeights.map((each) => each / mean);
     return { frames: pixels, weights: tensor(engine, scaled, [count, height, width, 1]) };
   }
+}
+
+/**
+ * How far the numbers that are quantized are from mean 0 and standard deviation 1 over the frames of a batch: mean(m² +
+ * (s − 1)²), m and s at each place and dimension. At 0 they reach every level, saturate none, and tell frames apart
+ * instead of places.
+ *
+ * @param latents float32 [B, rows, columns, L].
+ */
+export function latentSpread(latents: Tensor): Tensor {
+  const mean = latents.mean(0);
+  // The small number keeps the root differentiable where all frames are equal.
+  const deviation = latents.sub(mean).square().mean(0).add(1e-6).sqrt();
+  return mean.square().add(deviation.sub(1).square()).mean();
 }
 
 /** Scalars in one tensor, so that reading them is one wait. */

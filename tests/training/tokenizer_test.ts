@@ -46,9 +46,10 @@ async function goldenParts(engine: Engine): Promise<Required<TokenizerTrainerPar
     config: {
       steps: 6,
       warmupSteps: 2,
-      learningRate: 1e-3,
+      learningRate: 2e-4,
       weightDecay: 0.01,
       squaredErrorWeight: 0.5,
+      latentSpreadWeight: 0.2,
       adversarialStart: 2,
     },
   };
