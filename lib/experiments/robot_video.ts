@@ -21,6 +21,7 @@ import { transformerConfig } from "../models/transformer_config.ts";
 import { GrpoTrainer } from "../rl/grpo.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
+import { tensor } from "../tensor/tensor.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
@@ -53,6 +54,8 @@ export interface ExperimentContext {
 
 /** Frames whose tokens are remembered, so that each is computed once. */
 const REMEMBERED_FRAMES = 200_000;
+/** Frames whose mean is the tokenizer's background. */
+const BACKGROUND_FRAMES = 512;
 /** Held-out clips of the evaluations during GRPO. */
 const WATCHED_ITEMS = 64;
 /** Samples written to samples.jsonl: one prompt's group, every so many steps. */
@@ -120,6 +123,7 @@ export class RobotVideoExperiment {
     if (settings.folder !== null) return 0;
     using owned = new DisposableStack();
     const tokenizer = this.#newTokenizer();
+    if (settings.background) await this.#setBackground(tokenizer);
     // What is left unfinished is given back; the finished one stays the experiment's.
     owned.defer(() => tokenizer !== this.#tokenizer && tokenizer.dispose());
     const discriminator = settings.adversarialWeight > 0
@@ -135,6 +139,7 @@ export class RobotVideoExperiment {
         learningRate: settings.learningRate,
         warmupSteps: settings.warmupSteps,
         maxGradientNorm: settings.maxGradientNorm,
+        beta2: settings.beta2,
         squaredErrorWeight: settings.mseWeight,
         perceptualWeight: settings.lpipsWeight,
         adversarialWeight: settings.adversarialWeight,
@@ -344,8 +349,25 @@ export class RobotVideoExperiment {
   }
 
   #newTokenizer(): FrameTokenizer {
-    const { seed, model: { computeType } } = this.config;
-    return FrameTokenizer.initialize(this.engine, tokenizerSizes(this.config, this.data), { seed, computeType });
+    const { seed, model: { computeType }, tokenizer: { codeGain } } = this.config;
+    const sizes = tokenizerSizes(this.config, this.data);
+    return FrameTokenizer.initialize(this.engine, sizes, { seed, codeGain, computeType });
+  }
+
+  /** The mean of some training frames becomes the background. */
+  async #setBackground(tokenizer: FrameTokenizer): Promise<void> {
+    const { source, split } = this.data;
+    const size = source.height * source.width * 3, mean = new Float32Array(size);
+    const random = new Philox(this.config.seed, STREAM.tokenizerBatch, BACKGROUND_FRAMES);
+    for (let i = 0; i < BACKGROUND_FRAMES; i++) {
+      const episode = await source.load(split.train[random.integer(0, split.train.length)]);
+      const at = random.integer(0, episode.length) * size;
+      for (let p = 0; p < size; p++) mean[p] += episode.frames[at + p] / (255 * BACKGROUND_FRAMES);
+    }
+    const background = tokenizer.parameters.get("background")!;
+    const value = tensor(this.engine, mean, background.shape);
+    background.assign(value);
+    value.dispose();
   }
 
   async #saveModel(model: CausalTransformer, name: string): Promise<void> {

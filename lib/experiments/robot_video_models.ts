@@ -68,8 +68,8 @@ export async function openGivenModels(
  */
 export function tokenizerSizes(config: RobotVideoConfig, data: RobotVideoData): FrameTokenizerConfig {
   const { tokenizer } = config, { height, width } = data.source;
-  const { channels, layersPerBlock, latentChannels, normGroups, fsqLevels, midAttention, downsamplings, pixelPatch } =
-    tokenizer;
+  const { channels, layersPerBlock, latentChannels, normGroups, fsqLevels } = tokenizer;
+  const { midAttention, downsamplings, pixelPatch, background } = tokenizer;
   try {
     return frameTokenizerConfig({
       height,
@@ -82,6 +82,7 @@ export function tokenizerSizes(config: RobotVideoConfig, data: RobotVideoData): 
       midAttention,
       downsamplings,
       pixelPatch,
+      background,
     });
   } catch (error) {
     if (error instanceof RangeError) throw new UserError(`the tokenizer's sizes: ${error.message}`);

@@ -123,7 +123,7 @@ async function rolloutChunk(
         const next: { token: Tensor; logProbability?: Tensor; state?: Tensor } = tidy(() => {
           let token: Tensor, logProbability: Tensor | undefined;
           if (sampled[t] === 1) {
-            const chosen = sampleTokens(model.logits(state!), tensor(engine, uniforms[t]), sampling);
+            const chosen = sampleTokens(model.logits(state!, cache), tensor(engine, uniforms[t]), sampling);
             token = chosen.tokens;
             logProbability = chosen.logProbabilities;
           } else {
