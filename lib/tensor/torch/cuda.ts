@@ -82,6 +82,8 @@ export interface Device {
   index: number;
   /** `cpu`, `cuda:0`. */
   text: string;
+  /** What the driver calls it. */
+  name?: string;
 }
 
 /**

@@ -23,7 +23,7 @@ import type { DType, HostData, ReadData, Shape } from "../dtype.ts";
 import type { Tensor } from "../tensor.ts";
 import * as autograd from "./autograd.ts";
 import { Context, lend } from "./context.ts";
-import { cudaDevices, type Device, parseDevice } from "./cuda.ts";
+import { type CudaDevice, cudaDevices, type Device, parseDevice } from "./cuda.ts";
 import * as elementwise from "./elementwise.ts";
 import * as host from "./host.ts";
 import * as layers from "./layers.ts";
@@ -58,7 +58,7 @@ export class TorchEngine implements Engine {
     this.device = device.text;
     this.version = library.version;
     this.threads = threads;
-    this.description = `LibTorch ${library.version} on ${device.text}, ` +
+    this.description = `LibTorch ${library.version} on ${device.text}${device.name ? ` (${device.name})` : ""}, ` +
       `${threads} ${threads === 1 ? "thread" : "threads"} (${library.folder.place})`;
   }
 
@@ -267,7 +267,7 @@ export async function openTorchEngine({ device = "cpu", threads }: TorchOptions 
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
     throw new RangeError(`threads must be a whole number of at least 1: received ${threads}`);
   }
-  if (wanted.type === "cuda") checkCuda(wanted);
+  if (wanted.type === "cuda") wanted = { ...wanted, name: checkCuda(wanted).name };
   const places = searchLibrary();
   const folder = chooseLibrary(places);
   if (folder === undefined) throw new UserError(missingLibraryText(places));
@@ -284,7 +284,7 @@ export async function openTorchEngine({ device = "cpu", threads }: TorchOptions 
 }
 
 /** Asks the driver before LibTorch's gigabytes are loaded. */
-function checkCuda({ text, index }: Device): void {
+function checkCuda({ text, index }: Device): CudaDevice {
   const { devices, reason } = cudaDevices();
   if (devices.length === 0) {
     throw new UserError(`the torch engine cannot use ${text}: ${reason}: use --device cpu, or mend the driver`);
@@ -295,6 +295,7 @@ function checkCuda({ text, index }: Device): void {
         devices.map((each, i) => `cuda:${i} (${each.name})`).join(", "),
     );
   }
+  return devices[index];
 }
 
 /** Adds two numbers on the device: shows that it is there, and that the direct call computes what it should. */

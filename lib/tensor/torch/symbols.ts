@@ -6,8 +6,8 @@
  * half the time, a leaf's gradient, and the number of threads. Nothing here knows about tensors of ours; `dispatcher.ts` makes the calls safe.
  */
 import { UserError } from "../../files/user_error.ts";
-import { type LibraryFolder, libraryName, NOT_ON_WINDOWS } from "./location.ts";
-import { preloadCuda } from "./cuda.ts";
+import { type LibraryFolder, libraryName, NOT_ON_WINDOWS, thisMachine } from "./location.ts";
+import { cudaDevices, preloadCuda } from "./cuda.ts";
 
 const HANDLE = "u64", ADDRESS = "u64", STATUS = "i32";
 
@@ -153,6 +153,13 @@ export function loadLibrary(folder: LibraryFolder): Library {
       return cuda;
     },
   };
+  // LibTorch asks once, early, which kinds of device it has: the CUDA half must be there before anything is computed, also on
+  // the CPU. Whether it loads matters to those who ask for CUDA; they get the error.
+  if (cudaDevices().devices.length > 0 && thisMachine.isFile(`${folder.path}/${libraryName("torch_cuda")}`)) {
+    try {
+      library.cuda();
+    } catch { /* see above */ }
+  }
   loaded.set(folder.path, library);
   return library;
 }
