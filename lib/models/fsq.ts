@@ -54,6 +54,8 @@ export class FiniteScalarQuantizer {
   readonly basis: readonly number[];
 
   /**
+   * A quantizer of these levels.
+   *
    * @throws {RangeError} When there is no level, one is below 2, or there are too many codes.
    */
   constructor(levels: readonly number[]) {

@@ -99,6 +99,7 @@ export interface TokenizerStepMetrics {
   loss: number;
   /** Length of the gradient before clipping. */
   gradientNorm: number;
+  /** Of this update. */
   learningRate: number;
   /** Mean absolute error of pixels in [0, 1], weighted. */
   absoluteError?: number;
@@ -132,6 +133,7 @@ export interface TokenizerTrainerState {
 
 /** What a trainer works on. */
 export interface TokenizerTrainerParts {
+  /** What is trained. */
   tokenizer: FrameTokenizer;
   /** Anything left out has the released value. */
   config: Partial<TokenizerTrainingConfig>;
@@ -155,6 +157,8 @@ export class TokenizerTrainer {
   #step = 0;
 
   /**
+   * A trainer at step 0.
+   *
    * @throws {RangeError} When a value of the configuration is out of its range.
    */
   constructor(parts: TokenizerTrainerParts) {

@@ -240,3 +240,22 @@ forEachEngine("patches, chunks and first weights", async (engine) => {
   tokenizer.dispose();
   chunked.dispose();
 });
+
+forEachEngine("a tokenizer with a background starts as that background and keeps it in its file", async (engine) => {
+  const config = { height: 8, width: 8, channels: [8], layersPerBlock: 1, normGroups: 4, latentChannels: 4 };
+  const made = FrameTokenizer.initialize(engine, { ...config, pixelPatch: 4, background: true }, { seed: 7 });
+  const background = new Philox(4).fillUniform(new Float32Array(8 * 8 * 3));
+  const value = tensor(engine, background, [8, 8, 3]);
+  made.parameters.get("background")!.assign(value);
+  const folder = await Deno.makeTempDir();
+  await made.save(folder);
+  const loaded = await FrameTokenizer.load(engine, folder);
+  assert.equal(loaded.config.background, true);
+  const tokens = tensor(engine, Int32Array.of(1, 2, 3, 4), [1, 4]);
+  const pixels = loaded.decode(tokens);
+  assertClose(await pixels.data(), background, 1e-6, "pixels");
+  for (const each of [value, tokens, pixels]) each.dispose();
+  made.dispose();
+  loaded.dispose();
+  await Deno.remove(folder, { recursive: true });
+});
