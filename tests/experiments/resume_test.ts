@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ROBOT_VIDEO_STAGES } from "../../lib/experiments/robot_video.ts";
 import { RunInterruptedError } from "../../lib/training/stage.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
+import { openEngine } from "../../lib/tensor/registry.ts";
 import { rejectsUserError, withFolder } from "../files/support.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { runNumbers, stoppingProgress, tinyRun } from "../support/tiny_run.ts";
@@ -46,9 +47,10 @@ forEachEngine("a run stopped twice in different stages ends as one that was not"
   });
 });
 
-forEachEngine(
+Deno.test(
   "a run with its newest checkpoints damaged goes on from those before, and ends the same",
-  async (engine) => {
+  async () => {
+    const { engine } = await openEngine({ engine: "wasm" });
     await withFolder(async (folder) => {
       const hurt = join(folder, "hurt"), expected = await wholeRun(engine);
       await stopped(engine, hurt, { stage: "likelihood", step: 3 }, false);
@@ -66,7 +68,8 @@ forEachEngine(
   },
 );
 
-forEachEngine("stages run one by one make the same run; each needs the ones before it", async (engine) => {
+Deno.test("stages run one by one make the same run; each needs the ones before it", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
   await withFolder(async (folder) => {
     const single = join(folder, "single");
     await rejectsUserError(
@@ -80,9 +83,10 @@ forEachEngine("stages run one by one make the same run; each needs the ones befo
   });
 });
 
-forEachEngine(
+Deno.test(
   "a run is not resumed on other data, and the control not from half a likelihood stage",
-  async (engine) => {
+  async () => {
+    const { engine } = await openEngine({ engine: "wasm" });
     await withFolder(async (folder) => {
       const run = join(folder, "run");
       await tinyRun(engine, run, { stages: ["tokenizer", "likelihood", "grpo"] });
