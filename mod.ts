@@ -37,7 +37,13 @@ export {
 } from "./lib/tensor/engine.ts";
 export { valueAndGrad, type ValueAndGradients } from "./lib/tensor/gradient.ts";
 export { Philox } from "./lib/tensor/random.ts";
-export { type EngineChoice, type EngineName, type OpenedEngine, openEngine } from "./lib/tensor/registry.ts";
+export {
+  ENGINE_NAMES,
+  type EngineChoice,
+  type EngineName,
+  type OpenedEngine,
+  openEngine,
+} from "./lib/tensor/registry.ts";
 export { type Disposable, keep, tidy } from "./lib/tensor/scope.ts";
 export { concat, full, ones, type Operand, scalar, stack, Tensor, tensor, zeros } from "./lib/tensor/tensor.ts";
 
@@ -62,12 +68,13 @@ export { type SampledTokens, sampleTokens, type SamplingOptions } from "./lib/nn
 
 // Models
 export { CausalTransformer, type PrefillOptions, type TransformerSettings } from "./lib/models/causal_transformer.ts";
-export { type SharedCache } from "./lib/models/causal_transformer_cache.ts";
+export { type BlockWeights, type Projection } from "./lib/models/causal_transformer_block.ts";
+export { type CachedLayer, type SharedCache } from "./lib/models/causal_transformer_cache.ts";
 export { type TransformerConfig, transformerConfig, type TransformerOptions } from "./lib/models/transformer_config.ts";
-export { FrameTokenizer, type FrameTokenizerOptions } from "./lib/models/frame_tokenizer.ts";
+export { type ComputeType, FrameTokenizer, type FrameTokenizerOptions } from "./lib/models/frame_tokenizer.ts";
 export { type FrameTokenizerConfig, RELEASED_FRAME_TOKENIZER } from "./lib/models/frame_tokenizer_config.ts";
 export { FiniteScalarQuantizer, FSQ_LEVELS } from "./lib/models/fsq.ts";
-export { Lpips, type LpipsPaths } from "./lib/models/lpips.ts";
+export { Lpips, type LpipsOptions, type LpipsPaths } from "./lib/models/lpips.ts";
 
 // Worlds
 export { type AnswerPlan, type EncodedTransition, type Metric, type Tokens, type World } from "./lib/worlds/world.ts";
@@ -77,9 +84,19 @@ export {
   computeActionRanges,
   RT1_ACTION_RANGES,
 } from "./lib/worlds/robot_video/actions.ts";
+export { type ColourJitterLimits } from "./lib/worlds/robot_video/augment.ts";
+export { type SingleStepVocabulary } from "./lib/worlds/robot_video/vocabulary.ts";
+export {
+  type ArmState,
+  type DrawerState,
+  type TableObject,
+  type TableTopState,
+  type Zone,
+} from "./lib/worlds/robot_video/table_top/state.ts";
 export {
   type Clip,
   type ClipShape,
+  type EvaluationClipOptions,
   EvaluationClips,
   type TrainingClipOptions,
   TrainingClips,
@@ -88,7 +105,7 @@ export { type Episode, type EpisodeSource } from "./lib/worlds/robot_video/episo
 export { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "./lib/worlds/robot_video/metrics.ts";
 export { type NpzEpisodeOptions, openNpzEpisodes } from "./lib/worlds/robot_video/npz_episodes.ts";
 export { type SingleStepLengths, singleStepLengths, type SingleStepSizes } from "./lib/worlds/robot_video/sequences.ts";
-export { splitEpisodes } from "./lib/worlds/robot_video/split.ts";
+export { type EpisodeSplit, splitEpisodes } from "./lib/worlds/robot_video/split.ts";
 export { TableTop, type TableTopConfig } from "./lib/worlds/robot_video/table_top/table_top.ts";
 export { type TableTopEpisodeOptions, tableTopEpisodes } from "./lib/worlds/robot_video/table_top/episodes.ts";
 export { type FrameBatch, RobotVideoWorld, type RobotVideoWorldOptions } from "./lib/worlds/robot_video/world.ts";
@@ -120,24 +137,13 @@ export {
   type ProgressOptions,
   silentProgress,
   type StageOptions,
+  type TextStream,
 } from "./lib/training/progress.ts";
+export { type Checkpoint, type CheckpointFiles, CheckpointStore } from "./lib/training/checkpoint.ts";
+export { type MetricEntry, MetricLog } from "./lib/training/metric_log.ts";
+export { type HostDtype, type HostTensor } from "./lib/files/safetensors.ts";
 export { RunFolder } from "./lib/training/run_folder.ts";
 export { UserError } from "./lib/files/user_error.ts";
-export {
-  evaluateRobotVideo,
-  type Evaluation,
-  imagine,
-  imaginedClips,
-  ROBOT_VIDEO_PRESETS,
-  type RobotVideoConfig,
-  robotVideoConfig,
-  RobotVideoExperiment,
-  robotVideoHeadline,
-  type RobotVideoResult,
-  runRobotVideo,
-  scoreTable,
-} from "./lib/experiments/mod.ts";
-
 // Figures, tables and clips, in notebooks and on pages
 export {
   bestOfNFigure,

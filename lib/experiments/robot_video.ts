@@ -112,7 +112,11 @@ export class RobotVideoExperiment {
     }
   }
 
-  /** @throws {RunInterruptedError} When the user asked to stop. For work between stages, which has nothing to save. */
+  /**
+   * For work between stages, which has nothing to save.
+   *
+   * @throws {RunInterruptedError} When the user asked to stop.
+   */
   stopIfAsked(during: string): void {
     if (this.#context.signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
   }

@@ -170,12 +170,10 @@ export const robotVideoSchema = z.strictObject({
 });
 
 /** A checked configuration; see the schema for every field. */
-export type RobotVideoConfig = z.infer<typeof robotVideoSchema>;
-
-type Plain = Record<string, unknown>;
+export type RobotVideoConfig = (typeof robotVideoSchema)["_output"];
 
 /** What each preset changes of the defaults. */
-export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string; values: Plain }>> = {
+export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string; values: Record<string, unknown> }>> = {
   demo: {
     description: "Built-in table-top robot at 32×32, minutes on two cores",
     values: {},
@@ -241,7 +239,7 @@ export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string;
  * @param overrides Nested plain values, such as `{ grpo: { steps: 10 } }`.
  * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
  */
-export function robotVideoConfig(preset = "demo", overrides: Plain = {}): RobotVideoConfig {
+export function robotVideoConfig(preset = "demo", overrides: Record<string, unknown> = {}): RobotVideoConfig {
   if (!Object.hasOwn(ROBOT_VIDEO_PRESETS, preset)) {
     throw new UserError(
       `unknown preset "${preset}": choose among ${Object.keys(ROBOT_VIDEO_PRESETS).join(", ")}`,
@@ -254,7 +252,10 @@ export function robotVideoConfig(preset = "demo", overrides: Plain = {}): RobotV
       if (issue.code === "unrecognized_keys") {
         return issue.keys.map((key) => `unknown field ${[...issue.path, key].join(".")}`).join("; ");
       }
-      const value = issue.path.reduce<unknown>((at, key) => (at as Plain | undefined)?.[key as string], merged);
+      const value = issue.path.reduce<unknown>(
+        (at, key) => (at as Record<string, unknown> | undefined)?.[key as string],
+        merged,
+      );
       return `${issue.path.join(".")}: ${issue.message}: received ${JSON.stringify(value)}`;
     });
     throw new UserError(`${lines.join("; ")} (--help lists every field)`);

@@ -48,7 +48,7 @@ export class LikelihoodTrainer {
   /** The optimizer, for checkpoints. */
   readonly optimizer: AdamW;
 
-  /** @param model Changed in place. */
+  /** The model is changed in place and stays the caller's. */
   constructor(readonly model: CausalTransformer, readonly options: LikelihoodOptions) {
     this.optimizer = new AdamW(model.parameters, {
       learningRate: options.learningRate,

@@ -54,7 +54,7 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
   readonly #rememberFrames: number;
   readonly #remembered = new Map<string, Tokens>();
 
-  /** @param options See `RobotVideoWorldOptions`; the tokenizer stays the caller's. */
+  /** The tokenizer stays the caller's. */
   constructor(options: RobotVideoWorldOptions) {
     this.tokenizer = options.tokenizer;
     this.#bins = options.bins;
