@@ -89,6 +89,8 @@ export { type SingleStepVocabulary } from "./lib/worlds/robot_video/vocabulary.t
 export {
   type ArmState,
   type DrawerState,
+  type ObjectColour,
+  type ObjectShape,
   type TableObject,
   type TableTopState,
   type Zone,
