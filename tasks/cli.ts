@@ -48,6 +48,7 @@ export interface Flags {
  */
 export function readFlags(command: Command, args: readonly string[]): Flags {
   const names = Object.keys(command.flags);
+  checkForm(command, args);
   const takes = names.filter((name) => command.flags[name].value !== undefined);
   const parsed = parseArgs(args, {
     string: takes,
@@ -70,14 +71,8 @@ export function readFlags(command: Command, args: readonly string[]): Flags {
     console.log(helpText(command));
     Deno.exit(0);
   }
-  checkOnce(command, args);
   if (parsed._.length > 0) {
     throw new UserError(`unexpected argument "${parsed._[0]}": every value needs a flag (--help lists them)`);
-  }
-  for (const name of takes) {
-    for (const value of [parsed[name]].flat()) {
-      if (value === "") throw new UserError(`--${name} needs a value: --${name} ${command.flags[name].value}`);
-    }
   }
   return {
     text: (name) => parsed[name] as string | undefined,
@@ -95,15 +90,23 @@ export function readFlags(command: Command, args: readonly string[]): Flags {
   };
 }
 
-/** Refuses a flag that is given twice where one value counts, and a value where there is none to give. */
-function checkOnce(command: Command, args: readonly string[]): void {
+/** Refuses a flag that lacks its value, has one where there is none to give, or is given twice where one counts. */
+function checkForm(command: Command, args: readonly string[]): void {
   const seen = new Set<string>();
-  for (const argument of args) {
-    const [, name, value] = /^--([^=]+)(=.*)?$/.exec(argument) ?? [];
+  for (const [i, argument] of args.entries()) {
+    const [, name, value] = /^--([^=]+)(=.*)?$/s.exec(argument) ?? [];
     if (name === undefined || !Object.hasOwn(command.flags, name)) continue;
     const flag = command.flags[name];
     if (flag.value === undefined && value !== undefined) {
       throw new UserError(`--${name} takes no value: received "${argument}"`);
+    }
+    // Parsers differ in whether the next flag may be taken for the value.
+    const given = value === undefined ? args[i + 1] : value.slice(1);
+    if (
+      flag.value !== undefined &&
+      (given === undefined || given === "" || (value === undefined && given.startsWith("--")))
+    ) {
+      throw new UserError(`--${name} needs a value: --${name} ${flag.value}`);
     }
     if (seen.has(name) && !flag.repeated) throw new UserError(`--${name} was given twice: leave one of them out`);
     seen.add(name);

@@ -17,10 +17,11 @@ const ROOT = resolve(import.meta.dirname!, "../..");
 type Plain = Record<string, unknown>;
 
 const TINY: Plain = {
-  data: { height: 16, width: 16, episodes: 8, episodeLength: 8, testEvery: 4 },
+  data: { height: 16, width: 16, history: 4, episodes: 8, episodeLength: 8, testEvery: 4 },
   tokenizer: {
     channels: [8, 8],
     downsamplings: 1,
+    pixelPatch: 2,
     latentChannels: 4,
     normGroups: 4,
     fsqLevels: [4, 4],
