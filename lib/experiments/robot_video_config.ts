@@ -26,7 +26,7 @@ const dataSchema = z.strictObject({
   history: count.default(2).describe("Past frames (and actions) in the question"),
   frameStep: count.default(1).describe("Episode frames from one frame of a clip to the next"),
   shortEpisodes: z.enum(["repeat", "drop", "refuse"]).default("repeat").describe(
-    "Episodes shorter than a clip: repeat their last frame, leave them out of training, or stop",
+    "What becomes of episodes shorter than a clip",
   ),
   augment: z.boolean().default(false).describe("Vary the colours of training clips, as the released code does"),
   testEvery: z.int().min(2).default(8).describe("Every so many episodes, one is held out"),
@@ -303,13 +303,14 @@ function checkTogether(config: RobotVideoConfig): void {
 
 /** One line a field: its name, its default, what it is. For the help. */
 export function describeRobotVideoFields(): string[] {
-  type Node = { properties?: Record<string, Node>; default?: unknown; description?: string };
+  type Node = { properties?: Record<string, Node>; default?: unknown; description?: string; enum?: string[] };
   const lines: string[] = [];
   const visit = (node: Node, path: string) => {
     if (node.properties && node.description === undefined) {
       for (const [name, child] of Object.entries(node.properties)) visit(child, path ? `${path}.${name}` : name);
     } else if (path !== "preset" && path !== "seed") {
-      lines.push(`  ${`${path}=${JSON.stringify(node.default)}`.padEnd(44)} ${node.description ?? ""}`);
+      const choices = node.enum ? ` (${node.enum.join(", ")})` : "";
+      lines.push(`  ${`${path}=${JSON.stringify(node.default)}`.padEnd(44)} ${node.description ?? ""}${choices}`);
     }
   };
   visit(z.toJSONSchema(robotVideoSchema, { io: "input" }) as Node, "");
