@@ -12,7 +12,7 @@ import { type BenchCase, benchCases, ceilings } from "./cases.ts";
 import { measure, type Measurement } from "./measure.ts";
 import type { OpenedSide } from "./ours/worker.ts";
 import { type Reply, Side } from "./side.ts";
-import { type Ceilings, formatTable } from "./table.ts";
+import { type Ceilings, formatTable, formatTime } from "./table.ts";
 
 const RESULTS = new URL("./results.jsonl", import.meta.url);
 
@@ -24,6 +24,11 @@ const COMMAND: Command = {
     quick: { description: "Tiny sizes that only show that everything runs; nothing is recorded" },
     python: { value: "PATH", description: "A Python with torch and transformers", default: "RLVR_PYTHON, or python3" },
     rounds: { value: "N", description: "Turns of each side; the median counts", default: "7" },
+    clock: {
+      value: "wall|cpu",
+      description: "cpu: the time that each process's threads compute, for a busy machine with OMP_NUM_THREADS=1",
+      default: "wall",
+    },
     json: { description: "Print the record instead of the table" },
     ...ENGINE_FLAGS,
   },
@@ -47,6 +52,8 @@ await runCommand(async (signal) => {
   const asked = flags.text("python");
   const python = asked ?? Deno.env.get("RLVR_PYTHON") ?? "python3";
   const { engine, device } = engineChoice(flags);
+  const clock = flags.text("clock") ?? "wall";
+  if (clock !== "wall" && clock !== "cpu") throw new UserError(`--clock must be wall or cpu: received "${clock}"`);
   const note = (text: string) => console.error(text);
   const options = { rounds, ...(quick && { blockSeconds: 0 }) };
   const folder = await Deno.makeTempDir({ prefix: "rlvr-bench-" });
@@ -55,7 +62,7 @@ await runCommand(async (signal) => {
   const open = async (): Promise<Pair> => {
     const ours = new Side("our side", Deno.execPath(), ["run", "-A", import.meta.resolve("./ours/worker.ts")], signal);
     sides.push(ours);
-    const opened = await ours.ask({ do: "open", engine, device }) as unknown as OpenedSide;
+    const opened = await ours.ask({ do: "open", engine, device, clock }) as unknown as OpenedSide;
     const pair: Pair = { ours, theirs: undefined, opened, other: { missing: ["python"] } };
     let theirs: Side;
     try {
@@ -73,7 +80,7 @@ await runCommand(async (signal) => {
     // PyTorch gets as many threads as LibTorch; beside an engine with one, those that it would take by itself.
     const threads = opened.engine.name === "torch" ? opened.threads : navigator.hardwareConcurrency;
     const where = opened.engine.name === "torch" ? opened.engine.device : "cpu";
-    pair.other = await theirs.ask({ do: "open", threads, device: where });
+    pair.other = await theirs.ask({ do: "open", threads, device: where, clock });
     const missing = pair.other.missing as string[];
     if (missing.length > 0 && asked !== undefined) {
       throw new UserError(
@@ -96,7 +103,6 @@ await runCommand(async (signal) => {
     const limits = await measureCeilings(common, quick, { ...options, folder });
     const measurements: Measurement[] = [];
     for (const each of cases) {
-      note(`  ${each.name} …`);
       const pair = each.ownProcesses ? await open() : common;
       const theirs = (pair.other.missing as string[]).includes(each.needs) ? undefined : pair.theirs;
       // The goals are the torch engine's: PyTorch's own library, called from here.
@@ -107,6 +113,7 @@ await runCommand(async (signal) => {
         await close(pair);
       }
       measurements.push(result);
+      note(`  ${each.name}: ${briefly(result)}`);
     }
     await close(common);
     const record = {
@@ -116,6 +123,7 @@ await runCommand(async (signal) => {
       threads: common.opened.threads,
       reference: common.other.versions ?? null,
       rounds,
+      clock,
       ceilings: limits,
       measurements,
     };
@@ -178,6 +186,11 @@ async function peakMemory({ ours, opened, other }: Pair, theirs: Side | undefine
     ours: { peakBytes: await peak(ours), idleBytes: opened.idleBytes },
     theirs: theirs && { peakBytes: await peak(theirs), idleBytes: other.idleBytes as number | null },
   };
+}
+
+function briefly({ ours, theirs, ratio }: Measurement): string {
+  const text = `ours ${formatTime(ours.median)}`;
+  return ratio ? `${text}, PyTorch ${formatTime(theirs!.median)}, ${ratio.median.toFixed(2)}×` : text;
 }
 
 function ceilingText({ flopsPerSecond, bytesPerSecond }: Ceilings): string {

@@ -9,6 +9,7 @@ import { LikelihoodTrainer } from "../../lib/training/likelihood.ts";
 import type { EncodedTransition, Tokens, World } from "../../lib/worlds/world.ts";
 import type { CaseSizes } from "../cases.ts";
 import { hashedTokens } from "../numbers.ts";
+import { seconds } from "./clock.ts";
 import type { Prepare } from "./work.ts";
 
 /** Tokens whose logits exist at once. */
@@ -64,8 +65,12 @@ const likelihood: Prepare = async (engine, sizes, folder) => {
   };
 };
 
-/** A world without pixels: prompts are hashes, and the reward is the mean of the answer's tokens. */
-function hashWorld(sizes: CaseSizes): World<number, readonly Tokens[]> {
+/**
+ * A world without pixels: prompts are hashes, and the reward is the mean of the answer's tokens.
+ *
+ * @param onReward Called when rewards are asked for: between a step's rollout and its update.
+ */
+function hashWorld(sizes: CaseSizes, onReward: () => void = () => {}): World<number, readonly Tokens[]> {
   const { promptLength, answerLength, vocabulary } = sizes as Record<string, number>;
   return {
     name: "hash",
@@ -73,8 +78,12 @@ function hashWorld(sizes: CaseSizes): World<number, readonly Tokens[]> {
     metrics: {
       mean: {
         better: "higher",
-        compute: (answers) =>
-          Promise.resolve(Float32Array.from(answers, (each) => each.reduce((sum, x) => sum + x, 0) / each.length)),
+        compute: (answers) => {
+          onReward();
+          return Promise.resolve(
+            Float32Array.from(answers, (each) => each.reduce((sum, x) => sum + x, 0) / each.length),
+          );
+        },
       },
     },
     encode: (prompts) =>
@@ -88,11 +97,12 @@ function hashWorld(sizes: CaseSizes): World<number, readonly Tokens[]> {
   };
 }
 
-/** The update of `GrpoTrainer.step`, which is timed alone; the rollout before it is not counted. */
+/** A GRPO step from its rewards on, the update; the rollout before it is not counted. */
 const update: Prepare = async (engine, sizes, folder) => {
   const prompts = sizes.prompts as number, groupSize = sizes.group as number;
   const model = await sharedModel(engine, sizes, folder);
-  const world = hashWorld(sizes);
+  let rewarded = 0;
+  const world = hashWorld(sizes, () => rewarded = seconds());
   const trainer = new GrpoTrainer(model, undefined, world, {
     groupSize,
     miniBatchPrompts: prompts,
@@ -117,7 +127,10 @@ const update: Prepare = async (engine, sizes, folder) => {
   let step = 0;
   const first = await trainer.step(step++, items);
   return {
-    run: async () => (await trainer.step(step++, items)).seconds.update,
+    run: async () => {
+      await trainer.step(step++, items);
+      return seconds() - rewarded;
+    },
     check: () => Promise.resolve(first.gradientNorm),
     shared: { answers: first.sample.answers, advantages: first.sample.advantages },
     dispose: () => model.dispose(),

@@ -6,6 +6,7 @@ import type { Engine } from "../../lib/tensor/engine.ts";
 import { type EngineName, openEngine } from "../../lib/tensor/registry.ts";
 import type { CaseSizes } from "../cases.ts";
 import { jsonLines } from "../json_lines.ts";
+import { chooseClock, type ClockName, seconds } from "./clock.ts";
 import { MODELS } from "./models.ts";
 import { OPERATORS } from "./operators.ts";
 import type { Work } from "./work.ts";
@@ -19,7 +20,7 @@ export interface OpenedSide {
 }
 
 type Request =
-  | { do: "open"; engine?: EngineName; device?: string }
+  | { do: "open"; engine?: EngineName; device?: string; clock?: ClockName }
   | { do: "prepare"; kind: string; sizes: CaseSizes; folder: string }
   | { do: "time"; count: number }
   | { do: "memory" }
@@ -30,6 +31,7 @@ let engine: Engine | undefined, work: Work | undefined;
 async function answer(request: Request): Promise<Record<string, unknown>> {
   switch (request.do) {
     case "open": {
+      chooseClock(request.clock ?? "wall");
       engine = (await openEngine({ engine: request.engine, device: request.device })).engine;
       const { name, backend, device, version, description } = engine;
       const threads = (engine as { threads?: number }).threads ?? 1;
@@ -60,18 +62,18 @@ async function answer(request: Request): Promise<Record<string, unknown>> {
 async function time({ run }: Work, count: number): Promise<number> {
   await engine!.synchronize();
   let own = 0, counted = false;
-  const start = performance.now();
+  const start = seconds();
   for (let i = 0; i < count; i++) {
     // Awaiting what is no promise would add a turn of the event loop to every operator.
     const result = run();
-    const seconds = result instanceof Promise ? await result : result;
-    if (typeof seconds === "number") {
-      own += seconds;
+    const ofRun = result instanceof Promise ? await result : result;
+    if (typeof ofRun === "number") {
+      own += ofRun;
       counted = true;
     }
   }
   await engine!.synchronize();
-  return (counted ? own : (performance.now() - start) / 1000) / count;
+  return (counted ? own : seconds() - start) / count;
 }
 
 /** The most memory that this process ever held; null where the system does not say. */

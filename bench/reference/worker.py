@@ -1,6 +1,6 @@
 """PyTorch's side: reads one JSON request a line, answers with one JSON line. ../ours/worker.ts is its twin.
 
-Requests: {"do": "open", threads, device}, {"do": "prepare", kind, sizes, folder, shared}, {"do": "time", count},
+Requests: {"do": "open", threads, device, clock}, {"do": "prepare", kind, sizes, folder, shared}, {"do": "time", count},
 {"do": "memory"}, {"do": "release"}. It ends when its input does.
 """
 import json
@@ -32,7 +32,8 @@ def peak_bytes():
 class Worker:
     work = None
 
-    def open(self, threads, device):
+    def open(self, threads, device, clock):
+        self.clock = {"wall": time.perf_counter, "cpu": time.process_time}[clock]
         try:
             import torch
         except ImportError:
@@ -65,11 +66,11 @@ class Worker:
 
     def time(self, count):
         self.synchronize()
-        start = time.perf_counter()
+        start = self.clock()
         for _ in range(count):
             self.work.run()
         self.synchronize()
-        return {"seconds": (time.perf_counter() - start) / count}
+        return {"seconds": (self.clock() - start) / count}
 
     def memory(self):
         return {"peakBytes": peak_bytes()}
