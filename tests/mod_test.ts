@@ -1,16 +1,24 @@
-/** The public names: what `mod.ts` exports is what tests/mod_exports.txt lists, a name a line, sorted. */
+/**
+ * The public names: what each entry point of deno.json exports is what tests/mod_exports.txt lists, sorted, an entry point a
+ * paragraph. RLVR_UPDATE_FIXTURES=1 writes the list anew.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import * as library from "../mod.ts";
+import denoJson from "../deno.json" with { type: "json" };
 
 const ROOT = join(import.meta.dirname!, "..");
+const LIST = join(ROOT, "tests/mod_exports.txt");
+const ENTRIES = Object.entries(denoJson.exports as Record<string, string>);
 
-/** Exported names, and which of them are types only. */
-async function exportedNames(): Promise<{ name: string; isType: boolean }[]> {
-  const source = (await Deno.readTextFile(join(ROOT, "mod.ts")))
-    .replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/.*$/gm, "");
-  assert.doesNotMatch(source, /export\s*\*/, "every export is named");
-  assert.doesNotMatch(source, /export\s+(default|const|function|class|interface)/, "mod.ts only hands on");
+/** Exported names of a file that only hands on, and which of them are types. */
+async function exportedNames(path: string): Promise<{ name: string; isType: boolean }[]> {
+  const source = (await Deno.readTextFile(join(ROOT, path))).replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/.*$/gm, "");
+  assert.doesNotMatch(source, /export\s*\*/, `${path}: every export is named`);
+  assert.doesNotMatch(
+    source,
+    /export\s+(default|const|let|function|async|class|interface|enum)\b/,
+    `${path} only hands on`,
+  );
   return [...source.matchAll(/export\s+(type\s+)?\{([^}]*)\}\s*from/g)].flatMap(([, allTypes, names]) =>
     names.split(",").map((name) => name.trim()).filter((name) => name !== "").map((text) => {
       const isType = allTypes !== undefined || text.startsWith("type ");
@@ -19,16 +27,26 @@ async function exportedNames(): Promise<{ name: string; isType: boolean }[]> {
   );
 }
 
-Deno.test("mod.ts exports exactly the listed names", async () => {
-  const names = (await exportedNames()).map(({ name, isType }) => isType ? `${name} (type)` : name).sort();
-  assert.equal(new Set(names).size, names.length, "no name twice");
-  const listed = (await Deno.readTextFile(join(ROOT, "tests/mod_exports.txt"))).trimEnd().split("\n");
+Deno.test("entry points export exactly the listed names", async () => {
+  const paragraphs: string[] = [];
+  for (const [entry, path] of ENTRIES) {
+    const names = (await exportedNames(path)).map(({ name, isType }) => isType ? `${name} (type)` : name).sort();
+    assert.equal(new Set(names).size, names.length, `${path}: no name twice`);
+    paragraphs.push([`${entry}:`, ...names].join("\n"));
+  }
+  const text = paragraphs.join("\n\n") + "\n";
+  if (Deno.env.get("RLVR_UPDATE_FIXTURES")) await Deno.writeTextFile(LIST, text);
   // Changing what users import is a decision: change the list with it.
-  assert.deepEqual(names, listed);
+  assert.deepEqual(text.split("\n"), (await Deno.readTextFile(LIST)).split("\n"));
 });
 
-Deno.test("mod.ts: the names that are values are there", async () => {
-  const values = (await exportedNames()).filter(({ isType }) => !isType).map(({ name }) => name).sort();
-  assert.ok(values.length > 40, `only ${values.length} values were found: the test does not see them`);
-  assert.deepEqual(Object.keys(library).sort(), values);
+Deno.test("entry points: the names that are values are there", async () => {
+  let count = 0;
+  for (const [, path] of ENTRIES) {
+    const values = (await exportedNames(path)).filter(({ isType }) => !isType).map(({ name }) => name).sort();
+    const module = await import(new URL(`../${path}`, import.meta.url).href);
+    assert.deepEqual(Object.keys(module).sort(), values);
+    count += values.length;
+  }
+  assert.ok(count > 40, `only ${count} values were found: the test does not see them`);
 });
