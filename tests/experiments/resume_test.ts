@@ -1,13 +1,18 @@
 /** Whole runs in this process: stopped and resumed, they end with the very numbers of an undisturbed one. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { openRobotVideoData } from "../../lib/experiments/robot_video_data.ts";
+import { tokenizerSizes } from "../../lib/experiments/robot_video_models.ts";
+import { FrameTokenizer } from "../../lib/models/frame_tokenizer.ts";
+import type { Tensor } from "../../lib/tensor/tensor.ts";
+import { RobotVideoWorld } from "../../lib/worlds/robot_video/world.ts";
 import { ROBOT_VIDEO_STAGES } from "../../lib/experiments/robot_video.ts";
 import { RunInterruptedError } from "../../lib/training/stage.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
 import { rejectsUserError, withFolder } from "../files/support.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { runNumbers, stoppingProgress, tinyRun } from "../support/tiny_run.ts";
+import { runNumbers, stoppingProgress, tinyConfig, tinyRun } from "../support/tiny_run.ts";
 
 /** An undisturbed run, made once an engine. */
 const whole = new Map<string, Promise<Record<string, unknown>>>();
@@ -107,3 +112,33 @@ Deno.test(
     });
   },
 );
+
+Deno.test("frames whose tokens are remembered are tokenized in batches of one shape, whatever is asked for", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  const config = tinyConfig(), data = await openRobotVideoData(config);
+  const tokenizer = FrameTokenizer.initialize(engine, tokenizerSizes(config, data), { seed: 1 });
+  const shapes: string[] = [];
+  const watched: FrameTokenizer = Object.create(tokenizer, {
+    // Getters of the class read private fields, which only the tokenizer itself has.
+    ...Object.fromEntries(
+      (["engine", "codebookSize", "tokensPerFrame"] as const).map((name) => [name, { value: tokenizer[name] }]),
+    ),
+    encode: {
+      value: (frames: Tensor) => {
+        shapes.push(frames.shape.join(" × "));
+        return tokenizer.encode(frames);
+      },
+    },
+  });
+  const world = (rememberFrames: number) =>
+    new RobotVideoWorld({ tokenizer: watched, bins: data.bins, metrics: [], rememberFrames });
+  const clips = await Promise.all(Array.from({ length: 6 }, (_, i) => data.training.clip(0, i)));
+  const together = await world(100).frameTokens(clips);
+  const first = world(100), apart = [];
+  for (const clip of clips) apart.push(...await first.frameTokens([clip]));
+  assert.deepEqual(apart, together);
+  assert.ok(shapes.length >= 5, `only ${shapes.length} calls`);
+  assert.deepEqual(new Set(shapes), new Set(["16 × 16 × 16 × 3"]));
+  assert.deepEqual(await world(0).frameTokens(clips), together);
+  tokenizer.dispose();
+});

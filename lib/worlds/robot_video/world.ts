@@ -39,6 +39,13 @@ export interface RobotVideoWorldOptions {
   rememberFrames?: number;
 }
 
+/**
+ * Frames of each tokenizer call where tokens are remembered; the last call is filled up with black ones. Libraries choose
+ * their kernels by shape and round differently with each, and which frames are missing depends on what was asked before: with
+ * one shape, a resumed run, which remembers nothing, finds the same tokens.
+ */
+const REMEMBERED_BATCH = 16;
+
 /** See the file's head. */
 export class RobotVideoWorld implements World<Clip, FrameBatch> {
   /** `robot-video`. */
@@ -99,16 +106,17 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
         if (!found[i][frame]) missing.push({ clip: i, frame, key });
       }
     });
-    for (let from = 0; from < missing.length; from += this.#frameBatch) {
-      const some = missing.slice(from, from + this.#frameBatch);
+    const isRemembering = this.#rememberFrames > 0;
+    const atOnce = isRemembering ? REMEMBERED_BATCH : this.#frameBatch;
+    for (let from = 0; from < missing.length; from += atOnce) {
+      const some = missing.slice(from, from + atOnce);
+      const rows = isRemembering ? atOnce : some.length;
       const { height, width } = clips[some[0].clip], size = height * width * 3;
-      const pixels = new Float32Array(some.length * size);
+      const pixels = new Float32Array(rows * size);
       some.forEach(({ clip, frame }, i) => {
         writePixels(clips[clip].frames.subarray(frame * size, (frame + 1) * size), pixels, i * size);
       });
-      const tokens = tidy(() =>
-        this.tokenizer.encode(tensor(this.tokenizer.engine, pixels, [some.length, height, width, 3]))
-      );
+      const tokens = tidy(() => this.tokenizer.encode(tensor(this.tokenizer.engine, pixels, [rows, height, width, 3])));
       const numbers = await tokens.data() as Int32Array;
       tokens.dispose();
       const perFrame = this.tokenizer.tokensPerFrame;
