@@ -59,7 +59,7 @@ export function tidy<T>(fn: () => T): T {
     const outer = depth >= 2 ? scopes[depth - 2] : undefined;
     for (const item of scope) {
       if (item.isDisposed || KEPT in item) continue;
-      if (survivors.has(item)) outer?.push(item);
+      if (survivors.size > 0 && survivors.has(item)) outer?.push(item);
       else item.dispose();
     }
   }

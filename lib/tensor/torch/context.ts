@@ -86,6 +86,10 @@ export class Context {
     this.#torch.aoti_torch_get_storage_size(result, this.#out);
     return this.ledger.own(result, this.#unsigned[0] + this.#int[1] * 2 ** 32);
   }
+  /** A result of known shape and type with dense memory of its own: the storage need not be asked for its size. */
+  ownDense(result: Owned, shape: Shape, dtype: DType): TorchHandle {
+    return this.ledger.own(result, sizeOf(shape) * BYTES_PER_ELEMENT[dtype]);
+  }
   /** A result that shares the operand's memory. */
   view(result: Owned, of: Tensor): TorchHandle {
     return this.ledger.view(result, of.handle as TorchHandle);

@@ -83,11 +83,11 @@ export function unary(c: Context, name: UnaryOperator, x: Tensor): TorchHandle {
 export function binary(c: Context, name: BinaryOperator, a: Tensor, b: Tensor | number, outShape: Shape): TorchHandle {
   if (name === "add" || name === "sub") {
     const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
-    return c.own(c.sum(addressOf(a), other, name === "sub", outShape, a.dtype));
+    return c.ownDense(c.sum(addressOf(a), other, name === "sub", outShape, a.dtype), outShape, a.dtype);
   }
   if (name === "mul") {
     const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
-    return c.own(c.product(a, other, outShape));
+    return c.ownDense(c.product(a, other, outShape), outShape, a.dtype);
   }
   if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(BINARY[name]));
   if (name === "pow") {

@@ -16,6 +16,8 @@ interface Storage {
 export class TorchHandle {
   readonly address: Owned;
   readonly storage: Storage;
+  /** Where the ledger has it; −1 when it is off the books. */
+  place = -1;
   constructor(address: Owned, storage: Storage) {
     this.address = address;
     this.storage = storage;
@@ -24,7 +26,8 @@ export class TorchHandle {
 
 /** Counts handles and bytes. */
 export class Ledger {
-  readonly #alive = new Set<TorchHandle>();
+  // In no order: what leaves is replaced by the last, which is cheaper than a set for what every operator does.
+  readonly #alive: TorchHandle[] = [];
   #bytes = 0;
   #peak = 0;
 
@@ -32,20 +35,22 @@ export class Ledger {
   own(address: Owned, bytes: number): TorchHandle {
     this.#bytes += bytes;
     if (this.#bytes > this.#peak) this.#peak = this.#bytes;
-    const handle = new TorchHandle(address, { bytes, users: 1 });
-    this.#alive.add(handle);
-    return handle;
+    return this.#add(new TorchHandle(address, { bytes, users: 1 }));
   }
   /** A tensor that looks at another's memory. */
   view(address: Owned, of: TorchHandle): TorchHandle {
     of.storage.users++;
-    const handle = new TorchHandle(address, of.storage);
-    this.#alive.add(handle);
-    return handle;
+    return this.#add(new TorchHandle(address, of.storage));
   }
   /** Takes a tensor off the books; returns whether it was on them. */
   remove(handle: TorchHandle): boolean {
-    if (!this.#alive.delete(handle)) return false;
+    if (handle.place < 0) return false;
+    const last = this.#alive.pop()!;
+    if (last !== handle) {
+      this.#alive[handle.place] = last;
+      last.place = handle.place;
+    }
+    handle.place = -1;
     if (--handle.storage.users === 0) this.#bytes -= handle.storage.bytes;
     return true;
   }
@@ -54,9 +59,14 @@ export class Ledger {
     return [...this.#alive];
   }
   memory(): EngineMemory {
-    return { tensors: this.#alive.size, bytes: this.#bytes, peakBytes: this.#peak };
+    return { tensors: this.#alive.length, bytes: this.#bytes, peakBytes: this.#peak };
   }
   resetPeak(): void {
     this.#peak = this.#bytes;
+  }
+
+  #add(handle: TorchHandle): TorchHandle {
+    handle.place = this.#alive.push(handle) - 1;
+    return handle;
   }
 }
