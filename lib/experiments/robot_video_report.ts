@@ -54,6 +54,10 @@ export function robotVideoResult(
   const { config, engine } = experiment;
   const base = models.control ?? models.likelihood;
   const options = { seed: config.seed, groups: base.episodes };
+  // Clips of one episode are one draw, resampled to itself: an interval of no width, which would exclude zero always.
+  const isOneEpisode = new Set(base.episodes).size < 2;
+  const difference = (before: Float64Array, after: Float64Array) =>
+    isOneEpisode ? {} : { difference: pairedDifference(before, after, options) };
   const directions: Record<string, "lower" | "higher"> = { psnr: "higher", ssim: "higher" };
   const metrics: Record<string, VideoMetricResult> = {};
   for (const name of Object.keys(base.values)) {
@@ -62,7 +66,7 @@ export function robotVideoResult(
       ...(name === "psnr" ? { unit: "dB" } : {}),
       base: meanInterval(base.values[name], options),
       rlvr: meanInterval(models.rlvr.values[name], options),
-      difference: pairedDifference(base.values[name], models.rlvr.values[name], options),
+      ...difference(base.values[name], models.rlvr.values[name]),
       likelihood: meanInterval(models.likelihood.values[name], options),
       ...(config.evaluation.samples > 1
         ? {
@@ -78,7 +82,7 @@ export function robotVideoResult(
     better: "lower",
     base: meanInterval(base.repetition, options),
     rlvr: meanInterval(models.rlvr.repetition, options),
-    difference: pairedDifference(base.repetition, models.rlvr.repetition, options),
+    ...difference(base.repetition, models.rlvr.repetition),
     likelihood: meanInterval(models.likelihood.repetition, options),
   };
   return {
@@ -157,10 +161,14 @@ export function robotVideoHeadline(result: RobotVideoResult): string {
   const against = result.base === "control"
     ? "likelihood training continued for the same time"
     : "likelihood training alone";
-  const clear = difference && (difference.high < 0 || difference.low > 0) ? "does not cross" : "crosses";
+  const judged = difference
+    ? `the 95 % interval of the difference ${
+      difference.high < 0 || difference.low > 0 ? "does not cross" : "crosses"
+    } zero`
+    : "clips of one episode only, too few for an interval of the difference";
   return `Held-out ${name.toUpperCase()} is ${formatNumber(metric.rlvr.mean)} after GRPO and ` +
     `${formatNumber(metric.base.mean)} after ${against}: ${formatNumber(Math.abs(share), 3)} % ` +
-    `${share >= 0 ? "better" : "worse"}; the 95 % interval of the difference ${clear} zero ` +
+    `${share >= 0 ? "better" : "worse"}; ${judged} ` +
     `(${metric.rlvr.n} held-out clips).`;
 }
 
