@@ -132,7 +132,7 @@ async function checkEpisodes(config: RobotVideoConfig, source: EpisodeSource, tr
         `remove it, lower data.history or data.frameStep, or set data.shortEpisodes=repeat`,
     );
   }
-  const fate = shortEpisodes === "repeat" ? "their last frame is repeated" : "training leaves them out";
+  const fate = shortEpisodes === "repeat" ? "the last frame is repeated" : "not used for training";
   return [
     `${short.length} of ${read} episodes ${short.length === 1 ? "is" : "are"} shorter than a clip (${one}): ${fate} ` +
     `(data.shortEpisodes)`,

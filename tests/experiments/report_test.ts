@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { robotVideoHeadline } from "../../lib/experiments/robot_video_report.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
 import { withFolder } from "../files/support.ts";
-import { tinyRun } from "../support/tiny_run.ts";
+import { stoppingProgress, tinyRun } from "../support/tiny_run.ts";
 
 Deno.test("a run's result: intervals of every metric, the control as base, times, memory; and its report", async () => {
   const { engine } = await openEngine({ engine: "wasm" });
@@ -45,5 +45,29 @@ Deno.test("a run with one held-out episode claims no interval of the difference"
       robotVideoHeadline(result!),
       /; clips of one episode only, too few for an interval .* \(2 held-out clips\)/,
     );
+  });
+});
+
+Deno.test("a run from given folders trains neither tokenizer nor transformer, says so, and starts GRPO from them", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const first = join(folder, "first"), second = join(folder, "second");
+    const { result: before } = await tinyRun(engine, first);
+    const change = {
+      tokenizer: { folder: join(first, "models/tokenizer") },
+      model: { folder: join(first, "models/likelihood") },
+    };
+    const { progress, notes, stages } = stoppingProgress();
+    const { result, seconds } = await tinyRun(engine, second, { change, progress });
+    assert.deepEqual(notes, [
+      `tokenizer: nothing to train, ${change.tokenizer.folder} was given`,
+      `likelihood: nothing to train, ${change.model.folder} was given`,
+    ]);
+    assert.deepEqual(stages, ["grpo", "evaluate likelihood", "evaluate rlvr"]);
+    assert.deepEqual(Object.keys(seconds), ["grpo", "evaluate"]);
+    assert.equal(result!.base, "likelihood");
+    // The same model on the same clips, and the same GRPO from it.
+    assert.deepEqual(result!.metrics.mae.base, before!.metrics.mae.likelihood);
+    assert.deepEqual(result!.metrics.mae.rlvr, before!.metrics.mae.rlvr);
   });
 });

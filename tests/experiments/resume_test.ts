@@ -113,6 +113,26 @@ Deno.test(
   },
 );
 
+Deno.test("stopped during the evaluation, a run gives all back and evaluates again when it is resumed", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const run = join(folder, "run"), expected = await wholeRun(engine);
+    const stop = async (resume: boolean) => {
+      const { progress, signal } = stoppingProgress({ stage: "evaluate control", step: 1 });
+      await assert.rejects(
+        tinyRun(engine, run, { progress, signal, resume }),
+        (error: Error) =>
+          error instanceof RunInterruptedError &&
+          error.message === "stopped during the evaluation; all training is saved",
+      );
+      return engine.memory().tensors;
+    };
+    assert.equal(await stop(false), await stop(true));
+    await tinyRun(engine, run, { resume: true });
+    assert.deepEqual(await runNumbers(run), expected);
+  });
+});
+
 Deno.test("frames whose tokens are remembered are tokenized in batches of one shape, whatever is asked for", async () => {
   const { engine } = await openEngine({ engine: "wasm" });
   const config = tinyConfig(), data = await openRobotVideoData(config);

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { NdArray } from "../../lib/files/npy.ts";
 import { writeNpz } from "../../lib/files/npz.ts";
+import { openRobotVideoData } from "../../lib/experiments/robot_video_data.ts";
 import { withFolder } from "../files/support.ts";
-import { runTask, tinyFlags } from "../support/tiny_run.ts";
+import { runTask, tinyConfig, tinyFlags } from "../support/tiny_run.ts";
 
 interface Case {
   /** Flags, given a folder with the files that `prepare` made; `--out` is added. */
@@ -100,6 +101,10 @@ Deno.test("train-video: flags", async () => {
       "folder of another run": {
         args: (folder) => ["--out", join(folder, "held")],
         says: ["held already holds a run", "--resume", "--out"],
+      },
+      "folder that cannot be made": {
+        args: (folder) => [...wasm, ...tinyFlags(), "--out", join(folder, "held/config.json/run")],
+        says: ["cannot make the run folder", "held/config.json/run"],
       },
       "resume without a run": {
         args: (folder) => ["--resume", "--out", join(folder, "none")],
@@ -201,5 +206,21 @@ Deno.test("train-video: data", async () => {
         says: ["every training episode of short is shorter than a clip", "a clip spans 10"],
       },
     });
+  });
+});
+
+Deno.test("openRobotVideoData: short episodes are named, and what becomes of them", async () => {
+  await withFolder(async (folder) => {
+    await episodes(folder, "short", {
+      image: { shape: [3, SIZE, SIZE, 3], data: new Uint8Array(3 * SIZE * SIZE * 3) },
+      action: { shape: [3, 13], data: new Float32Array(39) },
+    });
+    const notes = async (shortEpisodes: string) => {
+      const data = { folder: join(folder, "short"), testEvery: 2, shortEpisodes };
+      return (await openRobotVideoData(tinyConfig({ data }))).notes;
+    };
+    const one = "1 of 4 episodes is shorter than a clip (episode_3 has 3 frames, a clip spans 5)";
+    assert.deepEqual(await notes("repeat"), [`${one}: the last frame is repeated (data.shortEpisodes)`]);
+    assert.deepEqual(await notes("drop"), [`${one}: not used for training (data.shortEpisodes)`]);
   });
 });
