@@ -145,6 +145,7 @@ export class RobotVideoExperiment {
         maxGradientNorm: settings.maxGradientNorm,
         beta2: settings.beta2,
         squaredErrorWeight: settings.mseWeight,
+        roundingWeight: settings.roundingWeight,
         perceptualWeight: settings.lpipsWeight,
         adversarialWeight: settings.adversarialWeight,
         adversarialStart: settings.adversarialStart,

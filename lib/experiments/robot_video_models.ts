@@ -69,7 +69,7 @@ export async function openGivenModels(
 export function tokenizerSizes(config: RobotVideoConfig, data: RobotVideoData): FrameTokenizerConfig {
   const { tokenizer } = config, { height, width } = data.source;
   const { channels, layersPerBlock, latentChannels, normGroups, fsqLevels } = tokenizer;
-  const { midAttention, downsamplings, pixelPatch, background } = tokenizer;
+  const { midAttention, downsamplings, pixelPatch, background, normScope } = tokenizer;
   try {
     return frameTokenizerConfig({
       height,
@@ -83,6 +83,7 @@ export function tokenizerSizes(config: RobotVideoConfig, data: RobotVideoData): 
       downsamplings,
       pixelPatch,
       background,
+      normScope,
     });
   } catch (error) {
     if (error instanceof RangeError) throw new UserError(`the tokenizer's sizes: ${error.message}`);

@@ -36,6 +36,7 @@ import {
   downsample,
   groupNormalization,
   middleBlock,
+  type NormSettings,
   resnetBlock,
   spaceToDepth,
   upsample,
@@ -225,19 +226,20 @@ export class FrameTokenizer {
 
   /** Frames → what the quantizer rounds, float32 [B, rows, columns, L]. */
   #latents(frames: Tensor, weights: WeightLookup): Tensor {
-    const { channels, layersPerBlock, normGroups, midAttention, downsamplings, pixelPatch } = this.config;
+    const { channels, layersPerBlock, midAttention, downsamplings, pixelPatch } = this.config;
+    const norm = this.#norm();
     const seen = this.config.background ? frames.sub(this.parameters.get("background")!) : frames;
     let h = convolution(spaceToDepth(seen, pixelPatch).cast(this.#computeType), weights, "encoder.conv_in");
     channels.forEach((width, block) => {
       const name = `encoder.down_blocks.${block}`;
       for (let layer = 0; layer < layersPerBlock; layer++) {
-        h = resnetBlock(h, weights, `${name}.resnets.${layer}`, normGroups, h.shape[3] !== width);
+        h = resnetBlock(h, weights, `${name}.resnets.${layer}`, norm, h.shape[3] !== width);
       }
       if (block < downsamplings) h = downsample(h, weights, `${name}.downsamplers.0`);
     });
-    h = middleBlock(h, weights, "encoder.mid_block", normGroups, midAttention);
+    h = middleBlock(h, weights, "encoder.mid_block", norm, midAttention);
     h = convolution(
-      groupNormalization(h, weights, "encoder.conv_norm_out", normGroups).silu(),
+      groupNormalization(h, weights, "encoder.conv_norm_out", norm).silu(),
       weights,
       "encoder.conv_out",
     );
@@ -246,20 +248,25 @@ export class FrameTokenizer {
 
   /** Codes float32 [B, rows, columns, L] → frames. */
   #pixels(codes: Tensor, weights: WeightLookup): Tensor {
-    const { layersPerBlock, normGroups, midAttention, pixelPatch } = this.config;
+    const { layersPerBlock, midAttention, pixelPatch } = this.config;
+    const norm = this.#norm();
     let h = convolution(codes.cast(this.#computeType), weights, "post_quant_linear");
     h = convolution(h, weights, "decoder.conv_in");
-    h = middleBlock(h, weights, "decoder.mid_block", normGroups, midAttention);
+    h = middleBlock(h, weights, "decoder.mid_block", norm, midAttention);
     decoderWidths(this.config).forEach((width, block) => {
       const name = `decoder.up_blocks.${block}`;
       for (let layer = 0; layer < layersPerBlock; layer++) {
-        h = resnetBlock(h, weights, `${name}.resnets.${layer}`, normGroups, h.shape[3] !== width);
+        h = resnetBlock(h, weights, `${name}.resnets.${layer}`, norm, h.shape[3] !== width);
       }
       if (upsamplesAfter(this.config, block)) h = upsample(h, weights, `${name}.upsamplers.0`);
     });
-    h = groupNormalization(h, weights, "decoder.conv_norm_out", normGroups).silu();
+    h = groupNormalization(h, weights, "decoder.conv_norm_out", norm).silu();
     const pixels = depthToSpace(convolution(h, weights, "decoder.conv_out").cast("float32"), pixelPatch);
     return this.config.background ? pixels.add(this.parameters.get("background")!) : pixels;
+  }
+
+  #norm(): NormSettings {
+    return { groups: this.config.normGroups, scope: this.config.normScope };
   }
 
   /** Parameters by name in the compute type; each is cast once a call. */

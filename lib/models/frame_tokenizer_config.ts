@@ -23,6 +23,11 @@ export interface FrameTokenizerConfig {
   latentChannels: number;
   /** Groups of every group normalization; divides every block's channels. */
   normGroups: number;
+  /**
+   * What is normalized together: a group's channels at all positions of the image, as in released models, or at each
+   * position on its own, so that a token depends on what is near it and a part that rests keeps its tokens.
+   */
+  normScope: "image" | "position";
   /** Values of each dimension of a code. */
   fsqLevels: readonly number[];
   /** Self-attention at the lowest resolution. */
@@ -46,6 +51,7 @@ export const RELEASED_FRAME_TOKENIZER: FrameTokenizerConfig = Object.freeze({
   layersPerBlock: 2,
   latentChannels: 64,
   normGroups: 32,
+  normScope: "image",
   fsqLevels: FSQ_LEVELS[12],
   midAttention: true,
   downsamplings: 4,
@@ -182,6 +188,7 @@ export function frameTokenizerConfigToJson(config: FrameTokenizerConfig): Record
     down_samplings: config.downsamplings,
     pixel_patch: config.pixelPatch,
     background: config.background,
+    norm_scope: config.normScope,
   };
 }
 
@@ -237,6 +244,11 @@ export function frameTokenizerConfigFromJson(json: unknown, source: string): Fra
     midAttention: read<boolean>("mid_block_add_attention", (value) => typeof value === "boolean", "true or false"),
     downsamplings: count("down_samplings"),
     pixelPatch: count("pixel_patch"),
+    normScope: read<"image" | "position">(
+      "norm_scope",
+      (value) => value === "image" || value === "position",
+      '"image" or "position"',
+    ),
     background: read<boolean>("background", (value) => typeof value === "boolean", "true or false"),
   };
   try {

@@ -15,6 +15,14 @@ export type ShapeList = [name: string, shape: number[]][];
 
 const EPSILON = 1e-6;
 
+/** How activations are normalized. */
+export interface NormSettings {
+  /** Groups of channels. */
+  groups: number;
+  /** Over all positions of an image, as in released models, or at each position on its own. */
+  scope: "image" | "position";
+}
+
 // --- What the blocks compute ---
 
 /** Convolution with bias: `kernel` pixels wide, stride 1, same size. */
@@ -25,8 +33,9 @@ export function convolution(x: Tensor, weights: WeightLookup, name: string): Ten
 }
 
 /** Group normalization with ε 1e-6. */
-export function groupNormalization(x: Tensor, weights: WeightLookup, name: string, groups: number): Tensor {
-  return x.groupNorm(groups, weights(`${name}.weight`), weights(`${name}.bias`), EPSILON);
+export function groupNormalization(x: Tensor, weights: WeightLookup, name: string, norm: NormSettings): Tensor {
+  const samples = norm.scope === "image" ? x : x.reshape([-1, x.shape[x.rank - 1]]);
+  return samples.groupNorm(norm.groups, weights(`${name}.weight`), weights(`${name}.bias`), EPSILON).reshape(x.shape);
 }
 
 /** x + conv2(silu(norm2(conv1(silu(norm1(x)))))), with a 1 × 1 shortcut where `changesWidth`. */
@@ -34,11 +43,11 @@ export function resnetBlock(
   x: Tensor,
   weights: WeightLookup,
   name: string,
-  groups: number,
+  norm: NormSettings,
   changesWidth: boolean,
 ): Tensor {
-  let h = convolution(groupNormalization(x, weights, `${name}.norm1`, groups).silu(), weights, `${name}.conv1`);
-  h = convolution(groupNormalization(h, weights, `${name}.norm2`, groups).silu(), weights, `${name}.conv2`);
+  let h = convolution(groupNormalization(x, weights, `${name}.norm1`, norm).silu(), weights, `${name}.conv1`);
+  h = convolution(groupNormalization(h, weights, `${name}.norm2`, norm).silu(), weights, `${name}.conv2`);
   return (changesWidth ? convolution(x, weights, `${name}.conv_shortcut`) : x).add(h);
 }
 
@@ -53,9 +62,9 @@ export function upsample(x: Tensor, weights: WeightLookup, name: string): Tensor
 }
 
 /** Self-attention over all positions with one head, added to its input. */
-export function imageAttention(x: Tensor, weights: WeightLookup, name: string, groups: number): Tensor {
+export function imageAttention(x: Tensor, weights: WeightLookup, name: string, norm: NormSettings): Tensor {
   const [batch, height, width, channels] = x.shape;
-  const tokens = groupNormalization(x, weights, `${name}.group_norm`, groups).reshape([batch, -1, channels]);
+  const tokens = groupNormalization(x, weights, `${name}.group_norm`, norm).reshape([batch, -1, channels]);
   const project = (of: Tensor, part: string) =>
     of.linear(weights(`${name}.${part}.weight`), weights(`${name}.${part}.bias`));
   const [queries, keys, values] = ["to_q", "to_k", "to_v"].map((part) =>
@@ -70,12 +79,12 @@ export function middleBlock(
   x: Tensor,
   weights: WeightLookup,
   name: string,
-  groups: number,
+  norm: NormSettings,
   withAttention: boolean,
 ): Tensor {
-  let h = resnetBlock(x, weights, `${name}.resnets.0`, groups, false);
-  if (withAttention) h = imageAttention(h, weights, `${name}.attentions.0`, groups);
-  return resnetBlock(h, weights, `${name}.resnets.1`, groups, false);
+  let h = resnetBlock(x, weights, `${name}.resnets.0`, norm, false);
+  if (withAttention) h = imageAttention(h, weights, `${name}.attentions.0`, norm);
+  return resnetBlock(h, weights, `${name}.resnets.1`, norm, false);
 }
 
 /** [B, H, W, C] → [B, H/p, W/p, p²·C]: each square of p × p pixels becomes one position. */
