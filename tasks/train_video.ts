@@ -28,7 +28,11 @@ const COMMAND: Command = {
   name: "train-video",
   summary: "Trains a robot-video world model by likelihood and then by GRPO on the metric it is judged by.",
   flags: {
-    preset: { value: "NAME", description: `One of ${Object.keys(ROBOT_VIDEO_PRESETS).join(", ")}`, default: "demo" },
+    preset: {
+      value: "NAME",
+      description: `One of ${Object.keys(ROBOT_VIDEO_PRESETS).join(", ")}`,
+      default: "demo; demo-64 with --data",
+    },
     data: { value: "FOLDER", description: "Episodes as .npz files", default: "the built-in table-top robot" },
     tokenizer: { value: "FOLDER", description: "A trained frame tokenizer (config.json, safetensors)" },
     model: { value: "FOLDER", description: "A trained transformer (config.json, safetensors): GRPO starts from it" },
@@ -60,10 +64,8 @@ await runCommand(async (signal) => {
   const flags = readFlags(COMMAND, Deno.args);
   const stages = readStages(flags);
   const resuming = flags.has("resume");
-  const out = flags.text("out") ?? (resuming ? await newestRun() : defaultFolder(flags.text("preset") ?? "demo"));
-  const config = resuming
-    ? await storedConfig(out, flags)
-    : robotVideoConfig(flags.text("preset") ?? "demo", overrides(flags));
+  const out = flags.text("out") ?? (resuming ? await newestRun() : defaultFolder(presetOf(flags)));
+  const config = resuming ? await storedConfig(out, flags) : robotVideoConfig(presetOf(flags), overrides(flags));
   if (!resuming) await refuseRun(out);
   const { engine, reason } = await openEngine(engineChoice(flags));
   try {
@@ -137,6 +139,11 @@ function readStages(flags: Flags): RobotVideoStage[] | undefined {
     }
   }
   return asked.length > 0 ? asked as RobotVideoStage[] : undefined;
+}
+
+/** Data of one's own have any resolution and any actions: the preset that takes them. */
+function presetOf(flags: Flags): string {
+  return flags.text("preset") ?? (flags.text("data") === undefined ? "demo" : "demo-64");
 }
 
 function defaultFolder(preset: string): string {
