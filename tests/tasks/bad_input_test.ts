@@ -172,6 +172,8 @@ Deno.test("train-video: data", async () => {
     await Deno.writeTextFile(join(folder, "broken/episode_0.npz"), "no zip at all");
     const data = (name: string, ...more: string[]) => (folder: string) => [
       ...wasm,
+      "--preset",
+      "demo",
       ...tinyFlags({ data: { testEvery: 2 } }),
       "--data",
       join(folder, name),
