@@ -92,13 +92,11 @@ export function sampleTokens(logits: Tensor, uniforms: Tensor, options: Sampling
 /**
  * Index of the first candidate whose cumulative probability exceeds u · (the total): int64 [N].
  *
- * A candidate of probability 0 never raises the sum, so it is never the first to exceed. Rounding may let no candidate
- * exceed; then it is the one with which the sum reaches its total, whose probability is not 0 either.
+ * A candidate of probability 0 never raises the sum, so it is never the first to exceed. There always is one: the largest
+ * number below 1, times any total and rounded, is still below that total.
  */
 function invert(probabilities: Tensor, uniforms: Tensor): Tensor {
   const sums = probabilities.cumsum(-1);
   const total = sums.narrow(-1, sums.shape[1] - 1, 1);
-  const drawn = sums.lessEqual(uniforms.reshape([-1, 1]).mul(total)).sum(-1);
-  const last = sums.less(total).sum(-1);
-  return drawn.minimum(last);
+  return sums.lessEqual(uniforms.reshape([-1, 1]).mul(total)).sum(-1);
 }
