@@ -81,6 +81,7 @@ export function heatMaps(maps: readonly HeatMap[], options: HeatMapOptions = {})
     annotations.push({
       text: title.replaceAll("&", "&amp;").replaceAll("<", "&lt;"),
       x: left + width / 2,
+      xanchor: "center",
       y: 1.02,
       xref: "paper",
       yref: "paper",
