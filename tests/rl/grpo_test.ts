@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
+import type { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { toHost } from "../../lib/nn/parameters.ts";
 import { toFloat32 } from "../../lib/files/safetensors.ts";
 import { type GrpoOptions, GrpoTrainer } from "../../lib/rl/grpo.ts";
