@@ -11,6 +11,7 @@ import {
   showFigure,
   showImage,
   showTable,
+  updatingFigure,
   updatingText,
 } from "../../lib/report/notebook.ts";
 import { joinLines } from "../../lib/report/notebook_file.ts";
@@ -37,9 +38,10 @@ Deno.test("outside a notebook the same calls do nothing", async () => {
     await showTable(["name"], [["a"]]),
     await showImage(image),
     await showClip(image),
+    await updatingFigure()(figure),
     await updatingText()("x"),
   ];
-  assert.deepEqual(values, Array(5).fill(undefined));
+  assert.deepEqual(values, Array(6).fill(undefined));
 });
 
 Deno.test("an output above 2 MB is refused, outside a notebook too", async () => {
@@ -75,6 +77,14 @@ Deno.test("the updating text is one output that ends with its last state", async
   );
   assert.equal(shown.length, 2);
   assert.equal(shown[0].data["text/plain"], "step 5");
+});
+
+Deno.test("a figure that updates replaces itself", async () => {
+  const [shown] = await outputs(
+    "const live = report.updatingFigure();\nfor (let i = 0; i < 3; i++) await live({ data: [{ y: [i] }], layout: {} });",
+  );
+  assert.equal(shown.length, 1);
+  assert.deepEqual(shown[0].data["application/vnd.plotly.v1+json"].data, [{ y: [2] }]);
 });
 
 Deno.test("a refused output is an error of its cell", async () => {
