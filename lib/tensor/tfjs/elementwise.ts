@@ -248,13 +248,34 @@ export function masked(condition: T, dy: T, value: boolean): T {
   });
 }
 
+/**
+ * Stretched by copying runs of numbers, where one stretch of neighbouring axes is all there is: [A, 1, N] → [A, S, N].
+ * tfjs' own kernel is a hundred times slower on five axes.
+ */
+function repeated(x: T, shape: readonly number[]): T | undefined {
+  const fast = kernels();
+  if (!fast || x.size === 0) return undefined;
+  const lead = shape.length - x.rank;
+  const stretches = shape.map((n, i) => i < lead || (x.shape[i - lead] === 1 && n !== 1));
+  const first = stretches.indexOf(true), last = stretches.lastIndexOf(true);
+  if (first === -1 || !stretches.slice(first, last + 1).every(Boolean)) return undefined;
+  const extent = (from: number, to: number) => shape.slice(from, to).reduce((a, b) => a * b, 1);
+  const [outer, times, inner] = [extent(0, first), extent(first, last + 1), extent(last + 1, shape.length)];
+  const out = fast.make(shape), from = fast.floats(x), to = fast.floats(out);
+  for (let a = 0, at = 0; a < outer; a++) {
+    const run = from.subarray(a * inner, (a + 1) * inner);
+    for (let s = 0; s < times; s++, at += inner) to.set(run, at);
+  }
+  return out;
+}
+
 /** Stretches by NumPy's rule, any type. */
 export function stretched(x: T, shape: readonly number[]): T {
   if (x.dtype === "float32") {
     return operator({
       name: "broadcastTo",
       inputs: { x },
-      forward: () => tf.broadcastTo(x, [...shape]),
+      forward: () => repeated(x, shape) ?? tf.broadcastTo(x, [...shape]),
       gradient: (dy) => ({ x: sumTo(dy, x.shape) }),
     });
   }

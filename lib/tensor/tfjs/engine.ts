@@ -193,7 +193,7 @@ export class TfjsEngine implements Engine {
   }
 
   slice(x: Tensor, begin: readonly number[], size: readonly number[]): Handle {
-    return this.#run(() => tf.slice(of(x), [...begin], [...size]));
+    return this.#run(() => shapes.slice(of(x), begin, size));
   }
 
   concat(xs: readonly Tensor[], axis: number): Handle {
