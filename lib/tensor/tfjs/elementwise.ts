@@ -4,6 +4,7 @@
  * tfjs sends the whole gradient to one side of a tie of maximum and minimum, and −1 through |x| at 0.
  */
 import type { BinaryOperator, CompareOperator, LogicalOperator, UnaryOperator } from "../engine.ts";
+import { broadcastShapes } from "../dtype.ts";
 import { type Kernels, kernels } from "./kernels.ts";
 import { tf } from "./runtime.ts";
 import { inGraph, operator } from "./tape.ts";
@@ -207,7 +208,11 @@ export function compare(name: CompareOperator, a: T, b: T | number): T {
   const plain = (x: T) => x.dtype === "bool" ? tf.cast(x, "int32") : x;
   const left = plain(a);
   const right = typeof b === "number" ? tf.scalar(b, left.dtype as "float32" | "int32") : plain(b);
-  return COMPARE[name](left, right);
+  if (left.dtype !== "float32" || left.shape.join() === right.shape.join()) return COMPARE[name](left, right);
+  // tfjs' comparison of different shapes works out an index for every number: stretching first is ten times faster.
+  const shape = broadcastShapes(left.shape, right.shape, name);
+  const wide = (x: T) => x.shape.join() === shape.join() ? x : repeated(x, shape) ?? x;
+  return COMPARE[name](wide(left), wide(right));
 }
 
 /** A function of two booleans. */
@@ -263,6 +268,10 @@ function repeated(x: T, shape: readonly number[]): T | undefined {
   const [outer, times, inner] = [extent(0, first), extent(first, last + 1), extent(last + 1, shape.length)];
   const out = fast.make(shape), from = fast.floats(x), to = fast.floats(out);
   for (let a = 0, at = 0; a < outer; a++) {
+    if (inner === 1) {
+      to.fill(from[a], at, at += times);
+      continue;
+    }
     const run = from.subarray(a * inner, (a + 1) * inner);
     for (let s = 0; s < times; s++, at += inner) to.set(run, at);
   }

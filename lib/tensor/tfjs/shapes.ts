@@ -6,9 +6,26 @@ import { alias, tf } from "./runtime.ts";
 
 type T = tf.Tensor;
 
-/** Axes in another order. */
+/**
+ * Axes in another order. Axes of extent 1 are left out and axes that stay together are moved as one: tfjs' kernel is slow
+ * on more than four.
+ */
 export function permute(x: T, order: readonly number[]): T {
-  return tf.transpose(x, [...order]);
+  const shape = x.shape, outShape = order.map((axis) => shape[axis]);
+  const moved = order.filter((axis) => shape[axis] !== 1);
+  const runs: number[][] = [];
+  for (const axis of moved) {
+    const run = runs[runs.length - 1], before = run?.[run.length - 1];
+    const follows = before !== undefined && axis > before && shape.slice(before + 1, axis).every((n) => n === 1);
+    if (follows) run.push(axis);
+    else runs.push([axis]);
+  }
+  if (runs.length <= 1) return tf.reshape(x, outShape);
+  // Runs by where they stand in x; then the order that brings them where they go.
+  const places = runs.map((_, i) => i).sort((a, b) => runs[a][0] - runs[b][0]);
+  const extents = places.map((i) => runs[i].reduce((product, axis) => product * shape[axis], 1));
+  const merged = tf.transpose(tf.reshape(x, extents), runs.map((_, i) => places.indexOf(i)));
+  return tf.reshape(merged, outShape);
 }
 
 /** Runs an operator on booleans as integers. */
