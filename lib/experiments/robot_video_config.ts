@@ -191,7 +191,7 @@ export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string;
       tokenizer: { channels: [32, 64], downsamplings: 1, steps: 1500 },
       model: { hiddenSize: 192, layers: 4, heads: 6, intermediateSize: 512 },
       likelihood: { steps: 1500 },
-      grpo: { steps: 100, learningRate: 2e-4 },
+      grpo: { steps: 120, learningRate: 5e-4 },
     },
   },
   "rt1-single-step": {

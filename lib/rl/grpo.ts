@@ -14,25 +14,18 @@
  * Source: RLVR-World §4.3, Eq. 1 and 3, and its code's `fit`.
  */
 import type { CausalTransformer } from "../models/causal_transformer.ts";
-import { tokenLogProbabilities, tokenLossAndSums } from "../nn/log_probabilities.ts";
 import { AdamW, globalNorm } from "../nn/optimizer.ts";
 import type { SamplingOptions } from "../nn/sampling.ts";
 import { valueAndGrad } from "../tensor/gradient.ts";
-import { tidy } from "../tensor/scope.ts";
-import { concat, full, type Tensor, tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { TrainingDivergedError } from "../training/diverged.ts";
 import { GradientSum } from "../training/gradient_sum.ts";
 import { readScalar } from "../training/likelihood.ts";
 import { STREAM } from "../training/streams.ts";
 import type { EncodedTransition, Tokens, World } from "../worlds/world.ts";
 import { type AdvantageScale, groupAdvantages } from "./advantage.ts";
-import {
-  checkObjective,
-  type ObjectiveOptions,
-  sequenceCoefficients,
-  tokenObjective,
-  tokenWeights,
-} from "./objective.ts";
+import { checkObjective, type ObjectiveOptions, tokenWeights } from "./objective.ts";
+import { type AnswerGroup, frozenLogProbabilities, policyLoss } from "./policy_loss.ts";
 import { checkReward, computeRewards, type RewardTerm } from "./reward.ts";
 import { commonForm, rollout } from "./rollout.ts";
 
@@ -112,15 +105,6 @@ export interface GrpoMetrics {
   sample: { truth: number[]; answers: number[][]; rewards: number[]; advantages: number[] };
 }
 
-/** One prompt's group, ready for the update. */
-interface Group {
-  question: Tokens;
-  answers: Tokens[];
-  advantages: Float64Array;
-  /** [G, T] under the sampler. */
-  sampler: Float32Array;
-}
-
 /** Trains a transformer on a world by GRPO, a step at a time. */
 export class GrpoTrainer<Transition, States> {
   /** The optimizer, for checkpoints. */
@@ -180,7 +164,7 @@ export class GrpoTrainer<Transition, States> {
     const { advantages, equal, equalGroups, meanStd } = groupAdvantages(total, groupSize, options.advantageScale);
 
     const length = answers[0].length;
-    const groups: Group[] = encoded.map(({ question }, p) => ({
+    const groups: AnswerGroup[] = encoded.map(({ question }, p) => ({
       question,
       answers: answers.slice(p * groupSize, (p + 1) * groupSize),
       advantages: advantages.subarray(p * groupSize, (p + 1) * groupSize),
@@ -238,7 +222,7 @@ export class GrpoTrainer<Transition, States> {
     return { total, parts };
   }
 
-  async #update(step: number, groups: readonly Group[], form: EncodedTransition) {
+  async #update(step: number, groups: readonly AnswerGroup[], form: EncodedTransition) {
     const { options } = this;
     const report = { loss: 0, clipShare: 0, samplerMismatch: 0, gradientNorm: 0, skippedUpdates: 0 };
     if (groups.length === 0) return report;
@@ -247,12 +231,12 @@ export class GrpoTrainer<Transition, States> {
     const updates = options.epochs * updatesPerEpoch;
     // With one update the policy of the update is the policy of the rollout: the ratio is exactly 1.
     const old = updates > 1
-      ? groups.map((group) => this.#frozenLogProbabilities(this.model, group, form))
+      ? groups.map((group) => frozenLogProbabilities(this.model, group, form, options))
       : groups.map(() => undefined);
     const { kl, klCoefficient } = options.objective;
     const needsReference = this.reference !== undefined && kl !== "none" && klCoefficient > 0;
     const reference = groups.map((group) =>
-      needsReference ? this.#frozenLogProbabilities(this.reference!, group, form) : undefined
+      needsReference ? frozenLogProbabilities(this.reference!, group, form, options) : undefined
     );
     let divergence = 0;
     try {
@@ -277,7 +261,7 @@ export class GrpoTrainer<Transition, States> {
   /** One optimizer update on groups from … to − 1, in micro-batches. */
   async #miniBatch(
     step: number,
-    groups: readonly Group[],
+    groups: readonly AnswerGroup[],
     old: readonly (Tensor | undefined)[],
     reference: readonly (Tensor | undefined)[],
     from: number,
@@ -298,12 +282,14 @@ export class GrpoTrainer<Transition, States> {
         const size = groupSize * sampled.length;
         const result = valueAndGrad(
           () =>
-            this.#loss(
+            policyLoss(
+              this.model,
               groups.slice(at, end),
               old.slice(at, end),
               reference.slice(at, end),
               weights.subarray((at - from) * size, (end - from) * size),
               form,
+              options,
             ),
           [...this.model.parameters.values()],
         );
@@ -331,136 +317,6 @@ export class GrpoTrainer<Transition, States> {
       gradients.dispose();
     }
   }
-
-  /** The weighted loss of some groups, and sums for the log. Differentiable. */
-  #loss(
-    groups: readonly Group[],
-    old: readonly (Tensor | undefined)[],
-    reference: readonly (Tensor | undefined)[],
-    weights: Float32Array,
-    form: EncodedTransition,
-  ): { loss: Tensor; aux: Record<string, Tensor> } {
-    const { model, options } = this, { engine } = model, { objective } = options;
-    const spoken = spokenPositions(form.answer.sampled);
-    const { hidden, targets } = this.#predictions(model, groups, form);
-    const rows = groups.length * options.groupSize, length = form.answer.sampled.length;
-    const flat = (pick: (row: number, t: number) => number) => {
-      const out = new Float32Array(rows * spoken.length);
-      for (let row = 0, i = 0; row < rows; row++) for (const t of spoken) out[i++] = pick(row, t);
-      return tensor(engine, out);
-    };
-    const group = (row: number) => groups[Math.floor(row / options.groupSize)];
-    const weight = flat((row, t) => weights[row * length + t]);
-    const advantage = flat((row) => group(row).advantages[row % options.groupSize]);
-    const sampler = flat((row, t) => group(row).sampler[(row % options.groupSize) * length + t]);
-    const oldLogProbabilities = old[0] ? concat(old as Tensor[]) : undefined;
-    const referenceLogProbabilities = reference[0] ? concat(reference as Tensor[]) : undefined;
-
-    let ofSequence: ReturnType<typeof sequenceCoefficients> | undefined;
-    if (objective.ratio === "sequence") {
-      const form2 = [rows, spoken.length];
-      const current = tokenLogProbabilities(hidden.detach(), model.head.detach(), targets, this.#headOptions())
-        .logProbabilities.reshape(form2);
-      ofSequence = sequenceCoefficients(
-        current,
-        oldLogProbabilities?.reshape(form2) ?? current,
-        full(engine, form2, 1, current.dtype),
-        advantage.reshape(form2).narrow(1, 0, 1),
-        objective,
-      );
-    }
-    const withEntropy = objective.entropyCoefficient !== 0;
-    const { loss, sums } = tokenLossAndSums(hidden, model.head, targets, (logProbabilities, start, entropy) => {
-      const count = logProbabilities.shape[0];
-      const part = (whole: Tensor) => whole.narrow(0, start, count);
-      const terms = {
-        logProbabilities,
-        oldLogProbabilities: oldLogProbabilities && part(oldLogProbabilities),
-        referenceLogProbabilities: referenceLogProbabilities && part(referenceLogProbabilities),
-        advantages: part(advantage),
-        weights: part(weight),
-        entropy: withEntropy ? entropy : undefined,
-      };
-      const own = tokenObjective(terms, objective);
-      let chunkLoss = own.loss, clipped = own.clipped;
-      if (ofSequence) {
-        const coefficients = part(ofSequence.coefficients.reshape([-1]));
-        const policy = coefficients.mul(logProbabilities);
-        // The value shown is the clipped loss; the gradient is the coefficients'.
-        const shown = part(ofSequence.loss.reshape([-1]));
-        const extra = tokenObjective({ ...terms, advantages: terms.advantages.mul(0) }, objective).loss;
-        chunkLoss = policy.sub(policy.detach()).add(shown).mul(terms.weights).sum().add(extra);
-        clipped = part(ofSequence.clipped.reshape([-1])).mul(terms.weights).sum();
-      }
-      const difference = logProbabilities.detach().sub(part(sampler)).abs().mul(terms.weights).sum();
-      const counted: Record<string, Tensor> = { clipped: clipped.detach(), mismatch: difference };
-      if (own.kl) counted.kl = own.kl.detach();
-      return { loss: chunkLoss, sums: counted };
-    }, { ...this.#headOptions(), withEntropy });
-    return { loss, aux: sums };
-  }
-
-  #headOptions() {
-    const { logitChunk: chunkSize, temperature } = this.options;
-    return { chunkSize, temperature, computeType: this.model.computeType };
-  }
-
-  /** Hidden states [N, D] that predict the sampled tokens of some groups' answers, and those tokens [N]. */
-  #predictions(model: CausalTransformer, groups: readonly Group[], form: EncodedTransition) {
-    const { engine } = model, { groupSize, sharePrompt } = this.options;
-    const questionLength = form.question.length, length = form.answer.sampled.length;
-    const prompts = groups.length, rows = prompts * groupSize;
-    const questions = new Int32Array(prompts * questionLength), answers = new Int32Array(rows * (length - 1));
-    const spoken = spokenPositions(form.answer.sampled);
-    const targets = new Int32Array(rows * spoken.length);
-    groups.forEach((each, p) => {
-      questions.set(each.question, p * questionLength);
-      each.answers.forEach((answer, g) => {
-        const row = p * groupSize + g;
-        answers.set(answer.subarray(0, length - 1), row * (length - 1));
-        spoken.forEach((t, i) => targets[row * spoken.length + i] = answer[t]);
-      });
-    });
-    let states: Tensor; // [P·G, T, D]: state t predicts token t of the answer
-    if (sharePrompt) {
-      const { prompt, answers: own } = model.hiddenShared(
-        tensor(engine, questions, [prompts, questionLength], "int64"),
-        tensor(engine, answers, [rows, length - 1], "int64"),
-        { promptHidden: "last" },
-      );
-      const width = own.shape[2];
-      const first = prompt.broadcastTo([prompts, groupSize, width]).reshape([rows, 1, width]);
-      states = concat([first, own], 1);
-    } else {
-      const whole = new Int32Array(rows * (questionLength + length - 1));
-      for (let row = 0; row < rows; row++) {
-        const at = row * (questionLength + length - 1);
-        whole.set(groups[Math.floor(row / groupSize)].question, at);
-        whole.set(answers.subarray(row * (length - 1), (row + 1) * (length - 1)), at + questionLength);
-      }
-      states = model.hidden(tensor(engine, whole, [rows, questionLength + length - 1], "int64"))
-        .narrow(1, questionLength - 1, length);
-    }
-    const flat = states.reshape([rows * length, states.shape[2]]);
-    if (spoken.length === length) return { hidden: flat, targets: tensor(engine, targets) };
-    const picked = Int32Array.from(
-      { length: targets.length },
-      (_, i) => Math.floor(i / spoken.length) * length + spoken[i % spoken.length],
-    );
-    return { hidden: flat.gather(tensor(engine, picked)), targets: tensor(engine, targets) };
-  }
-
-  /** log p [G·spoken] of a group's sampled tokens under a model, without gradient. */
-  #frozenLogProbabilities(model: CausalTransformer, group: Group, form: EncodedTransition): Tensor {
-    return tidy(() => {
-      const { hidden, targets } = this.#predictions(model, [group], form);
-      return tokenLogProbabilities(hidden, model.head, targets, this.#headOptions()).logProbabilities;
-    });
-  }
-}
-
-function spokenPositions(sampled: Uint8Array): number[] {
-  return [...sampled.keys()].filter((t) => sampled[t] === 1);
 }
 
 function checkOptions(options: GrpoOptions): void {
@@ -483,7 +339,7 @@ function mean(values: ArrayLike<number>): number {
   return sum / values.length;
 }
 
-function duplicateShare(groups: readonly Group[]): number {
+function duplicateShare(groups: readonly AnswerGroup[]): number {
   let duplicates = 0, count = 0;
   for (const { answers } of groups) {
     const seen = new Set(answers.map((answer) => answer.join(",")));
