@@ -86,7 +86,7 @@ const modelSchema = z.strictObject({
 });
 
 const likelihoodSchema = z.strictObject({
-  steps: count.default(450).describe("Training steps"),
+  steps: count.default(500).describe("Training steps"),
   batch: count.default(16).describe("Sequences a step"),
   microBatch: count.default(16).describe("Sequences computed at once"),
   learningRate: rate.default(2e-3).describe("Learning rate after the warm-up"),
@@ -101,11 +101,11 @@ const rewardSchema = z.array(z.strictObject({
 })).min(1);
 
 const grpoSchema = z.strictObject({
-  steps: count.default(80).describe("GRPO steps"),
-  promptsPerStep: count.default(4).describe("Prompts P of a step"),
+  steps: count.default(40).describe("GRPO steps"),
+  promptsPerStep: count.default(8).describe("Prompts P of a step"),
   groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
-  miniBatchPrompts: count.default(4).describe("Prompts of one optimizer update"),
-  microBatchPrompts: count.default(4).describe("Prompts computed at once"),
+  miniBatchPrompts: count.default(8).describe("Prompts of one optimizer update"),
+  microBatchPrompts: count.default(8).describe("Prompts computed at once"),
   epochs: count.default(1).describe("Passes over a step's rollouts"),
   learningRate: rate.default(7e-4).describe("Learning rate, constant"),
   weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
