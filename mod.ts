@@ -89,6 +89,8 @@ export { type SingleStepVocabulary } from "./lib/worlds/robot_video/vocabulary.t
 export {
   type ArmState,
   type DrawerState,
+  OBJECT_COLOURS,
+  OBJECT_SHAPES,
   type ObjectColour,
   type ObjectShape,
   type TableObject,
