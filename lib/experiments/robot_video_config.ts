@@ -57,7 +57,7 @@ const tokenizerSchema = z.strictObject({
     "Tokens say how a frame differs from the mean training frame (fixed cameras)",
   ),
   codeGain: rate.default(4).describe("How much larger than PyTorch's the first weights before the quantizer are"),
-  steps: count.default(600).describe("Training steps"),
+  steps: count.default(700).describe("Training steps"),
   batch: count.default(16).describe("Frames a step"),
   learningRate: rate.default(4e-3).describe("Peak learning rate"),
   warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
@@ -86,7 +86,7 @@ const modelSchema = z.strictObject({
 });
 
 const likelihoodSchema = z.strictObject({
-  steps: count.default(500).describe("Training steps"),
+  steps: count.default(700).describe("Training steps"),
   batch: count.default(16).describe("Sequences a step"),
   microBatch: count.default(16).describe("Sequences computed at once"),
   learningRate: rate.default(2e-3).describe("Learning rate after the warm-up"),
@@ -101,13 +101,13 @@ const rewardSchema = z.array(z.strictObject({
 })).min(1);
 
 const grpoSchema = z.strictObject({
-  steps: count.default(40).describe("GRPO steps"),
+  steps: count.default(60).describe("GRPO steps"),
   promptsPerStep: count.default(8).describe("Prompts P of a step"),
   groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
   miniBatchPrompts: count.default(8).describe("Prompts of one optimizer update"),
   microBatchPrompts: count.default(8).describe("Prompts computed at once"),
   epochs: count.default(1).describe("Passes over a step's rollouts"),
-  learningRate: rate.default(7e-4).describe("Learning rate, constant"),
+  learningRate: rate.default(5e-4).describe("Learning rate, constant"),
   weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
   maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
   reward: rewardSchema.default([{ metric: "mae", weight: 1 }]).describe("Weighted metrics"),
