@@ -405,7 +405,11 @@ export class RobotVideoExperiment {
   async #likelihoodStage(name: "likelihood" | "control", model: CausalTransformer, steps: number, from: number) {
     const { likelihood } = this.config;
     const world = await this.world();
-    const trainer = new LikelihoodTrainer(model, { ...likelihood, logitChunk: this.config.logitChunk });
+    const trainer = new LikelihoodTrainer(model, {
+      ...likelihood,
+      decay: { steps: Math.min(likelihood.decaySteps, steps - from), totalSteps: steps },
+      logitChunk: this.config.logitChunk,
+    });
     using owned = new DisposableStack();
     owned.defer(() => trainer.optimizer.dispose());
     if (name === "control") {
@@ -425,7 +429,7 @@ export class RobotVideoExperiment {
       save: () => saveModelState(model.parameters, trainer.optimizer),
       load: (checkpoint) => loadModelState(checkpoint, model.parameters, trainer.optimizer),
       step: async (step) => {
-        // The control's steps go on where likelihood's ended: the batches and the schedule of a longer training.
+        // The control's steps go on where likelihood's ended: other batches, the full rate again, and its own fall.
         const number = from + step;
         const clips = await this.#trainingClips(STREAM.likelihoodBatch, number, likelihood.batch);
         return { ...await trainer.step(number, await world.encode(clips)) };

@@ -57,7 +57,7 @@ const tokenizerSchema = z.strictObject({
     "Tokens say how a frame differs from the mean training frame (fixed cameras)",
   ),
   codeGain: rate.default(4).describe("How much larger than PyTorch's the first weights before the quantizer are"),
-  steps: count.default(700).describe("Training steps"),
+  steps: count.default(500).describe("Training steps"),
   batch: count.default(16).describe("Frames a step"),
   learningRate: rate.default(4e-3).describe("Peak learning rate"),
   warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
@@ -86,11 +86,12 @@ const modelSchema = z.strictObject({
 });
 
 const likelihoodSchema = z.strictObject({
-  steps: count.default(700).describe("Training steps"),
+  steps: count.default(500).describe("Training steps"),
   batch: count.default(16).describe("Sequences a step"),
   microBatch: count.default(16).describe("Sequences computed at once"),
   learningRate: rate.default(2e-3).describe("Learning rate after the warm-up"),
   warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
+  decaySteps: z.int().min(0).default(200).describe("Last steps, over which the rate falls linearly to 0; 0: it stays"),
   weightDecay: z.number().min(0).default(0).describe("AdamW's decoupled weight decay"),
   maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
 });
@@ -101,7 +102,7 @@ const rewardSchema = z.array(z.strictObject({
 })).min(1);
 
 const grpoSchema = z.strictObject({
-  steps: count.default(60).describe("GRPO steps"),
+  steps: count.default(40).describe("GRPO steps"),
   promptsPerStep: count.default(8).describe("Prompts P of a step"),
   groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
   miniBatchPrompts: count.default(8).describe("Prompts of one optimizer update"),
@@ -222,7 +223,15 @@ export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string;
         adversarialStart: 10_000,
       },
       model: { hiddenSize: 768, layers: 12, heads: 12, intermediateSize: 3072, computeType: "bfloat16" },
-      likelihood: { steps: 990_000, batch: 32, microBatch: 32, learningRate: 5e-5, warmupSteps: 5000, weightDecay: 0 },
+      likelihood: {
+        steps: 990_000,
+        batch: 32,
+        microBatch: 32,
+        learningRate: 5e-5,
+        warmupSteps: 5000,
+        decaySteps: 0,
+        weightDecay: 0,
+      },
       grpo: {
         steps: 200,
         promptsPerStep: 128,

@@ -49,6 +49,35 @@ export function cosineSchedule(rate: number, options: DecayScheduleOptions): Sch
   return decay(rate, options, (progress) => 0.5 * (1 + Math.cos(Math.PI * progress)));
 }
 
+/** Options of {@linkcode stableSchedule}. */
+export interface StableScheduleOptions extends DecayScheduleOptions {
+  /** Last updates of the run, over which the rate falls linearly. */
+  decaySteps: number;
+}
+
+/**
+ * Linear warm-up, a constant rate, and a linear fall at the end ("warm-up, stable, decay", Hu et al. 2024). Unlike the
+ * other schedules that end, a longer run shares all of a shorter one but its fall.
+ *
+ * @throws {RangeError} When a number is out of its range.
+ */
+export function stableSchedule(rate: number, options: StableScheduleOptions): Schedule {
+  const { warmupSteps = 0, totalSteps, decaySteps, finalRate = 0 } = options;
+  checkSteps("decaySteps", decaySteps);
+  const fallsFrom = totalSteps - decaySteps;
+  if (fallsFrom < 0) {
+    throw new RangeError(`decaySteps must not exceed totalSteps ${totalSteps}: received ${decaySteps}`);
+  }
+  const rising = constantSchedule(rate, { warmupSteps });
+  checkRate("finalRate", finalRate);
+  checkSteps("totalSteps", totalSteps);
+  return (step) => {
+    if (step < fallsFrom) return rising(step);
+    const left = Math.max(0, totalSteps - step) / Math.max(1, decaySteps);
+    return finalRate + (rising(step) - finalRate) * left;
+  };
+}
+
 function decay(
   rate: number,
   { warmupSteps = 0, totalSteps, finalRate = 0 }: DecayScheduleOptions,

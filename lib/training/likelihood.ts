@@ -8,6 +8,7 @@
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { tokenLogProbabilities, tokenLoss } from "../nn/log_probabilities.ts";
 import { AdamW, globalNorm } from "../nn/optimizer.ts";
+import { constantSchedule, type Schedule, stableSchedule } from "../nn/schedules.ts";
 import { valueAndGrad } from "../tensor/gradient.ts";
 import { tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
@@ -21,6 +22,8 @@ export interface LikelihoodOptions {
   learningRate: number;
   /** Updates over which the learning rate rises from 0. */
   warmupSteps: number;
+  /** How the rate falls at the end: linearly to 0 over the last `steps` of `totalSteps` updates. Left out: it stays. */
+  decay?: { steps: number; totalSteps: number };
   /** AdamW's decoupled decay. */
   weightDecay: number;
   /** Bound of the gradient's global L2 norm. */
@@ -47,9 +50,18 @@ export interface LikelihoodMetrics {
 export class LikelihoodTrainer {
   /** The optimizer, for checkpoints. */
   readonly optimizer: AdamW;
+  readonly #schedule: Schedule;
 
-  /** The model is changed in place and stays the caller's. */
+  /**
+   * The model is changed in place and stays the caller's.
+   *
+   * @throws {RangeError} When a rate or a number of steps is out of its range.
+   */
   constructor(readonly model: CausalTransformer, readonly options: LikelihoodOptions) {
+    const { learningRate, warmupSteps, decay } = options;
+    this.#schedule = decay && decay.steps > 0
+      ? stableSchedule(learningRate, { warmupSteps, decaySteps: decay.steps, totalSteps: decay.totalSteps })
+      : constantSchedule(learningRate, { warmupSteps });
     this.optimizer = new AdamW(model.parameters, {
       learningRate: options.learningRate,
       weightDecay: options.weightDecay,
@@ -63,7 +75,7 @@ export class LikelihoodTrainer {
    * @throws {TrainingDivergedError} When the loss is not finite; weights are then as before the step.
    */
   async step(step: number, batch: readonly EncodedTransition[]): Promise<LikelihoodMetrics> {
-    const { microBatch, maxGradientNorm, warmupSteps } = this.options;
+    const { microBatch, maxGradientNorm } = this.options;
     const trainedTokens = batch.reduce((sum, each) => sum + trainedPositions(each).length, 0);
     const sum = new GradientSum(this.model.parameters);
     const losses: Tensor[] = [];
@@ -82,7 +94,7 @@ export class LikelihoodTrainer {
       if (!Number.isFinite(loss)) throw new TrainingDivergedError("the likelihood loss", step, loss);
       const gradientNorm = await readScalar(() => globalNorm(sum.gradients));
       if (!Number.isFinite(gradientNorm)) throw new TrainingDivergedError("the gradient norm", step, gradientNorm);
-      const learningRate = this.options.learningRate * Math.min(1, (step + 1) / Math.max(1, warmupSteps));
+      const learningRate = this.#schedule(step);
       this.optimizer.step(sum.gradients, {
         learningRate,
         gradientScale: Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)),

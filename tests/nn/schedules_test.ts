@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "../../lib/nn/schedules.ts";
+import {
+  constantSchedule,
+  cosineSchedule,
+  linearSchedule,
+  type Schedule,
+  stableSchedule,
+} from "../../lib/nn/schedules.ts";
 import { assertClose } from "../support/compare.ts";
 import { expected } from "./nn_fixture.ts";
 
@@ -10,10 +16,11 @@ function shifted(rates: number[]): number[] {
   return rates.map((each, i) => i < warmupSteps ? rates[i + 1] : each);
 }
 
-const schedules: Record<"constant" | "linear" | "cosine", Schedule> = {
+const schedules: Record<"constant" | "linear" | "cosine" | "stable", Schedule> = {
   constant: constantSchedule(rate, { warmupSteps }),
   linear: linearSchedule(rate, { warmupSteps, totalSteps }),
   cosine: cosineSchedule(rate, { warmupSteps, totalSteps }),
+  stable: stableSchedule(rate, { warmupSteps, totalSteps, decaySteps: 5 }),
 };
 
 for (const [name, schedule] of Object.entries(schedules)) {
@@ -32,5 +39,6 @@ Deno.test("schedules end at their final rate and name bad numbers", () => {
   assert.equal(schedule(1000), 0.1);
   assert.throws(() => constantSchedule(-1), /learning rate must be at least 0: received -1/);
   assert.throws(() => constantSchedule(1, { warmupSteps: 1.5 }), /warmupSteps .*: received 1.5/);
+  assert.throws(() => stableSchedule(1, { totalSteps: 5, decaySteps: 6 }), /must not exceed totalSteps 5: received 6/);
   assert.throws(() => linearSchedule(1, { warmupSteps: 5, totalSteps: 5 }), /must exceed warmupSteps 5: received 5/);
 });
