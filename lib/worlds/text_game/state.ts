@@ -18,8 +18,12 @@
  * all work; `===` does not.
  */
 export class PythonFloat {
-  /** @param value The number: integral or infinite; a number with a fraction needs no wrapping. */
-  constructor(readonly value: number) {
+  /** The number: integral, infinite or NaN. */
+  readonly value: number;
+
+  /** Wraps a number without a fraction; one with a fraction needs no wrapping. */
+  constructor(value: number) {
+    this.value = value;
     Object.freeze(this);
   }
 
