@@ -34,12 +34,8 @@ import {
   turned,
 } from "./causal_transformer_block.ts";
 import { SharedCache } from "./causal_transformer_cache.ts";
-import {
-  formatTransformerConfig,
-  parseTransformerConfig,
-  type TransformerConfig,
-  transformerParameterShapes,
-} from "./transformer_config.ts";
+import { longestSequence, type TransformerConfig, transformerParameterShapes } from "./transformer_config.ts";
+import { formatTransformerConfig, parseTransformerConfig } from "./transformer_config_json.ts";
 
 /** Purpose key of the random streams that parameters are drawn from: (seed, this, number of the parameter). */
 const INITIALIZATION_STREAM = 0x1417;
@@ -343,7 +339,8 @@ export class CausalTransformer {
   }
 
   #tables(length: number): Rotation {
-    return ropeTables(this.engine, this.config.headSize, this.config.ropeTheta, length);
+    const { headSize, ropeTheta, ropeScaling } = this.config;
+    return ropeTables(this.engine, headSize, ropeTheta, length, ropeScaling);
   }
 
   #rotation(runs: { start: number; length: number; repeats: number }[]): Rotation {
@@ -361,9 +358,8 @@ export class CausalTransformer {
   }
 
   #checkLength(name: string, length: number): void {
-    if (length > this.config.maxPositions) {
-      throw new RangeError(`${name}: ${length} tokens exceed the model's maxPositions ${this.config.maxPositions}`);
-    }
+    const limit = longestSequence(this.config);
+    if (length > limit) throw new RangeError(`${name}: ${length} tokens exceed the model's maxPositions ${limit}`);
   }
 }
 

@@ -1,10 +1,8 @@
 /**
- * Sizes and constants of a causal transformer, and their `config.json` in the Hugging Face form.
- *
- * Two architectures are read: `LlamaForCausalLM` and `Qwen2ForCausalLM`, which is Llama with biases on queries, keys and
- * values. What a file asks for beyond these is refused by name rather than ignored.
+ * Sizes and constants of a causal transformer: Llama's shape, or Qwen2's, which is Llama with biases on queries, keys and
+ * values. `transformer_config_json.ts` reads and writes them as files.
  */
-import { UserError } from "../files/user_error.ts";
+import { type RopeScaling, stretchedLength } from "../nn/rope_scaling.ts";
 import type { Shape } from "../tensor/dtype.ts";
 
 /** Sizes and constants of a causal transformer. */
@@ -29,7 +27,9 @@ export interface TransformerConfig {
   normEpsilon: number;
   /** Base of the rotary frequencies. */
   ropeTheta: number;
-  /** Longest sequence. */
+  /** How the rotary frequencies are stretched; not at all when absent. */
+  ropeScaling?: RopeScaling;
+  /** Longest sequence; what a stretch of frequencies adds to it is in {@linkcode longestSequence}. */
   maxPositions: number;
   /** Biases on queries, keys and values (and on the output projection in Llama's form). */
   attentionBias: boolean;
@@ -41,6 +41,8 @@ export interface TransformerConfig {
   bosToken?: number;
   /** Id of the end. */
   eosToken?: number;
+  /** All ids that end a text, where the file lists several; `eosToken` is the first of them. */
+  eosTokens?: readonly number[];
   /** Id that fills up. */
   padToken?: number;
 }
@@ -68,8 +70,13 @@ export function transformerConfig(options: TransformerOptions): TransformerConfi
     initializerRange: 0.02,
     ...options,
   };
-  check(config, (field) => field);
+  checkTransformerConfig(config, (field) => field);
   return config;
+}
+
+/** Tokens that a sequence may have. */
+export function longestSequence(config: TransformerConfig): number {
+  return stretchedLength(config.maxPositions, config.ropeScaling);
 }
 
 /**
@@ -109,138 +116,16 @@ export function transformerParameterShapes(config: TransformerConfig): Map<strin
   return shapes;
 }
 
-const ARCHITECTURES = { LlamaForCausalLM: "llama", Qwen2ForCausalLM: "qwen2" } as const;
-
-/** Fields of `config.json` by ours, for messages and for the writer. */
-const JSON_NAMES: Partial<Record<keyof TransformerConfig, string>> = {
-  vocabularySize: "vocab_size",
-  hiddenSize: "hidden_size",
-  layers: "num_hidden_layers",
-  heads: "num_attention_heads",
-  keyValueHeads: "num_key_value_heads",
-  headSize: "head_dim",
-  feedForwardSize: "intermediate_size",
-  normEpsilon: "rms_norm_eps",
-  ropeTheta: "rope_theta",
-  maxPositions: "max_position_embeddings",
-  attentionBias: "attention_bias",
-  tiedEmbeddings: "tie_word_embeddings",
-  initializerRange: "initializer_range",
-};
-
 /**
- * Reads the text of a `config.json` of Hugging Face's transformers (version 4 or 5).
+ * Checks every size and constant.
  *
- * @param path Of the file, for messages.
- * @throws {UserError} When it is not JSON, a field is missing or out of its range, or something is asked for that this
- * model does not have (architecture, rope type, activation, MLP biases, sliding windows): names it.
+ * @param nameOf How messages call a field.
+ * @throws {RangeError} naming the field that is out of its range.
  */
-export function parseTransformerConfig(text: string, path: string): TransformerConfig {
-  let json: Record<string, unknown>;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${path} is not JSON: ${(error as Error).message.replace(/\s+/g, " ")}`);
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new UserError(`${path} must hold a JSON object with the model's sizes`);
-  }
-  const architecture = readArchitecture(json, path);
-  refuseUnknown(json, path);
-  const number = (name: string, fallback?: number): number => {
-    const value = json[name] ?? fallback;
-    if (typeof value !== "number") {
-      throw new UserError(
-        `${path}: ${name} must be a number: received ${value === undefined ? "none" : JSON.stringify(value)}`,
-      );
-    }
-    return value;
-  };
-  const rope = (json.rope_parameters ?? {}) as Record<string, unknown>;
-  const hiddenSize = number("hidden_size"), heads = number("num_attention_heads");
-  const token = (field: "bosToken" | "eosToken" | "padToken", name: string) =>
-    typeof json[name] === "number" ? { [field]: json[name] } : {};
-  const config: TransformerConfig = {
-    architecture,
-    vocabularySize: number("vocab_size"),
-    hiddenSize,
-    layers: number("num_hidden_layers"),
-    heads,
-    keyValueHeads: number("num_key_value_heads", heads),
-    headSize: number("head_dim", hiddenSize / heads),
-    feedForwardSize: number("intermediate_size"),
-    normEpsilon: number("rms_norm_eps", 1e-6),
-    ropeTheta: typeof rope.rope_theta === "number" ? rope.rope_theta : number("rope_theta", 10_000),
-    maxPositions: number("max_position_embeddings", 2048),
-    attentionBias: architecture === "qwen2" || json.attention_bias === true,
-    tiedEmbeddings: json.tie_word_embeddings === true,
-    initializerRange: number("initializer_range", 0.02),
-    ...token("bosToken", "bos_token_id"),
-    ...token("eosToken", "eos_token_id"),
-    ...token("padToken", "pad_token_id"),
-  };
-  try {
-    check(config, (field) => JSON_NAMES[field] ?? field);
-  } catch (error) {
-    throw new UserError(`${path}: ${(error as Error).message}`);
-  }
-  return config;
-}
-
-/** The text of a `config.json` that Hugging Face's transformers loads. */
-export function formatTransformerConfig(config: TransformerConfig): string {
-  const json: Record<string, unknown> = {
-    architectures: [Object.entries(ARCHITECTURES).find(([, name]) => name === config.architecture)![0]],
-    model_type: config.architecture,
-    hidden_act: "silu",
-    attention_dropout: 0,
-    rope_scaling: null,
-    torch_dtype: "float32",
-    use_cache: true,
-  };
-  if (config.architecture === "llama") json.mlp_bias = false;
-  else json.use_sliding_window = false;
-  for (const [field, name] of Object.entries(JSON_NAMES)) json[name] = config[field as keyof TransformerConfig];
-  if (config.bosToken !== undefined) json.bos_token_id = config.bosToken;
-  if (config.eosToken !== undefined) json.eos_token_id = config.eosToken;
-  if (config.padToken !== undefined) json.pad_token_id = config.padToken;
-  const sorted = Object.fromEntries(Object.entries(json).sort(([a], [b]) => a < b ? -1 : 1));
-  return JSON.stringify(sorted, null, 2) + "\n";
-}
-
-function readArchitecture(json: Record<string, unknown>, path: string): TransformerConfig["architecture"] {
-  const stated = Array.isArray(json.architectures) && json.architectures.length > 0
-    ? json.architectures[0]
-    : Object.entries(ARCHITECTURES).find(([, type]) => type === json.model_type)?.[0] ?? json.model_type;
-  if (typeof stated !== "string" || !Object.hasOwn(ARCHITECTURES, stated)) {
-    throw new UserError(
-      `${path}: architecture ${JSON.stringify(stated) ?? "none"} is not supported: use one of ` +
-        Object.keys(ARCHITECTURES).join(", "),
-    );
-  }
-  return ARCHITECTURES[stated as keyof typeof ARCHITECTURES];
-}
-
-function refuseUnknown(json: Record<string, unknown>, path: string): void {
-  for (const field of ["rope_scaling", "rope_parameters"]) {
-    const rope = json[field] as Record<string, unknown> | null | undefined;
-    const type = rope?.rope_type ?? rope?.type ?? "default";
-    if (type !== "default") {
-      throw new UserError(`${path}: ${field} of type ${JSON.stringify(type)} is not supported: only "default" is`);
-    }
-  }
-  if ((json.hidden_act ?? "silu") !== "silu") {
-    throw new UserError(`${path}: hidden_act ${JSON.stringify(json.hidden_act)} is not supported: only "silu" is`);
-  }
-  if (json.mlp_bias === true) throw new UserError(`${path}: mlp_bias true is not supported`);
-  if (json.use_sliding_window === true) throw new UserError(`${path}: use_sliding_window true is not supported`);
-  if (json.quantization_config) {
-    throw new UserError(`${path}: quantization_config is not supported: use unquantized weights`);
-  }
-}
-
-/** @throws {RangeError} */
-function check(config: TransformerConfig, nameOf: (field: keyof TransformerConfig) => string): void {
+export function checkTransformerConfig(
+  config: TransformerConfig,
+  nameOf: (field: keyof TransformerConfig) => string,
+): void {
   const sizes = [
     "vocabularySize",
     "hiddenSize",
@@ -268,5 +153,21 @@ function check(config: TransformerConfig, nameOf: (field: keyof TransformerConfi
     if (!(Number.isFinite(config[field]) && config[field] > 0)) {
       throw new RangeError(`${nameOf(field)} must be above 0: received ${config[field]}`);
     }
+  }
+  for (const [field, value] of Object.entries(config.ropeScaling ?? {})) {
+    // The two below may be anything; all other numbers are divisors or logarithms' arguments.
+    if (typeof value === "number" && !(Number.isFinite(value) && value > 0) && !field.startsWith("mscale")) {
+      throw new RangeError(`${nameOf("ropeScaling")}: ${field} must be above 0: received ${value}`);
+    }
+  }
+  const scaling = config.ropeScaling;
+  if (scaling && scaling.factor < 1) {
+    throw new RangeError(`${nameOf("ropeScaling")}: factor must be at least 1: received ${scaling.factor}`);
+  }
+  if (scaling?.type === "llama3" && scaling.highFrequencyFactor <= scaling.lowFrequencyFactor) {
+    throw new RangeError(
+      `${nameOf("ropeScaling")}: highFrequencyFactor must be above lowFrequencyFactor ${scaling.lowFrequencyFactor}: ` +
+        `received ${scaling.highFrequencyFactor}`,
+    );
   }
 }

@@ -8,10 +8,11 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { keep } from "../tensor/scope.ts";
 import { concat, type Tensor, tensor } from "../tensor/tensor.ts";
+import { ropeFrequencies, type RopeScaling } from "./rope_scaling.ts";
 
 /** Cosines and signed sines, one row a token: [N, 1, D], or of any shape that broadcasts. */
 export interface Rotation {
-  /** cos of each angle. */
+  /** cos of each angle (times YaRN's attention factor, as are the sines). */
   cosines: Tensor;
   /** −sin for the first half of a head, sin for the second. */
   sines: Tensor;
@@ -32,22 +33,28 @@ const tablesOfEngines = new WeakMap<Engine, Map<string, Tables>>();
  *
  * @param headSize D, even.
  * @param theta Base of the frequencies, 10,000 for the released models.
+ * @param scaling How the frequencies are stretched, if they are.
  */
-export function ropeTables(engine: Engine, headSize: number, theta: number, length: number): Rotation {
+export function ropeTables(
+  engine: Engine,
+  headSize: number,
+  theta: number,
+  length: number,
+  scaling?: RopeScaling,
+): Rotation {
   const tablesOfEngine = tablesOfEngines.get(engine) ?? new Map<string, Tables>();
   tablesOfEngines.set(engine, tablesOfEngine);
-  const key = `${headSize} ${theta}`;
+  const key = `${headSize} ${theta} ${JSON.stringify(scaling) ?? ""}`;
   const known = tablesOfEngine.get(key);
   if (known && known.length >= length) return known;
   const half = headSize / 2;
   const cosines = new Float32Array(length * headSize), sines = new Float32Array(length * headSize);
+  const { frequencies, attentionFactor } = ropeFrequencies(headSize, theta, scaling);
   for (let i = 0; i < half; i++) {
-    // Rounded to float32 where PyTorch rounds, since a large position multiplies the error of its frequency.
-    const frequency = Math.fround(1 / Math.fround(theta ** Math.fround(2 * i / headSize)));
     for (let position = 0; position < length; position++) {
-      const angle = Math.fround(position * frequency), at = position * headSize + i;
-      cosines[at] = cosines[at + half] = Math.cos(angle);
-      sines[at + half] = Math.sin(angle);
+      const angle = Math.fround(position * frequencies[i]), at = position * headSize + i;
+      cosines[at] = cosines[at + half] = Math.cos(angle) * attentionFactor;
+      sines[at + half] = Math.sin(angle) * attentionFactor;
       sines[at] = -sines[at + half];
     }
   }

@@ -2,11 +2,8 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../lib/files/user_error.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
-import {
-  formatTransformerConfig,
-  parseTransformerConfig,
-  transformerConfig,
-} from "../../lib/models/transformer_config.ts";
+import { transformerConfig } from "../../lib/models/transformer_config.ts";
+import { formatTransformerConfig, parseTransformerConfig } from "../../lib/models/transformer_config_json.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
@@ -57,8 +54,16 @@ Deno.test("what a config.json asks for and this model lacks is refused by name",
   };
   refused({ architectures: ["GPT2LMHeadModel"] }, /m\/config\.json: architecture "GPT2LMHeadModel" is not supported/);
   refused({ architectures: undefined, model_type: "mamba" }, /architecture "mamba" is not supported/);
-  refused({ rope_scaling: { rope_type: "yarn" } }, /rope_scaling of type "yarn" is not supported/);
-  refused({ rope_parameters: { rope_type: "llama3" } }, /rope_parameters of type "llama3"/);
+  refused(
+    { rope_scaling: { rope_type: "longrope" } },
+    /rope_scaling of type "longrope" is not supported: use one of d/,
+  );
+  refused({ rope_parameters: { rope_type: "su" } }, /rope_parameters of type "su" is not supported/);
+  refused({ rope_scaling: { type: "yarn" } }, /rope_scaling of type "yarn" needs factor/);
+  refused({ rope_scaling: { type: "linear", factor: "2" } }, /must have a number as factor: received "2"/);
+  refused({ rope_scaling: { type: "linear", factor: 0.5 } }, /rope_scaling: factor must be at least 1: received 0.5/);
+  refused({ rope_scaling: 2 }, /rope_scaling must be an object: received 2/);
+  refused({ partial_rotary_factor: 0.5 }, /partial_rotary_factor 0.5 is not supported/);
   refused({ hidden_act: "gelu" }, /hidden_act "gelu"/);
   refused({ mlp_bias: true }, /mlp_bias/);
   refused({ hidden_size: "768" }, /hidden_size must be a number: received "768"/);
