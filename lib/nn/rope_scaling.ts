@@ -94,7 +94,7 @@ export function ropeFrequencies(
 
 function llama3(frequency: number, scaling: Llama3RopeScaling): number {
   const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalMaxPositions: original } = scaling;
-  const wavelength = f32(2 * Math.PI / frequency);
+  const wavelength = f32(f32(2 * Math.PI) / frequency);
   if (wavelength < f32(original / high)) return frequency;
   if (wavelength > f32(original / low)) return frequency / factor;
   const smooth = f32(f32(f32(original / wavelength) - low) / (high - low));
