@@ -16,13 +16,14 @@ import { writeFileAtomic } from "../files/atomic.ts";
 import { openWeights, writeSafetensors } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import { constantInitial, normalInitial } from "../nn/initializers.ts";
+import { addToWeights, LoraAdapters, type LoraOptions } from "../nn/lora.ts";
 import { disposeParameters, loadInto, type Parameters, toHost, zeroParameters } from "../nn/parameters.ts";
-import { ropeTables, type Rotation, rotationAt } from "../nn/rope.ts";
+import { ropeTables, type Rotation, rotationAt, rotationOf } from "../nn/rope.ts";
 import { type DType, shapeText } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
-import { checkSupported, concat, type Tensor } from "../tensor/tensor.ts";
+import { checkSupported, concat, Tensor, tensor } from "../tensor/tensor.ts";
 import { attendCached, attendSequences, attendShared } from "./causal_transformer_attention.ts";
 import {
   as,
@@ -34,6 +35,8 @@ import {
   turned,
 } from "./causal_transformer_block.ts";
 import { SharedCache } from "./causal_transformer_cache.ts";
+import { type Layerwise, runLayers } from "./layerwise.ts";
+import { attendPacked, type PackedGroup, PackedLayout } from "./packed_sequences.ts";
 import { longestSequence, type TransformerConfig, transformerParameterShapes } from "./transformer_config.ts";
 import { formatTransformerConfig, parseTransformerConfig } from "./transformer_config_json.ts";
 
@@ -66,6 +69,10 @@ export class CausalTransformer {
   readonly parameters: Parameters;
   /** Type of products. */
   readonly computeType: DType;
+  #adapters: LoraAdapters | undefined;
+  #isMerged = false;
+  /** How many calls of `withoutAdapters` are running. */
+  #withoutAdapters = 0;
 
   /**
    * A model of given parameters.
@@ -150,14 +157,99 @@ export class CausalTransformer {
     await writeFileAtomic(`${folder}/config.json`, formatTransformerConfig(this.config));
   }
 
-  /** Gives the parameters back. */
+  /** Gives the parameters back, and the adapters. */
   dispose(): void {
     disposeParameters(this.parameters);
+    this.detachAdapters();
   }
 
-  /** The projection to the vocabulary [V, D]. */
+  /** The projection to the vocabulary [V, D]. Computed, and so to be called in a scope, where an adapter belongs to it. */
   get head(): Tensor {
-    return this.parameters.get("lm_head.weight") ?? this.parameters.get("model.embed_tokens.weight")!;
+    const weight = this.parameters.get("lm_head.weight") ?? this.parameters.get("model.embed_tokens.weight")!;
+    return this.#active?.added("lm_head", weight) ?? weight;
+  }
+
+  /** What training changes, for optimizers, gradients and checkpoints: all parameters, or those of the adapters alone. */
+  get trainable(): Parameters {
+    return this.#adapters?.parameters ?? this.parameters;
+  }
+
+  /** The LoRA adapters that are attached. */
+  get adapters(): LoraAdapters | undefined {
+    return this.#adapters;
+  }
+
+  /** The adapters, where they are to be computed with. */
+  get #active(): LoraAdapters | undefined {
+    return this.#isMerged || this.#withoutAdapters > 0 ? undefined : this.#adapters;
+  }
+
+  /**
+   * Puts new LoRA adapters beside the linear layers. The outputs stay as they are, since B is zero; from now on the adapters
+   * are what is trained.
+   *
+   * @throws {Error} When the model has adapters already.
+   * @throws {RangeError} When an option is out of its range or a target names no layer.
+   */
+  attachAdapters(options: LoraOptions): LoraAdapters {
+    if (this.#adapters) throw new Error("attachAdapters: the model has adapters: call detachAdapters first");
+    const layers = [...this.parameters].filter(([name, { rank }]) =>
+      rank === 2 && name !== "model.embed_tokens.weight"
+    );
+    const linear = new Map(layers.map(([name, { shape }]) => [name.replace(/\.weight$/, ""), shape]));
+    // Tied: the embedding table as it is used for the output.
+    if (!linear.has("lm_head")) linear.set("lm_head", this.head.shape);
+    return this.#adapters = new LoraAdapters(this.engine, linear, options);
+  }
+
+  /** Adds the adapters into the weights: faster, and what `save` then writes. Not for training. */
+  mergeAdapters(): void {
+    const adapters = this.#withAdapters("mergeAdapters", false);
+    if (adapters.has("lm_head") && this.config.tiedEmbeddings) {
+      throw new Error("mergeAdapters: lm_head is the embedding table here, which the adapter must not change");
+    }
+    addToWeights(adapters, this.parameters, 1);
+    this.#isMerged = true;
+  }
+
+  /** Takes merged adapters out of the weights again, which are then as before but for rounding. */
+  unmergeAdapters(): void {
+    addToWeights(this.#withAdapters("unmergeAdapters", true), this.parameters, -1);
+    this.#isMerged = false;
+  }
+
+  /** Frees the adapters, if there are any. Merged ones stay in the weights. */
+  detachAdapters(): void {
+    this.#adapters?.dispose();
+    this.#adapters = undefined;
+    this.#isMerged = false;
+  }
+
+  /**
+   * Runs `fn` on the model as it is without its adapters: the reference model of a policy that LoRA trains.
+   *
+   * @param fn May be asynchronous; until it is done, whoever uses the model gets it without adapters.
+   * @throws {Error} When the adapters are merged.
+   */
+  withoutAdapters<T>(fn: () => T): T {
+    if (this.#isMerged) throw new Error("withoutAdapters: the adapters are merged: call unmergeAdapters first");
+    this.#withoutAdapters++;
+    const done = () => void this.#withoutAdapters--;
+    try {
+      const result = fn();
+      if (result instanceof Promise) return result.finally(done) as T;
+      done();
+      return result;
+    } catch (error) {
+      done();
+      throw error;
+    }
+  }
+
+  #withAdapters(name: string, merged: boolean): LoraAdapters {
+    if (!this.#adapters) throw new Error(`${name}: the model has no adapters: call attachAdapters first`);
+    if (this.#isMerged !== merged) throw new Error(`${name}: the adapters are ${merged ? "not" : "already"} merged`);
+    return this.#adapters;
   }
 
   /**
@@ -179,12 +271,18 @@ export class CausalTransformer {
    * @returns [B, T, D].
    */
   hidden(tokens: Tensor): Tensor {
+    return tidy(() => runLayers(this.hiddenPass(tokens)));
+  }
+
+  /** {@linkcode hidden} in pieces. Makes tensors: to be called in a scope. */
+  hiddenPass(tokens: Tensor): Layerwise<Tensor> {
     const [batch, length] = this.#checkTokens("hidden", tokens);
     this.#checkLength("hidden", length);
-    return tidy(() => {
-      const rotation = this.#rotation([{ start: 0, length, repeats: batch }]);
-      const x = this.#run(this.#embed(tokens), rotation, () => (q, k, v) => attendSequences(q, k, v, batch));
-      return this.#norm(x).reshape([batch, length, -1]);
+    return this.#pass({
+      embed: () => this.#embed(tokens),
+      rotation: this.#rotation([{ start: 0, length, repeats: batch }]),
+      attend: () => (q, k, v) => attendSequences(q, k, v, batch),
+      finish: (normed) => normed.reshape([batch, length, -1]),
     });
   }
 
@@ -201,8 +299,17 @@ export class CausalTransformer {
   hiddenShared(
     prompts: Tensor,
     answers: Tensor,
-    { promptHidden = "all" }: { promptHidden?: "all" | "last" } = {},
+    options: { promptHidden?: "all" | "last" } = {},
   ): { prompt: Tensor; answers: Tensor } {
+    return tidy(() => runLayers(this.hiddenSharedPass(prompts, answers, options)));
+  }
+
+  /** {@linkcode hiddenShared} in pieces. Makes tensors: to be called in a scope. */
+  hiddenSharedPass(
+    prompts: Tensor,
+    answers: Tensor,
+    { promptHidden = "all" }: { promptHidden?: "all" | "last" } = {},
+  ): Layerwise<{ prompt: Tensor; answers: Tensor }> {
     const [count, promptLength] = this.#checkTokens("hiddenShared", prompts);
     const [rows, answerLength] = this.#checkTokens("hiddenShared", answers);
     const group = rows / count;
@@ -215,65 +322,116 @@ export class CausalTransformer {
     const sizes = { prompts: count, group, promptLength, answerLength };
     const lastRows = (x: Tensor) =>
       concat([lastOf(x, count, promptLength), x.narrow(0, count * promptLength, rows * answerLength)]);
-    return tidy(() => {
-      const rotation = this.#rotation([
+    const isShort = (layer: number) => promptHidden === "last" && layer === this.config.layers - 1;
+    return this.#pass({
+      embed: () => concat([this.#embed(prompts), this.#embed(answers)]),
+      rotation: this.#rotation([
         { start: 0, length: promptLength, repeats: count },
         { start: promptLength, length: answerLength, repeats: rows },
-      ]);
-      const isShort = (layer: number) => promptHidden === "last" && layer === this.config.layers - 1;
-      const x = this.#run(
-        concat([this.#embed(prompts), this.#embed(answers)]),
-        rotation,
-        (layer) => (q, k, v) => attendShared(q, k, v, sizes, isShort(layer)),
-        (layer) => isShort(layer) ? lastRows : undefined,
-      );
-      const normed = this.#norm(x), kept = promptHidden === "last" ? 1 : promptLength;
-      return {
-        prompt: normed.narrow(0, 0, count * kept).reshape([count, kept, -1]),
-        answers: normed.narrow(0, count * kept, rows * answerLength).reshape([rows, answerLength, -1]),
-      };
+      ]),
+      attend: (layer) => (q, k, v) => attendShared(q, k, v, sizes, isShort(layer)),
+      select: (layer) => isShort(layer) ? lastRows : undefined,
+      finish: (normed) => {
+        const kept = promptHidden === "last" ? 1 : promptLength;
+        return {
+          prompt: normed.narrow(0, 0, count * kept).reshape([count, kept, -1]),
+          answers: normed.narrow(0, count * kept, rows * answerLength).reshape([rows, answerLength, -1]),
+        };
+      },
+    });
+  }
+
+  /**
+   * Like {@linkcode CausalTransformer.hiddenShared} for prompts and answers of any lengths, packed without padding.
+   * Differentiable.
+   *
+   * @param groups Prompts with their answers; a prompt without answers is a sequence of its own.
+   * @param options.promptHidden `last` computes only the prompts' last positions in the last block.
+   * @returns prompts: rows of all prompts one after the other [Σ Tp, D] (or [P, D]); answers: rows of all answers [Σ Ta, D],
+   * undefined where there are none.
+   * @throws {RangeError} When there is no prompt, one is empty, or a sequence is too long.
+   */
+  hiddenPacked(
+    groups: readonly PackedGroup[],
+    options: { promptHidden?: "all" | "last" } = {},
+  ): { prompts: Tensor; answers: Tensor | undefined } {
+    return tidy(() => runLayers(this.hiddenPackedPass(groups, options)));
+  }
+
+  /** {@linkcode CausalTransformer.hiddenPacked} in pieces. */
+  hiddenPackedPass(
+    groups: readonly PackedGroup[],
+    { promptHidden = "all" }: { promptHidden?: "all" | "last" } = {},
+  ): Layerwise<{ prompts: Tensor; answers: Tensor | undefined }> {
+    const layout = new PackedLayout(this.engine, groups);
+    this.#checkLength("hiddenPacked", layout.longest);
+    const isShort = (layer: number) => promptHidden === "last" && layer === this.config.layers - 1;
+    const lastRows = promptHidden === "last" ? layout.lastPromptRows() : undefined;
+    return this.#pass({
+      embed: () => this.#embed(layout.tokens),
+      rotation: rotationOf(this.#tables(layout.longest), layout.positions, this.computeType),
+      attend: (layer) => (q, k, v) => attendPacked(q, k, v, layout, isShort(layer)),
+      select: (layer) => isShort(layer) ? (x) => x.gather(lastRows!) : undefined,
+      finish: (normed) => {
+        const kept = lastRows ? groups.length : layout.promptRows, rows = normed.shape[0] - kept;
+        return { prompts: normed.narrow(0, 0, kept), answers: rows > 0 ? normed.narrow(0, kept, rows) : undefined };
+      },
     });
   }
 
   /**
    * Reads prompts and makes the cache that G samples of each are decoded with. Without gradient.
    *
-   * @param prompts int64 [P, Tp].
+   * @param prompts int64 [P, Tp], or P prompts of any lengths.
    * @returns The cache (dispose of it) and the last position's hidden state [P, D], which predicts the first new token.
    */
-  prefill(prompts: Tensor, { group, maxNewTokens }: PrefillOptions): { cache: SharedCache; hidden: Tensor } {
-    const [count, promptLength] = this.#checkTokens("prefill", prompts);
+  prefill(
+    prompts: Tensor | readonly Int32Array[],
+    { group, maxNewTokens }: PrefillOptions,
+  ): { cache: SharedCache; hidden: Tensor } {
+    const promptLengths = prompts instanceof Tensor
+      ? new Array<number>(this.#checkTokens("prefill", prompts)[0]).fill(prompts.shape[1])
+      : prompts.map((each) => each.length);
+    const count = promptLengths.length;
     for (const [name, value] of Object.entries({ group, maxNewTokens })) {
       if (!(Number.isInteger(value) && value >= 1)) {
         throw new RangeError(`prefill: ${name} must be at least 1: received ${value}`);
       }
     }
-    this.#checkLength("prefill", promptLength + maxNewTokens);
+    this.#checkLength("prefill", Math.max(...promptLengths) + maxNewTokens);
     return tidy(() => {
+      const packed = prompts instanceof Tensor
+        ? undefined
+        : new PackedLayout(this.engine, prompts.map((prompt) => ({ prompt, answers: [] })));
       const weights = Array.from(
         { length: this.config.layers },
-        (_, layer) => tidy(() => decodingWeights(this.parameters, layer, this.computeType)),
+        (_, layer) => tidy(() => decodingWeights(this.parameters, layer, this.computeType, this.#active)),
       );
       const cache = new SharedCache(
         this.engine,
         this.config,
-        { prompts: count, group, promptLength, maxNewTokens },
+        { prompts: count, group, promptLengths, maxNewTokens },
         this.computeType,
         weights,
         tidy(() => turned([as(this.head, this.computeType)])),
       );
       const isLast = (layer: number) => layer === this.config.layers - 1;
-      const x = this.#run(
-        this.#embed(prompts),
-        this.#rotation([{ start: 0, length: promptLength, repeats: count }]),
-        (layer) => (q, k, v) => {
+      const lastRows = packed?.lastPromptRows();
+      const hidden = runLayers(this.#pass({
+        embed: () => this.#embed(packed?.tokens ?? prompts as Tensor),
+        rotation: packed
+          ? rotationOf(this.#tables(packed.longest), packed.positions, this.computeType)
+          : this.#rotation([{ start: 0, length: promptLengths[0], repeats: count }]),
+        attend: (layer) => (q, k, v) => {
           cache.setPrompt(layer, k, v);
-          return attendSequences(q, k, v, count, isLast(layer));
+          return packed ? attendPacked(q, k, v, packed, isLast(layer)) : attendSequences(q, k, v, count, isLast(layer));
         },
-        (layer) => isLast(layer) ? (x) => lastOf(x, count, promptLength) : undefined,
+        select: (layer) =>
+          isLast(layer) ? (x) => lastRows ? x.gather(lastRows) : lastOf(x, count, promptLengths[0]) : undefined,
+        finish: (normed) => normed,
         cache,
-      );
-      return { cache, hidden: this.#norm(x) };
+      }));
+      return { cache, hidden };
     });
   }
 
@@ -295,18 +453,17 @@ export class CausalTransformer {
       );
     }
     cache.checkRoom(added);
+    cache.reserve(added);
     return tidy(() => {
-      const start = cache.promptLength + cache.length;
-      const rotation = this.#rotation([{ start, length: added, repeats: added === 1 ? 1 : samples }]);
-      const x = this.#run(
-        this.#embed(tokens),
-        rotation,
-        (layer) => (q, k, v) => attendCached(q, k, v, cache, layer),
-        () => undefined,
+      const hidden = runLayers(this.#pass({
+        embed: () => this.#embed(tokens),
+        rotation: this.#decodingRotation(cache, added),
+        attend: (layer) => (q, k, v) => attendCached(q, k, v, cache, layer),
+        finish: (normed) => added === 1 ? normed : lastOf(normed, samples, added),
         cache,
-      );
+      }));
       cache.advance(added);
-      return this.#norm(added === 1 ? x : lastOf(x, samples, added));
+      return hidden;
     });
   }
 
@@ -315,27 +472,18 @@ export class CausalTransformer {
     return this.parameters.get("model.embed_tokens.weight")!.gather(tokens.reshape([tokens.size]));
   }
 
-  /** All blocks. Each block's intermediates are freed after it. */
-  #run(
-    x: Tensor,
-    rotation: Rotation,
-    attend: (layer: number) => Attend,
-    select: (layer: number) => ((x: Tensor) => Tensor) | undefined = () => undefined,
-    cache?: SharedCache,
-  ): Tensor {
-    for (let layer = 0; layer < this.config.layers; layer++) {
-      const input = x;
-      x = tidy(() => {
-        const weights = cache?.weights[layer] ?? blockWeights(this.parameters, layer, this.computeType);
-        return runBlock(this.config, weights, input, rotation, attend(layer), select(layer));
-      });
-      input.dispose();
-    }
-    return x;
-  }
-
-  #norm(x: Tensor): Tensor {
-    return x.rmsNorm(this.parameters.get("model.norm.weight")!, this.config.normEpsilon);
+  /** A pass over all blocks; with a cache, by the weights that it holds. */
+  #pass<Hidden>({ embed, rotation, attend, select, finish, cache }: PassParts<Hidden>): Layerwise<Hidden> {
+    const norm = this.parameters.get("model.norm.weight")!;
+    return {
+      layers: this.config.layers,
+      embed,
+      block: (x, layer) => {
+        const weights = cache?.weights[layer] ?? blockWeights(this.parameters, layer, this.computeType, this.#active);
+        return runBlock(this.config, weights, x, rotation, attend(layer), select?.(layer));
+      },
+      finish: (x) => finish(x.rmsNorm(norm, this.config.normEpsilon)),
+    };
   }
 
   #tables(length: number): Rotation {
@@ -346,6 +494,20 @@ export class CausalTransformer {
   #rotation(runs: { start: number; length: number; repeats: number }[]): Rotation {
     const length = Math.max(...runs.map((run) => run.start + run.length));
     return rotationAt(this.#tables(length), runs, this.computeType);
+  }
+
+  /** Of `added` new tokens of every sample. */
+  #decodingRotation(cache: SharedCache, added: number): Rotation {
+    const start = cache.promptLength + cache.length, samples = cache.prompts * cache.group;
+    if (!cache.promptMask) {
+      return this.#rotation([{ start, length: added, repeats: added === 1 ? 1 : samples }]);
+    }
+    const positions = new Int32Array(samples * added);
+    for (let row = 0, i = 0; row < samples; row++) {
+      const first = cache.promptLengths[Math.floor(row / cache.group)] + cache.length;
+      for (let t = 0; t < added; t++) positions[i++] = first + t;
+    }
+    return rotationOf(this.#tables(start + added), tensor(this.engine, positions), this.computeType);
   }
 
   #checkTokens(name: string, tokens: Tensor): [rows: number, length: number] {
@@ -361,6 +523,17 @@ export class CausalTransformer {
     const limit = longestSequence(this.config);
     if (length > limit) throw new RangeError(`${name}: ${length} tokens exceed the model's maxPositions ${limit}`);
   }
+}
+
+/** What makes one kind of pass different from another. */
+interface PassParts<Hidden> {
+  embed: () => Tensor;
+  rotation: Rotation;
+  attend: (layer: number) => Attend;
+  /** See `runBlock`. */
+  select?: (layer: number) => ((x: Tensor) => Tensor) | undefined;
+  finish: (normed: Tensor) => Hidden;
+  cache?: SharedCache;
 }
 
 /** The last row of each of the first `count` runs of `length` rows: [≥ count · length, D] → [count, D]. */

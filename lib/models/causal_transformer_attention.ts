@@ -97,8 +97,12 @@ export function attendCached(q: Tensor, k: Tensor, v: Tensor, cache: SharedCache
   append(ownValues, v);
 
   const queries = byHead(q, repeats).mul(1 / Math.sqrt(width));
-  const sharedScores = queries.reshape([prompts * keyHeads, group * rows, width])
-    .matmul(promptKeys, { transposeB: true }).reshape([samples, rows, promptLength]);
+  let sharedScores = queries.reshape([prompts * keyHeads, group * rows, width])
+    .matmul(promptKeys, { transposeB: true });
+  if (cache.promptMask) {
+    sharedScores = sharedScores.reshape([prompts, keyHeads * group * rows, promptLength]).add(cache.promptMask);
+  }
+  sharedScores = sharedScores.reshape([samples, rows, promptLength]);
   let ownScores = queries.reshape([samples, rows, width]).matmul(ownKeys.narrow(1, 0, own), { transposeB: true });
   if (added > 1) ownScores = ownScores.add(causalMask(ownScores, added, repeats));
   const weights = concat([sharedScores, ownScores], -1).softmax();
@@ -111,7 +115,7 @@ export function attendCached(q: Tensor, k: Tensor, v: Tensor, cache: SharedCache
 }
 
 /** [B, T, K, d] → [B, H, T, d], each key head repeated H/K times. */
-function headsFirst(x: Tensor, heads: number): Tensor {
+export function headsFirst(x: Tensor, heads: number): Tensor {
   const [batch, length, keyHeads, width] = x.shape, repeats = heads / keyHeads;
   const first = x.permute([0, 2, 1, 3]);
   if (repeats === 1) return first;

@@ -6,6 +6,7 @@
  *
  * Axis letters: N tokens, D hidden width, H query heads, K key and value heads, d head width, F inner width.
  */
+import type { LoraAdapters, LowRank } from "../nn/lora.ts";
 import { rotate, type Rotation } from "../nn/rope.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -19,8 +20,10 @@ export interface Projection {
   weight: Tensor;
   /** [out]. */
   bias?: Tensor;
-  /** Whether the weight is stored [in, out]. */
+  /** Whether the weight, and those of the adapter, are stored [in, out]. */
   turned: boolean;
+  /** What LoRA adds. */
+  adapter?: LowRank;
 }
 
 /** Weights of a block, those of products in the compute type. */
@@ -47,18 +50,30 @@ export type Attend = (q: Tensor, k: Tensor, v: Tensor) => Tensor;
  * the parameters themselves.
  *
  * @param computeType Of products; the residual stream and the norms keep the parameters' type.
+ * @param adapters Their low-rank parts go beside the weights.
  */
-export function blockWeights(parameters: Parameters, index: number, computeType: DType): BlockWeights {
-  const { get, cast, qkv } = readers(parameters, index, computeType);
+export function blockWeights(
+  parameters: Parameters,
+  index: number,
+  computeType: DType,
+  adapters?: LoraAdapters,
+): BlockWeights {
+  const { get, cast, qkv, beside } = readers(parameters, index, computeType, adapters);
   const projection = (name: string): Projection => ({
     weight: cast(`${name}.weight`)!,
     bias: cast(`${name}.bias`),
     turned: false,
+    adapter: beside(name),
   });
   const biases = qkv("bias");
   return {
     inputNorm: get("input_layernorm.weight"),
-    qkv: { weight: concat(qkv("weight")), bias: biases.length > 0 ? concat(biases) : undefined, turned: false },
+    qkv: {
+      weight: concat(qkv("weight")),
+      bias: biases.length > 0 ? concat(biases) : undefined,
+      turned: false,
+      adapter: beside(...QKV),
+    },
     output: projection("self_attn.o_proj"),
     innerNorm: get("post_attention_layernorm.weight"),
     gateUp: [projection("mlp.gate_proj"), projection("mlp.up_proj")],
@@ -69,22 +84,32 @@ export function blockWeights(parameters: Parameters, index: number, computeType:
 /**
  * The weights of block `index` as decoding reads them many times: fused and turned to [in, out], which on CPUs is up to
  * a third faster for the few rows of a decoding step. All kept, and copies of the parameters.
+ *
+ * @param adapters Added into the copies; in bfloat16, which would round most of them away, they go beside the weights.
  */
-export function decodingWeights(parameters: Parameters, index: number, computeType: DType): BlockWeights {
-  const { get, cast, qkv } = readers(parameters, index, computeType);
-  const one = (name: string) => turned([cast(`${name}.weight`)!], [cast(`${name}.bias`)]);
+export function decodingWeights(
+  parameters: Parameters,
+  index: number,
+  computeType: DType,
+  adapters?: LoraAdapters,
+): BlockWeights {
+  const isMerged = computeType !== "bfloat16";
+  const { get, cast, qkv, beside } = readers(parameters, index, computeType, adapters, isMerged);
+  const adapter = (...names: string[]) => isMerged ? undefined : beside(...names);
+  const one = (name: string) => turned([cast(`${name}.weight`)!], [cast(`${name}.bias`)], adapter(name));
+  const [gate, up] = ["mlp.gate_proj", "mlp.up_proj"];
   return {
     inputNorm: keep(get("input_layernorm.weight").clone()),
-    qkv: turned(qkv("weight"), qkv("bias")),
+    qkv: turned(qkv("weight"), qkv("bias"), adapter(...QKV)),
     output: one("self_attn.o_proj"),
     innerNorm: keep(get("post_attention_layernorm.weight").clone()),
-    gateUp: [turned([cast("mlp.gate_proj.weight")!, cast("mlp.up_proj.weight")!])],
+    gateUp: [turned([cast(`${gate}.weight`)!, cast(`${up}.weight`)!], [], adapter(gate, up))],
     down: one("mlp.down_proj"),
   };
 }
 
 /** Linear layers over the same input side by side, turned: a kept copy. */
-export function turned(weights: Tensor[], biases: (Tensor | undefined)[] = []): Projection {
+export function turned(weights: Tensor[], biases: (Tensor | undefined)[] = [], adapter?: LowRank): Projection {
   const { engine, dtype, shape: [, width] } = weights[0];
   const weight = keep(zeros(engine, [width, weights.reduce((sum, each) => sum + each.shape[0], 0)], dtype));
   let column = 0;
@@ -93,7 +118,12 @@ export function turned(weights: Tensor[], biases: (Tensor | undefined)[] = []): 
     column += each.shape[0];
   }
   const present = biases.filter((each) => each !== undefined);
-  return { weight, bias: present.length > 0 ? keep(concat(present).clone()) : undefined, turned: true };
+  return {
+    weight,
+    bias: present.length > 0 ? keep(concat(present).clone()) : undefined,
+    turned: true,
+    adapter: adapter && { down: turned([adapter.down]).weight, up: turned([adapter.up]).weight },
+  };
 }
 
 /** All tensors of a block's weights. */
@@ -102,12 +132,31 @@ export function tensorsOf(weights: BlockWeights): Tensor[] {
   return [
     weights.inputNorm,
     weights.innerNorm,
-    ...projections.flatMap(({ weight, bias }) => bias ? [weight, bias] : [weight]),
+    ...projections.flatMap(({ weight, bias, adapter }) => [
+      weight,
+      ...bias ? [bias] : [],
+      ...adapter ? [adapter.down, adapter.up] : [],
+    ]),
   ];
 }
 
-function readers(parameters: Parameters, index: number, computeType: DType) {
-  const find = (name: string) => parameters.get(`model.layers.${index}.${name}`);
+/** Layers that one product computes. */
+const QKV = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
+
+function readers(
+  parameters: Parameters,
+  index: number,
+  computeType: DType,
+  adapters?: LoraAdapters,
+  isMerged = false,
+) {
+  const full = (name: string) => `model.layers.${index}.${name}`;
+  const find = (name: string) => {
+    const found = parameters.get(full(name));
+    return isMerged && found && adapters && name.endsWith(".weight")
+      ? adapters.added(full(name.slice(0, -".weight".length)), found, computeType)
+      : found;
+  };
   const cast = (name: string) => {
     const found = find(name);
     return found && as(found, computeType);
@@ -115,8 +164,9 @@ function readers(parameters: Parameters, index: number, computeType: DType) {
   return {
     get: (name: string) => find(name)!,
     cast,
-    qkv: (kind: "weight" | "bias") =>
-      ["q", "k", "v"].map((role) => cast(`self_attn.${role}_proj.${kind}`)).filter((each) => each !== undefined),
+    qkv: (kind: "weight" | "bias") => QKV.map((name) => cast(`${name}.${kind}`)).filter((each) => each !== undefined),
+    beside: (...names: string[]) =>
+      adapters?.beside(names.map((name) => [full(name), find(`${name}.weight`)!.shape[0]] as const), computeType),
   };
 }
 
@@ -149,10 +199,10 @@ export function runBlock(
 }
 
 /** A linear layer's result. */
-export function project(x: Tensor, { weight, bias, turned }: Projection): Tensor {
-  if (!turned) return x.linear(weight, bias);
-  const product = x.matmul(weight);
-  return bias ? product.add(bias) : product;
+export function project(x: Tensor, { weight, bias, turned, adapter }: Projection): Tensor {
+  const times = (x: Tensor, matrix: Tensor) => turned ? x.matmul(matrix) : x.linear(matrix);
+  const product = !turned ? x.linear(weight, bias) : bias ? x.matmul(weight).add(bias) : x.matmul(weight);
+  return adapter ? product.add(times(times(x, adapter.down), adapter.up)) : product;
 }
 
 function halves(x: Tensor): [Tensor, Tensor] {

@@ -8,9 +8,8 @@
  */
 import type { DType } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
-import { keep } from "../tensor/scope.ts";
-import { zeros } from "../tensor/tensor.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { keep, tidy } from "../tensor/scope.ts";
+import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 import { type BlockWeights, type Projection, tensorsOf } from "./causal_transformer_block.ts";
 import type { TransformerConfig } from "./transformer_config.ts";
 
@@ -20,7 +19,7 @@ export interface CachedLayer {
   promptKeys: Tensor;
   /** Like the keys. */
   promptValues: Tensor;
-  /** [P · K · G, maxNewTokens, d], filled up to the cache's length. */
+  /** [P · K · G, room, d], filled up to the cache's length. */
   ownKeys: Tensor;
   /** Like the keys. */
   ownValues: Tensor;
@@ -32,29 +31,31 @@ export interface CacheSizes {
   prompts: number;
   /** G. */
   group: number;
-  /** Tp. */
-  promptLength: number;
+  /** Tp of each prompt. */
+  promptLengths: readonly number[];
   /** Tokens that each sample may have. */
   maxNewTokens: number;
 }
 
+/** Room for new tokens at the start; it doubles when it is used up. */
+const FIRST_ROOM = 512;
+/** Finite, so that a row of them alone would still have a softmax; far below any score. */
+const MASKED = -1e9;
+
 /** Keys and values of P prompts and P · G samples. Made by `CausalTransformer.prefill`; dispose of it when done. */
 export class SharedCache {
-  /** P. */
-  readonly prompts: number;
-  /** G. */
-  readonly group: number;
-  /** Tp. */
-  readonly promptLength: number;
   /** Tokens that each sample may have. */
   readonly maxNewTokens: number;
-  /** Keys and values, one entry a layer. */
-  readonly layers: readonly CachedLayer[];
   /** What decoding multiplies with, one entry a layer. */
   readonly weights: readonly BlockWeights[];
   /** The projection to the vocabulary. */
   readonly head: Projection;
-  readonly #owned: Tensor[];
+  readonly #layers: CachedLayer[];
+  #prompts: number;
+  #group: number;
+  #promptLengths: readonly number[];
+  #promptMask: Tensor | undefined;
+  #room: number;
   #length = 0;
 
   /**
@@ -63,35 +64,60 @@ export class SharedCache {
    * @param weights Kept, one a layer; owned from now on, as is `head`.
    */
   constructor(
-    engine: Engine,
+    readonly engine: Engine,
     config: TransformerConfig,
     sizes: CacheSizes,
     computeType: DType,
     weights: BlockWeights[],
     head: Projection,
   ) {
-    ({
-      prompts: this.prompts,
-      group: this.group,
-      promptLength: this.promptLength,
-      maxNewTokens: this.maxNewTokens,
-    } = sizes);
-    const { prompts, group, promptLength, maxNewTokens } = sizes;
+    const { prompts, group, promptLengths, maxNewTokens } = sizes;
+    this.maxNewTokens = maxNewTokens;
+    this.#prompts = prompts;
+    this.#group = group;
+    this.#promptLengths = promptLengths;
+    this.#room = Math.min(maxNewTokens, FIRST_ROOM);
     const rows = prompts * config.keyValueHeads, width = config.headSize;
     const space = (rows: number, length: number) => keep(zeros(engine, [rows, length, width], computeType));
-    this.layers = weights.map(() => ({
-      promptKeys: space(rows, promptLength),
-      promptValues: space(rows, promptLength),
-      ownKeys: space(rows * group, maxNewTokens),
-      ownValues: space(rows * group, maxNewTokens),
+    this.#layers = weights.map(() => ({
+      promptKeys: space(rows, this.promptLength),
+      promptValues: space(rows, this.promptLength),
+      ownKeys: space(rows * group, this.#room),
+      ownValues: space(rows * group, this.#room),
     }));
     this.weights = weights;
     this.head = head;
-    this.#owned = [
-      head.weight,
-      ...weights.flatMap(tensorsOf),
-      ...this.layers.flatMap((each) => Object.values(each) as Tensor[]),
-    ];
+    this.#promptMask = this.#makeMask(computeType);
+  }
+
+  /** P. */
+  get prompts(): number {
+    return this.#prompts;
+  }
+
+  /** G. */
+  get group(): number {
+    return this.#group;
+  }
+
+  /** Tp of each prompt. */
+  get promptLengths(): readonly number[] {
+    return this.#promptLengths;
+  }
+
+  /** Tp of the longest prompt: what the keys have room for. */
+  get promptLength(): number {
+    return Math.max(...this.#promptLengths);
+  }
+
+  /** Added to scores of the prompts' keys, [P, 1, Tp]: far below zero after a shorter prompt's end; undefined where all are equal. */
+  get promptMask(): Tensor | undefined {
+    return this.#promptMask;
+  }
+
+  /** Keys and values, one entry a layer. */
+  get layers(): readonly CachedLayer[] {
+    return this.#layers;
   }
 
   /** Tokens that each sample has so far. */
@@ -99,19 +125,83 @@ export class SharedCache {
     return this.#length;
   }
 
-  /** Stores a layer's keys and values of the prompts: k and v [P · Tp, K, d]. */
+  /** Stores a layer's keys and values of the prompts: k and v [Σ Tp, K, d], one prompt after the other. */
   setPrompt(layer: number, k: Tensor, v: Tensor): void {
-    const [, heads, width] = k.shape;
+    const [, heads, width] = k.shape, { promptKeys, promptValues } = this.#layers[layer];
+    const equal = this.#promptMask === undefined;
     // Written into their place, so that decoding's products find them contiguous.
-    const store = (target: Tensor, x: Tensor) =>
-      target.assignSlice(
-        x.reshape([this.prompts, this.promptLength, heads, width]).permute([0, 2, 1, 3])
-          .reshape([this.prompts * heads, this.promptLength, width]),
-        1,
-        0,
-      );
-    store(this.layers[layer].promptKeys, k);
-    store(this.layers[layer].promptValues, v);
+    const store = (target: Tensor, x: Tensor) => {
+      if (equal) {
+        const byHead = x.reshape([this.#prompts, this.promptLength, heads, width]).permute([0, 2, 1, 3]);
+        target.assignSlice(byHead.reshape([this.#prompts * heads, this.promptLength, width]), 1, 0);
+        return;
+      }
+      let at = 0;
+      this.#promptLengths.forEach((length, p) => {
+        const own = x.narrow(0, at, length).permute([1, 0, 2]);
+        const missing = this.promptLength - length;
+        target.assignSlice(missing > 0 ? own.pad([[0, 0], [0, missing], [0, 0]]) : own, 0, p * heads);
+        at += length;
+      });
+    };
+    store(promptKeys, k);
+    store(promptValues, v);
+  }
+
+  /**
+   * Keeps some samples of some prompts, in this order; the rest is forgotten.
+   *
+   * @param samples One entry a kept prompt: its number, and which of its G samples stay; the same count for each.
+   * @throws {RangeError} When nothing stays or counts differ.
+   */
+  select(samples: readonly { prompt: number; samples: readonly number[] }[]): void {
+    const group = samples[0]?.samples.length ?? 0;
+    if (group === 0 || samples.some((each) => each.samples.length !== group)) {
+      throw new RangeError("select: keep at least one sample, and as many of each prompt");
+    }
+    const heads = this.#layers[0].promptKeys.shape[0] / this.#prompts;
+    const promptRows: number[] = [], ownRows: number[] = [];
+    for (const each of samples) {
+      for (let head = 0; head < heads; head++) {
+        const row = each.prompt * heads + head;
+        promptRows.push(row);
+        for (const sample of each.samples) ownRows.push(row * this.#group + sample);
+      }
+    }
+    const allPrompts = samples.length === this.#prompts && samples.every((each, p) => each.prompt === p);
+    for (const layer of this.#layers) {
+      for (const name of ["promptKeys", "promptValues", "ownKeys", "ownValues"] as const) {
+        const isOwn = name.startsWith("own");
+        if (isOwn || !allPrompts) {
+          replace(layer, name, (x) => x.gather(tensor(this.engine, Int32Array.from(isOwn ? ownRows : promptRows))));
+        }
+      }
+    }
+    this.#prompts = samples.length;
+    this.#group = group;
+    if (!allPrompts) {
+      // The keys keep their room: what is masked for the prompts that stay may now be masked for all.
+      const room = this.promptLength, lengths = samples.map((each) => this.#promptLengths[each.prompt]);
+      this.#promptLengths = lengths;
+      const longest = Math.max(...lengths);
+      if (longest < room) {
+        for (const layer of this.#layers) {
+          for (const name of ["promptKeys", "promptValues"] as const) {
+            replace(layer, name, (x) => x.narrow(1, 0, longest).clone());
+          }
+        }
+      }
+      this.#promptMask?.dispose();
+      this.#promptMask = this.#makeMask(this.#layers[0].promptKeys.dtype);
+    }
+  }
+
+  #makeMask(dtype: DType): Tensor | undefined {
+    const longest = this.promptLength;
+    if (this.#promptLengths.every((length) => length === longest)) return undefined;
+    const mask = new Float32Array(this.#prompts * longest);
+    this.#promptLengths.forEach((length, p) => mask.fill(MASKED, p * longest + length, (p + 1) * longest));
+    return tidy(() => keep(tensor(this.engine, mask, [this.#prompts, 1, longest]).cast(dtype)));
   }
 
   /**
@@ -138,8 +228,30 @@ export class SharedCache {
     }
   }
 
+  /** Makes room for `tokens` more, which have been checked to fit. */
+  reserve(tokens: number): void {
+    const needed = this.#length + tokens;
+    if (needed <= this.#room) return;
+    const room = Math.min(this.maxNewTokens, Math.max(needed, 2 * this.#room));
+    for (const layer of this.#layers) {
+      for (const name of ["ownKeys", "ownValues"] as const) {
+        replace(layer, name, (x) => x.pad([[0, 0], [0, room - this.#room], [0, 0]]));
+      }
+    }
+    this.#room = room;
+  }
+
   /** Gives everything back. A second call does nothing. */
   dispose(): void {
-    for (const each of this.#owned) each.dispose();
+    const layers = this.#layers.flatMap((each) => Object.values(each) as Tensor[]);
+    for (const each of [...layers, ...this.weights.flatMap(tensorsOf), this.head.weight]) each.dispose();
+    this.#promptMask?.dispose();
   }
+}
+
+/** Puts what `change` makes, a tensor of its own, in the place of a tensor of a layer. */
+function replace(layer: CachedLayer, name: keyof CachedLayer, change: (x: Tensor) => Tensor): void {
+  const before = layer[name];
+  layer[name] = tidy(() => keep(change(before)));
+  before.dispose();
 }

@@ -87,6 +87,15 @@ export function rotationAt(
   return { cosines: rows(tables.cosines), sines: rows(tables.sines) };
 }
 
+/** Rows of the tables for tokens at the given positions, int64 [N]: [N, 1, D]. */
+export function rotationOf(tables: Rotation, positions: Tensor, dtype: DType): Rotation {
+  const rows = (table: Tensor) => {
+    const all = table.gather(positions).reshape([positions.size, 1, table.shape[1]]);
+    return dtype === all.dtype ? all : all.cast(dtype);
+  };
+  return { cosines: rows(tables.cosines), sines: rows(tables.sines) };
+}
+
 /** Rotates x [N, H, D] by each token's angle. */
 export function rotate(x: Tensor, { cosines, sines }: Rotation): Tensor {
   const half = x.shape[x.rank - 1] / 2;

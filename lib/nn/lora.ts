@@ -1,0 +1,198 @@
+/**
+ * LoRA (Hu et al. 2021): linear layers W of a frozen model become W + s · B · A, and only A and B are trained.
+ *
+ * This file holds the pairs of a model and gives them in the two forms that the model multiplies with: beside the frozen
+ * weight, x·Wᵀ + (x·Aᵀ)·(s·B)ᵀ, which needs no gradient of W's size, and added into a copy of W. It does not know what a
+ * block is; layers are names, as PEFT names them. Files are `models/lora_files.ts`.
+ *
+ * s is alpha / rank, or alpha / √rank with `rsLora` (Kalajdzievski 2023). A and B are float32 whatever type W has.
+ *
+ * Axis letters: r rank, R ranks of several layers together.
+ */
+import { type DType, type Shape, shapeText } from "../tensor/dtype.ts";
+import type { Engine } from "../tensor/engine.ts";
+import { Philox } from "../tensor/random.ts";
+import { tidy } from "../tensor/scope.ts";
+import { concat, type Tensor } from "../tensor/tensor.ts";
+import { constantInitial, uniformInitial } from "./initializers.ts";
+import { disposeParameters, type Parameters } from "./parameters.ts";
+
+/** Purpose key of the random streams that A is drawn from: (seed, this, number of the layer). */
+const LORA_STREAM = 0x10ba;
+
+/** What to adapt, and how strongly. */
+export interface LoraOptions {
+  /** r: PEFT's `r`. */
+  rank: number;
+  /** PEFT's `lora_alpha`. */
+  alpha: number;
+  /**
+   * PEFT's `target_modules`: ends of layers' names (`q_proj`, `self_attn.q_proj`, `model.layers.0.mlp.up_proj`), or
+   * `all-linear`, which is every linear layer but the projection to the vocabulary.
+   */
+  targets: readonly string[] | "all-linear";
+  /** PEFT's `use_rslora`: scale by alpha / √rank. No when left out. */
+  rsLora?: boolean;
+  /** Of the run; A is drawn from it. */
+  seed: number;
+}
+
+/** Low-rank part of a linear layer: what x·downᵀ·upᵀ adds to its result. */
+export interface LowRank {
+  /** [R, in]. */
+  down: Tensor;
+  /** [out, R]; the scale is in it. */
+  up: Tensor;
+}
+
+/** The pairs A, B of a model's adapted layers. */
+export class LoraAdapters {
+  /** As given. */
+  readonly options: Readonly<LoraOptions>;
+  /** s. */
+  readonly scale: number;
+  /** Names of the adapted layers, in the model's order. */
+  readonly layers: readonly string[];
+  /** `LAYER.lora_A.weight` [r, in] and `LAYER.lora_B.weight` [out, r]: kept, float32, in the model's order. */
+  readonly parameters: Parameters = new Map();
+
+  /**
+   * New pairs: A uniform within 1/√in (PEFT's Kaiming with a = √5), B zero, so that nothing changes at first.
+   *
+   * @param linear Shapes [out, in] of the model's linear layers by name; those that may be targets.
+   * @throws {RangeError} When an option is out of its range or a target names no layer.
+   */
+  constructor(engine: Engine, linear: ReadonlyMap<string, Shape>, options: LoraOptions) {
+    const { rank, alpha, rsLora = false, seed } = options;
+    if (!(Number.isInteger(rank) && rank >= 1)) {
+      throw new RangeError(`LoRA: rank must be a whole number of at least 1: received ${rank}`);
+    }
+    if (!(Number.isFinite(alpha) && alpha > 0)) {
+      throw new RangeError(`LoRA: alpha must be above 0: received ${alpha}`);
+    }
+    this.options = options;
+    this.scale = alpha / (rsLora ? Math.sqrt(rank) : rank);
+    this.layers = matchTargets([...linear.keys()], options.targets);
+    const numbers = new Map([...linear.keys()].map((name, i) => [name, i]));
+    for (const layer of this.layers) {
+      const [out, width] = linear.get(layer)!;
+      // A layer's number does not depend on which others are adapted.
+      const random = new Philox(seed, LORA_STREAM, numbers.get(layer)!);
+      const a = uniformInitial(engine, [rank, width], random, 1 / Math.sqrt(width));
+      this.parameters.set(`${layer}.lora_A.weight`, a);
+      this.parameters.set(`${layer}.lora_B.weight`, constantInitial(engine, [out, rank], 0));
+    }
+  }
+
+  /** Whether this layer is adapted. */
+  has(layer: string): boolean {
+    return this.parameters.has(`${layer}.lora_A.weight`);
+  }
+
+  /** s · B · A of an adapted layer: [out, in], float32. */
+  delta(layer: string): Tensor {
+    const [a, b] = this.#pair(layer);
+    return tidy(() => b.mul(this.scale).matmul(a));
+  }
+
+  /**
+   * W + s · B · A, differentiable by A and B; W itself where the layer is not adapted.
+   *
+   * @param dtype Of the sum; W's own when left out.
+   */
+  added(layer: string, weight: Tensor, dtype: DType = weight.dtype): Tensor {
+    if (!this.has(layer)) return weight;
+    return tidy(() => {
+      const wide = widened(weight);
+      return as(wide.add(as(this.delta(layer), wide.dtype)), dtype);
+    });
+  }
+
+  /**
+   * The low-rank part of linear layers over the same input whose results lie side by side; none where no layer of them is
+   * adapted. Differentiable by A and B.
+   *
+   * @param layers Names and widths (out) of the layers.
+   * @param dtype Type of the result.
+   */
+  beside(layers: readonly (readonly [layer: string, out: number])[], dtype: DType): LowRank | undefined {
+    const adapted = layers.filter(([layer]) => this.has(layer));
+    if (adapted.length === 0) return undefined;
+    return tidy(() => {
+      const total = layers.reduce((sum, [, out]) => sum + out, 0);
+      const downs: Tensor[] = [], ups: Tensor[] = [];
+      let before = 0;
+      for (const [layer, out] of layers) {
+        if (this.has(layer)) {
+          const [a, b] = this.#pair(layer);
+          const up = b.mul(this.scale);
+          downs.push(a);
+          // Each layer's own rows and ranks; zero elsewhere.
+          ups.push(out === total ? up : up.pad([[before, total - before - out], [0, 0]]));
+        }
+        before += out;
+      }
+      return {
+        down: as(downs.length > 1 ? concat(downs) : downs[0], dtype),
+        up: as(ups.length > 1 ? concat(ups, 1) : ups[0], dtype),
+      };
+    });
+  }
+
+  /** Gives A and B back. */
+  dispose(): void {
+    disposeParameters(this.parameters);
+  }
+
+  #pair(layer: string): [a: Tensor, b: Tensor] {
+    return [this.parameters.get(`${layer}.lora_A.weight`)!, this.parameters.get(`${layer}.lora_B.weight`)!];
+  }
+}
+
+/**
+ * The layers that PEFT's `target_modules` names: those whose name is a target or ends with `.` and a target.
+ *
+ * @throws {RangeError} When a target names no layer, or there is no target.
+ */
+export function matchTargets(layers: readonly string[], targets: readonly string[] | "all-linear"): string[] {
+  if (targets === "all-linear") return layers.filter((layer) => layer !== "lm_head");
+  if (targets.length === 0) throw new RangeError(`LoRA: targets must name at least one layer: received none`);
+  const names = (layer: string, target: string) => layer === target || layer.endsWith(`.${target}`);
+  for (const target of targets) {
+    if (!layers.some((layer) => names(layer, target))) {
+      const known = [...new Set(layers.map((layer) => layer.slice(layer.lastIndexOf(".") + 1)))];
+      throw new RangeError(
+        `LoRA: target ${JSON.stringify(target)} names no linear layer of this model: use ${
+          known.join(", ")
+        } or "all-linear"`,
+      );
+    }
+  }
+  return layers.filter((layer) => targets.some((target) => names(layer, target)));
+}
+
+/** Adds s · B · A into the weights of `parameters` in place (`sign` 1), or takes it out again (−1). */
+export function addToWeights(adapters: LoraAdapters, parameters: Parameters, sign: 1 | -1): void {
+  for (const layer of adapters.layers) {
+    const weight = parameters.get(`${layer}.weight`);
+    if (!weight) throw new RangeError(`LoRA: '${layer}.weight' is no parameter of this model`);
+    tidy(() => {
+      const change = adapters.delta(layer);
+      const shape = shapeText(weight.shape);
+      if (shapeText(change.shape) !== shape) {
+        throw new RangeError(`LoRA: '${layer}' is ${shape}, its adapter ${shapeText(change.shape)}`);
+      }
+      const wide = widened(weight), delta = as(change, wide.dtype);
+      weight.assign(as(sign === 1 ? wide.add(delta) : wide.sub(delta), weight.dtype));
+    });
+  }
+}
+
+/** In a type in which a small change is not lost: float32 at least. */
+function widened(weight: Tensor): Tensor {
+  return as(weight, weight.dtype === "float64" ? "float64" : "float32");
+}
+
+function as(x: Tensor, dtype: DType): Tensor {
+  return x.dtype === dtype ? x : x.cast(dtype);
+}
