@@ -61,9 +61,10 @@ export function checkHostTensor(name: string, t: HostTensor): void {
 /**
  * The elements of a floating-point tensor as float32; F64 is rounded. An F32 tensor's result may share its memory.
  *
+ * @param memory Holds a BF16 tensor's result, for callers who convert piece by piece; at least as large.
  * @throws {TypeError} if the tensor is not F32, F16, BF16 or F64.
  */
-export function toFloat32(t: HostTensor): Float32Array {
+export function toFloat32(t: HostTensor, memory?: Float32Array): Float32Array {
   const count = elementCount(t.shape);
   switch (t.dtype) {
     case "F32":
@@ -74,9 +75,10 @@ export function toFloat32(t: HostTensor): Float32Array {
       return new Float32Array(new Float64Array(aligned(t.data, 8), offsetOf(t.data, 8), count));
     case "BF16": {
       const halves = new Uint16Array(aligned(t.data, 2), offsetOf(t.data, 2), count);
-      const bits = new Uint32Array(count);
+      const floats = memory?.subarray(0, count) ?? new Float32Array(count);
+      const bits = new Uint32Array(floats.buffer, floats.byteOffset, count);
       for (let i = 0; i < count; i++) bits[i] = halves[i] << 16;
-      return new Float32Array(bits.buffer);
+      return floats;
     }
     default:
       throw new TypeError(`dtype ${t.dtype} is not floating-point: toFloat32 takes F32, F16, BF16 and F64`);

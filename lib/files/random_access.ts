@@ -9,6 +9,8 @@ export interface RandomAccessFile extends Disposable {
   readonly size: number;
   /** Bytes [offset, offset + length), in a buffer of their own. One read at a time goes to the file. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Fills `bytes` with the file's from `offset` on: memory that can be used again for the next piece. */
+  readInto(offset: number, bytes: Uint8Array): Promise<void>;
   /** Closes the file; doing so again does nothing. */
   close(): void;
 }
@@ -38,13 +40,13 @@ export async function openRandomAccess(path: string): Promise<RandomAccessFile> 
   // A seek and the reads after it belong together: calls queue up behind one another.
   let queue: Promise<unknown> = Promise.resolve();
 
-  async function readNow(offset: number, length: number): Promise<Uint8Array> {
+  async function readNow(offset: number, length: number, bytes?: Uint8Array): Promise<Uint8Array> {
     if (offset < 0 || length < 0 || offset + length > size) {
       throw new UserError(
         `${path} is truncated: it has ${size} bytes where ${length} are needed from byte ${offset} on`,
       );
     }
-    const bytes = new Uint8Array(length);
+    bytes ??= new Uint8Array(length);
     await file.seek(offset, Deno.SeekMode.Start);
     for (let done = 0; done < length;) {
       const n = await file.read(bytes.subarray(done));
@@ -59,15 +61,18 @@ export async function openRandomAccess(path: string): Promise<RandomAccessFile> 
     closed = true;
   }
 
+  function enqueue(offset: number, length: number, bytes?: Uint8Array): Promise<Uint8Array> {
+    if (closed) return Promise.reject(new Error(`cannot read ${path}: it has been closed`));
+    const result = queue.then(() => readNow(offset, length, bytes));
+    queue = result.catch(() => {});
+    return result;
+  }
+
   return {
     path,
     size,
-    read(offset, length) {
-      if (closed) return Promise.reject(new Error(`cannot read ${path}: it has been closed`));
-      const result = queue.then(() => readNow(offset, length));
-      queue = result.catch(() => {});
-      return result;
-    },
+    read: (offset, length) => enqueue(offset, length),
+    readInto: async (offset, bytes) => void await enqueue(offset, bytes.length, bytes),
     close,
     [Symbol.dispose]: close,
   };

@@ -23,6 +23,13 @@ export interface WeightsReader extends Disposable {
   info(name: string): { dtype: HostTensor["dtype"]; shape: number[] };
   /** Reads one tensor. @throws {UserError} if there is none of this name. */
   read(name: string): Promise<HostTensor>;
+  /**
+   * Reads rows `start` … `start + count − 1` of a tensor's first axis.
+   *
+   * @param memory Holds the result's bytes, for callers who read piece by piece; at least as large.
+   * @throws {UserError} if there is no tensor of this name.
+   */
+  readRows(name: string, start: number, count: number, memory?: Uint8Array): Promise<HostTensor>;
   /** Closes the files. */
   close(): void;
 }
@@ -68,6 +75,18 @@ export class SafetensorsFile implements WeightsReader {
   async read(name: string): Promise<HostTensor> {
     const { dtype, shape, offset, byteLength } = this.#place(name);
     return { dtype, shape: [...shape], data: await this.#file.read(offset, byteLength) };
+  }
+
+  /** Reads rows `start` … `start + count − 1` of a tensor's first axis, into `memory` where it is given. */
+  async readRows(name: string, start: number, count: number, memory?: Uint8Array): Promise<HostTensor> {
+    const { dtype, shape, offset, byteLength } = this.#place(name);
+    if (shape.length === 0 || start < 0 || count < 1 || start + count > shape[0]) {
+      throw new RangeError(`tensor '${name}' [${shape}] has no rows ${start} to ${start + count - 1}`);
+    }
+    const rowBytes = byteLength / shape[0];
+    const data = memory?.subarray(0, rowBytes * count) ?? new Uint8Array(rowBytes * count);
+    await this.#file.readInto(offset + start * rowBytes, data);
+    return { dtype, shape: [count, ...shape.slice(1)], data };
   }
 
   /** Closes the file; reading from it then is an error. */
@@ -199,6 +218,7 @@ async function openShards(folder: string, index: string, entries: Set<string>): 
     metadata,
     info: (name) => shard(name).info(name),
     read: async (name) => await shard(name).read(name),
+    readRows: async (name, start, count, memory) => await shard(name).readRows(name, start, count, memory),
     close,
     [Symbol.dispose]: close,
   };

@@ -131,19 +131,19 @@ function isSizes(value: StrictJson | undefined): value is number[] {
 }
 
 /** Sorts tensors into the order of the file and encodes its header, both as the reference implementation does. */
-export function encodeSafetensorsHeader(
-  tensors: Iterable<[string, HostTensor]>,
+export function encodeSafetensorsHeader<T extends Pick<HostTensor, "dtype" | "shape">>(
+  tensors: Iterable<[string, T]>,
   metadata: Record<string, string>,
-): { header: Uint8Array; ordered: [string, HostTensor][] } {
-  const rank = (t: HostTensor) => LAYOUT.indexOf(t.dtype);
+): { header: Uint8Array; ordered: [string, T][] } {
+  const rank = (t: T) => LAYOUT.indexOf(t.dtype);
   const ordered = [...tensors].sort(([a, x], [b, y]) => rank(x) - rank(y) || (a < b ? -1 : a > b ? 1 : 0));
   const items: string[] = [];
   if (Object.keys(metadata).length > 0) items.push(`"__metadata__":${JSON.stringify(metadata)}`);
   let offset = 0;
-  for (const [name, { dtype, shape, data }] of ordered) {
-    const entry = { dtype, shape, data_offsets: [offset, offset + data.length] };
-    items.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
-    offset += data.length;
+  for (const [name, { dtype, shape }] of ordered) {
+    const end = offset + elementCount(shape) * BYTES_PER_ELEMENT[dtype];
+    items.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, end] })}`);
+    offset = end;
   }
   const json = new TextEncoder().encode(`{${items.join(",")}}`);
   // Spaces up to a multiple of 8 keep the tensors aligned.

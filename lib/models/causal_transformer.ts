@@ -12,12 +12,9 @@
  * Axis letters: B sequences, P prompts, G answers a prompt, T, Tp, Ta tokens of a sequence, prompt, answer, D hidden
  * width, V vocabulary.
  */
-import { writeFileAtomic } from "../files/atomic.ts";
-import { openWeights, writeSafetensors } from "../files/safetensors.ts";
-import { UserError } from "../files/user_error.ts";
 import { constantInitial, normalInitial } from "../nn/initializers.ts";
 import { addToWeights, LoraAdapters, type LoraOptions } from "../nn/lora.ts";
-import { disposeParameters, loadInto, type Parameters, toHost, zeroParameters } from "../nn/parameters.ts";
+import { disposeParameters, type Parameters } from "../nn/parameters.ts";
 import { ropeTables, type Rotation, rotationAt, rotationOf } from "../nn/rope.ts";
 import { type DType, shapeText } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
@@ -37,8 +34,8 @@ import {
 import { SharedCache } from "./causal_transformer_cache.ts";
 import { type Layerwise, runLayers } from "./layerwise.ts";
 import { attendPacked, type PackedGroup, PackedLayout } from "./packed_sequences.ts";
+import { loadTransformer, type ParameterType, type SaveOptions, saveTransformer } from "./causal_transformer_files.ts";
 import { longestSequence, type TransformerConfig, transformerParameterShapes } from "./transformer_config.ts";
-import { formatTransformerConfig, parseTransformerConfig } from "./transformer_config_json.ts";
 
 /** Purpose key of the random streams that parameters are drawn from: (seed, this, number of the parameter). */
 const INITIALIZATION_STREAM = 0x1417;
@@ -124,37 +121,22 @@ export class CausalTransformer {
   /**
    * Loads a folder with `config.json` and safetensors (one file or shards), as Hugging Face's transformers saves them.
    *
+   * @param settings.parameterType Type that parameters are held in, whatever the file has: float32 when left out.
    * @throws {UserError} When a file is missing, damaged, or of another shape than the configuration.
+   * @throws {TypeError} When the engine lacks the type.
    */
-  static async load(engine: Engine, folder: string, settings: TransformerSettings = {}): Promise<CausalTransformer> {
-    const path = `${folder}/config.json`;
-    let text: string;
-    try {
-      text = await Deno.readTextFile(path);
-    } catch (error) {
-      throw new UserError(`${path} cannot be read (${(error as Error).message}): a model folder needs it`);
-    }
-    const config = parseTransformerConfig(text, path);
-    using weights = await openWeights(folder);
-    const parameters = zeroParameters(engine, transformerParameterShapes(config));
-    try {
-      await loadInto(parameters, weights, {
-        source: folder,
-        // Written by older versions; computed here. Tied heads are written twice by some.
-        ignore: (name) => name.endsWith(".rotary_emb.inv_freq") || (config.tiedEmbeddings && name === "lm_head.weight"),
-      });
-    } catch (error) {
-      disposeParameters(parameters);
-      throw error;
-    }
+  static async load(
+    engine: Engine,
+    folder: string,
+    { parameterType, ...settings }: TransformerSettings & { parameterType?: ParameterType } = {},
+  ): Promise<CausalTransformer> {
+    const { config, parameters } = await loadTransformer(engine, folder, parameterType);
     return new CausalTransformer(engine, config, parameters, settings);
   }
 
-  /** Writes `config.json` and `model.safetensors` (float32), which Hugging Face's transformers loads. */
-  async save(folder: string): Promise<void> {
-    await Deno.mkdir(folder, { recursive: true });
-    await writeSafetensors(`${folder}/model.safetensors`, await toHost(this.parameters), { format: "pt" });
-    await writeFileAtomic(`${folder}/config.json`, formatTransformerConfig(this.config));
+  /** Writes `config.json` and safetensors, which Hugging Face's transformers loads. Replaces an earlier save as a whole. */
+  async save(folder: string, options: SaveOptions = {}): Promise<void> {
+    await saveTransformer(folder, this.config, this.parameters, options);
   }
 
   /** Gives the parameters back, and the adapters. */

@@ -4,9 +4,11 @@
  * Models own their maps; optimizers, checkpoints and loaders see nothing but names, shapes and numbers. Which names a
  * model has is the model's affair, not this file's.
  */
+import { BYTES_PER_ELEMENT } from "../files/host_tensor.ts";
 import { fromFloat32, type HostTensor, toFloat32, type WeightsReader } from "../files/safetensors.ts";
+import type { TensorStream } from "../files/safetensors_folder.ts";
 import { UserError } from "../files/user_error.ts";
-import { sameShape, type Shape, shapeText, sizeOf } from "../tensor/dtype.ts";
+import { type DType, isFloating, sameShape, type Shape, shapeText, sizeOf } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { keep, tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
@@ -15,7 +17,9 @@ import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 export type Parameters = Map<string, Tensor>;
 
 /** Where numbers are looked up by name: a map in memory or an open file. */
-export type WeightsSource = ReadonlyMap<string, HostTensor> | Pick<WeightsReader, "names" | "info" | "read">;
+export type WeightsSource =
+  | ReadonlyMap<string, HostTensor>
+  | Pick<WeightsReader, "names" | "info" | "read" | "readRows">;
 
 /** Options of {@linkcode loadInto}. */
 export interface LoadOptions {
@@ -38,9 +42,13 @@ export function disposeParameters(parameters: Parameters): void {
   parameters.clear();
 }
 
-/** Kept float32 zeros of the given shapes, for {@linkcode loadInto} to fill. */
-export function zeroParameters(engine: Engine, shapes: ReadonlyMap<string, Shape>): Parameters {
-  return new Map([...shapes].map(([name, shape]) => [name, keep(zeros(engine, shape))]));
+/** Kept zeros of the given shapes, for {@linkcode loadInto} to fill: float32 unless said. */
+export function zeroParameters(
+  engine: Engine,
+  shapes: ReadonlyMap<string, Shape>,
+  dtype: DType = "float32",
+): Parameters {
+  return new Map([...shapes].map(([name, shape]) => [name, keep(zeros(engine, shape, dtype))]));
 }
 
 /** Reads all parameters: F32, or F64 for float64. */
@@ -87,15 +95,84 @@ export async function loadInto(
       );
     }
   }
+  if ("names" in source) return await loadPieces(parameters, source);
+  for (const [name, each] of parameters) put(each, source.get(name)!);
+}
+
+/** Bytes of a file that are in memory at a time. */
+const PIECE_BYTES = 2 ** 24;
+
+/** Loads tensor by tensor, large ones some rows at a time, through memory that is used again for each piece. */
+async function loadPieces(parameters: Parameters, source: Pick<WeightsReader, "info" | "readRows" | "read">) {
+  const bytesOf = (name: string, each: Tensor) => {
+    const width = BYTES_PER_ELEMENT[source.info(name).dtype];
+    return { total: each.size * width, row: each.size / (each.shape[0] ?? 1) * width };
+  };
+  let largest = 0;
   for (const [name, each] of parameters) {
-    const host = "names" in source ? await source.read(name) : source.get(name)!;
+    const { total, row } = bytesOf(name, each);
+    largest = Math.max(largest, Math.min(total, Math.max(PIECE_BYTES, row)));
+  }
+  const memory = { bytes: new Uint8Array(largest), floats: new Float32Array(largest / 2) };
+  for (const [name, each] of parameters) {
+    const { total, row } = bytesOf(name, each);
+    if (each.rank === 0 || each.size === 0) {
+      put(each, await source.read(name));
+      continue;
+    }
+    const rows = total <= largest ? each.shape[0] : Math.max(1, Math.floor(PIECE_BYTES / row));
+    for (let start = 0; start < each.shape[0]; start += rows) {
+      const count = Math.min(rows, each.shape[0] - start);
+      put(each, await source.readRows(name, start, count, memory.bytes), start, memory.floats);
+    }
+  }
+}
+
+/** Overwrites the rows from `start` on. */
+function put(each: Tensor, host: HostTensor, start = 0, memory?: Float32Array): void {
+  tidy(() => {
     const exact = host.dtype === "F64" && each.dtype === "float64";
-    tidy(() => {
-      const value = exact
-        ? tensor(each.engine, float64Of(host), each.shape, "float64")
-        : tensor(each.engine, toFloat32(host), each.shape, "float32");
-      each.assign(value.dtype === each.dtype ? value : value.cast(each.dtype));
+    const read = exact
+      ? tensor(each.engine, float64Of(host), host.shape, "float64")
+      : tensor(each.engine, toFloat32(host, memory), host.shape, "float32");
+    const value = read.dtype === each.dtype ? read : read.cast(each.dtype);
+    if (sameShape(value.shape, each.shape)) each.assign(value);
+    else each.assignSlice(value, 0, start);
+  });
+}
+
+/**
+ * Parameters as streams for `writeWeights`: read from the engine some rows at a time and rounded to the given type.
+ *
+ * @param dtype Their own type when left out (float64 as float32).
+ * @throws {TypeError} For a parameter that is not floating.
+ */
+export function parameterStreams(
+  parameters: ReadonlyMap<string, Tensor>,
+  dtype?: "float32" | "bfloat16",
+): Map<string, TensorStream> {
+  const streams = new Map<string, TensorStream>();
+  for (const [name, each] of parameters) {
+    if (!isFloating(each.dtype)) {
+      throw new TypeError(`parameterStreams: '${name}' is ${each.dtype}: only floating parameters are written`);
+    }
+    const host = (dtype ?? each.dtype) === "bfloat16" ? "BF16" : "F32";
+    streams.set(name, { dtype: host, shape: [...each.shape], pieces: () => pieces(each, host) });
+  }
+  return streams;
+}
+
+async function* pieces(each: Tensor, dtype: "F32" | "BF16"): AsyncGenerator<Uint8Array> {
+  const length = each.shape[0] ?? 1;
+  const rows = Math.max(1, Math.floor(PIECE_BYTES / (4 * each.size / length)));
+  for (let start = 0; start < length; start += rows) {
+    const part = tidy(() => {
+      const some = rows >= length ? each : each.narrow(0, start, Math.min(rows, length - start));
+      return some.dtype === "float64" ? some.cast("float32") : some === each ? each.detach() : some;
     });
+    const data = await part.data() as Float32Array;
+    yield fromFloat32(data, part.shape, dtype).data;
+    part.dispose();
   }
 }
 
