@@ -13,10 +13,10 @@
  * width, V vocabulary.
  */
 import { constantInitial, normalInitial } from "../nn/initializers.ts";
-import { addToWeights, LoraAdapters, type LoraOptions } from "../nn/lora.ts";
+import { LoraAdapters, type LoraOptions } from "../nn/lora.ts";
 import { disposeParameters, type Parameters } from "../nn/parameters.ts";
 import { ropeTables, type Rotation, rotationAt, rotationOf } from "../nn/rope.ts";
-import { type DType, shapeText } from "../tensor/dtype.ts";
+import { type DType, type Shape, shapeText } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
@@ -67,9 +67,6 @@ export class CausalTransformer {
   /** Type of products. */
   readonly computeType: DType;
   #adapters: LoraAdapters | undefined;
-  #isMerged = false;
-  /** How many calls of `withoutAdapters` are running. */
-  #withoutAdapters = 0;
 
   /**
    * A model of given parameters.
@@ -163,74 +160,55 @@ export class CausalTransformer {
 
   /** The adapters, where they are to be computed with. */
   get #active(): LoraAdapters | undefined {
-    return this.#isMerged || this.#withoutAdapters > 0 ? undefined : this.#adapters;
+    return this.#adapters?.isActive ? this.#adapters : undefined;
+  }
+
+  /** Shapes [out, in] of the linear layers by name: what adapters may be attached to. */
+  get linearLayers(): Map<string, Shape> {
+    const linear = new Map<string, Shape>();
+    for (const [name, { shape, rank }] of this.parameters) {
+      if (rank === 2 && name !== "model.embed_tokens.weight") linear.set(name.replace(/\.weight$/, ""), shape);
+    }
+    // Tied: the embedding table, as it is used for the output.
+    const table = this.parameters.get("model.embed_tokens.weight")!;
+    return linear.has("lm_head") ? linear : linear.set("lm_head", table.shape);
   }
 
   /**
-   * Puts new LoRA adapters beside the linear layers. The outputs stay as they are, since B is zero; from now on the adapters
-   * are what is trained.
+   * Puts new LoRA adapters beside linear layers. The outputs stay as they are, since B is zero; from now on the adapters are
+   * what is trained.
    *
    * @throws {Error} When the model has adapters already.
    * @throws {RangeError} When an option is out of its range or a target names no layer.
    */
   attachAdapters(options: LoraOptions): LoraAdapters {
     if (this.#adapters) throw new Error("attachAdapters: the model has adapters: call detachAdapters first");
-    const layers = [...this.parameters].filter(([name, { rank }]) =>
-      rank === 2 && name !== "model.embed_tokens.weight"
-    );
-    const linear = new Map(layers.map(([name, { shape }]) => [name.replace(/\.weight$/, ""), shape]));
-    // Tied: the embedding table as it is used for the output.
-    if (!linear.has("lm_head")) linear.set("lm_head", this.head.shape);
-    return this.#adapters = new LoraAdapters(this.engine, linear, options);
+    return this.#adapters = new LoraAdapters(this.engine, this.linearLayers, options);
   }
 
-  /** Adds the adapters into the weights: faster, and what `save` then writes. Not for training. */
+  /** Adds the adapters into the weights, which is faster and what `save` then writes. Not for training. */
   mergeAdapters(): void {
-    const adapters = this.#withAdapters("mergeAdapters", false);
-    if (adapters.has("lm_head") && this.config.tiedEmbeddings) {
-      throw new Error("mergeAdapters: lm_head is the embedding table here, which the adapter must not change");
-    }
-    addToWeights(adapters, this.parameters, 1);
-    this.#isMerged = true;
+    this.#attached("mergeAdapters").merge(this.parameters);
   }
 
   /** Takes merged adapters out of the weights again, which are then as before but for rounding. */
   unmergeAdapters(): void {
-    addToWeights(this.#withAdapters("unmergeAdapters", true), this.parameters, -1);
-    this.#isMerged = false;
+    this.#attached("unmergeAdapters").unmerge(this.parameters);
   }
 
   /** Frees the adapters, if there are any. Merged ones stay in the weights. */
   detachAdapters(): void {
     this.#adapters?.dispose();
     this.#adapters = undefined;
-    this.#isMerged = false;
   }
 
-  /**
-   * Runs `fn` on the model as it is without its adapters: the reference model of a policy that LoRA trains.
-   *
-   * @param fn May be asynchronous; until it is done, whoever uses the model gets it without adapters.
-   * @throws {Error} When the adapters are merged.
-   */
+  /** Runs `fn` on the model as it is without its adapters: the reference of a policy that LoRA trains. See `LoraAdapters.leftOut`. */
   withoutAdapters<T>(fn: () => T): T {
-    if (this.#isMerged) throw new Error("withoutAdapters: the adapters are merged: call unmergeAdapters first");
-    this.#withoutAdapters++;
-    const done = () => void this.#withoutAdapters--;
-    try {
-      const result = fn();
-      if (result instanceof Promise) return result.finally(done) as T;
-      done();
-      return result;
-    } catch (error) {
-      done();
-      throw error;
-    }
+    return this.#adapters ? this.#adapters.leftOut(fn) : fn();
   }
 
-  #withAdapters(name: string, merged: boolean): LoraAdapters {
+  #attached(name: string): LoraAdapters {
     if (!this.#adapters) throw new Error(`${name}: the model has no adapters: call attachAdapters first`);
-    if (this.#isMerged !== merged) throw new Error(`${name}: the adapters are ${merged ? "not" : "already"} merged`);
     return this.#adapters;
   }
 

@@ -9,7 +9,7 @@
  *
  * Axis letters: r rank, R ranks of several layers together.
  */
-import { type DType, type Shape, shapeText } from "../tensor/dtype.ts";
+import type { DType, Shape } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
@@ -45,7 +45,7 @@ export interface LowRank {
   up: Tensor;
 }
 
-/** The pairs A, B of a model's adapted layers. */
+/** The pairs A, B of a model's adapted layers, and whether they are computed with, merged, or left out. */
 export class LoraAdapters {
   /** As given. */
   readonly options: Readonly<LoraOptions>;
@@ -55,6 +55,9 @@ export class LoraAdapters {
   readonly layers: readonly string[];
   /** `LAYER.lora_A.weight` [r, in] and `LAYER.lora_B.weight` [out, r]: kept, float32, in the model's order. */
   readonly parameters: Parameters = new Map();
+  #isMerged = false;
+  /** How many calls of `leftOut` are running. */
+  #leftOut = 0;
 
   /**
    * New pairs: A uniform within 1/√in (PEFT's Kaiming with a = √5), B zero, so that nothing changes at first.
@@ -139,6 +142,71 @@ export class LoraAdapters {
     });
   }
 
+  /** Whether the model is to add the low-rank parts: neither merged nor left out. */
+  get isActive(): boolean {
+    return !this.#isMerged && this.#leftOut === 0;
+  }
+
+  /** Whether s · B · A is in the model's weights. */
+  get isMerged(): boolean {
+    return this.#isMerged;
+  }
+
+  /**
+   * Adds s · B · A into the weights of `parameters`, in place.
+   *
+   * @throws {Error} When it is there already, or an adapted layer has no weight of its own (a tied `lm_head`).
+   */
+  merge(parameters: Parameters): void {
+    if (this.#isMerged) throw new Error("LoRA: the adapters are merged already");
+    const absent = this.layers.find((layer) => !parameters.has(`${layer}.weight`));
+    if (absent) {
+      throw new Error(`LoRA: ${absent} cannot be merged: its weight is another layer's too (tied embeddings)`);
+    }
+    this.#addTo(parameters, 1);
+    this.#isMerged = true;
+  }
+
+  /**
+   * Takes s · B · A out of the weights again, which are then as before but for rounding.
+   *
+   * @throws {Error} When it is not there.
+   */
+  unmerge(parameters: Parameters): void {
+    if (!this.#isMerged) throw new Error("LoRA: the adapters are not merged");
+    this.#addTo(parameters, -1);
+    this.#isMerged = false;
+  }
+
+  /**
+   * Runs `fn` while the adapters are not active.
+   *
+   * @param fn May be asynchronous; until it is done, whoever uses the model gets it without adapters.
+   * @throws {Error} When the adapters are merged.
+   */
+  leftOut<T>(fn: () => T): T {
+    if (this.#isMerged) throw new Error("LoRA: merged adapters cannot be left out: unmerge them first");
+    this.#leftOut++;
+    const done = () => void this.#leftOut--;
+    let result: T | undefined;
+    try {
+      result = fn();
+    } finally {
+      if (!(result instanceof Promise)) done();
+    }
+    return result instanceof Promise ? result.finally(done) as T : result;
+  }
+
+  #addTo(parameters: Parameters, sign: 1 | -1): void {
+    for (const layer of this.layers) {
+      const weight = parameters.get(`${layer}.weight`)!;
+      tidy(() => {
+        const wide = widened(weight), delta = as(this.delta(layer), wide.dtype);
+        weight.assign(as(sign === 1 ? wide.add(delta) : wide.sub(delta), weight.dtype));
+      });
+    }
+  }
+
   /** Gives A and B back. */
   dispose(): void {
     disposeParameters(this.parameters);
@@ -169,23 +237,6 @@ export function matchTargets(layers: readonly string[], targets: readonly string
     }
   }
   return layers.filter((layer) => targets.some((target) => names(layer, target)));
-}
-
-/** Adds s · B · A into the weights of `parameters` in place (`sign` 1), or takes it out again (−1). */
-export function addToWeights(adapters: LoraAdapters, parameters: Parameters, sign: 1 | -1): void {
-  for (const layer of adapters.layers) {
-    const weight = parameters.get(`${layer}.weight`);
-    if (!weight) throw new RangeError(`LoRA: '${layer}.weight' is no parameter of this model`);
-    tidy(() => {
-      const change = adapters.delta(layer);
-      const shape = shapeText(weight.shape);
-      if (shapeText(change.shape) !== shape) {
-        throw new RangeError(`LoRA: '${layer}' is ${shape}, its adapter ${shapeText(change.shape)}`);
-      }
-      const wide = widened(weight), delta = as(change, wide.dtype);
-      weight.assign(as(sign === 1 ? wide.add(delta) : wide.sub(delta), weight.dtype));
-    });
-  }
 }
 
 /** In a type in which a small change is not lost: float32 at least. */
