@@ -21,12 +21,16 @@ export type WeightsSource =
   | ReadonlyMap<string, HostTensor>
   | Pick<WeightsReader, "names" | "info" | "read" | "readRows">;
 
+const PIECE_BYTES = 2 ** 24;
+
 /** Options of {@linkcode loadInto}. */
 export interface LoadOptions {
   /** File or folder that the numbers come from, for messages. */
   source: string;
   /** Names of the source that are not wanted and no error (buffers that older files carry). None when left out. */
   ignore?: (name: string) => boolean;
+  /** Bytes of a file that are in memory at a time: 16 MiB when left out. */
+  pieceBytes?: number;
 }
 
 /** Number of elements of all parameters, or of all shapes where nothing has been allocated. */
@@ -76,7 +80,7 @@ export async function toHost(parameters: ReadonlyMap<string, Tensor>): Promise<M
 export async function loadInto(
   parameters: Parameters,
   source: WeightsSource,
-  { source: place, ignore = () => false }: LoadOptions,
+  { source: place, ignore = () => false, pieceBytes = PIECE_BYTES }: LoadOptions,
 ): Promise<void> {
   const names = new Set("names" in source ? source.names : source.keys());
   const missing = [...parameters.keys()].filter((name) => !names.has(name));
@@ -95,15 +99,16 @@ export async function loadInto(
       );
     }
   }
-  if ("names" in source) return await loadPieces(parameters, source);
+  if ("names" in source) return await loadPieces(parameters, source, pieceBytes);
   for (const [name, each] of parameters) put(each, source.get(name)!);
 }
 
-/** Bytes of a file that are in memory at a time. */
-const PIECE_BYTES = 2 ** 24;
-
 /** Loads tensor by tensor, large ones some rows at a time, through memory that is used again for each piece. */
-async function loadPieces(parameters: Parameters, source: Pick<WeightsReader, "info" | "readRows" | "read">) {
+async function loadPieces(
+  parameters: Parameters,
+  source: Pick<WeightsReader, "info" | "readRows" | "read">,
+  pieceBytes: number,
+): Promise<void> {
   const bytesOf = (name: string, each: Tensor) => {
     const width = BYTES_PER_ELEMENT[source.info(name).dtype];
     return { total: each.size * width, row: each.size / (each.shape[0] ?? 1) * width };
@@ -111,16 +116,16 @@ async function loadPieces(parameters: Parameters, source: Pick<WeightsReader, "i
   let largest = 0;
   for (const [name, each] of parameters) {
     const { total, row } = bytesOf(name, each);
-    largest = Math.max(largest, Math.min(total, Math.max(PIECE_BYTES, row)));
+    largest = Math.max(largest, Math.min(total, Math.max(pieceBytes, row)));
   }
-  const memory = { bytes: new Uint8Array(largest), floats: new Float32Array(largest / 2) };
+  const memory = { bytes: new Uint8Array(largest), floats: new Float32Array(Math.ceil(largest / 2)) };
   for (const [name, each] of parameters) {
     const { total, row } = bytesOf(name, each);
     if (each.rank === 0 || each.size === 0) {
       put(each, await source.read(name));
       continue;
     }
-    const rows = total <= largest ? each.shape[0] : Math.max(1, Math.floor(PIECE_BYTES / row));
+    const rows = total <= largest ? each.shape[0] : Math.max(1, Math.floor(pieceBytes / row));
     for (let start = 0; start < each.shape[0]; start += rows) {
       const count = Math.min(rows, each.shape[0] - start);
       put(each, await source.readRows(name, start, count, memory.bytes), start, memory.floats);
@@ -145,11 +150,13 @@ function put(each: Tensor, host: HostTensor, start = 0, memory?: Float32Array): 
  * Parameters as streams for `writeWeights`: read from the engine some rows at a time and rounded to the given type.
  *
  * @param dtype Their own type when left out (float64 as float32).
+ * @param pieceBytes Of float32 numbers that are in memory at a time.
  * @throws {TypeError} For a parameter that is not floating.
  */
 export function parameterStreams(
   parameters: ReadonlyMap<string, Tensor>,
   dtype?: "float32" | "bfloat16",
+  pieceBytes: number = PIECE_BYTES,
 ): Map<string, TensorStream> {
   const streams = new Map<string, TensorStream>();
   for (const [name, each] of parameters) {
@@ -157,14 +164,14 @@ export function parameterStreams(
       throw new TypeError(`parameterStreams: '${name}' is ${each.dtype}: only floating parameters are written`);
     }
     const host = (dtype ?? each.dtype) === "bfloat16" ? "BF16" : "F32";
-    streams.set(name, { dtype: host, shape: [...each.shape], pieces: () => pieces(each, host) });
+    streams.set(name, { dtype: host, shape: [...each.shape], pieces: () => pieces(each, host, pieceBytes) });
   }
   return streams;
 }
 
-async function* pieces(each: Tensor, dtype: "F32" | "BF16"): AsyncGenerator<Uint8Array> {
+async function* pieces(each: Tensor, dtype: "F32" | "BF16", pieceBytes: number): AsyncGenerator<Uint8Array> {
   const length = each.shape[0] ?? 1;
-  const rows = Math.max(1, Math.floor(PIECE_BYTES / (4 * each.size / length)));
+  const rows = Math.max(1, Math.floor(pieceBytes / (4 * each.size / length)));
   for (let start = 0; start < length; start += rows) {
     const part = tidy(() => {
       const some = rows >= length ? each : each.narrow(0, start, Math.min(rows, length - start));

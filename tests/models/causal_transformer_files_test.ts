@@ -7,7 +7,7 @@ import { formatTransformerConfig, parseTransformerConfig } from "../../lib/model
 import { tidy } from "../../lib/tensor/scope.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { fixture, randomTokens, smallModel, take } from "./causal_transformer_support.ts";
+import { findPythonWith, fixture, randomTokens, smallModel, take } from "./causal_transformer_support.ts";
 
 const LLAMA = {
   architectures: ["LlamaForCausalLM"],
@@ -106,30 +106,7 @@ forEachEngine("a saved folder loads again with the same numbers; one of another 
   }
 });
 
-/** A Python with transformers, if there is one: beside LIBTORCH, or on the path. */
-async function findPython(): Promise<string | undefined> {
-  const library = Deno.env.get("LIBTORCH");
-  const candidates = [library?.replace(/\/lib\/python.*$/, "/bin/python"), "python3"];
-  for (const candidate of candidates) {
-    if (!candidate) continue;
-    try {
-      const { success } = await new Deno.Command(candidate, {
-        args: [
-          "-c",
-          "import importlib.util as u, sys; sys.exit(not (u.find_spec('torch') and u.find_spec('transformers')))",
-        ],
-        stdout: "null",
-        stderr: "null",
-      }).output();
-      if (success) return candidate;
-    } catch {
-      // No such program: try the next.
-    }
-  }
-  return undefined;
-}
-
-const python = await findPython();
+const python = await findPythonWith("torch", "transformers");
 
 const PROGRAM = `
 import json, sys, torch

@@ -67,3 +67,24 @@ export async function gradientsOf(
   for (let i = 0; i < names.length; i++) read.set(names[i], await take(gradients[i]));
   return { value: Number((await take(value))[0]), gradients: read };
 }
+
+/** A Python with these modules, if there is one: beside LIBTORCH, or on the path. */
+export async function findPythonWith(...modules: string[]): Promise<string | undefined> {
+  const library = Deno.env.get("LIBTORCH");
+  const candidates = [library?.replace(/\/lib\/python.*$/, "/bin/python"), "python3"];
+  const program = "import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in sys.argv[1:]))";
+  for (const candidate of candidates) {
+    if (!candidate) continue;
+    try {
+      const { success } = await new Deno.Command(candidate, {
+        args: ["-c", program, ...modules],
+        stdout: "null",
+        stderr: "null",
+      }).output();
+      if (success) return candidate;
+    } catch {
+      // No such program: try the next.
+    }
+  }
+  return undefined;
+}

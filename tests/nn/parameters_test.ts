@@ -1,7 +1,19 @@
 import assert from "node:assert/strict";
-import { fromFloat32, fromInt64, type HostTensor } from "../../lib/files/safetensors.ts";
+import { fromFloat32, fromInt64, type HostTensor, openWeights } from "../../lib/files/safetensors.ts";
+import { writeWeights } from "../../lib/files/safetensors_folder.ts";
 import { UserError } from "../../lib/files/user_error.ts";
-import { disposeParameters, loadInto, parameterCount, toHost, zeroParameters } from "../../lib/nn/parameters.ts";
+import {
+  disposeParameters,
+  loadInto,
+  parameterCount,
+  parameterStreams,
+  toHost,
+  zeroParameters,
+} from "../../lib/nn/parameters.ts";
+import type { Shape } from "../../lib/tensor/dtype.ts";
+import { tidy } from "../../lib/tensor/scope.ts";
+import { tensor } from "../../lib/tensor/tensor.ts";
+import { withFolder } from "../files/support.ts";
 import { forEachEngine } from "../support/engines.ts";
 
 const SHAPES = new Map([["w", [2, 3]], ["b", [2]]]);
@@ -48,3 +60,37 @@ forEachEngine("a checkpoint of another shape is refused before anything changes"
   await loadInto(parameters, host({ ...GOOD, c: [[1], [1]] }), { source: "x", ignore: (name) => name === "c" });
   disposeParameters(parameters);
 });
+
+const STREAMED = new Map<string, Shape>([["matrix", [7, 3]], ["vector", [10]], ["scalar", []], ["cube", [2, 2, 5]]]);
+
+for (const dtype of ["float32", "bfloat16"] as const) {
+  forEachEngine(`parameters are written and read some rows at a time, ${dtype}`, async (engine) => {
+    const source = zeroParameters(engine, STREAMED, dtype);
+    const numbers = new Map<string, number[]>();
+    for (const [name, each] of source) {
+      // Whole numbers below 256 are exact in bfloat16.
+      const values = Array.from({ length: each.size }, (_, i) => 3 * i - 17);
+      numbers.set(name, values);
+      tidy(() => each.assign(tensor(engine, values, each.shape, "float32").cast(dtype)));
+    }
+    await withFolder(async (folder) => {
+      const streams = parameterStreams(source, undefined, 40);
+      let pieces = 0;
+      for await (const piece of streams.get("matrix")!.pieces()) {
+        assert.ok(piece.length <= 40);
+        pieces++;
+      }
+      assert.equal(pieces, 3, "three rows of twelve bytes a piece, as float32");
+      await writeWeights(folder, streams);
+      using weights = await openWeights(folder);
+      assert.equal(weights.info("matrix").dtype, dtype === "float32" ? "F32" : "BF16");
+      for (const pieceBytes of [1, 13, 30, 1000]) {
+        const target = zeroParameters(engine, STREAMED, dtype);
+        await loadInto(target, weights, { source: folder, pieceBytes });
+        for (const [name, each] of target) assert.deepEqual([...await each.data()], numbers.get(name), name);
+        disposeParameters(target);
+      }
+    });
+    disposeParameters(source);
+  }, { needs: [dtype] });
+}
