@@ -1,0 +1,67 @@
+/**
+ * Answers as text: the one that a model is trained to give, and what a model's response is taken to mean.
+ *
+ * A response may be anything: a chain of thought, an answer that was cut, Python in place of JSON, an end-of-sequence string
+ * glued on. `parseAnswer` never throws; where nothing can be made of it the answer is undefined and worth nothing.
+ *
+ * Not here: repairing JSON (`lenient_json.ts`), what an answer is worth (`reward.ts`).
+ *
+ * Source: RLVR-World's `text_game.py` (compute_score_) for `released`. `strict` differs in one thing: True, False and None are
+ * read as Python's constants outside of strings only, whereas the released parser replaces these letters everywhere, so that
+ * a cup named "None" becomes "null" and "Trueman" becomes "trueman".
+ */
+import { type StateDifference, stateDifference, type Strictness } from "./difference.ts";
+import { parseLenientJson } from "./lenient_json.ts";
+import { strip } from "./lenient_text.ts";
+import { pythonRepr } from "./python_repr.ts";
+import { type JsonValue, scoredCurrent, scoredNext, type TextGameTransition } from "./state.ts";
+
+/** What an answer begins with. */
+export const ANSWER_MARKER = "The final answer is:";
+
+/** In the order in which they are looked for. */
+const MARKERS = ["answer", "state", "game state"].flatMap((what) => [`The final ${what} is:`, `the final ${what} is:`]);
+
+const SHORTEST_FENCED = 10;
+
+/** The answer that states a difference: the marker and the difference as Python prints it. */
+export function answerText(difference: StateDifference): string {
+  return `${ANSWER_MARKER} ${pythonRepr({ ...difference })}`;
+}
+
+/** The true answer of a transition. */
+export function targetText(transition: TextGameTransition, strictness: Strictness): string {
+  return answerText(stateDifference(scoredCurrent(transition), scoredNext(transition), strictness));
+}
+
+/** The part of a response that holds the answer: after the last marker, else the last fenced JSON block, else all of it. */
+export function extractAnswer(response: string): string {
+  for (const marker of MARKERS) {
+    const last = response.lastIndexOf(marker);
+    if (last !== -1) return strip(response.slice(last + marker.length));
+  }
+  const fenced = lastFencedJson(response);
+  return fenced !== undefined && fenced.length >= SHORTEST_FENCED ? fenced : response;
+}
+
+function lastFencedJson(response: string): string | undefined {
+  let found: string | undefined;
+  let start = response.indexOf("```json");
+  while (start !== -1) {
+    const end = response.indexOf("```", start + 7);
+    if (end === -1) break;
+    found = strip(response.slice(start + 7, end));
+    start = response.indexOf("```json", end + 3);
+  }
+  return found;
+}
+
+/** What a response is taken to mean; undefined where nothing can be made of it. Never throws. */
+export function parseAnswer(response: string, strictness: Strictness): JsonValue | undefined {
+  const answer = extractAnswer(response);
+  const value = strictness === "strict"
+    ? parseLenientJson(answer, { pythonNone: true })
+    : parseLenientJson(answer.replaceAll("True", "true").replaceAll("False", "false").replaceAll("None", "null"));
+  // The repairer says "" where it found nothing, which the released parser then refuses.
+  return value === "" ? undefined : value;
+}

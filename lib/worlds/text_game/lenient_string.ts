@@ -1,0 +1,497 @@
+/**
+ * Strings in text that is nearly JSON: where a string begins, and above all where it ends when its quotes are wrong.
+ *
+ * At every quote, comma and closing brace inside a string one must guess whether the writer meant to end it. The guesses,
+ * and their order, are json_repair's (see `lenient_json.ts`, which this belongs to).
+ */
+import type { LenientReader } from "./lenient_json.ts";
+import { isAlphanumeric, isLetter, isSpaceCharacter, type LenientText, QUOTES, stripEnd } from "./lenient_text.ts";
+import {
+  bareKeyBeforeColon,
+  classifyComma,
+  CLOSING,
+  endOfInlineContainer,
+  memberFollows,
+  memberStart,
+  nextOf,
+  quotedMemberFollows,
+} from "./lenient_lookahead.ts";
+import type { JsonValue } from "./state.ts";
+
+/** Reads a string, or one of the literals that may stand in its place, at the cursor. */
+export function readString(reader: LenientReader): JsonValue {
+  const t = reader.text;
+  if (t.peek() === "#" || t.peek() === "/") return t.deeper(3, () => reader.readComment());
+  while (t.peek() !== "" && !QUOTES.includes(t.peek()) && !isAlphanumeric(t.peek())) {
+    t.at++;
+    t.spend(1);
+  }
+  if (t.peek() === "") return "";
+  const simple = readSimple(t);
+  if (simple !== undefined) return simple;
+  let open = '"', close = '"', unquoted = false;
+  if (t.peek() === "'") open = close = "'";
+  else if (t.peek() === "“") [open, close] = ["“", "”"];
+  else if (!QUOTES.includes(t.peek())) {
+    const literal = readLiteral(reader);
+    if (literal !== undefined) return literal;
+    unquoted = true;
+  }
+  if (!unquoted) t.at++;
+  if (t.peek() === "`" && t.text.startsWith("```json", t.at)) {
+    if (t.text.startsWith("```", t.find("`", t.at + 7))) {
+      t.at += 7;
+      const inner = t.deeper(3, () => reader.readValue());
+      if (inner !== false) return inner;
+    }
+  }
+  let doubled = false;
+  if (t.peek() === open) {
+    const entry = readDoubledQuote(t, open, close);
+    if (entry === "empty") return "";
+    doubled = entry === "doubled";
+  }
+  return new StringBody(t, open, close, unquoted, doubled).read();
+}
+
+/** A well-formed string without escapes that is followed by what must follow in its place. */
+function readSimple(t: LenientText): string | undefined {
+  if (t.peek() !== '"') return undefined;
+  const end = t.text.indexOf('"', t.at + 1);
+  t.spend((end === -1 ? t.text.length : end) - t.at);
+  if (end === -1) return undefined;
+  const value = t.text.slice(t.at + 1, end);
+  if (/[\\\n\r]/.test(value)) return undefined;
+  const next = t.charAt(t.afterSpace(end + 1));
+  const expected = t.place === "key"
+    ? [":"]
+    : t.place === "value"
+    ? [",", "}", ""]
+    : t.place === "array"
+    ? [",", "]", ""]
+    : [""];
+  if (!expected.includes(next)) return undefined;
+  t.at = end + 1;
+  return value;
+}
+
+/** true, false, null in any case; None where it was asked for. */
+function readLiteral(reader: LenientReader): boolean | null | undefined {
+  const t = reader.text;
+  if (t.place === "key") return undefined;
+  for (const [word, value] of [["true", true], ["false", false], ["null", null]] as const) {
+    if (t.text.slice(t.at, t.at + word.length).toLowerCase() === word) {
+      t.at += word.length;
+      return value;
+    }
+  }
+  if (reader.pythonNone && t.text.startsWith("None", t.at)) {
+    t.at += 4;
+    return null;
+  }
+  return undefined;
+}
+
+/** Two quotes at the beginning: an empty string, a doubled quote, or a slip. */
+function readDoubledQuote(t: LenientText, open: string, close: string): "empty" | "doubled" | "slip" {
+  const next = t.charAt(t.at + 1);
+  if (
+    (t.place === "key" && next === ":") || (t.place === "value" && (next === "," || next === "}")) ||
+    (t.place === "array" && (next === "," || next === "]"))
+  ) {
+    t.at++;
+    return "empty";
+  }
+  if (next === open) return "empty";
+  if (t.charAt(t.find(close, t.at + 1) + 1) === close) {
+    t.at++;
+    return "doubled";
+  }
+  const after = t.charAt(t.afterSpace(t.at + 1));
+  if (after !== "" && `${QUOTES}{[`.includes(after)) {
+    t.at++;
+    return "empty";
+  }
+  if (after === "" || !",]}".includes(after)) t.at++;
+  return "slip";
+}
+
+/** Everything between the opening quote and the end of a string. */
+class StringBody {
+  readonly #t: LenientText;
+  readonly #open: string;
+  readonly #close: string;
+  readonly #unquoted: boolean;
+  readonly #doubled: boolean;
+  #value = "";
+  /** A quote inside the string was kept: the next one is its partner. */
+  #unmatched = false;
+  #containerPending = false;
+  readonly #containers: string[] = [];
+  #commasAreText = false;
+  #openBraces = 0;
+  #classStart: number | undefined;
+  /** How many „ quotations are open. */
+  #lowQuotes = 0;
+
+  constructor(t: LenientText, open: string, close: string, unquoted: boolean, doubled: boolean) {
+    this.#t = t;
+    this.#open = open;
+    this.#close = close;
+    this.#unquoted = unquoted;
+    this.#doubled = doubled;
+  }
+
+  read(): string {
+    const t = this.#t;
+    this.#scan();
+    const stopped = t.peek();
+    if (this.#unquoted && t.place === "key" && isSpaceCharacter(stopped)) {
+      t.skipSpace();
+      if (t.peek() !== ":" && t.peek() !== ",") return "";
+    }
+    if (stopped === this.#close) t.at++;
+    else this.#value = stripEnd(this.#value);
+    if (this.#unquoted || this.#value.endsWith("\n")) this.#value = stripEnd(this.#value);
+    return this.#value;
+  }
+
+  /** Leaves the cursor where the string ends: at its closing quote, or at what made us stop. */
+  #scan(): void {
+    const t = this.#t;
+    while (t.peek() !== "" && (t.peek() !== this.#close || this.#lowQuotes > 0)) {
+      t.spend(1);
+      const c = t.peek();
+      if (this.#unquoted) {
+        if (t.place === "key" && (c === ":" || isSpaceCharacter(c))) return;
+        if (t.place === "array" && (c === "]" || c === ",")) return;
+      }
+      const escaped = this.#value.endsWith("\\");
+      if (c === "„" && !escaped) {
+        this.#lowQuotes++;
+        this.#keep();
+        continue;
+      }
+      if (this.#lowQuotes > 0 && c === "”") {
+        this.#lowQuotes--;
+        this.#keep();
+        continue;
+      }
+      if (this.#keepContainer(c, escaped)) continue;
+      if (t.place === "value" && c === "," && !this.#containerPending && this.#containers.length === 0) {
+        if (this.#commaEndsString()) return;
+        this.#keep();
+        continue;
+      }
+      if (this.#trackContainers(c)) {
+        this.#keep();
+        continue;
+      }
+      if (t.place === "value" && c === "}" && !this.#value.endsWith(this.#close)) {
+        if (this.#openBraces > 0) {
+          this.#keep();
+          continue;
+        }
+        if (this.#braceEndsString()) return;
+      }
+      if (t.peek() === "]" && c === "]" && t.isOpen("array") && !this.#value.endsWith(this.#close)) {
+        if (t.charAt(t.find(this.#close, t.at)) === "") return;
+      }
+      if (t.place === "value" && c === "}") {
+        const next = t.afterSpace(t.at + 1);
+        if (t.text.startsWith("```", next)) {
+          if (!this.#fenceBelongsToString(next)) return;
+          this.#keep();
+          continue;
+        }
+        if (t.charAt(next) === "") return;
+      }
+      this.#append(c);
+      t.at++;
+      if (t.peek() === "") return;
+      if (this.#value.endsWith("\\") && this.#unescape()) continue;
+      if (t.peek() === ":" && !this.#unquoted && t.place === "key" && this.#colonEndsKey()) return;
+      if (this.#lowQuotes > 0 && t.peek() === '"') {
+        this.#lowQuotes--;
+        this.#keep();
+        continue;
+      }
+      if (t.peek() === this.#close && t.place === "value" && this.#quoteIsInCharacterClass()) {
+        this.#keep();
+        continue;
+      }
+      if (t.peek() === this.#close && this.#value !== "" && !this.#value.endsWith("\\") && this.#quoteEndsString()) {
+        return;
+      }
+    }
+  }
+
+  /** Takes the current character as part of the string. */
+  #keep(): void {
+    this.#append(this.#t.peek());
+    this.#t.at++;
+  }
+
+  #append(content: string): void {
+    for (const c of content) {
+      this.#value += c;
+      if (c === "{") this.#openBraces++;
+      else if (c === "}" && this.#openBraces > 0) this.#openBraces--;
+      else if (c === "[") this.#classStart = this.#value.length;
+      else if (c === "]") this.#classStart = undefined;
+    }
+    this.#t.spend(content.length);
+  }
+
+  /** Replaces the backslash at the end. Only brackets matter to what is tracked, and none comes or goes. */
+  #replaceLast(by: string): void {
+    this.#value = this.#value.slice(0, -1) + by;
+  }
+
+  #keepContainer(c: string, escaped: boolean): boolean {
+    const t = this.#t;
+    if (escaped || !(c in CLOSING)) return false;
+    const expected = this.#containerPending || (t.place === "value" && c === "{" && t.charAt(t.at - 1) !== "\\" &&
+      bareKeyBeforeColon(t, t.afterSpace(t.at + 1)));
+    if (!expected) return false;
+    const end = endOfInlineContainer(t, t.at);
+    if (end === undefined) return false;
+    this.#containerPending = false;
+    this.#containers.length = 0;
+    this.#append(t.text.slice(t.at, end));
+    t.at = end;
+    return true;
+  }
+
+  /** Whether the character closes a container within the string and is to be kept. */
+  #trackContainers(c: string): boolean {
+    if (c === "{" || c === "[") {
+      if (this.#containerPending) {
+        this.#containers.push(c);
+        this.#containerPending = false;
+        return false;
+      }
+      if (this.#containers.length > 0) this.#containers.push(c);
+    }
+    const last = this.#containers.at(-1);
+    if (last !== undefined && c === CLOSING[last]) {
+      this.#containers.pop();
+      return true;
+    }
+    return false;
+  }
+
+  #commaEndsString(): boolean {
+    const kind = this.#commasAreText ? "text" : classifyComma(this.#t);
+    if (kind === "member") return true;
+    if (kind === "only text follows") this.#commasAreText = true;
+    this.#containerPending = kind === "container";
+    return false;
+  }
+
+  #braceEndsString(): boolean {
+    const t = this.#t;
+    t.skipSpace();
+    let missing = t.charAt(t.at + 1) !== "\\";
+    const quote = t.find(this.#close, t.at + 1);
+    if (t.charAt(quote) !== "") {
+      const after = t.afterSpace(quote + 1);
+      const next = t.charAt(after);
+      if (next === "" || next === "," || next === "}") return false;
+      const key = t.find(this.#open, after);
+      if (t.charAt(key) === "") return false;
+      const colon = t.charAt(t.afterSpace(key + 1));
+      return colon !== "" && colon !== ":" ? false : missing;
+    }
+    if (t.charAt(t.find(":", t.at + 1)) !== "") return true;
+    const from = t.afterSpace(t.at + 1);
+    if (t.find("}", from) - from > 1) missing = false;
+    return missing;
+  }
+
+  #fenceBelongsToString(fence: number): boolean {
+    const t = this.#t;
+    let from = fence + 3;
+    let keepContainer = false;
+    const content = memberStart(t, from);
+    if (t.charAt(content) in CLOSING) {
+      const end = endOfInlineContainer(t, content);
+      if (end !== undefined) {
+        const after = t.afterSpace(end);
+        if (t.charAt(after) === "" || t.charAt(after) === "}") return false;
+        if (t.charAt(after) === ",") {
+          const next = memberStart(t, after + 1);
+          if (t.charAt(next) === "" || t.charAt(next) === "}" || memberFollows(t, next)) return false;
+        }
+        keepContainer = true;
+        from = end;
+      }
+    }
+    for (let quote = t.find(this.#close, from); t.charAt(quote) !== ""; quote = t.find(this.#close, quote + 1)) {
+      const after = t.charAt(t.afterSpace(quote + 1));
+      if (after === "" || ",}]".includes(after)) {
+        if (keepContainer) this.#containerPending = true;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Undoes the escape whose backslash is the last character kept; false where it is to be kept as it is. */
+  #unescape(): boolean {
+    const t = this.#t;
+    const c = t.peek();
+    const active = this.#lowQuotes > 0 ? "\0" : this.#close;
+    if (this.#lowQuotes > 0 && c === '"') {
+      this.#replaceLast(c);
+      this.#lowQuotes--;
+      t.at++;
+      return true;
+    }
+    if (c === "\\") {
+      let end = t.at + 1;
+      while (t.charAt(end) === "\\") end++;
+      t.spend(end - t.at);
+      const length = end - (t.at - 1);
+      if (length % 2 === 0 && t.charAt(end) !== active) {
+        this.#replaceLast("\\".repeat(length / 2));
+        t.at = end;
+        return true;
+      }
+    }
+    if (c === active || "tnrb\\".includes(c)) {
+      this.#replaceLast({ t: "\t", n: "\n", r: "\r", b: "\b" }[c] ?? c);
+      t.at++;
+      while (this.#value.endsWith("\\") && t.peek() !== "" && (t.peek() === active || t.peek() === "\\")) {
+        this.#replaceLast(t.peek());
+        t.at++;
+        t.spend(1);
+      }
+      return true;
+    }
+    if (c === "u" || c === "x") {
+      const digits = t.text.slice(t.at + 1, t.at + 1 + (c === "u" ? 4 : 2));
+      if (digits.length === (c === "u" ? 4 : 2) && /^[0-9a-fA-F]+$/.test(digits)) {
+        this.#replaceLast(String.fromCharCode(parseInt(digits, 16)));
+        t.at += 1 + digits.length;
+        return true;
+      }
+    } else if (c === "„" || (QUOTES.includes(c) && c !== active)) {
+      this.#replaceLast(c);
+      t.at++;
+      return true;
+    }
+    return false;
+  }
+
+  /** In a key without its closing quote, the colon ends it. */
+  #colonEndsKey(): boolean {
+    const t = this.#t;
+    const opening = t.find(this.#open, t.at + 1);
+    if (t.charAt(opening) === "") return true;
+    const closing = t.find(this.#close, opening + 1);
+    if (t.charAt(closing) === "") return false;
+    const after = t.charAt(t.afterSpace(closing + 1));
+    return after === "," || after === "}";
+  }
+
+  #quoteIsInCharacterClass(): boolean {
+    const t = this.#t;
+    if (this.#classStart === undefined) return false;
+    const inside = this.#value.slice(this.#classStart);
+    t.spend(inside.length);
+    if ([...inside].some(isSpaceCharacter)) return false;
+    return t.charAt(t.find("]", t.at + 1)) === "]";
+  }
+
+  /**
+   * At a closing quote: whether it ends the string. Where it does not, it may already have been taken into the string; the
+   * scan goes on with the character then current, and ends by itself at a closing quote that was not taken.
+   */
+  #quoteEndsString(): boolean {
+    const t = this.#t;
+    if (this.#doubled && t.charAt(t.at + 1) === this.#close) {
+      t.at++;
+      return false;
+    }
+    if (this.#unquoted && t.place === "value") {
+      const next = nextOf(t, this.#open + this.#close, t.at + 1);
+      if (t.charAt(next) !== "" && t.charAt(t.afterSpace(next + 1)) === ":") {
+        t.at--;
+        return true;
+      }
+      return false;
+    }
+    if (this.#unmatched) {
+      this.#unmatched = false;
+      this.#keep();
+      return false;
+    }
+    let i = this.#nextStructure();
+    let next = t.charAt(i);
+    if (next === "," && t.place === "value") {
+      i = t.afterSpace(t.find(this.#close, i + 1) + 1);
+      next = t.charAt(i);
+      if (next === "}" || next === ",") this.#keep();
+      return false;
+    }
+    if (next !== this.#close || t.charAt(i - 1) === "\\") return false;
+    if (t.afterSpace(t.at + 1) >= i && !(t.place === "value" && quotedMemberFollows(t, i))) return true;
+    if (t.place === "value") {
+      if (quotedMemberFollows(t, i)) {
+        this.#keep();
+        return false;
+      }
+      i = t.find(this.#close, i + 1) + 1;
+      next = t.charAt(i);
+      while (next !== "" && next !== ":") {
+        if (",]}".includes(next) || (next === this.#close && t.charAt(i - 1) !== "\\")) break;
+        t.spend(1);
+        next = t.charAt(++i);
+      }
+      if (next !== ":") {
+        this.#unmatched = !this.#unmatched;
+        this.#keep();
+      }
+      return false;
+    }
+    if (t.place === "array") {
+      let even = true;
+      while (next === this.#close) {
+        i = t.find(`${this.#close}]`, i + 1);
+        next = t.charAt(i);
+        if (next !== this.#close) {
+          even = false;
+          break;
+        }
+        i = t.find(`${this.#close}]`, i + 1);
+        next = t.charAt(i);
+      }
+      if (!even) return true;
+      this.#unmatched = !this.#unmatched;
+      this.#keep();
+      return false;
+    }
+    if (t.place === "key") this.#keep();
+    return false;
+  }
+
+  /** The next quote, or before it the next character that would end a value in one of the open containers. */
+  #nextStructure(): number {
+    const t = this.#t;
+    const inKey = t.isOpen("key"), inValue = t.isOpen("value"), inArray = t.isOpen("array");
+    let commaCounts = t.place === "value";
+    let i = t.at + 1;
+    for (; t.charAt(i) !== ""; i++) {
+      const c = t.charAt(i);
+      if (c === this.#close || c === this.#open) break;
+      if (commaCounts && isLetter(c)) commaCounts = false;
+      if (
+        (inKey && (c === ":" || c === "}")) || (inValue && c === "}") || (inArray && (c === "]" || c === ",")) ||
+        (commaCounts && c === ",")
+      ) break;
+    }
+    t.spend(i - t.at);
+    return i;
+  }
+}
