@@ -21,6 +21,7 @@ export type WeightsSource =
   | ReadonlyMap<string, HostTensor>
   | Pick<WeightsReader, "names" | "info" | "read" | "readRows">;
 
+// Large enough that C libraries give an allocation of this size back to the system when it is freed.
 const PIECE_BYTES = 2 ** 24;
 
 /** Options of {@linkcode loadInto}. */
