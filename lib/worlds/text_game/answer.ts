@@ -24,14 +24,26 @@ const MARKERS = ["answer", "state", "game state"].flatMap((what) => [`The final 
 
 const SHORTEST_FENCED = 10;
 
+/** Options of {@linkcode answerText}. */
+export interface AnswerTextOptions {
+  /** Begin with the marker. Default true; without it, an answer that is nothing but the difference parses just as well. */
+  marker?: boolean;
+}
+
 /** The answer that states a difference: the marker and the difference as Python prints it. */
-export function answerText(difference: StateDifference): string {
-  return `${ANSWER_MARKER} ${pythonRepr({ ...difference })}`;
+export function answerText(difference: StateDifference, options: AnswerTextOptions = {}): string {
+  const { modified, removed, score } = difference;
+  const text = pythonRepr({ modified, removed, score });
+  return options.marker ?? true ? `${ANSWER_MARKER} ${text}` : text;
 }
 
 /** The true answer of a transition. */
-export function targetText(transition: TextGameTransition, strictness: Strictness): string {
-  return answerText(stateDifference(scoredCurrent(transition), scoredNext(transition), strictness));
+export function targetText(
+  transition: TextGameTransition,
+  strictness: Strictness,
+  options: AnswerTextOptions = {},
+): string {
+  return answerText(stateDifference(scoredCurrent(transition), scoredNext(transition), strictness), options);
 }
 
 /** The part of a response that holds the answer: after the last marker, else the last fenced JSON block, else all of it. */

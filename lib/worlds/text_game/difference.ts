@@ -12,7 +12,7 @@
  * Source: GPT-simulator `scripts/evaluate.py` (make_game_state_partial, get_state_diff_detail_v2); RLVR-World, App. A.1.
  */
 import { pythonEquals, sameMembers } from "./python_values.ts";
-import type { GameObject, GameScore, ScoredState, TextGameTransition } from "./state.ts";
+import type { GameObject, GameScore, ScoredState } from "./state.ts";
 
 /** Which difference or scoring: as published, or mended. */
 export type Strictness = "released" | "strict";
@@ -112,15 +112,11 @@ export function isGold(current: ScoredState, next: ScoredState): boolean {
 }
 
 /**
- * Whether a row counts as changed in evaluation: the list of objects or the score differs. This is the rule that reproduces
- * the paper's Table 1.
+ * Whether a row counts as changed in evaluation: an object comes, goes or changes, or the score does. The order of objects
+ * and of contents does not count, so that the answer "no change" is right on exactly the unchanged rows, as in the paper's
+ * Table 1.
  */
 export function isChanged(current: ScoredState, next: ScoredState): boolean {
-  return !pythonEquals(current, next);
-}
-
-/** {@linkcode isChanged} of a transition. */
-export function isChangedTransition(transition: TextGameTransition): boolean {
-  return !pythonEquals(transition.current.objects, transition.next.objects) ||
-    !pythonEquals(transition.currentScore, transition.nextScore);
+  const { modified, removed, score } = stateDifference(current, next, "strict");
+  return modified.length > 0 || removed.length > 0 || Object.keys(score).length > 0;
 }

@@ -33,8 +33,12 @@ export class LenientText {
   #work = 0;
   #workLimit: number;
 
-  /** @param text Can be replaced by {@linkcode replace} only. */
-  constructor(public text: string) {
+  /** What is read; only {@linkcode replace} changes it. */
+  text: string;
+
+  /** At the text's beginning. */
+  constructor(text: string) {
+    this.text = text;
     this.#workLimit = BASE_WORK + WORK_PER_CHARACTER * text.length;
   }
 

@@ -1,0 +1,101 @@
+/**
+ * Files of lines, plain or gzipped (`.gz`), read as a stream: no file is ever in memory as a whole.
+ */
+import { writeFileAtomicWith } from "../../files/atomic.ts";
+import { UserError } from "../../files/user_error.ts";
+
+/** A line of a file. */
+export interface FileLine {
+  /** From 0; the line's number for people is one more. */
+  row: number;
+  /** Without its line break; undefined where it is not UTF-8. */
+  text: string | undefined;
+}
+
+const LINE_FEED = 0x0a, CARRIAGE_RETURN = 0x0d;
+
+/**
+ * The lines of a file in order, blank ones too; a line break at the end begins no further line.
+ *
+ * @throws {UserError} When the file cannot be read, or its gzip data is damaged.
+ */
+export async function* readLines(path: string): AsyncGenerator<FileLine> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let row = 0;
+  let begun: Uint8Array[] = [];
+  const finish = (end: Uint8Array): FileLine => {
+    let bytes = begun.length === 0 ? end : concatenate([...begun, end]);
+    if (bytes[bytes.length - 1] === CARRIAGE_RETURN) bytes = bytes.subarray(0, -1);
+    begun = [];
+    try {
+      return { row: row++, text: decoder.decode(bytes) };
+    } catch {
+      return { row: row - 1, text: undefined };
+    }
+  };
+  for await (const chunk of readBytes(path)) {
+    let start = 0;
+    for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
+      yield finish(chunk.subarray(start, end));
+      start = end + 1;
+    }
+    if (start < chunk.length) begun.push(chunk.subarray(start));
+  }
+  if (begun.length > 0) yield finish(new Uint8Array());
+}
+
+async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
+  const gzipped = path.endsWith(".gz");
+  try {
+    const file = await Deno.open(path, { read: true });
+    const stream: ReadableStream<Uint8Array> = gzipped
+      ? file.readable.pipeThrough(new DecompressionStream("gzip"))
+      : file.readable;
+    yield* stream;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw new UserError(`${path}: there is no such file`);
+    const reason = (error as Error).message.replace(/\s+/g, " ");
+    throw new UserError(
+      gzipped ? `${path}: cannot be unpacked, is it complete? (${reason})` : `${path}: cannot be read (${reason})`,
+    );
+  }
+}
+
+/**
+ * Writes lines to a file, gzipped if its name ends in `.gz`; it appears when all are written.
+ *
+ * @throws whatever the file system or `lines` reports; the file that was there before is then unchanged.
+ */
+export async function writeLines(path: string, lines: Iterable<string> | AsyncIterable<string>): Promise<void> {
+  await writeFileAtomicWith(path, async (sink) => {
+    const encoder = new TextEncoder();
+    let stream = ReadableStream.from(inChunks(lines)).pipeThrough(
+      new TransformStream<string, BufferSource>({ transform: (text, to) => to.enqueue(encoder.encode(text)) }),
+    );
+    if (path.endsWith(".gz")) stream = stream.pipeThrough(new CompressionStream("gzip"));
+    for await (const bytes of stream) await sink.write(bytes as Uint8Array);
+  });
+}
+
+/** Many short lines at once, since each chunk costs a trip through the streams. */
+async function* inChunks(lines: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
+  let chunk = "";
+  for await (const line of lines) {
+    chunk += `${line}\n`;
+    if (chunk.length >= 1 << 16) {
+      yield chunk;
+      chunk = "";
+    }
+  }
+  if (chunk !== "") yield chunk;
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
