@@ -20,6 +20,11 @@ export interface SamplingOptions {
   topP?: number;
   /** Take the most likely token, the first of equals. */
   greedy?: boolean;
+  /**
+   * Logits of tokens that the sequence has already are divided by it where positive and multiplied where negative (Keskar et
+   * al. 2019, as Hugging Face does): above 1 it says things once. Needs {@linkcode sampleTokens}' `seen`. 1 when left out.
+   */
+  repetitionPenalty?: number;
 }
 
 /** What {@linkcode sampleTokens} returns. */
@@ -35,12 +40,16 @@ export interface SampledTokens {
  *
  * @throws {RangeError} When an option is out of its range.
  */
-export function checkSamplingOptions({ temperature = 1, topK, topP = 1 }: SamplingOptions): void {
+export function checkSamplingOptions(options: SamplingOptions): void {
+  const { temperature = 1, topK, topP = 1, repetitionPenalty = 1 } = options;
   if (!(Number.isFinite(temperature) && temperature >= 0)) {
     throw new RangeError(`temperature must be at least 0: received ${temperature}`);
   }
   if (topK !== undefined && !(Number.isInteger(topK) && topK >= -1)) {
     throw new RangeError(`topK must be a whole number of at least 1 (0 or −1 for all tokens): received ${topK}`);
+  }
+  if (!(Number.isFinite(repetitionPenalty) && repetitionPenalty > 0)) {
+    throw new RangeError(`repetitionPenalty must be above 0: received ${repetitionPenalty}`);
   }
   if (!(topP > 0 && topP <= 1)) throw new RangeError(`topP must be above 0 and at most 1: received ${topP}`);
 }
@@ -50,11 +59,20 @@ export function checkSamplingOptions({ temperature = 1, topK, topP = 1 }: Sampli
  *
  * @param logits [N, V].
  * @param uniforms [N] in [0, 1), of the logits' type; not looked at when greedy.
+ * @param seen [N, V] of 1 where a token has occurred and 0 elsewhere; needed with a repetition penalty.
  * @throws {RangeError} When an option is out of its range or shapes do not fit.
  */
-export function sampleTokens(logits: Tensor, uniforms: Tensor, options: SamplingOptions = {}): SampledTokens {
+export function sampleTokens(
+  logits: Tensor,
+  uniforms: Tensor,
+  options: SamplingOptions = {},
+  seen?: Tensor,
+): SampledTokens {
   checkSamplingOptions(options);
-  const { temperature = 1, topK = 0, topP = 1, greedy = false } = options;
+  const { temperature = 1, topK = 0, topP = 1, greedy = false, repetitionPenalty = 1 } = options;
+  if (repetitionPenalty !== 1 && !seen) {
+    throw new RangeError(`repetitionPenalty ${repetitionPenalty} needs to know which tokens were seen: pass \`seen\``);
+  }
   const [count, vocabulary] = logits.shape;
   if (logits.rank !== 2 || uniforms.rank !== 1 || uniforms.shape[0] !== count) {
     throw new RangeError(
@@ -62,6 +80,7 @@ export function sampleTokens(logits: Tensor, uniforms: Tensor, options: Sampling
     );
   }
   return tidy(() => {
+    if (repetitionPenalty !== 1) logits = penalized(logits, seen!, repetitionPenalty);
     if (greedy || temperature === 0) {
       return { tokens: logits.argmax(-1), logProbabilities: zeros(logits.engine, [count], logits.dtype) };
     }
@@ -87,6 +106,11 @@ export function sampleTokens(logits: Tensor, uniforms: Tensor, options: Sampling
       logProbabilities: logProbabilities.takeAlong(place, -1).reshape([count]),
     };
   });
+}
+
+function penalized(logits: Tensor, seen: Tensor, penalty: number): Tensor {
+  const changed = logits.greater(0).where(logits.div(penalty), logits.mul(penalty));
+  return seen.greater(0).where(changed, logits);
 }
 
 /**

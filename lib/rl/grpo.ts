@@ -14,9 +14,9 @@
  * Source: RLVR-World §4.3, Eq. 1 and 3, and its code's `fit`.
  */
 import type { CausalTransformer } from "../models/causal_transformer.ts";
+import { hiddenValueAndGrad } from "../models/checkpointed_gradient.ts";
 import { AdamW, globalNorm } from "../nn/optimizer.ts";
 import type { SamplingOptions } from "../nn/sampling.ts";
-import { valueAndGrad } from "../tensor/gradient.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { TrainingDivergedError } from "../training/diverged.ts";
 import { GradientSum } from "../training/gradient_sum.ts";
@@ -24,10 +24,18 @@ import { readScalar } from "../training/likelihood.ts";
 import { STREAM } from "../training/streams.ts";
 import type { EncodedTransition, Tokens, World } from "../worlds/world.ts";
 import { type AdvantageScale, groupAdvantages } from "./advantage.ts";
-import { checkObjective, type ObjectiveOptions, tokenWeights } from "./objective.ts";
-import { type AnswerGroup, frozenLogProbabilities, policyLoss } from "./policy_loss.ts";
+import { generate } from "./generation.ts";
+import { checkObjective, type ObjectiveOptions } from "./objective.ts";
+import {
+  type AnswerGroup,
+  countSpoken,
+  frozenLogProbabilities,
+  policyLoss,
+  predictingStates,
+  spokenWeights,
+} from "./policy_loss.ts";
 import { checkReward, computeRewards, type RewardTerm } from "./reward.ts";
-import { commonForm, rollout } from "./rollout.ts";
+import { rollout } from "./rollout.ts";
 
 /** Choices of the GRPO stage. */
 export interface GrpoOptions {
@@ -59,6 +67,8 @@ export interface GrpoOptions {
   temperature: number;
   /** Compute a group's question once in the update (the same numbers, several times faster). */
   sharePrompt: boolean;
+  /** Keep only what enters each block in the update, and run each twice: less memory, a third more work. */
+  checkpointing?: boolean;
   /** Tokens whose logits exist at once. */
   logitChunk: number;
   /** Answers that are sampled at once. */
@@ -99,6 +109,8 @@ export interface GrpoMetrics {
   skippedUpdates: number;
   /** Tokens sampled. */
   tokens: number;
+  /** Share of answers that had to be cut, where answers end when the model says so. */
+  cutAnswers?: number;
   /** Seconds of sampling, scoring and updating. */
   seconds: { rollout: number; reward: number; update: number };
   /** The first prompt's group, to look at: answers with their rewards and advantages. */
@@ -131,7 +143,7 @@ export class GrpoTrainer<Transition, States> {
         `klCoefficient is ${klCoefficient}, which needs a reference model: pass one, or set it to 0`,
       );
     }
-    this.optimizer = new AdamW(model.parameters, {
+    this.optimizer = new AdamW(model.trainable, {
       learningRate: options.learningRate,
       weightDecay: options.weightDecay,
     });
@@ -147,15 +159,7 @@ export class GrpoTrainer<Transition, States> {
     const { options, world } = this, { groupSize } = options;
     const clock = stopwatch();
     const encoded = await world.encode(transitions);
-    const sampling: SamplingOptions = { temperature: options.temperature };
-    const { answers, logProbabilities } = await rollout(this.model, {
-      questions: encoded.map((each) => each.question),
-      plans: encoded.map((each) => each.answer),
-      groupSize,
-      sampling,
-      stream: [options.seed, STREAM.rollout, step],
-      maxRows: options.rolloutRows,
-    });
+    const { answers, logProbabilities, cut } = await this.#sample(step, encoded);
     const rolloutSeconds = clock();
     const { total, parts } = await this.#score(answers, transitions);
     const rewardSeconds = clock();
@@ -163,20 +167,17 @@ export class GrpoTrainer<Transition, States> {
     if (bad !== undefined) throw new TrainingDivergedError("a reward", step, bad);
     const { advantages, equal, equalGroups, meanStd } = groupAdvantages(total, groupSize, options.advantageScale);
 
-    const length = answers[0].length;
-    const groups: AnswerGroup[] = encoded.map(({ question }, p) => ({
+    const groups: AnswerGroup[] = encoded.map(({ question, answer }, p) => ({
       question,
       answers: answers.slice(p * groupSize, (p + 1) * groupSize),
+      sampled: world.openAnswers ? undefined : answer.sampled,
       advantages: advantages.subarray(p * groupSize, (p + 1) * groupSize),
-      sampler: logProbabilities.subarray(p * groupSize * length, (p + 1) * groupSize * length),
+      sampler: logProbabilities.slice(p * groupSize, (p + 1) * groupSize),
     }));
-    const update = await this.#update(
-      step,
-      groups.filter((_, p) => !(options.dropEqualGroups && equal[p])),
-      encoded[0],
-    );
+    const update = await this.#update(step, groups.filter((_, p) => !(options.dropEqualGroups && equal[p])));
 
-    const spoken = encoded[0].answer.sampled.reduce((sum, each) => sum + each, 0);
+    const spoken = groups.reduce((sum, group) => sum + countSpoken(group), 0);
+    const sumOf = (values: Float32Array) => values.reduce((sum, each) => sum + each, 0);
     let best = 0;
     for (let p = 0; p < groups.length; p++) {
       best += Math.max(...total.subarray(p * groupSize, (p + 1) * groupSize)) / groups.length;
@@ -189,8 +190,9 @@ export class GrpoTrainer<Transition, States> {
       equalGroups,
       duplicateAnswers: duplicateShare(groups),
       ...update,
-      entropy: -logProbabilities.reduce((sum, each) => sum + each, 0) / (answers.length * spoken),
-      tokens: answers.length * spoken,
+      entropy: -logProbabilities.reduce((sum, each) => sum + sumOf(each), 0) / spoken,
+      tokens: spoken,
+      ...cut === undefined ? {} : { cutAnswers: cut },
       seconds: { rollout: rolloutSeconds, reward: rewardSeconds, update: clock() },
       sample: {
         truth: [...encoded[0].answer.tokens],
@@ -198,6 +200,36 @@ export class GrpoTrainer<Transition, States> {
         rewards: [...total.subarray(0, groupSize)],
         advantages: [...groups[0].advantages],
       },
+    };
+  }
+
+  /** G answers to each question, with their log-probabilities; `cut` is the share that did not end by itself. */
+  async #sample(
+    step: number,
+    encoded: readonly EncodedTransition[],
+  ): Promise<{ answers: Tokens[]; logProbabilities: Float32Array[]; cut?: number }> {
+    const { options, world } = this, { groupSize } = options;
+    const sampling: SamplingOptions = { temperature: options.temperature };
+    const questions = encoded.map((each) => each.question);
+    const request = {
+      questions,
+      groupSize,
+      sampling,
+      stream: [options.seed, STREAM.rollout, step] as const,
+      maxRows: options.rolloutRows,
+    };
+    if (world.openAnswers) {
+      const { answers, logProbabilities, ended } = await generate(this.model, { ...request, ...world.openAnswers });
+      return { answers, logProbabilities, cut: ended.filter((each) => !each).length / ended.length };
+    }
+    const { answers, logProbabilities } = await rollout(this.model, {
+      ...request,
+      plans: encoded.map((each) => each.answer),
+    });
+    const length = answers[0].length;
+    return {
+      answers,
+      logProbabilities: answers.map((_, row) => logProbabilities.subarray(row * length, (row + 1) * length)),
     };
   }
 
@@ -222,28 +254,27 @@ export class GrpoTrainer<Transition, States> {
     return { total, parts };
   }
 
-  async #update(step: number, groups: readonly AnswerGroup[], form: EncodedTransition) {
+  async #update(step: number, groups: readonly AnswerGroup[]) {
     const { options } = this;
     const report = { loss: 0, clipShare: 0, samplerMismatch: 0, gradientNorm: 0, skippedUpdates: 0 };
     if (groups.length === 0) return report;
-    commonForm(groups.map((each) => each.question), groups.map(() => form.answer));
     const updatesPerEpoch = Math.ceil(groups.length / options.miniBatchPrompts);
     const updates = options.epochs * updatesPerEpoch;
     // With one update the policy of the update is the policy of the rollout: the ratio is exactly 1.
     const old = updates > 1
-      ? groups.map((group) => frozenLogProbabilities(this.model, group, form, options))
+      ? groups.map((group) => frozenLogProbabilities(this.model, group, options))
       : groups.map(() => undefined);
     const { kl, klCoefficient } = options.objective;
     const needsReference = this.reference !== undefined && kl !== "none" && klCoefficient > 0;
     const reference = groups.map((group) =>
-      needsReference ? frozenLogProbabilities(this.reference!, group, form, options) : undefined
+      needsReference ? frozenLogProbabilities(this.reference!, group, options) : undefined
     );
     let divergence = 0;
     try {
       for (let epoch = 0, count = 0; epoch < options.epochs; epoch++) {
         for (let from = 0; from < groups.length; from += options.miniBatchPrompts, count++) {
           const to = Math.min(groups.length, from + options.miniBatchPrompts);
-          const sums = await this.#miniBatch(step, groups, old, reference, from, to, form);
+          const sums = await this.#miniBatch(step, groups, old, reference, from, to);
           if (count === 0) report.samplerMismatch = sums.mismatch;
           report.loss += sums.loss / updates;
           report.clipShare += sums.clipped / updates;
@@ -266,33 +297,36 @@ export class GrpoTrainer<Transition, States> {
     reference: readonly (Tensor | undefined)[],
     from: number,
     to: number,
-    form: EncodedTransition,
   ) {
-    const { options } = this, { groupSize } = options;
-    const { sampled } = form.answer;
-    const rows = (to - from) * groupSize;
-    const mask = new Uint8Array(rows * sampled.length);
-    for (let row = 0; row < rows; row++) mask.set(sampled, row * sampled.length);
-    const weights = tokenWeights(mask, rows, options.objective.denominator);
-    const gradients = new GradientSum(this.model.parameters);
+    const { options } = this;
+    const whole = groups.slice(from, to);
+    const fixedLength = this.world.openAnswers?.maxTokens;
+    const weights = spokenWeights(whole, options.objective.denominator, fixedLength);
+    let weightsUsed = 0;
+    const gradients = new GradientSum(this.model.trainable);
     const sums = { loss: 0, kl: 0, clipped: 0, mismatch: 0, gradientNorm: 0, skipped: false };
     try {
       for (let at = from; at < to; at += options.microBatchPrompts) {
         const end = Math.min(to, at + options.microBatchPrompts);
-        const size = groupSize * sampled.length;
-        const result = valueAndGrad(
-          () =>
+        const some = groups.slice(at, end);
+        const count = some.reduce((sum, group) => sum + countSpoken(group), 0);
+        const used = weightsUsed;
+        const result = hiddenValueAndGrad(
+          this.model,
+          () => predictingStates(this.model, some, options),
+          (hidden) =>
             policyLoss(
               this.model,
-              groups.slice(at, end),
+              hidden,
+              some,
               old.slice(at, end),
               reference.slice(at, end),
-              weights.subarray((at - from) * size, (end - from) * size),
-              form,
+              weights.subarray(used, used + count),
               options,
             ),
-          [...this.model.parameters.values()],
+          options,
         );
+        weightsUsed += count;
         gradients.add(result.gradients);
         const loss = await result.value.item();
         result.value.dispose();

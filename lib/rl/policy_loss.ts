@@ -5,22 +5,32 @@
  * updated here: that is `grpo.ts`.
  */
 import type { CausalTransformer } from "../models/causal_transformer.ts";
+import { type Layerwise, runLayers } from "../models/layerwise.ts";
 import { type LogProbabilityOptions, tokenLogProbabilities, tokenLossAndSums } from "../nn/log_probabilities.ts";
+import type { Engine } from "../tensor/engine.ts";
 import { tidy } from "../tensor/scope.ts";
-import { concat, full, type Tensor, tensor } from "../tensor/tensor.ts";
-import type { EncodedTransition, Tokens } from "../worlds/world.ts";
-import { type ObjectiveOptions, sequenceCoefficients, tokenObjective } from "./objective.ts";
+import { concat, type Tensor, tensor } from "../tensor/tensor.ts";
+import type { Tokens } from "../worlds/world.ts";
+import {
+  type LossDenominator,
+  type ObjectiveOptions,
+  sequenceCoefficients,
+  tokenObjective,
+  tokenWeights,
+} from "./objective.ts";
 
 /** One prompt's group, ready for the update. */
 export interface AnswerGroup {
   /** q(s, a). */
   question: Tokens;
-  /** G answers. */
-  answers: Tokens[];
+  /** G answers; of one length where some of their tokens are given. */
+  answers: readonly Tokens[];
+  /** 1 where the model spoke, 0 where the token was given; undefined where all of every answer is the model's. */
+  sampled?: Uint8Array;
   /** [G]. */
   advantages: Float64Array;
-  /** [G, T] under the sampler. */
-  sampler: Float32Array;
+  /** Of each answer's tokens, under the sampler. */
+  sampler: readonly Float32Array[];
 }
 
 /** What the loss needs of the trainer's choices. */
@@ -37,50 +47,88 @@ export interface PolicyLossSettings {
   temperature: number;
 }
 
+/** Which answer a token belongs to, and its place there, for all tokens that the model spoke in some groups, in order. */
+interface Spoken {
+  group: AnswerGroup;
+  /** Within the group. */
+  answer: number;
+  /** Within the answer. */
+  t: number;
+}
+
+function spokenTokens(groups: readonly AnswerGroup[]): Spoken[] {
+  const spoken: Spoken[] = [];
+  for (const group of groups) {
+    group.answers.forEach((tokens, answer) => {
+      for (let t = 0; t < tokens.length; t++) {
+        if (group.sampled === undefined || group.sampled[t] === 1) spoken.push({ group, answer, t });
+      }
+    });
+  }
+  return spoken;
+}
+
+/** Number of tokens that the model spoke in a group. */
+export function countSpoken(group: AnswerGroup): number {
+  const { sampled, answers } = group;
+  const own = (tokens: Tokens) => sampled ? sampled.reduce((sum, each) => sum + each, 0) : tokens.length;
+  return answers.reduce((sum, tokens) => sum + own(tokens), 0);
+}
+
 /**
- * The weighted loss of some groups, differentiable by the model's parameters, and sums for the log: `clipped`, `mismatch` (of the
+ * The weight in the loss of every token that the model spoke, group after group.
+ *
+ * @param groups The whole mini-batch: what shares a denominator.
+ * @param fixedLength Length that the `fixed-length` denominator counts for each answer; the longest one's when left out.
+ */
+export function spokenWeights(
+  groups: readonly AnswerGroup[],
+  denominator: LossDenominator,
+  fixedLength?: number,
+): Float32Array {
+  const answers = groups.flatMap((group) => group.answers.map((tokens) => ({ tokens, sampled: group.sampled })));
+  const longest = answers.reduce((most, { tokens }) => Math.max(most, tokens.length), fixedLength ?? 0);
+  const mask = new Uint8Array(answers.length * longest);
+  answers.forEach(({ tokens, sampled }, row) => {
+    if (sampled) mask.set(sampled, row * longest);
+    else mask.fill(1, row * longest, row * longest + tokens.length);
+  });
+  const weights = tokenWeights(mask, answers.length, denominator);
+  return weights.filter((_, i) => mask[i] === 1);
+}
+
+/**
+ * The weighted loss of some groups, differentiable by hidden states and head, and sums for the log: `clipped`, `mismatch` (of the
  * sampler's log-probabilities), and `kl` where there is a reference.
  *
- * @param old, reference [G·spoken] a group, from `frozenLogProbabilities`; all or none.
- * @param weights [P·G, T] from `tokenWeights`.
+ * @param hidden [N, D] from `predictingStates`.
+ * @param old, reference One tensor a group, from `frozenLogProbabilities`; all or none.
+ * @param weights [N] from `spokenWeights`.
  */
 export function policyLoss(
   model: CausalTransformer,
+  hidden: Tensor,
   groups: readonly AnswerGroup[],
   old: readonly (Tensor | undefined)[],
   reference: readonly (Tensor | undefined)[],
   weights: Float32Array,
-  form: EncodedTransition,
   settings: PolicyLossSettings,
 ): { loss: Tensor; aux: Record<string, Tensor> } {
-  const { engine } = model, { objective, groupSize } = settings;
-  const spoken = spokenPositions(form.answer.sampled);
-  const { hidden, targets } = predictions(model, groups, form, settings);
-  const rows = groups.length * groupSize, length = form.answer.sampled.length;
-  const flat = (pick: (row: number, t: number) => number) => {
-    const out = new Float32Array(rows * spoken.length);
-    for (let row = 0, i = 0; row < rows; row++) for (const t of spoken) out[i++] = pick(row, t);
-    return tensor(engine, out);
-  };
-  const group = (row: number) => groups[Math.floor(row / groupSize)];
-  const weight = flat((row, t) => weights[row * length + t]);
-  const advantage = flat((row) => group(row).advantages[row % groupSize]);
-  const sampler = flat((row, t) => group(row).sampler[(row % groupSize) * length + t]);
+  const { engine } = model, { objective } = settings;
+  const targets = spokenTargets(engine, groups);
+  const spoken = spokenTokens(groups);
+  const flat = (pick: (token: Spoken) => number) => tensor(engine, Float32Array.from(spoken, pick));
+  const weight = tensor(engine, weights);
+  const advantage = flat(({ group, answer }) => group.advantages[answer]);
+  const sampler = flat(({ group, answer, t }) => group.sampler[answer][t]);
   const oldLogProbabilities = old[0] ? concat(old as Tensor[]) : undefined;
   const referenceLogProbabilities = reference[0] ? concat(reference as Tensor[]) : undefined;
 
   let ofSequence: ReturnType<typeof sequenceCoefficients> | undefined;
   if (objective.ratio === "sequence") {
-    const form2 = [rows, spoken.length];
     const current = tokenLogProbabilities(hidden.detach(), model.head.detach(), targets, headOptions(model, settings))
-      .logProbabilities.reshape(form2);
-    ofSequence = sequenceCoefficients(
-      current,
-      oldLogProbabilities?.reshape(form2) ?? current,
-      full(engine, form2, 1, current.dtype),
-      advantage.reshape(form2).narrow(1, 0, 1),
-      objective,
-    );
+      .logProbabilities;
+    ofSequence = sequenceTerms(engine, spoken, current, oldLogProbabilities ?? current, advantage, objective);
   }
   const withEntropy = objective.entropyCoefficient !== 0;
   const { loss, sums } = tokenLossAndSums(hidden, model.head, targets, (logProbabilities, start, entropy) => {
@@ -97,13 +145,12 @@ export function policyLoss(
     const own = tokenObjective(terms, objective);
     let chunkLoss = own.loss, clipped = own.clipped;
     if (ofSequence) {
-      const coefficients = part(ofSequence.coefficients.reshape([-1]));
-      const policy = coefficients.mul(logProbabilities);
+      const policy = part(ofSequence.coefficients).mul(logProbabilities);
       // The value shown is the clipped loss; the gradient is the coefficients'.
-      const shown = part(ofSequence.loss.reshape([-1]));
+      const shown = part(ofSequence.loss);
       const extra = tokenObjective({ ...terms, advantages: terms.advantages.mul(0) }, objective).loss;
       chunkLoss = policy.sub(policy.detach()).add(shown).mul(terms.weights).sum().add(extra);
-      clipped = part(ofSequence.clipped.reshape([-1])).mul(terms.weights).sum();
+      clipped = part(ofSequence.clipped).mul(terms.weights).sum();
     }
     const difference = logProbabilities.detach().sub(part(sampler)).abs().mul(terms.weights).sum();
     const counted: Record<string, Tensor> = { clipped: clipped.detach(), mismatch: difference };
@@ -113,67 +160,178 @@ export function policyLoss(
   return { loss, aux: sums };
 }
 
-/** log p [G·spoken] of a group's sampled tokens under a model, without gradient. */
+/** The sequence-level terms of every spoken token [N], from log-probabilities and advantages [N]. */
+function sequenceTerms(
+  engine: Engine,
+  spoken: readonly Spoken[],
+  current: Tensor,
+  old: Tensor,
+  advantage: Tensor,
+  objective: ObjectiveOptions,
+) {
+  const lengths: number[] = [];
+  spoken.forEach((each, i) => {
+    const isFirst = i === 0 || spoken[i - 1].group !== each.group || spoken[i - 1].answer !== each.answer;
+    if (isFirst) lengths.push(0);
+    lengths[lengths.length - 1]++;
+  });
+  // Answers side by side, filled up to the longest; what fills up is masked.
+  const longest = Math.max(...lengths), rows = lengths.length;
+  const fill = new Int32Array(rows * longest), mask = new Float32Array(rows * longest);
+  const back = new Int32Array(spoken.length), firsts = new Int32Array(rows);
+  let at = 0;
+  lengths.forEach((length, row) => {
+    firsts[row] = at;
+    for (let i = 0; i < length; i++, at++) {
+      fill[row * longest + i] = at;
+      mask[row * longest + i] = 1;
+      back[at] = row * longest + i;
+    }
+  });
+  const fillRows = tensor(engine, fill), backRows = tensor(engine, back);
+  const sides = (x: Tensor) => x.gather(fillRows).reshape([rows, longest]);
+  const terms = sequenceCoefficients(
+    sides(current),
+    sides(old),
+    tensor(engine, mask, [rows, longest]),
+    advantage.gather(tensor(engine, firsts)).reshape([rows, 1]),
+    objective,
+  );
+  const flat = (x: Tensor) => x.reshape([rows * longest]).gather(backRows);
+  return { coefficients: flat(terms.coefficients), loss: flat(terms.loss), clipped: flat(terms.clipped) };
+}
+
+/** log p of a group's spoken tokens under a model, without gradient. */
 export function frozenLogProbabilities(
   model: CausalTransformer,
   group: AnswerGroup,
-  form: EncodedTransition,
   settings: PolicyLossSettings,
 ): Tensor {
   return tidy(() => {
-    const { hidden, targets } = predictions(model, [group], form, settings);
+    const hidden = runLayers(predictingStates(model, [group], settings));
+    const targets = spokenTargets(model.engine, [group]);
     return tokenLogProbabilities(hidden, model.head, targets, headOptions(model, settings)).logProbabilities;
   });
 }
 
-/** Hidden states [N, D] that predict the sampled tokens of some groups' answers, and those tokens [N]. */
-function predictions(
+function spokenTargets(engine: Engine, groups: readonly AnswerGroup[]): Tensor {
+  return tensor(engine, Int32Array.from(spokenTokens(groups), ({ group, answer, t }) => group.answers[answer][t]));
+}
+
+/** The pass whose result are the hidden states [N, D] that predict the spoken tokens of some groups. */
+export function predictingStates(
   model: CausalTransformer,
   groups: readonly AnswerGroup[],
-  form: EncodedTransition,
+  settings: PolicyLossSettings,
+): Layerwise<Tensor> {
+  const { question, answers: [{ length }], sampled } = groups[0];
+  const isRegular = length > 1 &&
+    groups.every((each) =>
+      each.question.length === question.length && each.answers.every((answer) => answer.length === length)
+    );
+  // Where all have one form, a batch needs no index tensors and a single call of attention.
+  const { pass, rowOf } = isRegular
+    ? regularStates(model, groups, settings)
+    : packedStates(model, groups, settings.sharePrompt);
+  if (isRegular && (sampled === undefined || !sampled.includes(0))) return pass;
+  const rows = Int32Array.from(spokenTokens(groups), ({ group, answer, t }) => rowOf(groups.indexOf(group), answer, t));
+  const picked = tensor(model.engine, rows);
+  return finishedBy(pass, (states) => states.gather(picked));
+}
+
+/** A pass to hidden states, and which row of them predicts token t of an answer of a group. */
+interface States {
+  pass: Layerwise<Tensor>;
+  rowOf: (group: number, answer: number, t: number) => number;
+}
+
+function finishedBy<Hidden, Result>(
+  pass: Layerwise<Hidden>,
+  last: (hidden: Hidden) => Result,
+): Layerwise<Result> {
+  return { ...pass, finish: (x) => last(pass.finish(x)) };
+}
+
+/** For questions of one length and answers of one length: rows are all tokens of all answers in order. */
+function regularStates(
+  model: CausalTransformer,
+  groups: readonly AnswerGroup[],
   { groupSize, sharePrompt }: PolicyLossSettings,
-): { hidden: Tensor; targets: Tensor } {
+): States {
   const { engine } = model;
-  const questionLength = form.question.length, length = form.answer.sampled.length;
-  const prompts = groups.length, rows = prompts * groupSize;
+  const questionLength = groups[0].question.length, length = groups[0].answers[0].length;
+  const prompts = groups.length, rows = prompts * groupSize, wholeLength = questionLength + length - 1;
+  const rowOf = (group: number, answer: number, t: number) => (group * groupSize + answer) * length + t;
+  const inputs = (answer: Tokens) => answer.subarray(0, length - 1);
+  if (!sharePrompt) {
+    const whole = new Int32Array(rows * wholeLength);
+    groups.forEach(({ question, answers }, p) =>
+      answers.forEach((answer, g) => {
+        whole.set(question, (p * groupSize + g) * wholeLength);
+        whole.set(inputs(answer), (p * groupSize + g) * wholeLength + questionLength);
+      })
+    );
+    const pass = model.hiddenPass(tensor(engine, whole, [rows, wholeLength], "int64"));
+    return {
+      pass: finishedBy(pass, (states) => states.narrow(1, questionLength - 1, length).reshape([rows * length, -1])),
+      rowOf,
+    };
+  }
   const questions = new Int32Array(prompts * questionLength), answers = new Int32Array(rows * (length - 1));
-  const spoken = spokenPositions(form.answer.sampled);
-  const targets = new Int32Array(rows * spoken.length);
   groups.forEach((each, p) => {
     questions.set(each.question, p * questionLength);
-    each.answers.forEach((answer, g) => {
-      const row = p * groupSize + g;
-      answers.set(answer.subarray(0, length - 1), row * (length - 1));
-      spoken.forEach((t, i) => targets[row * spoken.length + i] = answer[t]);
-    });
+    each.answers.forEach((answer, g) => answers.set(inputs(answer), (p * groupSize + g) * (length - 1)));
   });
-  let states: Tensor; // [P·G, T, D]: state t predicts token t of the answer
-  if (sharePrompt) {
-    const { prompt, answers: own } = model.hiddenShared(
-      tensor(engine, questions, [prompts, questionLength], "int64"),
-      tensor(engine, answers, [rows, length - 1], "int64"),
-      { promptHidden: "last" },
-    );
-    const width = own.shape[2];
-    const first = prompt.broadcastTo([prompts, groupSize, width]).reshape([rows, 1, width]);
-    states = concat([first, own], 1);
-  } else {
-    const whole = new Int32Array(rows * (questionLength + length - 1));
-    for (let row = 0; row < rows; row++) {
-      const at = row * (questionLength + length - 1);
-      whole.set(groups[Math.floor(row / groupSize)].question, at);
-      whole.set(answers.subarray(row * (length - 1), (row + 1) * (length - 1)), at + questionLength);
-    }
-    states = model.hidden(tensor(engine, whole, [rows, questionLength + length - 1], "int64"))
-      .narrow(1, questionLength - 1, length);
-  }
-  const flat = states.reshape([rows * length, states.shape[2]]);
-  if (spoken.length === length) return { hidden: flat, targets: tensor(engine, targets) };
-  const picked = Int32Array.from(
-    { length: targets.length },
-    (_, i) => Math.floor(i / spoken.length) * length + spoken[i % spoken.length],
+  const pass = model.hiddenSharedPass(
+    tensor(engine, questions, [prompts, questionLength], "int64"),
+    tensor(engine, answers, [rows, length - 1], "int64"),
+    { promptHidden: "last" },
   );
-  return { hidden: flat.gather(tensor(engine, picked)), targets: tensor(engine, targets) };
+  return {
+    pass: finishedBy(pass, ({ prompt, answers: own }) => {
+      const width = own.shape[2];
+      const first = prompt.broadcastTo([prompts, groupSize, width]).reshape([rows, 1, width]);
+      return concat([first, own], 1).reshape([rows * length, width]);
+    }),
+    rowOf,
+  };
+}
+
+/** For any lengths. */
+function packedStates(model: CausalTransformer, groups: readonly AnswerGroup[], sharePrompt: boolean): States {
+  const starts: number[][] = [];
+  let at = 0;
+  const place = (length: (group: AnswerGroup, answer: Tokens) => number) => {
+    for (const group of groups) {
+      starts.push(group.answers.map((answer) => {
+        const start = at;
+        at += length(group, answer);
+        return start;
+      }));
+    }
+  };
+  const inputs = (answer: Tokens) => answer.subarray(0, answer.length - 1);
+  if (!sharePrompt) {
+    place((group, answer) => group.question.length + answer.length - 1);
+    const sequences = groups.flatMap(({ question, answers }) =>
+      answers.map((answer) => ({ prompt: Int32Array.of(...question, ...inputs(answer)), answers: [] }))
+    );
+    return {
+      pass: finishedBy(model.hiddenPackedPass(sequences), ({ prompts }) => prompts),
+      rowOf: (group, answer, t) => starts[group][answer] + groups[group].question.length - 1 + t,
+    };
+  }
+  // One row a question, then the answers': the first token of an answer is predicted by its question's last state.
+  at = groups.length;
+  place((_, answer) => answer.length - 1);
+  const pass = model.hiddenPackedPass(
+    groups.map(({ question, answers }) => ({ prompt: question, answers: answers.map(inputs) })),
+    { promptHidden: "last" },
+  );
+  return {
+    pass: finishedBy(pass, ({ prompts, answers }) => answers ? concat([prompts, answers]) : prompts),
+    rowOf: (group, answer, t) => t === 0 ? group : starts[group][answer] + t - 1,
+  };
 }
 
 function headOptions(
@@ -181,8 +339,4 @@ function headOptions(
   { logitChunk, temperature }: PolicyLossSettings,
 ): LogProbabilityOptions {
   return { chunkSize: logitChunk, temperature, computeType };
-}
-
-function spokenPositions(sampled: Uint8Array): number[] {
-  return [...sampled.keys()].filter((t) => sampled[t] === 1);
 }

@@ -42,12 +42,22 @@ export interface Metric<States> {
   compute(predicted: States, truth: States): Promise<Float32Array>;
 }
 
+/** How answers end where the model itself says when (text). */
+export interface OpenAnswers {
+  /** Any of these tokens ends an answer, and belongs to it. */
+  readonly endTokens: readonly number[];
+  /** An answer that has not ended after so many tokens is cut. */
+  readonly maxTokens: number;
+}
+
 /** A domain: its tokens, its decoder, its metrics. */
 export interface World<Transition, States> {
   /** `robot-video`, … */
   readonly name: string;
   /** Number of token ids. */
   readonly vocabularySize: number;
+  /** Set where answers have no fixed form: the model speaks until it ends them. Their plans are then sampled throughout. */
+  readonly openAnswers?: OpenAnswers;
   /** The metrics that rewards and evaluations are made of. */
   readonly metrics: Readonly<Record<string, Metric<States>>>;
   /** Questions and true answers, in order. */
