@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { readSafetensors, toFloat32, toInt64 } from "../../lib/files/safetensors.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
+import { hiddenValueAndGrad } from "../../lib/models/checkpointed_gradient.ts";
 import { loadAdapters } from "../../lib/models/lora_files.ts";
 import { tokenLoss } from "../../lib/nn/log_probabilities.ts";
+import { AdamW } from "../../lib/nn/optimizer.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { Philox } from "../../lib/tensor/random.ts";
@@ -257,6 +259,30 @@ function bfloat16Model(engine: Engine, kind: "parameters" | "products"): CausalT
   original.dispose();
   return new CausalTransformer(engine, original.config, parameters);
 }
+
+forEachEngine("training changes the adapters, the loss, and nothing else", async (engine) => {
+  const model = smallModel(engine, { initializerRange: 0.1 }), tokens = randomTokens(engine, 3, 10, 37);
+  model.attachAdapters({ rank: 4, alpha: 8, targets: "all-linear", seed: 2 });
+  const before = await numbersOf(model.parameters);
+  const optimizer = new AdamW(model.trainable, { learningRate: 0.02, weightDecay: 0 });
+  const inputs = tidy(() => keep(tokens.narrow(1, 0, 9).clone()));
+  const targets = tidy(() => keep(tokens.narrow(1, 1, 9).clone().reshape([27])));
+  const losses: number[] = [];
+  for (let step = 0; step < 40; step++) {
+    const { value, gradients } = hiddenValueAndGrad(
+      model,
+      () => model.hiddenPass(inputs),
+      (hidden) => tokenLoss(hidden.reshape([27, 32]), model.head, targets, (logp) => logp.sum().mul(-1 / 27)),
+      { checkpointing: step % 2 === 1 },
+    );
+    optimizer.step(gradients);
+    losses.push(Number((await take(value))[0]));
+    for (const each of gradients) each.dispose();
+  }
+  assert.ok(losses[39] < 0.5 * losses[0], `${losses[0]} → ${losses[39]}`);
+  assert.deepEqual(await numbersOf(model.parameters), before);
+  for (const each of [inputs, targets, tokens, optimizer, model]) each.dispose();
+});
 
 forEachEngine("what LoRA cannot do is said in one line", (engine) => {
   const model = smallModel(engine);

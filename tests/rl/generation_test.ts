@@ -148,4 +148,5 @@ Deno.test("generate: bad input", async () => {
 });
 
 // What every engine drew when this was written.
-const GOLDEN = "6 10 9 2 6 9 0 8 7 4 | 0 2 8 5 4 | 6 0 6 6 8 6 4 | 2 9 7 5 2 2 5 0 4 | 1 0 2 5 2 2 4 | 10 8 1 8 9 1 6 9 1 10 2 8 8 0 8 10 5 0 4";
+const GOLDEN =
+  "6 10 9 2 6 9 0 8 7 4 | 0 2 8 5 4 | 6 0 6 6 8 6 4 | 2 9 7 5 2 2 5 0 4 | 1 0 2 5 2 2 4 | 10 8 1 8 9 1 6 9 1 10 2 8 8 0 8 10 5 0 4";

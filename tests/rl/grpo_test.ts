@@ -7,7 +7,7 @@ import { RELEASED_OBJECTIVE } from "../../lib/rl/objective.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { LikelihoodTrainer } from "../../lib/training/likelihood.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { toyModel, toyTransitions, toyWorld } from "../support/toy_world.ts";
+import { openToyWorld, toyModel, toyTransitions, toyWorld } from "../support/toy_world.ts";
 
 const OPTIONS: GrpoOptions = {
   groupSize: 8,
@@ -144,5 +144,71 @@ forEachEngine("GrpoTrainer: groups of equal rewards can be dropped, and a bad op
     /no metric "lpips": choose among error, distance, exact/,
   );
   assert.throws(make({ objective: RELEASED_OBJECTIVE }), /klCoefficient is 0.001, which needs a reference model/);
+  model.dispose();
+});
+
+forEachEngine(
+  "GrpoTrainer: answers that end themselves: shared, unshared, split and checkpointed alike",
+  async (engine) => {
+    const objective = { ...OPTIONS.objective, klCoefficient: 0.1, entropyCoefficient: 0.01 };
+    const go = async (change: Partial<GrpoOptions>) => {
+      const model = toyModel(engine), reference = toyModel(engine, 1);
+      const trainer = new GrpoTrainer(model, reference, openToyWorld(), { ...OPTIONS, objective, ...change });
+      const metrics = await trainer.step(0, toyTransitions(3, 0, 8, (i) => 2 + i % 3));
+      trainer.optimizer.dispose();
+      reference.dispose();
+      model.dispose();
+      return metrics;
+    };
+    for (const ratio of ["token", "sequence"] as const) {
+      const common = { objective: { ...objective, ratio, denominator: "fixed-length" as const }, miniBatchPrompts: 4 };
+      const whole = await go(common);
+      assert.ok(whole.cutAnswers! > 0 && whole.cutAnswers! < 1, `${whole.cutAnswers}`);
+      assert.ok(whole.samplerMismatch < 1e-5 && whole.tokens > 64 && whole.tokens < 64 * 9);
+      for (
+        const change of [
+          { sharePrompt: false },
+          { microBatchPrompts: 1, logitChunk: 7, rolloutRows: 16, scoreRows: 5 },
+          { checkpointing: true },
+        ]
+      ) {
+        const other = await go({ ...common, ...change });
+        for (const name of ["reward", "loss", "kl", "gradientNorm", "entropy", "tokens", "cutAnswers"] as const) {
+          const [a, b] = [whole[name]!, other[name]!];
+          assert.ok(
+            Math.abs(a - b) < 2e-5 * (1 + Math.abs(a)),
+            `${ratio} ${JSON.stringify(change)} ${name}: ${a} ${b}`,
+          );
+        }
+      }
+    }
+  },
+);
+
+forEachEngine("GrpoTrainer: it learns answers that end themselves", async (engine) => {
+  const model = toyModel(engine), world = openToyWorld();
+  const transitions = (step: number) => toyTransitions(4, step, 16, (i) => 2 + i % 3);
+  const first = new LikelihoodTrainer(model, {
+    learningRate: 5e-3,
+    warmupSteps: 5,
+    weightDecay: 0,
+    maxGradientNorm: 1,
+    microBatch: 16,
+    logitChunk: 4096,
+  });
+  for (let step = 0; step < 60; step++) await first.step(step, await world.encode(transitions(step)));
+  const reward = [{ metric: "exact", weight: 1 }];
+  const trainer = new GrpoTrainer(model, undefined, world, {
+    ...OPTIONS,
+    reward,
+    alsoMeasured: [],
+    learningRate: 2e-3,
+  });
+  const rewards: number[] = [];
+  for (let step = 0; step < 25; step++) rewards.push((await trainer.step(step, transitions(1000 + step))).reward);
+  const mean = (values: number[]) => values.reduce((sum, each) => sum + each, 0) / values.length;
+  assert.ok(mean(rewards.slice(-5)) > mean(rewards.slice(0, 5)) + 0.05, rewards.join(" "));
+  first.optimizer.dispose();
+  trainer.optimizer.dispose();
   model.dispose();
 });

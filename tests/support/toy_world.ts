@@ -32,7 +32,7 @@ export function toyWorld(given: readonly number[] = []): World<ToyTransition, nu
     name: "toy",
     vocabularySize: VOCABULARY,
     metrics: {
-      error: metric("lower", (p, t) => p.reduce((sum, x, i) => sum + (x === t[i] ? 0 : 1), 0) / t.length),
+      error: metric("lower", (p, t) => t.reduce((sum, x, i) => sum + (x === p[i] ? 0 : 1), 0) / t.length),
       distance: metric("lower", (p, t) => p.reduce((sum, x, i) => sum + Math.abs(x - t[i]), 0) / t.length),
       exact: metric("higher", (p, t) => p.every((x, i) => x === t[i]) ? 1 : 0),
     },
@@ -51,11 +51,36 @@ export function toyWorld(given: readonly number[] = []): World<ToyTransition, nu
   };
 }
 
+/** The toy world with answers as long as their questions, which end when the model says so. */
+export function openToyWorld(): World<ToyTransition, number[][]> {
+  const closed = toyWorld();
+  return {
+    ...closed,
+    openAnswers: { endTokens: [BEGIN], maxTokens: 9 },
+    async encode(transitions) {
+      return (await closed.encode(transitions)).map(({ question, answer }) => {
+        const tokens = Int32Array.of(...answer.tokens, BEGIN);
+        return {
+          question,
+          answer: { tokens, sampled: new Uint8Array(tokens.length).fill(1) },
+          trainedQuestionTokens: 0,
+        };
+      });
+    },
+    decode: (answers) => Promise.resolve(answers.map((answer) => [...answer].filter((token) => token !== BEGIN))),
+  };
+}
+
 /** Transitions of a step. */
-export function toyTransitions(seed: number, step: number, count: number, length = 4): ToyTransition[] {
+export function toyTransitions(
+  seed: number,
+  step: number,
+  count: number,
+  length: number | ((i: number) => number) = 4,
+): ToyTransition[] {
   const random = new Philox(seed, 99, step);
-  return Array.from({ length: count }, () => ({
-    before: Array.from({ length }, () => random.integer(0, NUMBERS)),
+  return Array.from({ length: count }, (_, i) => ({
+    before: Array.from({ length: typeof length === "number" ? length : length(i) }, () => random.integer(0, NUMBERS)),
     shift: random.integer(0, SHIFTS),
   }));
 }
