@@ -21,7 +21,7 @@ import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
 import { checkSupported, concat, Tensor, tensor } from "../tensor/tensor.ts";
-import { attendCached, attendSequences, attendShared } from "./causal_transformer_attention.ts";
+import { attendCached, attendSequences, attendShared, lastOf } from "./causal_transformer_attention.ts";
 import {
   as,
   type Attend,
@@ -494,13 +494,4 @@ interface PassParts<Hidden> {
   select?: (layer: number) => ((x: Tensor) => Tensor) | undefined;
   finish: (normed: Tensor) => Hidden;
   cache?: SharedCache;
-}
-
-/** The last row of each of the first `count` runs of `length` rows: [≥ count · length, D] → [count, D]. */
-function lastOf(x: Tensor, count: number, length: number): Tensor {
-  const width = x.shape[1];
-  return x.narrow(0, 0, count * length).reshape([count, length, width]).narrow(1, length - 1, 1).reshape([
-    count,
-    width,
-  ]);
 }

@@ -134,3 +134,10 @@ function causalMask(scores: Tensor, added: number, repeats: number): Tensor {
   const values = tensor(scores.engine, mask, [rows, keys]);
   return values.dtype === scores.dtype ? values : values.cast(scores.dtype);
 }
+
+/** The last row of each of the first `count` runs of `length` rows: [≥ count · length, D] → [count, D]. */
+export function lastOf(x: Tensor, count: number, length: number): Tensor {
+  const width = x.shape[1];
+  return x.narrow(0, 0, count * length).reshape([count, length, width]).narrow(1, length - 1, 1)
+    .reshape([count, width]);
+}
