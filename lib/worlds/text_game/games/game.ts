@@ -87,8 +87,8 @@ export interface GameDefinition {
 
 /** No solution is longer. */
 const MOST_STEPS = 200;
-/** Streams of the built-in games: the first name of a scene's stream. */
-const SCENE_STREAM = 1;
+/** Second name of a scene's stream. */
+const SCENE_STREAM = 4241;
 
 /** A thing of a first state. */
 export function thing(kind: string, type: string, properties: Properties, contains: Thing[] = []): Thing {
@@ -169,9 +169,14 @@ const COMMON_RULES = [
   "while it is false. contains: the names of the objects directly inside.",
 ];
 
+/** A name as numbers, for a stream's name. */
+export function letters(name: string): number[] {
+  return [...name].map((letter) => letter.charCodeAt(0));
+}
+
 /** Places the things: ids in random order, the place first, the agent with the first id. */
 function firstState(definition: GameDefinition, seed: number): GameState {
-  const random = new Philox(seed, SCENE_STREAM);
+  const random = new Philox(seed, SCENE_STREAM, ...letters(definition.name));
   const place = pick(random, definition.place.kinds);
   const things = definition.things(random);
   const flat: Thing[] = [];

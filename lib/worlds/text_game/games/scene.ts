@@ -89,6 +89,14 @@ export class Scene {
     return container.contains.includes(object.name);
   }
 
+  /** Whether the object is inside the container, however deep. */
+  isWithin(object: GameObject, container: GameObject): boolean {
+    for (let holder = this.holder(object); holder !== undefined; holder = this.holder(holder)) {
+      if (holder === container) return true;
+    }
+    return false;
+  }
+
   /** Whether the player has the object in hand. */
   isHeld(object: GameObject): boolean {
     return this.isIn(object, this.agent);

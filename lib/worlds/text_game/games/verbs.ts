@@ -60,7 +60,8 @@ export function parseAction(scene: Scene, verbs: readonly Verb[], action: string
       if (object === undefined || !scene.isReachable(object)) return `You can't see any ${name} here.`;
       objects.push(object);
     }
-    if (verb.offers(scene, ...objects)) return { verb, objects };
+    const areDifferent = new Set(objects).size === objects.length;
+    if (areDifferent && verb.offers(scene, ...objects)) return { verb, objects };
     complaint = "That makes no sense.";
   }
   return complaint;
@@ -124,7 +125,7 @@ export function putVerb(
       rule && " "
     }${rule}`,
     offers: (scene, thing, container) =>
-      scene.isHeld(thing) && "isOpen" in container.properties && !thing.contains.includes(container.name),
+      scene.isHeld(thing) && "isOpen" in container.properties && !scene.isWithin(container, thing),
     does: (scene, thing, container) => {
       if (!is(container, "isOpen")) return `The ${container.name} is closed.`;
       const accepted = accepts(scene, thing, container);

@@ -78,7 +78,9 @@ export const WIRE_LAMP: TextGame = defineGame({
   expert(scene) {
     const bulb = scene.only("Bulb");
     const need = TICKS_TO_WIN - amount(bulb, "litTicks");
-    const battery = scene.all("Battery").find((battery) => amount(battery, "charge") >= need);
+    const isEnough = (battery: GameObject) => amount(battery, "charge") >= need && linked(scene, battery, bulb);
+    const batteries = scene.all("Battery");
+    const battery = batteries.find(isEnough) ?? batteries.find((battery) => amount(battery, "charge") >= TICKS_TO_WIN);
     if (battery === undefined) return undefined;
     for (const wire of scene.all("Wire").filter((wire) => is(wire, "isConductive"))) {
       const missing = [bulb, battery].filter(({ name }) => !ends(wire).includes(name));
