@@ -103,7 +103,7 @@ export class HubServer implements AsyncDisposable {
         siblings: [...files.keys(), "../evil", "/etc/x"].map((rfilename) => ({ rfilename })),
       });
     }
-    const file = path.split(`/resolve/${commit}/`)[1];
+    const file = path.split("/resolve/")[1].replace(/^(main|[0-9a-f]{40})\//, "");
     const bytes = files.get(file);
     if (!bytes) return refuse(404, "EntryNotFound");
     const headers: Record<string, string> = { "x-repo-commit": commit };

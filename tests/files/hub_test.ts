@@ -10,6 +10,7 @@ import {
 } from "../../lib/files/hub.ts";
 import { openWeights } from "../../lib/files/safetensors.ts";
 import { HubServer, type Repository } from "./hub_server.ts";
+import { findPythonWith } from "../models/causal_transformer_support.ts";
 import { rejectsUserError, withFolder } from "./support.ts";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
@@ -254,4 +255,38 @@ Deno.test("hub: a download can be ended; what has come is kept", async () => {
     );
     await assertWhole(await fetchFromHub("hub:org/tiny", options));
   });
+});
+
+const python = await findPythonWith("huggingface_hub");
+
+Deno.test({
+  name: "hub: huggingface_hub finds what we fetched, and we what it fetched (needs a Python with it)",
+  ignore: python === undefined,
+  fn: async () => {
+    await withHub([tiny()], async (hub, { home, ...options }) => {
+      const run = async (program: string, variables: Record<string, string>) => {
+        const { stdout, stderr, success } = await new Deno.Command(python!, {
+          args: ["-c", program, ...READ],
+          env: { HF_ENDPOINT: hub.endpoint, ...variables },
+        }).output();
+        assert.ok(success, new TextDecoder().decode(stderr));
+        return new TextDecoder().decode(stdout).trim().split("\n").at(-1)!;
+      };
+      const folder = await fetchFromHub("hub:org/tiny", options);
+      const find = "from huggingface_hub import snapshot_download as s; print(s('org/tiny', local_files_only=True))";
+      assert.equal(await run(find, { HF_HOME: home, HF_HUB_OFFLINE: "1" }), await Deno.realPath(folder));
+
+      const theirs = join(home, "theirs");
+      const fetchAll = "import sys; from huggingface_hub import hf_hub_download as d\n" +
+        "for f in sys.argv[1:]: d('org/tiny', f)";
+      await run(fetchAll, { HF_HOME: theirs });
+      const variables: Record<string, string> = { HF_HOME: theirs, HF_HUB_OFFLINE: "1" };
+      await assertWhole(await fetchFromHub("hub:org/tiny", { environment: (name) => variables[name] }));
+      hub.requests.length = 0;
+      variables.HF_HUB_OFFLINE = "";
+      variables.HF_ENDPOINT = hub.endpoint;
+      await assertWhole(await fetchFromHub("hub:org/tiny", { environment: (name) => variables[name] }));
+      assert.deepEqual(hub.downloads, []);
+    });
+  },
 });
