@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { TextTokenizer } from "../../lib/models/text_tokenizer.ts";
+import { type ChatMessage, TextTokenizer } from "../../lib/models/text_tokenizer.ts";
 import { rejectsUserError, withFolder } from "../files/support.ts";
 import { fixture } from "./causal_transformer_support.ts";
 
@@ -83,4 +83,21 @@ Deno.test("a folder without tokenizer or template, damaged files, a vocabulary t
       "m: the chat template failed: no assistant, please",
     );
   });
+});
+
+Deno.test("templates of released models' kinds give what transformers gives, refusals too", async () => {
+  const cases: { name: string; template: string; messages: ChatMessage[]; prompt: boolean; text: string | null }[] =
+    JSON
+      .parse(await Deno.readTextFile(fixture("chat_templates.json")));
+  const files = (await Promise.all(
+    ["tokenizer.json", "tokenizer_config.json"].map(async (name) =>
+      [name, await Deno.readTextFile(join(FOLDERS[1], name))] as const
+    ),
+  )) satisfies (readonly [string, string])[];
+  for (const { name, template, messages, prompt, text } of cases) {
+    const tokenizer = new TextTokenizer(new Map([...files, ["chat_template.jinja", template]]), name);
+    const render = () => tokenizer.chat(messages, { addGenerationPrompt: prompt });
+    if (text === null) await rejectsUserError(render, `${name}: the chat template failed: Roles must alternate`);
+    else assert.equal(render(), text, name);
+  }
 });
