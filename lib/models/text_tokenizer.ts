@@ -3,6 +3,9 @@
  * `tokenizer_config.json` and its chat template. Hugging Face's own libraries for JavaScript do the work; this class
  * gives them a folder, typed arrays, and the answers that transformers gives where they differ.
  *
+ * Ids are those of transformers, but for one corner: an added token that swallows the white space beside it (`lstrip`,
+ * `rstrip`; Qwen's and Llama's have none) takes U+FEFF for white space and U+0085 not, as JavaScript does.
+ *
  * Not here: training a vocabulary (`bpe_trainer.ts`), and SentencePiece's `tokenizer.model`, which transformers converts.
  */
 import { Template } from "@huggingface/jinja";
