@@ -7,7 +7,7 @@
  *     .locks/models--org--name/ETAG.lock
  */
 import { dirname, join, relative } from "node:path";
-import { writeFileAtomic } from "./atomic.ts";
+import { claimAside, writeFileAtomic } from "./atomic.ts";
 import type { HubName } from "./hub.ts";
 import type { RemoteFile } from "./hub_client.ts";
 import { openWeights } from "./safetensors.ts";
@@ -118,13 +118,15 @@ export class HubCache {
     } catch {
       // Not there, or not a link.
     }
-    await Deno.remove(link).catch(() => {});
+    // Made aside and renamed: another process may be making the same link.
+    using aside = claimAside(link);
     try {
-      await Deno.symlink(target, link);
+      await Deno.symlink(target, aside.path);
     } catch {
       // Windows allows links to some users only.
-      await Deno.copyFile(blob, link);
+      await Deno.copyFile(blob, aside.path);
     }
+    await Deno.rename(aside.path, link);
   }
 }
 

@@ -214,7 +214,7 @@ Deno.test("hub: without connection the cache is taken if it is complete; otherwi
   });
 });
 
-Deno.test("hub: parquet of a data set; an empty file; files of one's own choice; two at once", async () => {
+Deno.test("hub: parquet of a data set; an empty file; files of one's own choice; several at once", async () => {
   const data: Repository = {
     name: "datasets/org/data",
     commit: COMMIT,
@@ -226,7 +226,7 @@ Deno.test("hub: parquet of a data set; an empty file; files of one's own choice;
     ]),
   };
   await withHub([data], async (hub, options) => {
-    const [folder, again] = await Promise.all([1, 2].map(() => fetchFromHub("hub:datasets/org/data", options)));
+    const [folder, again] = await Promise.all([1, 2, 3, 4].map(() => fetchFromHub("hub:datasets/org/data", options)));
     assert.equal(folder, again);
     assert.equal(folder, join(options.home, "hub/datasets--org--data/snapshots", COMMIT));
     assert.equal((await Deno.readFile(join(folder, "data/train-00000-of-00002.parquet"))).length, 9000);
