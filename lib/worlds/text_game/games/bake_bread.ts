@@ -13,14 +13,14 @@ export const BAKE_BREAD: TextGame = defineGame({
   name: "bake-bread",
   taskDescription: "Your task is to bake bread: let the dough rise to 4, bake it for 3 to 5 ticks and take it.",
   objectRules: [
-    "Oven: a container; isOn, temperature. Each tick temperature moves towards 220 by 60 if it is on and closed, otherwise " +
+    "Tin: a container. Oven: a container; isOn, temperature. Each tick temperature moves towards 220 by 60 if it is on and closed, otherwise " +
     "towards 20 by 30.",
     "Dough: rise, baked. Each tick, after the oven's: in a closed oven of at least 140 baked rises by 1; elsewhere, while " +
     "baked is 0, rise rises by 1 up to 4. It is called dough while baked is under 3, bread from 3, coal from 6.",
   ],
   scoreRule:
     "1 point while rise is 4, another one while baked is 3 to 5 as well. If the agent holds the bread then, the " +
-    "score is 3 and the game is won. With rise under 4 and baked over 0, or with baked 6, the game is lost.",
+    "score is 3 and the game is won. With rise under 4 and baked over 0, or with baked 6, the score is 0 and the game is lost.",
   verbs: [TAKE, PUT, ...doorVerbs("Oven"), ...switchVerbs("Oven")],
   place: { kinds: ["bakery", "kitchen", "galley"] },
   things(random) {

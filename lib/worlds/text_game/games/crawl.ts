@@ -6,7 +6,7 @@
  * off it. It ends with the game. No pair of state and action is collected twice, and held-out transitions come from scenes
  * that training never enters; where two scenes still meet in the same pair, it is kept from the held-out ones.
  *
- * Not here: files of transitions (`write_rows.ts`); which rows a training step draws.
+ * Not here: files of transitions (`../jsonl.ts`); which rows a training step draws.
  */
 
 import { Philox } from "../../../tensor/random.ts";
@@ -71,8 +71,8 @@ export function builtInTransitions(options: BuiltInOptions): BuiltInTransitions 
   const result: BuiltInTransitions = { train: [], heldOut: [] };
   for (const name of options.games ?? Object.keys(TEXT_GAMES)) {
     const game = textGame(name), seen = new Set<string>();
-    const train = crawl(game, { seed, count: perGame, isHeldOut: false, changedShare, seen });
-    const heldOut = crawl(game, { seed, count: heldOutPerGame, isHeldOut: true, changedShare, seen });
+    const train = crawlGame(game, { seed, count: perGame, isHeldOut: false, changedShare, seen });
+    const heldOut = crawlGame(game, { seed, count: heldOutPerGame, isHeldOut: true, changedShare, seen });
     [...train, ...heldOut].forEach((transition, stateId) => transition.stateId = stateId);
     for (const transition of train) result.train.push(transition);
     for (const transition of heldOut) result.heldOut.push(transition);
@@ -95,16 +95,26 @@ export function transitionKey({ game, current, currentScore, action }: TextGameT
   return JSON.stringify([game, current.objects, currentScore, current.max_UUID, action]);
 }
 
-interface CrawlOptions {
+/** What to collect of one game; see {@linkcode crawlGame}. */
+export interface CrawlOptions {
+  /** Decides everything. */
   seed: number;
+  /** How many transitions. */
   count: number;
+  /** Whether to walk through held-out scenes or those of training. */
   isHeldOut: boolean;
-  changedShare: number | undefined;
-  /** Keys of what was collected already; grows. */
+  /** As in {@linkcode BuiltInOptions}. */
+  changedShare?: number;
+  /** Keys ({@linkcode transitionKey}) of transitions that are not wanted; those that are collected are added. */
   seen: Set<string>;
 }
 
-function crawl(game: TextGame, options: CrawlOptions): TextGameTransition[] {
+/**
+ * Collects transitions of one game; their `stateId` is the step of the walk.
+ *
+ * @throws {RangeError} when the game has fewer different transitions.
+ */
+export function crawlGame(game: TextGame, options: CrawlOptions): TextGameTransition[] {
   const { seed, count, isHeldOut, changedShare, seen } = options;
   const collected: TextGameTransition[] = [];
   const wanted = { changed: count, unchanged: count };

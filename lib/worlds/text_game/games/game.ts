@@ -9,19 +9,10 @@
  */
 
 import { Philox } from "../../../tensor/random.ts";
+import type { GameRules } from "../prompt.ts";
 import type { GameObject, GameScore, GameState } from "../state.ts";
 import { type Properties, Scene } from "./scene.ts";
 import { LOOK, offeredActions, parseAction, type Verb, WAIT } from "./verbs.ts";
-
-/** What a prompt tells about a game. */
-export interface TextGameRules {
-  /** The types of objects, their properties, and what time does to them. */
-  object: string;
-  /** What each action needs and does. */
-  action: string;
-  /** How the score is made of the state. */
-  score: string;
-}
 
 /** What a step makes of a state. */
 export interface TextGameStep {
@@ -42,7 +33,7 @@ export interface TextGame {
   /** The task in words; the same for every seed. */
   readonly taskDescription: string;
   /** What prompts tell about the game. */
-  readonly rules: TextGameRules;
+  readonly rules: GameRules;
   /** The first state; the seed decides things, ids and numbers. */
   start(seed: number): GameState;
   /** The actions that make sense; some of them fail. */
@@ -59,19 +50,27 @@ export interface TextGame {
 
 /** A thing of a first state. */
 export interface Thing {
+  /** The name without an id: `cup`. */
   kind: string;
+  /** The type that rules speak of: `Vessel`. */
   type: string;
+  /** Its properties at the beginning. */
   properties: Properties;
+  /** What is inside. */
   contains: Thing[];
 }
 
 /** What a game is made of; see {@linkcode defineGame}. */
 export interface GameDefinition {
+  /** The name that rows carry. */
   name: string;
+  /** The task in words. */
   taskDescription: string;
   /** One line a type: its properties and what time does to it. */
   objectRules: readonly string[];
+  /** How the score is made of the state. */
   scoreRule: string;
+  /** What the player can do, besides looking and waiting. */
   verbs: readonly Verb[];
   /** The place's kinds, one of which is drawn, and its properties of its own. */
   place: { kinds: readonly string[]; properties?: Properties };
@@ -166,7 +165,7 @@ export function defineGame(definition: GameDefinition): TextGame {
 
 const COMMON_RULES = [
   "isMoveable: whether the agent can take the object. isOpen: the object is a container; what is inside is out of reach " +
-  "while it is false. contains: the names of the objects directly inside.",
+  "while it is false. contains: the names of the objects directly inside; the agent holds what is in it.",
 ];
 
 /** A name as numbers, for a stream's name. */

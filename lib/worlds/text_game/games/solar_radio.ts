@@ -13,7 +13,7 @@ export const SOLAR_RADIO: TextGame = defineGame({
   name: "solar-radio",
   taskDescription: "Your task is to let the radio play for four ticks in all: charge a battery on the panel by day.",
   objectRules: [
-    "Place: hour; each tick it rises by 1, and after 7 comes 0. Day is from hour 0 to 4, night from 5 to 7.",
+    "World: hour; each tick it rises by 1, and after 7 comes 0. Day is from hour 0 to 4, night from 5 to 7.",
     "Cover. Panel: a container. Battery: charge. Each tick by day, before the hour changes, charge of each battery on a " +
     "panel without a cover on it rises by 2, up to 6.",
     "Radio: a container; isOn, played. Each tick while it is on: charge of the first battery in it with charge over 0 " +

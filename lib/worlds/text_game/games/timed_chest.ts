@@ -28,7 +28,7 @@ export const TIMED_CHEST: TextGame = defineGame({
   name: "timed-chest",
   taskDescription: "Your task is to take the treasure out of the chest. The chest falls shut after some time.",
   objectRules: [
-    "Key: metal. Cabinet: a container that can be closed.",
+    "Treasure. Key: metal. Cabinet: a container that can be closed.",
     "Chest: a container; metal, isLocked, timer, spring. Each tick while it is not locked, timer falls by 1; at 0 it is " +
     "closed and locked.",
   ],

@@ -22,7 +22,9 @@ export interface Verb {
 
 /** A verb with its objects. */
 export interface ParsedAction {
+  /** What is done. */
   verb: Verb;
+  /** With what, in the pattern's order. */
   objects: GameObject[];
 }
 
@@ -60,8 +62,8 @@ export function parseAction(scene: Scene, verbs: readonly Verb[], action: string
       if (object === undefined || !scene.isReachable(object)) return `You can't see any ${name} here.`;
       objects.push(object);
     }
-    const areDifferent = new Set(objects).size === objects.length;
-    if (areDifferent && verb.offers(scene, ...objects)) return { verb, objects };
+    const isSensible = new Set(objects).size === objects.length && !objects.includes(scene.agent);
+    if (isSensible && verb.offers(scene, ...objects)) return { verb, objects };
     complaint = "That makes no sense.";
   }
   return complaint;

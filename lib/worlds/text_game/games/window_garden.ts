@@ -70,7 +70,7 @@ export const WINDOW_GARDEN: TextGame = defineGame({
       pot,
       ...(isPlanted ? [] : [plant]),
       thing(pick(random, ["lamp", "sun lamp"]), "Lamp", { isMoveable: false, isOn: false }),
-      thing("watering can", "Can", { isMoveable: true, water: random.integer(0, 3) }),
+      thing(pick(random, ["can", "jug"]), "Can", { isMoveable: true, water: random.integer(0, 3) }),
       thing(pick(random, ["tap", "pump"]), "Tap", { isMoveable: false }),
     ];
   },

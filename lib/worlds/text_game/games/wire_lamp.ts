@@ -39,7 +39,7 @@ export const WIRE_LAMP: TextGame = defineGame({
   name: "wire-lamp",
   taskDescription: "Your task is to let the bulb shine for three ticks: connect it to a battery by two wires.",
   objectRules: [
-    "Wire: isConductive; end1 and end2 are the names of what the ends are connected to, or None.",
+    "Wire: conducts; end1 and end2 are the names of what the ends are connected to, or None.",
     "Battery: charge. Bulb: isLit, litTicks. Each tick the bulb is lit if two conductive wires each connect it to the same " +
     "battery and that battery's charge is over 0. Then the battery's charge falls by 1 and litTicks rises by 1; " +
     "otherwise isLit is false and litTicks 0.",
@@ -50,7 +50,7 @@ export const WIRE_LAMP: TextGame = defineGame({
   place: { kinds: ["workshop", "shed", "attic"] },
   things(random) {
     const colours = pickSeveral(random, ["red", "black", "blue", "green", "white"], 2);
-    const wire = (kind: string, isConductive: boolean) => thing(kind, "Wire", { isConductive, end1: null, end2: null });
+    const wire = (kind: string, conducts: boolean) => thing(kind, "Wire", { conducts, end1: null, end2: null });
     const wires = [...colours.map((colour) => wire(`${colour} wire`, true))];
     if (random.uniform() < 0.6) wires.push(wire(pick(random, ["string", "shoelace", "rubber band"]), false));
     const kinds = pickSeveral(random, ["battery", "cell", "old battery"], 2);
@@ -82,7 +82,7 @@ export const WIRE_LAMP: TextGame = defineGame({
     const batteries = scene.all("Battery");
     const battery = batteries.find(isEnough) ?? batteries.find((battery) => amount(battery, "charge") >= TICKS_TO_WIN);
     if (battery === undefined) return undefined;
-    for (const wire of scene.all("Wire").filter((wire) => is(wire, "isConductive"))) {
+    for (const wire of scene.all("Wire").filter((wire) => is(wire, "conducts"))) {
       const missing = [bulb, battery].filter(({ name }) => !ends(wire).includes(name));
       if (missing.length === 0) continue;
       const isFree = ends(wire).includes(null) && missing.length <= ends(wire).filter((end) => end === null).length;
@@ -98,6 +98,6 @@ function ends(wire: GameObject) {
 
 /** Whether two conductive wires run between the two. */
 function linked(scene: Scene, a: GameObject, b: GameObject): boolean {
-  const wires = scene.all("Wire").filter((wire) => is(wire, "isConductive"));
+  const wires = scene.all("Wire").filter((wire) => is(wire, "conducts"));
   return wires.filter((wire) => ends(wire).includes(a.name) && ends(wire).includes(b.name)).length >= 2;
 }
