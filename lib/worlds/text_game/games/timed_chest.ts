@@ -48,7 +48,7 @@ export const TIMED_CHEST: TextGame = defineGame({
   ],
   place: { kinds: ["vault", "tower", "cave"] },
   things(random) {
-    const metals = pickSeveral(random, ["iron", "brass", "silver", "gold", "copper"], 2);
+    const metals = pickSeveral(random, ["iron", "brass", "silver", "gold", "copper"], random.integer(1, 3));
     const keys = metals.map((metal) => thing(`${metal} key`, "Key", { isMoveable: true, metal }));
     const treasure = thing(pick(random, ["crown", "pearl", "map", "ring"]), "Treasure", { isMoveable: true });
     const spring = random.integer(3, 6), hidden = random.integer(0, 3);

@@ -1,6 +1,8 @@
 /** The crawler: determinism, the split, the share of changes, and rows of the benchmark's form. */
 import assert from "node:assert/strict";
 import { isChanged } from "../../../../lib/worlds/text_game/difference.ts";
+import { targetText } from "../../../../lib/worlds/text_game/answer.ts";
+import { scoreResponse } from "../../../../lib/worlds/text_game/reward.ts";
 import { loadTransitions, writeTransitions } from "../../../../lib/worlds/text_game/jsonl.ts";
 import { scoredCurrent, scoredNext, type TextGameTransition } from "../../../../lib/worlds/text_game/state.ts";
 import {
@@ -90,6 +92,24 @@ Deno.test("rows replay from their JSON, and hold wins, losses and refused action
     const share = changedShare(rows);
     assert.ok(share > 0.4 && (share < 0.95 || name === "solar-radio"), `${name}: share of changes ${share}`);
   }
+});
+
+Deno.test("the exact difference of every row is scored as right; no change is right on the unchanged rows only", () => {
+  const noChange = "The final answer is: {'modified': [], 'removed': [], 'score': {}}";
+  let added = 0, removed = 0;
+  for (const transition of builtInTransitions(FEW).train) {
+    const current = scoredCurrent(transition), next = scoredNext(transition);
+    const known = transition.current.objects.map(({ uuid }) => uuid),
+      left = transition.next.objects.map(({ uuid }) => uuid);
+    const isAdding = left.some((uuid) => !known.includes(uuid));
+    added += Number(isAdding);
+    removed += Number(known.some((uuid) => !left.includes(uuid)));
+    assert.equal(scoreResponse(targetText(transition, "strict"), current, next, "strict").binary, 1);
+    // The released scorer never adds an object.
+    assert.equal(scoreResponse(targetText(transition, "released"), current, next, "released").binary, isAdding ? 0 : 1);
+    assert.equal(scoreResponse(noChange, current, next, "strict").binary, isChanged(current, next) ? 0 : 1);
+  }
+  assert.ok(added > 0 && removed > added, `${added} rows add an object, ${removed} remove some`);
 });
 
 Deno.test("written rows are read back as they were", async () => {
