@@ -259,7 +259,7 @@ export class LenientReader {
   #rereadEmptyObject(start: number): JsonValue | undefined {
     const t = this.text;
     const attempted = t.text.slice(start - 1, t.at + 1);
-    t.spend(attempted.length);
+    t.spend(8 * attempted.length);
     let body = attempted.slice(1);
     if (body.endsWith("}")) body = body.slice(0, -1);
     body = body.trimStart();

@@ -123,7 +123,8 @@ class StringBody {
   readonly #close: string;
   readonly #unquoted: boolean;
   readonly #doubled: boolean;
-  #value = "";
+  /** The string so far, a character each: to ask a growing string for its last one would copy it every time. */
+  readonly #kept: string[] = [];
   /** A quote inside the string was kept: the next one is its partner. */
   #unmatched = false;
   #containerPending = false;
@@ -151,9 +152,8 @@ class StringBody {
       if (t.peek() !== ":" && t.peek() !== ",") return "";
     }
     if (stopped === this.#close) t.at++;
-    else this.#value = stripEnd(this.#value);
-    if (this.#unquoted || this.#value.endsWith("\n")) this.#value = stripEnd(this.#value);
-    return this.#value;
+    const value = this.#kept.join("");
+    return stopped !== this.#close || this.#unquoted || value.endsWith("\n") ? stripEnd(value) : value;
   }
 
   /** Leaves the cursor where the string ends: at its closing quote, or at what made us stop. */
@@ -166,7 +166,7 @@ class StringBody {
         if (t.place === "key" && (c === ":" || isSpaceCharacter(c))) return;
         if (t.place === "array" && (c === "]" || c === ",")) return;
       }
-      const escaped = this.#value.endsWith("\\");
+      const escaped = this.#last === "\\";
       if (c === "„" && !escaped) {
         this.#lowQuotes++;
         this.#keep();
@@ -187,14 +187,14 @@ class StringBody {
         this.#keep();
         continue;
       }
-      if (t.place === "value" && c === "}" && !this.#value.endsWith(this.#close)) {
+      if (t.place === "value" && c === "}" && this.#last !== this.#close) {
         if (this.#openBraces > 0) {
           this.#keep();
           continue;
         }
         if (this.#braceEndsString()) return;
       }
-      if (t.peek() === "]" && c === "]" && t.isOpen("array") && !this.#value.endsWith(this.#close)) {
+      if (t.peek() === "]" && c === "]" && t.isOpen("array") && this.#last !== this.#close) {
         if (t.charAt(t.find(this.#close, t.at)) === "") return;
       }
       if (t.place === "value" && c === "}") {
@@ -209,7 +209,7 @@ class StringBody {
       this.#append(c);
       t.at++;
       if (t.peek() === "") return;
-      if (this.#value.endsWith("\\") && this.#unescape()) continue;
+      if (this.#last === "\\" && this.#unescape()) continue;
       if (t.peek() === ":" && !this.#unquoted && t.place === "key" && this.#colonEndsKey()) return;
       if (this.#lowQuotes > 0 && t.peek() === '"') {
         this.#lowQuotes--;
@@ -220,10 +220,14 @@ class StringBody {
         this.#keep();
         continue;
       }
-      if (t.peek() === this.#close && this.#value !== "" && !this.#value.endsWith("\\") && this.#quoteEndsString()) {
+      if (t.peek() === this.#close && this.#kept.length > 0 && this.#last !== "\\" && this.#quoteEndsString()) {
         return;
       }
     }
+  }
+
+  get #last(): string {
+    return this.#kept.length === 0 ? "" : this.#kept[this.#kept.length - 1];
   }
 
   /** Takes the current character as part of the string. */
@@ -234,10 +238,10 @@ class StringBody {
 
   #append(content: string): void {
     for (const c of content) {
-      this.#value += c;
+      this.#kept.push(c);
       if (c === "{") this.#openBraces++;
       else if (c === "}" && this.#openBraces > 0) this.#openBraces--;
-      else if (c === "[") this.#classStart = this.#value.length;
+      else if (c === "[") this.#classStart = this.#kept.length;
       else if (c === "]") this.#classStart = undefined;
     }
     this.#t.spend(content.length);
@@ -245,7 +249,8 @@ class StringBody {
 
   /** Replaces the backslash at the end. Only brackets matter to what is tracked, and none comes or goes. */
   #replaceLast(by: string): void {
-    this.#value = this.#value.slice(0, -1) + by;
+    this.#kept.pop();
+    for (const c of by) this.#kept.push(c);
   }
 
   #keepContainer(c: string, escaped: boolean): boolean {
@@ -362,7 +367,7 @@ class StringBody {
     if (c === active || "tnrb\\".includes(c)) {
       this.#replaceLast({ t: "\t", n: "\n", r: "\r", b: "\b" }[c] ?? c);
       t.at++;
-      while (this.#value.endsWith("\\") && t.peek() !== "" && (t.peek() === active || t.peek() === "\\")) {
+      while (this.#last === "\\" && t.peek() !== "" && (t.peek() === active || t.peek() === "\\")) {
         this.#replaceLast(t.peek());
         t.at++;
         t.spend(1);
@@ -398,9 +403,8 @@ class StringBody {
   #quoteIsInCharacterClass(): boolean {
     const t = this.#t;
     if (this.#classStart === undefined) return false;
-    const inside = this.#value.slice(this.#classStart);
-    t.spend(inside.length);
-    if ([...inside].some(isSpaceCharacter)) return false;
+    t.spend(this.#kept.length - this.#classStart);
+    for (let i = this.#classStart; i < this.#kept.length; i++) if (isSpaceCharacter(this.#kept[i])) return false;
     return t.charAt(t.find("]", t.at + 1)) === "]";
   }
 

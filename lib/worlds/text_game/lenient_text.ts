@@ -148,17 +148,17 @@ export function isSpaceCharacter(character: string): boolean {
 
 /** Python's `str.isalpha` for a character. */
 export function isLetter(character: string): boolean {
-  return /^\p{L}$/u.test(character);
+  return /^[A-Za-z]$/.test(character) || (character > "\x7f" && /^\p{L}$/u.test(character));
 }
 
 /** Python's `str.isdigit` for a character. */
 export function isDigit(character: string): boolean {
-  return /^[\p{Nd}²³¹⁰-⁹₀-₉]$/u.test(character);
+  return /^[0-9]$/.test(character) || (character > "\x7f" && /^[\p{Nd}²³¹⁰-⁹₀-₉]$/u.test(character));
 }
 
 /** Python's `str.isalnum` for a character. */
 export function isAlphanumeric(character: string): boolean {
-  return /^[\p{L}\p{N}]$/u.test(character);
+  return /^[A-Za-z0-9]$/.test(character) || (character > "\x7f" && /^[\p{L}\p{N}]$/u.test(character));
 }
 
 /** Python's `str.strip`. */
