@@ -230,6 +230,7 @@ export class RobotVideoExperiment {
       microBatchPrompts: grpo.microBatchPrompts,
       epochs: grpo.epochs,
       learningRate: grpo.learningRate,
+      decay: { steps: Math.min(grpo.decaySteps, grpo.steps), totalSteps: grpo.steps },
       weightDecay: grpo.weightDecay,
       maxGradientNorm: grpo.maxGradientNorm,
       objective: {
@@ -390,6 +391,7 @@ export class RobotVideoExperiment {
       layers: model.layers,
       heads: model.heads,
       feedForwardSize: model.intermediateSize,
+      initializerRange: model.initializerRange,
       bosToken: vocabulary.bos,
       eosToken: vocabulary.eos,
       padToken: vocabulary.eos,

@@ -7,7 +7,7 @@
  */
 import { z } from "zod";
 import { UserError } from "../files/user_error.ts";
-import { mergeSettings } from "./settings.ts";
+import { checkedConfig, describeFields } from "./settings.ts";
 
 const count = z.int().min(1);
 const rate = z.number().positive();
@@ -80,16 +80,18 @@ const modelSchema = z.strictObject({
   layers: count.default(3).describe("Layers"),
   heads: count.default(4).describe("Attention heads"),
   intermediateSize: count.default(384).describe("Width of the SwiGLU layer"),
+  initializerRange: rate.default(0.1).describe("Standard deviation of new weights (0.02 in released models)"),
   computeType: z.enum(["float32", "bfloat16"]).default("float32").describe(
     "Type of the activations (bfloat16: torch only)",
   ),
 });
 
 const likelihoodSchema = z.strictObject({
-  steps: count.default(500).describe("Training steps"),
+  steps: count.default(400).describe("Training steps"),
   batch: count.default(16).describe("Sequences a step"),
   microBatch: count.default(16).describe("Sequences computed at once"),
-  learningRate: rate.default(2e-3).describe("Learning rate after the warm-up"),
+  learningRate: rate.default(3e-3).describe("Learning rate after the warm-up"),
+  beta2: fraction.default(0.95).describe("Decay of AdamW's second moment"),
   warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
   decaySteps: z.int().min(0).default(200).describe("Last steps, over which the rate falls linearly to 0; 0: it stays"),
   weightDecay: z.number().min(0).default(0).describe("AdamW's decoupled weight decay"),
@@ -102,13 +104,16 @@ const rewardSchema = z.array(z.strictObject({
 })).min(1);
 
 const grpoSchema = z.strictObject({
-  steps: count.default(40).describe("GRPO steps"),
+  steps: count.default(45).describe("GRPO steps"),
   promptsPerStep: count.default(8).describe("Prompts P of a step"),
   groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
   miniBatchPrompts: count.default(8).describe("Prompts of one optimizer update"),
   microBatchPrompts: count.default(8).describe("Prompts computed at once"),
   epochs: count.default(1).describe("Passes over a step's rollouts"),
-  learningRate: rate.default(5e-4).describe("Learning rate, constant"),
+  learningRate: rate.default(7e-4).describe("Learning rate"),
+  decaySteps: z.int().min(0).default(25).describe(
+    "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
+  ),
   weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
   maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
   reward: rewardSchema.default([{ metric: "mae", weight: 1 }]).describe("Weighted metrics"),
@@ -222,12 +227,20 @@ export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string;
         adversarialWeight: 0.1,
         adversarialStart: 10_000,
       },
-      model: { hiddenSize: 768, layers: 12, heads: 12, intermediateSize: 3072, computeType: "bfloat16" },
+      model: {
+        hiddenSize: 768,
+        layers: 12,
+        heads: 12,
+        intermediateSize: 3072,
+        initializerRange: 0.02,
+        computeType: "bfloat16",
+      },
       likelihood: {
         steps: 990_000,
         batch: 32,
         microBatch: 32,
         learningRate: 5e-5,
+        beta2: 0.999,
         warmupSteps: 5000,
         decaySteps: 0,
         weightDecay: 0,
@@ -239,6 +252,7 @@ export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string;
         miniBatchPrompts: 32,
         microBatchPrompts: 1,
         learningRate: 5e-5,
+        decaySteps: 0,
         reward: [{ metric: "mae", weight: 1 }, { metric: "lpips", weight: 1 }],
         rolloutRows: 2048,
         scoreRows: 64,
@@ -257,28 +271,9 @@ export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string;
  * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
  */
 export function robotVideoConfig(preset = "demo", overrides: Record<string, unknown> = {}): RobotVideoConfig {
-  if (!Object.hasOwn(ROBOT_VIDEO_PRESETS, preset)) {
-    throw new UserError(
-      `unknown preset "${preset}": choose among ${Object.keys(ROBOT_VIDEO_PRESETS).join(", ")}`,
-    );
-  }
-  const merged = mergeSettings(mergeSettings({ preset }, ROBOT_VIDEO_PRESETS[preset].values), overrides);
-  const parsed = robotVideoSchema.safeParse(merged);
-  if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => {
-      if (issue.code === "unrecognized_keys") {
-        return issue.keys.map((key) => `unknown field ${[...issue.path, key].join(".")}`).join("; ");
-      }
-      const value = issue.path.reduce<unknown>(
-        (at, key) => (at as Record<string, unknown> | undefined)?.[key as string],
-        merged,
-      );
-      return `${issue.path.join(".")}: ${issue.message}: received ${JSON.stringify(value)}`;
-    });
-    throw new UserError(`${lines.join("; ")} (--help lists every field)`);
-  }
-  checkTogether(parsed.data);
-  return parsed.data;
+  const config = checkedConfig(robotVideoSchema, ROBOT_VIDEO_PRESETS, preset, overrides);
+  checkTogether(config);
+  return config;
 }
 
 /** Conditions that hold between fields. */
@@ -320,16 +315,5 @@ function checkTogether(config: RobotVideoConfig): void {
 
 /** One line a field: its name, its default, what it is. For the help. */
 export function describeRobotVideoFields(): string[] {
-  type Node = { properties?: Record<string, Node>; default?: unknown; description?: string; enum?: string[] };
-  const lines: string[] = [];
-  const visit = (node: Node, path: string) => {
-    if (node.properties && node.description === undefined) {
-      for (const [name, child] of Object.entries(node.properties)) visit(child, path ? `${path}.${name}` : name);
-    } else if (path !== "preset" && path !== "seed") {
-      const choices = node.enum ? ` (${node.enum.join(", ")})` : "";
-      lines.push(`  ${`${path}=${JSON.stringify(node.default)}`.padEnd(44)} ${node.description ?? ""}${choices}`);
-    }
-  };
-  visit(z.toJSONSchema(robotVideoSchema, { io: "input" }) as Node, "");
-  return lines;
+  return describeFields(robotVideoSchema);
 }

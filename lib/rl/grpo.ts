@@ -17,6 +17,7 @@ import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { hiddenValueAndGrad } from "../models/checkpointed_gradient.ts";
 import { AdamW, globalNorm } from "../nn/optimizer.ts";
 import type { SamplingOptions } from "../nn/sampling.ts";
+import { constantSchedule, type Schedule, stableSchedule } from "../nn/schedules.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { TrainingDivergedError } from "../training/diverged.ts";
 import { GradientSum } from "../training/gradient_sum.ts";
@@ -47,8 +48,10 @@ export interface GrpoOptions {
   microBatchPrompts: number;
   /** Passes over a step's rollouts. */
   epochs: number;
-  /** AdamW's step size, constant. */
+  /** AdamW's step size, constant as in the paper but for `decay`. */
   learningRate: number;
+  /** How the rate falls at the end: linearly to 0 over the last `steps` of `totalSteps` steps. Left out: it stays. */
+  decay?: { steps: number; totalSteps: number };
   /** AdamW's decoupled decay. */
   weightDecay: number;
   /** Bound of the gradient's global L2 norm. */
@@ -121,17 +124,19 @@ export interface GrpoMetrics {
 export class GrpoTrainer<Transition, States> {
   /** The optimizer, for checkpoints. */
   readonly optimizer: AdamW;
+  readonly #schedule: Schedule;
 
   /**
    * Takes over the optimizer, not the models.
    *
    * @param model The policy; changed in place.
-   * @param reference A frozen copy of where the policy began; needed when the KL coefficient is positive.
+   * @param reference A frozen copy of where the policy began, or the policy without its LoRA adapters; needed when the KL
+   *   coefficient is positive.
    * @throws {RangeError} Naming the option that is out of range.
    */
   constructor(
     readonly model: CausalTransformer,
-    readonly reference: CausalTransformer | undefined,
+    readonly reference: CausalTransformer | "without-adapters" | undefined,
     readonly world: World<Transition, States>,
     readonly options: GrpoOptions,
   ) {
@@ -143,6 +148,10 @@ export class GrpoTrainer<Transition, States> {
         `klCoefficient is ${klCoefficient}, which needs a reference model: pass one, or set it to 0`,
       );
     }
+    const { learningRate, decay } = options;
+    this.#schedule = decay && decay.steps > 0
+      ? stableSchedule(learningRate, { decaySteps: decay.steps, totalSteps: decay.totalSteps })
+      : constantSchedule(learningRate);
     this.optimizer = new AdamW(model.trainable, {
       learningRate: options.learningRate,
       weightDecay: options.weightDecay,
@@ -266,9 +275,7 @@ export class GrpoTrainer<Transition, States> {
       : groups.map(() => undefined);
     const { kl, klCoefficient } = options.objective;
     const needsReference = this.reference !== undefined && kl !== "none" && klCoefficient > 0;
-    const reference = groups.map((group) =>
-      needsReference ? frozenLogProbabilities(this.reference!, group, options) : undefined
-    );
+    const reference = groups.map((group) => needsReference ? this.#referenceLogProbabilities(group) : undefined);
     let divergence = 0;
     try {
       for (let epoch = 0, count = 0; epoch < options.epochs; epoch++) {
@@ -287,6 +294,12 @@ export class GrpoTrainer<Transition, States> {
       for (const each of [...old, ...reference]) each?.dispose();
     }
     return needsReference ? { ...report, kl: divergence } : report;
+  }
+
+  #referenceLogProbabilities(group: AnswerGroup): Tensor {
+    const { reference } = this;
+    if (reference !== "without-adapters") return frozenLogProbabilities(reference!, group, this.options);
+    return this.model.withoutAdapters(() => frozenLogProbabilities(this.model, group, this.options));
   }
 
   /** One optimizer update on groups from … to − 1, in micro-batches. */
@@ -341,7 +354,7 @@ export class GrpoTrainer<Transition, States> {
       // As the released video code: an update whose gradient is not finite is skipped, and counted.
       if (Number.isFinite(sums.gradientNorm)) {
         const gradientScale = Math.min(1, options.maxGradientNorm / (sums.gradientNorm + 1e-6));
-        this.optimizer.step(gradients.gradients, { gradientScale });
+        this.optimizer.step(gradients.gradients, { gradientScale, learningRate: this.#schedule(step) });
       } else {
         sums.skipped = true;
         sums.gradientNorm = 0;

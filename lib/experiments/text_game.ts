@@ -1,0 +1,364 @@
+/**
+ * The text-game experiment: vocabulary → likelihood → GRPO by each reward → evaluation.
+ *
+ *   likelihood   a language model, new or given, imitates the true differences of states
+ *   grpo         it is trained on by GRPO, once by each reward that the configuration names
+ *   evaluate     all of them on held-out transitions; result.json and report.html
+ *
+ * Each stage resumes from its newest valid checkpoint and needs the ones before it. What a stage computes stands in
+ * `lib/training` and `lib/rl`; here is only what is given to whom.
+ *
+ * Source: RLVR-World §5.1.
+ */
+import { UserError } from "../files/user_error.ts";
+import { trainBpe } from "../models/bpe_trainer.ts";
+import { CausalTransformer } from "../models/causal_transformer.ts";
+import { readTransformerConfig } from "../models/causal_transformer_files.ts";
+import { saveAdapters } from "../models/lora_files.ts";
+import { TextTokenizer } from "../models/text_tokenizer.ts";
+import { transformerConfig } from "../models/transformer_config.ts";
+import { GrpoTrainer } from "../rl/grpo.ts";
+import type { Engine } from "../tensor/engine.ts";
+import { Philox } from "../tensor/random.ts";
+import { LikelihoodTrainer } from "../training/likelihood.ts";
+import { loadModelState, saveModelState } from "../training/model_state.ts";
+import type { Progress } from "../training/progress.ts";
+import type { RunFolder } from "../training/run_folder.ts";
+import { RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
+import { STREAM } from "../training/streams.ts";
+import { GoldMixture } from "../worlds/text_game/mixing.ts";
+import { type TextGameExample, type TextGameResponse, TextGameWorld } from "../worlds/text_game/world.ts";
+import type { TextGameConfig, TextGameRewardName } from "./text_game_config.ts";
+import { fittingExamples, openTextGameData, type TextGameData, trainingTexts } from "./text_game_data.ts";
+import { evaluateTextGame, type TextGameEvaluation } from "./text_game_evaluation.ts";
+
+/** Stages in order. */
+export const TEXT_GAME_STAGES = ["likelihood", "grpo", "evaluate"] as const;
+/** Name of a stage. */
+export type TextGameStage = typeof TEXT_GAME_STAGES[number];
+
+/** What an experiment runs on. */
+export interface TextGameContext {
+  engine: Engine;
+  config: TextGameConfig;
+  /** The run's folder, or how to make it: that is called once everything else has been opened and found sound. */
+  run: RunFolder | (() => Promise<RunFolder>);
+  progress: Progress;
+  signal?: AbortSignal;
+}
+
+/** Samples written to samples.jsonl: one prompt's group, every so many steps. */
+const SAMPLE_EVERY = 10;
+
+/** See the file's head. */
+export class TextGameExperiment {
+  /** Transitions that a model can take, to train with. */
+  readonly train: readonly TextGameExample[];
+  /** Likewise, to judge by. */
+  readonly test: readonly TextGameExample[];
+  readonly #context: StageContext;
+  readonly #imitation: readonly TextGameExample[];
+
+  private constructor(
+    /** Who computes. */
+    readonly engine: Engine,
+    /** Every value. */
+    readonly config: TextGameConfig,
+    /** Where everything is written. */
+    readonly run: RunFolder,
+    /** All transitions. */
+    readonly data: TextGameData,
+    /** Text to tokens. */
+    readonly tokenizer: TextTokenizer,
+    /** Prompts, answers, scores. */
+    readonly world: TextGameWorld,
+    context: TextGameContext,
+  ) {
+    const note = (text: string) => context.progress.note(text);
+    this.train = fittingExamples(data.train, world, config, "training data", note);
+    this.test = fittingExamples(data.test, world, config, "held-out data", note).slice(
+      0,
+      config.evaluation.maxItems ?? undefined,
+    );
+    this.#imitation = data.imitation
+      ? fittingExamples(data.imitation, world, config, "data to imitate", note)
+      : this.train;
+    this.#context = {
+      run,
+      progress: context.progress,
+      signal: context.signal,
+      checkpointEvery: config.checkpointEvery,
+    };
+  }
+
+  /**
+   * Opens data and tokenizer, and only then makes the run's folder, if it is to be made.
+   *
+   * @throws {UserError} When something that the configuration names is not what it should be; nothing is written then.
+   */
+  static async open(context: TextGameContext): Promise<TextGameExperiment> {
+    const { engine, config, progress } = context;
+    const data = await openTextGameData(config);
+    for (const note of data.notes) progress.note(note);
+    const { folder } = config.model;
+    let tokenizer: TextTokenizer, vocabularySize: number;
+    if (folder === null) {
+      const { vocabularySize: size, pattern } = config.tokenizer;
+      tokenizer = trainBpe(trainingTexts(data.train), { vocabularySize: size, pattern });
+      vocabularySize = tokenizer.vocabularySize;
+    } else {
+      tokenizer = await TextTokenizer.load(folder);
+      vocabularySize = (await readTransformerConfig(folder)).vocabularySize;
+      tokenizer.checkFits(vocabularySize);
+    }
+    if (!tokenizer.eosToken) {
+      throw new UserError(
+        `${tokenizer.source}: the tokenizer has no eos_token, which ends an answer: name one in its config`,
+      );
+    }
+    const world = new TextGameWorld({
+      tokenizer,
+      vocabularySize,
+      maxAnswerTokens: config.data.maxAnswerTokens,
+      chat: tokenizer.chatTemplate !== undefined,
+    });
+    const run = typeof context.run === "function" ? await context.run() : context.run;
+    return new TextGameExperiment(engine, config, run, data, tokenizer, world, context);
+  }
+
+  /**
+   * For work between stages, which has nothing to save.
+   *
+   * @throws {RunInterruptedError} When the user asked to stop.
+   */
+  stopIfAsked(during: string): void {
+    if (this.#context.signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
+  }
+
+  /** Trains the language model to imitate. Returns seconds of training. */
+  async trainLikelihood(): Promise<number> {
+    const { likelihood, model: { checkpointing } } = this.config;
+    if (likelihood.steps === 0) return 0;
+    using owned = new DisposableStack();
+    const model = owned.adopt(await this.#firstModel(), (each) => each.dispose());
+    this.#attachNew(model);
+    const trainer = new LikelihoodTrainer(model, {
+      ...likelihood,
+      checkpointing,
+      decay: { steps: Math.min(likelihood.decaySteps, likelihood.steps), totalSteps: likelihood.steps },
+      logitChunk: this.config.logitChunk,
+    });
+    owned.defer(() => trainer.optimizer.dispose());
+    const { seconds } = await runStage(this.#context, {
+      name: "likelihood",
+      steps: likelihood.steps,
+      fingerprint: this.data.fingerprint,
+      save: () => saveModelState(model.trainable, trainer.optimizer),
+      load: (checkpoint) => loadModelState(checkpoint, model.trainable, trainer.optimizer),
+      step: async (step) => {
+        const random = new Philox(this.config.seed, STREAM.likelihoodBatch, step);
+        const examples = Array.from(
+          { length: likelihood.batch },
+          () => this.#imitation[random.integer(0, this.#imitation.length)],
+        );
+        return { ...await trainer.step(step, await this.world.encode(examples)) };
+      },
+      show: (metrics) => pick(metrics, { loss: "loss", gradientNorm: "grad" }),
+    });
+    await this.#save(model, "models/likelihood");
+    return seconds;
+  }
+
+  /** Trains the likelihood model by GRPO on one reward. Returns seconds of training. */
+  async trainGrpo(reward: TextGameRewardName): Promise<number> {
+    const { grpo, seed, model: { checkpointing }, logitChunk } = this.config;
+    using owned = new DisposableStack();
+    const model = owned.adopt(await this.likelihoodModel(), (each) => each.dispose());
+    this.#attachNew(model);
+    const needsReference = grpo.kl !== "none" && grpo.klCoefficient > 0;
+    // With adapters the reference is the same model without them.
+    const reference = !needsReference
+      ? undefined
+      : model.adapters
+      ? "without-adapters" as const
+      : owned.adopt(await this.likelihoodModel(), (each) => each.dispose());
+    const metric = metricOf(reward, grpo.scoring), others = { binary: "taskSpecific", taskSpecific: "binary" } as const;
+    const trainer = new GrpoTrainer<TextGameExample, readonly TextGameResponse[]>(model, reference, this.world, {
+      ...grpo,
+      decay: { steps: Math.min(grpo.decaySteps, grpo.steps), totalSteps: grpo.steps },
+      objective: {
+        clipLow: grpo.clipLow,
+        clipHigh: grpo.clipHigh,
+        dualClip: grpo.dualClip ?? undefined,
+        kl: grpo.kl,
+        klCoefficient: grpo.klCoefficient,
+        entropyCoefficient: grpo.entropyCoefficient,
+        denominator: grpo.denominator,
+        ratio: grpo.ratio,
+      },
+      reward: [{ metric, weight: 1 }],
+      alsoMeasured: [metricOf(others[reward], grpo.scoring)],
+      checkpointing,
+      logitChunk,
+      scoreRows: grpo.rolloutRows,
+      seed,
+    });
+    owned.defer(() => trainer.optimizer.dispose());
+    const mixture = this.#mixture(reward);
+    const { seconds } = await runStage(this.#context, {
+      name: `grpo-${reward}`,
+      steps: grpo.steps,
+      fingerprint: this.data.fingerprint,
+      save: () => saveModelState(model.trainable, trainer.optimizer),
+      load: (checkpoint) => loadModelState(checkpoint, model.trainable, trainer.optimizer),
+      step: async (step) => {
+        const examples = mixture(step, grpo.promptsPerStep);
+        const { sample, ...metrics } = await trainer.step(step, examples);
+        if (step % SAMPLE_EVERY === 0) {
+          const texts = sample.answers.map((answer) => this.tokenizer.decode(answer, { keepSpecial: true }));
+          this.run.samples.append({
+            stage: `grpo-${reward}`,
+            step,
+            example: examples[0].name,
+            truth: examples[0].target,
+            answers: texts,
+            rewards: sample.rewards,
+            advantages: sample.advantages,
+          });
+        }
+        return { ...metrics };
+      },
+      show: (metrics) =>
+        pick(metrics, { reward: "reward", kl: "KL", entropy: "H", equalGroups: "equal", cutAnswers: "cut" }),
+    });
+    await this.#save(model, `models/rlvr-${reward}`);
+    return seconds;
+  }
+
+  /** The model that GRPO begins with: what likelihood training made, or the given one where that has no steps. */
+  async likelihoodModel(): Promise<CausalTransformer> {
+    if (this.config.likelihood.steps === 0) return await this.#firstModel();
+    return await this.#load("models/likelihood", "likelihood");
+  }
+
+  /** A trained model by its reward, or undefined when that stage has not run. */
+  async rlvrModel(reward: TextGameRewardName): Promise<CausalTransformer | undefined> {
+    const name = `models/rlvr-${reward}`;
+    try {
+      await Deno.stat(this.run.file(name));
+    } catch {
+      return undefined;
+    }
+    return await this.#load(name, "grpo");
+  }
+
+  /** Evaluates a model on the held-out transitions. */
+  async evaluate(
+    model: CausalTransformer,
+    options: { onProgress?: (done: number, total: number) => void } = {},
+  ): Promise<TextGameEvaluation> {
+    return await evaluateTextGame({
+      model,
+      world: this.world,
+      examples: this.test,
+      scoring: this.config.grpo.scoring,
+      seed: this.config.seed,
+      rows: this.config.evaluation.rows,
+      onProgress: options.onProgress,
+    });
+  }
+
+  /** Examples of a step: epochs of the mixture in random order, one after the other. */
+  #mixture(reward: TextGameRewardName): (step: number, count: number) => TextGameExample[] {
+    const gold = this.train.filter((each) => each.isGold), others = this.train.filter((each) => !each.isGold);
+    const wanted = Math.floor(this.config.grpo.othersPerGold[reward] * gold.length);
+    const mixture = new GoldMixture({
+      gold,
+      others,
+      drawn: others.length === 0 ? 0 : gold.length === 0 ? others.length : wanted,
+      stream: [this.config.seed, STREAM.grpoBatch],
+    });
+    const epochs = new Map<number, TextGameExample[]>();
+    const epochOf = (number: number) => {
+      const known = epochs.get(number) ?? mixture.epoch(number);
+      epochs.clear();
+      epochs.set(number, known);
+      return known;
+    };
+    return (step, count) =>
+      Array.from({ length: count }, (_, i) => {
+        const at = step * count + i;
+        return epochOf(Math.floor(at / mixture.length))[at % mixture.length];
+      });
+  }
+
+  /** The given model, or a new one. */
+  async #firstModel(): Promise<CausalTransformer> {
+    const { model, seed } = this.config;
+    if (model.folder !== null) {
+      return await CausalTransformer.load(this.engine, model.folder, {
+        computeType: model.computeType,
+        parameterType: model.parameterType,
+      });
+    }
+    const { tokenizer } = this, end = tokenizer.eosToken!.id;
+    const { maxQuestionTokens, maxAnswerTokens } = this.config.data;
+    const config = transformerConfig({
+      vocabularySize: this.world.vocabularySize,
+      hiddenSize: model.hiddenSize,
+      layers: model.layers,
+      heads: model.heads,
+      feedForwardSize: model.intermediateSize,
+      initializerRange: model.initializerRange,
+      maxPositions: maxQuestionTokens + maxAnswerTokens,
+      tiedEmbeddings: true,
+      eosToken: end,
+      padToken: end,
+    });
+    return CausalTransformer.initialize(this.engine, config, { seed, computeType: model.computeType });
+  }
+
+  #attachNew(model: CausalTransformer): void {
+    const { lora } = this.config.model;
+    if (lora === null) return;
+    model.attachAdapters({ ...lora, seed: this.config.seed });
+  }
+
+  /** Adapters are kept beside a merged model: whoever loads the folder gets what was trained. */
+  async #save(model: CausalTransformer, name: string): Promise<void> {
+    const folder = this.run.file(name);
+    if (model.adapters) {
+      await saveAdapters(model, `${folder}/adapter`, { baseModel: this.config.model.folder ?? undefined });
+      model.mergeAdapters();
+    }
+    await model.save(folder, { dtype: this.config.model.parameterType });
+    await this.tokenizer.save(folder);
+  }
+
+  async #load(name: string, stage: string): Promise<CausalTransformer> {
+    const folder = this.run.file(name);
+    try {
+      await Deno.stat(folder);
+    } catch {
+      throw new UserError(`${folder} does not exist: run the ${stage} stage first (--stage ${stage})`);
+    }
+    const { computeType, parameterType } = this.config.model;
+    return await CausalTransformer.load(this.engine, folder, { computeType, parameterType });
+  }
+}
+
+/** Name of the world's metric of a reward. */
+export function metricOf(reward: TextGameRewardName, scoring: TextGameConfig["grpo"]["scoring"]): string {
+  if (scoring === "released") return reward;
+  return reward === "binary" ? "strictBinary" : "strictTaskSpecific";
+}
+
+/** Some numbers of a log line under short names. */
+function pick(metrics: Record<string, unknown>, names: Record<string, string>): Record<string, number | string> {
+  const out: Record<string, number | string> = {};
+  for (const [name, short] of Object.entries(names)) {
+    const value = metrics[name];
+    if (typeof value === "number" || typeof value === "string") out[short] = value;
+  }
+  return out;
+}

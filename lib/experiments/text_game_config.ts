@@ -1,0 +1,239 @@
+/**
+ * The configuration of the text-game experiment: every field with its meaning, its default, and the named presets.
+ *
+ * Defaults are the demo's; presets change what differs. Numbers of `bytesized32-1.5b` are the released scripts' (RLVR-World,
+ * App. B, Table 5).
+ */
+import { z } from "zod";
+import { UserError } from "../files/user_error.ts";
+import { checkedConfig, describeFields } from "./settings.ts";
+
+const count = z.int().min(1);
+const rate = z.number().positive();
+const fraction = z.number().min(0).max(1);
+
+const dataSchema = z.strictObject({
+  train: z.string().nullable().default(null).describe(
+    "Transitions to train with (.jsonl, .jsonl.gz, .parquet); null: the built-in games",
+  ),
+  test: z.string().nullable().default(null).describe("Transitions to judge by; null: a part of the training file"),
+  imitation: z.string().nullable().default(null).describe(
+    "Parquet with responses to imitate (generated_cot); null: the true differences",
+  ),
+  strict: z.boolean().default(false).describe("Whether one bad row ends the run; otherwise it is skipped and counted"),
+  testEvery: z.int().min(2).default(10).describe(
+    "Every so many rows of a training file, one is held out, without a test file",
+  ),
+  prompt: z.enum(["compact", "instructions"]).default("compact").describe("Form of prompts that are built here"),
+  rules: z.string().nullable().default(null).describe("Folder with object_, action_ and score_rules.json for prompts"),
+  targets: z.enum(["released", "strict"]).default("strict").describe(
+    "Differences to imitate: as released (added objects are garbled), or right",
+  ),
+  maxQuestionTokens: count.default(512).describe("Longer prompts are refused, or skipped where not data.strict"),
+  maxAnswerTokens: count.default(160).describe("Answers are cut after so many tokens"),
+  games: z.array(z.string()).nullable().default(null).describe("Built-in data: names of the games; null: all"),
+  perGame: count.default(600).describe("Built-in data: training transitions of each game"),
+  heldOutPerGame: count.default(40).describe("Built-in data: held-out transitions of each game"),
+  changedShare: fraction.nullable().default(0.6).describe("Built-in data: share of transitions that change something"),
+});
+
+const tokenizerSchema = z.strictObject({
+  vocabularySize: z.int().min(300).default(1024).describe(
+    "Tokens of the byte-pair vocabulary that is trained without a model",
+  ),
+  pattern: z.enum(["words", "long"]).default("long").describe("How text is cut before merging"),
+});
+
+const loraSchema = z.strictObject({
+  rank: count.default(32).describe("Rank r"),
+  alpha: rate.default(16).describe("α: what the product is scaled by, over r"),
+  targets: z.union([z.literal("all-linear"), z.array(z.string()).min(1)]).default("all-linear").describe("As in PEFT"),
+});
+
+const modelSchema = z.strictObject({
+  folder: z.string().nullable().default(null).describe(
+    "A language model as transformers saves it, or hub:org/name; null: a new small one",
+  ),
+  hiddenSize: count.default(192).describe("Width"),
+  layers: count.default(4).describe("Layers"),
+  heads: count.default(6).describe("Attention heads"),
+  intermediateSize: count.default(512).describe("Width of the SwiGLU layer"),
+  initializerRange: rate.default(0.06).describe("Standard deviation of new weights"),
+  computeType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of products (bfloat16: torch only)"),
+  parameterType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of frozen weights, with LoRA"),
+  checkpointing: z.boolean().default(false).describe(
+    "Keep only what enters each block: less memory, a third more work",
+  ),
+  lora: loraSchema.nullable().default(null).describe("Train low-rank adapters; null: all weights"),
+});
+
+const likelihoodSchema = z.strictObject({
+  steps: z.int().min(0).default(700).describe("Training steps; 0: the model is good enough already"),
+  batch: count.default(32).describe("Sequences a step"),
+  microBatch: count.default(32).describe("Sequences computed at once"),
+  learningRate: rate.default(2e-3).describe("Highest learning rate"),
+  warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
+  decaySteps: z.int().min(0).default(300).describe("Last steps, over which the rate falls linearly to 0; 0: it stays"),
+  beta2: fraction.default(0.95).describe("Decay of AdamW's second moment"),
+  weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
+  maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
+});
+
+const grpoSchema = z.strictObject({
+  rewards: z.array(z.enum(["binary", "taskSpecific"])).min(1).default(["binary", "taskSpecific"]).describe(
+    "One model is trained by each",
+  ),
+  scoring: z.enum(["released", "strict"]).default("strict").describe(
+    "The released scorer, or the one without its defects",
+  ),
+  othersPerGold: z.strictObject({ binary: z.number().min(0), taskSpecific: z.number().min(0) })
+    .default({ binary: 0.4, taskSpecific: 0.4 }).describe("Rows without changed properties drawn for each one with"),
+  steps: count.default(40).describe("GRPO steps"),
+  promptsPerStep: count.default(32).describe("Prompts P of a step"),
+  groupSize: z.int().min(2).default(8).describe("Answers G a prompt"),
+  miniBatchPrompts: count.default(16).describe("Prompts of one optimizer update"),
+  microBatchPrompts: count.default(16).describe("Prompts computed at once"),
+  epochs: count.default(1).describe("Passes over a step's rollouts"),
+  learningRate: rate.default(2e-4).describe("Learning rate"),
+  decaySteps: z.int().min(0).default(20).describe(
+    "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
+  ),
+  weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
+  maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
+  temperature: rate.default(1).describe("Sampling temperature of the rollouts"),
+  advantageScale: z.enum(["group-std", "uniform-std", "none"]).default("group-std").describe(
+    "How advantages are scaled",
+  ),
+  clipLow: z.number().gt(0).lt(1).default(0.2).describe("ε_low"),
+  clipHigh: rate.default(0.2).describe("ε_high (above clipLow: DAPO's clip-higher)"),
+  dualClip: z.number().gt(1).nullable().default(null).describe(
+    "Bound of the dual clip; null: none, as released for text",
+  ),
+  kl: z.enum(["none", "k1", "k2", "k3"]).default("k3").describe("Estimator of the divergence from the reference"),
+  klCoefficient: z.number().min(0).default(0.001).describe("Its weight; 0: no reference model is kept"),
+  entropyCoefficient: z.number().default(0.001).describe("Weight of the entropy bonus"),
+  denominator: z.enum(["token-mean", "sequence-mean", "fixed-length"]).default("token-mean")
+    .describe("What the loss is divided by (paper's Eq. 1: sequence-mean)"),
+  ratio: z.enum(["token", "sequence"]).default("token").describe("A ratio a token, or one an answer (GSPO)"),
+  dropEqualGroups: z.boolean().default(false).describe("Leave groups of equal rewards out of the update"),
+  sharePrompt: z.boolean().default(true).describe("Compute a group's question once in the update"),
+  rolloutRows: count.default(256).describe("Answers sampled at once"),
+  rollouts: z.string().nullable().default(null).describe(
+    "A server of OpenAI's completions interface that samples; null: here",
+  ),
+});
+
+const evaluationSchema = z.strictObject({
+  maxItems: count.nullable().default(null).describe("At most so many held-out transitions; null: all"),
+  rows: count.default(256).describe("Answers sampled at once"),
+  samples: z.int().min(0).default(8).describe("Answers shown in the report"),
+});
+
+/** The schema; `z.infer` of it is `TextGameConfig`. */
+export const textGameSchema = z.strictObject({
+  preset: z.string().default("demo").describe("Name of the preset that the values started from"),
+  seed: z.int().min(0).default(0).describe("Seed of every random number"),
+  data: dataSchema.prefault({}),
+  tokenizer: tokenizerSchema.prefault({}),
+  model: modelSchema.prefault({}),
+  likelihood: likelihoodSchema.prefault({}),
+  grpo: grpoSchema.prefault({}),
+  evaluation: evaluationSchema.prefault({}),
+  checkpointEvery: count.default(200).describe("Steps between checkpoints"),
+  logitChunk: count.default(4096).describe("Tokens whose logits exist at once"),
+});
+
+/** A checked configuration; see the schema for every field. */
+export type TextGameConfig = (typeof textGameSchema)["_output"];
+/** Name of a reward. */
+export type TextGameRewardName = TextGameConfig["grpo"]["rewards"][number];
+
+/** What each preset changes of the defaults. */
+export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; values: Record<string, unknown> }>> = {
+  demo: { description: "A small model from nothing on the built-in games, minutes on two cores", values: {} },
+  "bytesized32-small": {
+    description: "A small model from nothing on ByteSized32's transitions, within an hour on two cores",
+    values: {
+      data: { maxQuestionTokens: 1200, maxAnswerTokens: 400, testEvery: 10 },
+      tokenizer: { vocabularySize: 4096 },
+      likelihood: { steps: 2000, batch: 16, microBatch: 16, decaySteps: 600 },
+      grpo: { scoring: "released", othersPerGold: { binary: 0.4, taskSpecific: 0.05 } },
+    },
+  },
+  "bytesized32-1.5b": {
+    description:
+      "The paper's text-game experiment (a GPU; --model with DeepSeek-R1-Distill-Qwen-1.5B or the released SFT model)",
+    values: {
+      data: {
+        prompt: "instructions",
+        targets: "released",
+        maxQuestionTokens: 7192,
+        maxAnswerTokens: 4096,
+      },
+      model: { computeType: "bfloat16", checkpointing: true },
+      // Table 5 and sft_trainer.yaml; 4,237 samples, 16 a step, 10 epochs.
+      likelihood: {
+        steps: 2640,
+        batch: 16,
+        microBatch: 1,
+        learningRate: 1e-5,
+        warmupSteps: 264,
+        decaySteps: 2376,
+        beta2: 0.95,
+        weightDecay: 0.01,
+      },
+      grpo: {
+        scoring: "released",
+        rewards: ["taskSpecific"],
+        othersPerGold: { binary: 0.4, taskSpecific: 0.05 },
+        steps: 300,
+        promptsPerStep: 128,
+        groupSize: 5,
+        miniBatchPrompts: 64,
+        microBatchPrompts: 1,
+        learningRate: 1e-6,
+        decaySteps: 0,
+        rolloutRows: 640,
+      },
+      evaluation: { rows: 512 },
+      checkpointEvery: 20,
+      logitChunk: 1024,
+    },
+  },
+};
+
+/**
+ * Builds a checked configuration: the defaults, then the preset, then `overrides`.
+ *
+ * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
+ */
+export function textGameConfig(preset = "demo", overrides: Record<string, unknown> = {}): TextGameConfig {
+  const config = checkedConfig(textGameSchema, TEXT_GAME_PRESETS, preset, overrides);
+  const { model, grpo, likelihood } = config;
+  if (model.hiddenSize % model.heads !== 0 || (model.hiddenSize / model.heads) % 2 !== 0) {
+    throw new UserError(
+      `model.hiddenSize ${model.hiddenSize} must be an even multiple of model.heads ${model.heads}: change one of them`,
+    );
+  }
+  if (grpo.miniBatchPrompts > grpo.promptsPerStep) {
+    throw new UserError(
+      `grpo.miniBatchPrompts ${grpo.miniBatchPrompts} exceeds grpo.promptsPerStep ${grpo.promptsPerStep}: lower it`,
+    );
+  }
+  if (likelihood.steps === 0 && model.folder === null) {
+    throw new UserError(
+      "likelihood.steps is 0, but there is no model.folder: a new model knows nothing yet (--model FOLDER)",
+    );
+  }
+  if (model.parameterType === "bfloat16" && model.lora === null) {
+    throw new UserError(
+      "model.parameterType bfloat16 is for frozen weights: training all of them needs float32; set model.lora as well",
+    );
+  }
+  return config;
+}
+
+/** One line a field: its name, its default, what it is. For the help. */
+export function describeTextGameFields(): string[] {
+  return describeFields(textGameSchema);
+}

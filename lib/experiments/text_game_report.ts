@@ -1,0 +1,215 @@
+/**
+ * What a finished text-game run says: `result.json` with intervals over held-out transitions, and `report.html`.
+ *
+ * Accuracy is told apart for transitions that change something, those that do not, and all; beside every model stands what
+ * always answering "nothing changes" would earn.
+ */
+import { trainingCurve } from "../report/figures.ts";
+import { formatNumber } from "../report/html.ts";
+import { type ReportContent, type ReportFigure, type ReportTable, writeReport } from "../report/html_report.ts";
+import { meanInterval, pairedDifference } from "../report/intervals.ts";
+import type { Interval, MetricResult, RunResult } from "../report/result.ts";
+import type { MetricEntry } from "../training/metric_log.ts";
+import type { TextGameExperiment } from "./text_game.ts";
+import type { TextGameRewardName } from "./text_game_config.ts";
+import { type TextGameEvaluation, unchangedBaseline } from "./text_game_evaluation.ts";
+import type { EvaluatedTextModels } from "./text_game_run.ts";
+
+/** Which transitions an accuracy is of. */
+export const TEXT_GAME_PARTS = ["changed", "unchanged", "all"] as const;
+/** See {@linkcode TEXT_GAME_PARTS}. */
+export type TextGamePart = typeof TEXT_GAME_PARTS[number];
+
+/** An accuracy with every model's interval; undefined where a part has no transition. */
+export interface TextGameMetricResult extends MetricResult {
+  /** By reward; `rlvr` is the first one's. */
+  byReward: Partial<Record<TextGameRewardName, Interval>>;
+  /** Likewise: RLVR − base, transition by transition. */
+  differences: Partial<Record<TextGameRewardName, Interval>>;
+  /** Always answering "nothing changes". */
+  unchangedBaseline: Interval;
+}
+
+/** `result.json` of a text-game run. */
+export interface TextGameResult extends RunResult {
+  /** `changed`, `unchanged`, `all` (accuracies) and `taskSpecific` (mean reward). */
+  metrics: Record<string, TextGameMetricResult>;
+  /** Rewards that models were trained by, in order. */
+  rewards: TextGameRewardName[];
+  /** Share of answers that did not end by themselves, by model. */
+  cutAnswers: Record<string, number>;
+}
+
+/** Puts evaluations together; pure but for the bootstrap's seeded draws. */
+export function textGameResult(
+  experiment: TextGameExperiment,
+  models: EvaluatedTextModels,
+  seconds: Record<string, number>,
+  peakMemoryBytes: number,
+): TextGameResult {
+  const { config, engine, test } = experiment;
+  const baseline = unchangedBaseline(test, config.grpo.scoring);
+  const rewards = config.grpo.rewards.filter((reward) => models.rlvr[reward]);
+  const first = rewards.length > 0 ? models.rlvr[rewards[0]]! : models.likelihood;
+  const options = { seed: config.seed };
+  const metric = (rows: number[], of: (evaluation: TextGameEvaluation) => Float64Array): TextGameMetricResult => {
+    const some = (evaluation: TextGameEvaluation) => Float64Array.from(rows, (row) => of(evaluation)[row]);
+    const base = some(models.likelihood);
+    const byReward: TextGameMetricResult["byReward"] = {}, differences: TextGameMetricResult["differences"] = {};
+    for (const reward of rewards) {
+      const own = some(models.rlvr[reward]!);
+      byReward[reward] = meanInterval(own, options);
+      differences[reward] = pairedDifference(base, own, options);
+    }
+    return {
+      better: "higher",
+      base: meanInterval(base, options),
+      rlvr: meanInterval(some(first), options),
+      difference: pairedDifference(base, some(first), options),
+      byReward,
+      differences,
+      unchangedBaseline: meanInterval(some(baseline), options),
+    };
+  };
+  const metrics: Record<string, TextGameMetricResult> = {};
+  for (const part of TEXT_GAME_PARTS) {
+    const rows = [...test.keys()].filter((row) => part === "all" || test[row].isChanged === (part === "changed"));
+    if (rows.length > 0) metrics[part] = metric(rows, (evaluation) => evaluation.binary);
+  }
+  metrics.taskSpecific = metric([...test.keys()], (evaluation) => evaluation.taskSpecific);
+  const cut = ({ ended }: TextGameEvaluation) => ended.filter((each) => !each).length / ended.length;
+  return {
+    task: "train-text-game",
+    preset: config.preset,
+    engine: `${engine.name} (${engine.backend} ${engine.version})`,
+    device: engine.device,
+    seed: config.seed,
+    metrics,
+    rewards,
+    cutAnswers: {
+      likelihood: cut(models.likelihood),
+      ...Object.fromEntries(rewards.map((reward) => [`rlvr-${reward}`, cut(models.rlvr[reward]!)])),
+    },
+    seconds,
+    peakMemoryBytes,
+  };
+}
+
+/** One sentence a reward: what GRPO did to the accuracies. */
+export function textGameHeadline(result: TextGameResult): string {
+  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+  const part = (name: TextGamePart, reward: TextGameRewardName) => {
+    const metric = result.metrics[name];
+    if (!metric) return undefined;
+    const { low, high } = metric.differences[reward]!;
+    const sure = low > 0 || high < 0 ? "" : ", the interval crosses zero";
+    return `${percent(metric.base.mean)} → ${percent(metric.byReward[reward]!.mean)} (${name}${sure})`;
+  };
+  const n = result.metrics.all.base.n;
+  if (result.rewards.length === 0) {
+    const shown = TEXT_GAME_PARTS.filter((name) => result.metrics[name])
+      .map((name) => `${percent(result.metrics[name].base.mean)} (${name})`);
+    return `Held-out accuracy after likelihood training: ${shown.join(", ")}; ${n} transitions.`;
+  }
+  return result.rewards.map((reward) => {
+    const shown = TEXT_GAME_PARTS.map((name) => part(name, reward)).filter((each) => each !== undefined);
+    return `Held-out accuracy, likelihood → GRPO on the ${reward === "binary" ? "binary" : "task-specific"} reward: ${
+      shown.join(", ")
+    }; ${n} transitions.`;
+  }).join("\n");
+}
+
+/** Writes `report.html` of a run. */
+export async function writeTextGameReport(
+  experiment: TextGameExperiment,
+  result: TextGameResult,
+  models: EvaluatedTextModels,
+): Promise<string> {
+  const { run, config } = experiment;
+  const path = run.file("report.html");
+  const content: ReportContent = {
+    title: "Text games: likelihood, then reinforcement learning on the state",
+    summary: textGameHeadline(result),
+    result,
+    curves: curvesOf(await run.metrics.read()),
+    clips: [],
+    tables: [modelTable(result), sampleTable(experiment, models)],
+    config,
+    environment: await run.readEnvironment(),
+  };
+  await writeReport(path, content);
+  return path;
+}
+
+/** The paper's Table 1, for this run. */
+function modelTable(result: TextGameResult): ReportTable {
+  const show = ({ mean, low, high }: Interval) =>
+    `${(100 * mean).toFixed(1)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+  const parts = ["unchanged", "changed", "all"].filter((name) => result.metrics[name]);
+  const row = (label: string, of: (metric: TextGameMetricResult) => Interval) => [
+    label,
+    ...parts.map((name) => show(of(result.metrics[name]))),
+    formatNumber(of(result.metrics.taskSpecific).mean),
+  ];
+  return {
+    title: "Accuracy",
+    columns: [
+      "Model",
+      ...parts.map((name) => `${name} (n = ${result.metrics[name].base.n}), %`),
+      "mean task-specific reward",
+    ],
+    rows: [
+      row("Always “nothing changes”", (metric) => metric.unchangedBaseline),
+      row("Likelihood", (metric) => metric.base),
+      ...result.rewards.map((reward) =>
+        row(`RLVR, ${reward === "binary" ? "binary" : "task-specific"} reward`, (metric) => metric.byReward[reward]!)
+      ),
+    ],
+    caption: "Share of held-out transitions whose next state was predicted exactly, greedy decoding; 95 % intervals.",
+  };
+}
+
+/** Answers before and after, those that GRPO changed first. */
+function sampleTable(experiment: TextGameExperiment, models: EvaluatedTextModels): ReportTable {
+  const { test, config } = experiment;
+  const rewards = config.grpo.rewards.filter((reward) => models.rlvr[reward]);
+  const after = rewards.map((reward) => models.rlvr[reward]!);
+  const rank = (row: number) => -Math.abs((after[0]?.binary[row] ?? 0) - models.likelihood.binary[row]);
+  const rows = [...test.keys()].sort((a, b) => rank(a) - rank(b) || a - b).slice(0, config.evaluation.samples);
+  const cell = (evaluation: TextGameEvaluation, row: number) =>
+    `${evaluation.binary[row] === 1 ? "✓" : "✗"} ${evaluation.responses[row].replace("The final answer is: ", "")}`;
+  return {
+    title: "Answers",
+    columns: ["Transition", "Truth", "Likelihood", ...rewards.map((reward) => `RLVR, ${reward}`)],
+    rows: rows.map((row) => [
+      `${test[row].name}: ${actionOf(test[row].question)}`,
+      test[row].target.replace("The final answer is: ", ""),
+      cell(models.likelihood, row),
+      ...after.map((evaluation) => cell(evaluation, row)),
+    ]),
+    caption: "Held-out transitions whose verdict GRPO changed come first.",
+  };
+}
+
+function actionOf(question: TextGameExperiment["test"][number]["question"]): string {
+  const text = typeof question === "string" ? question : question.map((each) => each.content).join("\n");
+  return /action:\s*(.+)/.exec(text)?.[1] ?? "";
+}
+
+function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
+  const own = (stage: string, metric: string) =>
+    records.filter((record) => record.stage === stage && typeof record[metric] === "number");
+  const panel = (title: string, caption: string, metric: string, stages: string[]): ReportFigure[] => {
+    const runs = stages.map((stage) => ({ name: stage, records: own(stage, metric) })).filter((each) =>
+      each.records.length > 0
+    );
+    return runs.length === 0 ? [] : [{ title, caption, figure: trainingCurve(runs, metric, { title: "" }) }];
+  };
+  const grpo = ["grpo-binary", "grpo-taskSpecific"];
+  return [
+    ...panel("Likelihood: negative log-likelihood", "Nats a trained token.", "loss", ["likelihood"]),
+    ...panel("GRPO: reward", "Mean over a step's answers; each model's own reward.", "reward", grpo),
+    ...panel("GRPO: divergence from the likelihood model", "Estimate in nats a token.", "kl", grpo),
+    ...panel("GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token.", "entropy", grpo),
+  ];
+}

@@ -1,0 +1,91 @@
+/**
+ * A run of the text-game experiment from its first stage to its report, in one call: what `deno task train-text-game` and
+ * the notebook do.
+ */
+import { writeFileAtomic } from "../files/atomic.ts";
+import type { Progress } from "../training/progress.ts";
+import { TEXT_GAME_STAGES, type TextGameExperiment, type TextGameStage } from "./text_game.ts";
+import type { TextGameRewardName } from "./text_game_config.ts";
+import type { TextGameEvaluation } from "./text_game_evaluation.ts";
+import { type TextGameResult, textGameResult, writeTextGameReport } from "./text_game_report.ts";
+import { peakMemory } from "./robot_video_run.ts";
+
+/** What a run gave. */
+export interface TextGameOutcome {
+  /** Seconds of each stage. */
+  seconds: Record<string, number>;
+  /** There when the evaluation was among the stages. */
+  result?: TextGameResult;
+  /** Path of report.html, likewise. */
+  report?: string;
+}
+
+/** Models of a run, evaluated on the same transitions. */
+export interface EvaluatedTextModels {
+  likelihood: TextGameEvaluation;
+  rlvr: Partial<Record<TextGameRewardName, TextGameEvaluation>>;
+}
+
+/**
+ * Runs stages in order; each resumes where it was, and one that was finished only says how long it took.
+ *
+ * @param stages All when left out.
+ */
+export async function runTextGame(
+  experiment: TextGameExperiment,
+  progress: Progress,
+  stages: readonly TextGameStage[] = TEXT_GAME_STAGES,
+): Promise<TextGameOutcome> {
+  const { config, run } = experiment;
+  const seconds: Record<string, number> = await readSeconds(run.file("seconds.json"));
+  const record = async (stage: string, taken: number) => {
+    if (taken > 0) seconds[stage] = taken;
+    await writeFileAtomic(run.file("seconds.json"), JSON.stringify(seconds, null, 2) + "\n");
+  };
+  if (stages.includes("likelihood")) {
+    if (config.likelihood.steps === 0) {
+      progress.note("likelihood: no steps asked for, GRPO begins with the given model");
+    }
+    await record("likelihood", await experiment.trainLikelihood());
+  }
+  if (stages.includes("grpo")) {
+    for (const reward of config.grpo.rewards) await record(`grpo-${reward}`, await experiment.trainGrpo(reward));
+  }
+  if (!stages.includes("evaluate")) return { seconds };
+
+  const began = performance.now();
+  const evaluate = async (name: string, load: () => ReturnType<TextGameExperiment["rlvrModel"]>) => {
+    const model = await load();
+    if (!model) return undefined;
+    try {
+      progress.stage(`evaluate ${name}`, 1);
+      return await experiment.evaluate(model, {
+        onProgress: (done, total) => {
+          progress.step(done / total, { transitions: `${done}/${total}` });
+          experiment.stopIfAsked("the evaluation");
+        },
+      });
+    } finally {
+      progress.done();
+      model.dispose();
+    }
+  };
+  const likelihood = await evaluate("likelihood", () => experiment.likelihoodModel());
+  const rlvr: EvaluatedTextModels["rlvr"] = {};
+  for (const reward of config.grpo.rewards) {
+    rlvr[reward] = await evaluate(`rlvr-${reward}`, () => experiment.rlvrModel(reward));
+  }
+  await record("evaluate", (performance.now() - began) / 1000);
+  const models = { likelihood: likelihood!, rlvr };
+  const result = textGameResult(experiment, models, seconds, peakMemory());
+  await run.writeResult(result);
+  return { seconds, result, report: await writeTextGameReport(experiment, result, models) };
+}
+
+async function readSeconds(path: string): Promise<Record<string, number>> {
+  try {
+    return JSON.parse(await Deno.readTextFile(path));
+  } catch {
+    return {}; // the first stage of a run
+  }
+}
