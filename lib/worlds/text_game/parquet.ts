@@ -84,12 +84,19 @@ async function loadPolars(): Promise<Polars> {
  */
 export async function* readParquet(path: string, options: ReadParquetOptions = {}): AsyncGenerator<ParquetRow> {
   const needsStates = options.states ?? true;
-  const frame = openFrame(await loadPolars(), path, needsStates);
+  const polars = await loadPolars();
+  const frame = openFrame(polars, path, needsStates);
   const count = Math.min(frame.height, options.limit ?? Infinity);
   for (let start = 0; start < count; start += CHUNK) {
-    const records = frame.slice(start, Math.min(CHUNK, count - start)).toRecords();
+    const records = sliceRecords(polars, frame, start, Math.min(CHUNK, count - start));
     for (let i = 0; i < records.length; i++) yield toRow(records[i], `${path}, row ${start + i}`, needsStates);
   }
+}
+
+/** This polars refuses to turn a single row with a list of structures into an object; two it takes. */
+function sliceRecords(polars: Polars, frame: Frame, start: number, length: number): Record<string, unknown>[] {
+  const slice = frame.slice(start, length);
+  return length > 1 ? slice.toRecords() : polars.concat([slice, slice]).toRecords().slice(0, 1);
 }
 
 function openFrame(polars: Polars, path: string, needsStates: boolean): Frame {

@@ -14,8 +14,7 @@
 /**
  * A Python float without a fraction (20.0), kept apart from the integer 20 because the two are printed differently.
  *
- * It counts, compares and is written to JSON as the float that it is: `Number(x)`, `x > 3`, `x + 1` and `JSON.stringify`
- * all work; `===` does not.
+ * `Number(x)` is the number and `JSON.stringify` writes it as it was read; `===` compares objects, not numbers.
  */
 export class PythonFloat {
   /** The number: integral, infinite or NaN. */
