@@ -149,6 +149,21 @@ Deno.test("parquet: rows of the hub's form come back, floats and Unicode include
     assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["train.parquet"]);
   }));
 
+Deno.test("parquet: a file that Python wrote as the hub has it", async () => {
+  const rows = await collect(new URL("fixtures/hub.parquet", import.meta.url).pathname);
+  assert.equal(rows.length, 3);
+  const { prompt, dataAction, split, index, dataState, groundTruth } = rows[2];
+  assert.deepEqual({ prompt, dataAction, split, index }, {
+    prompt: [{ role: "user", content: "Prompt 2 with é and 🎈\n" }],
+    dataAction: "wash cup (ID: 1)",
+    split: "test",
+    index: 2,
+  });
+  const before = { ...cup, properties: { isDirty: true, temp: new PythonFloat(20) } };
+  assert.deepEqual(parseScoredState(dataState!), [before, zero]);
+  assert.deepEqual(parseScoredState(groundTruth).at(-1), { score: 1, gameOver: true, gameWon: true });
+});
+
 Deno.test("parquet: missing files, columns and fields", () =>
   withFolder(async (folder) => {
     await rejects(() => collect(join(folder, "none.parquet")), /there is no such file/);
