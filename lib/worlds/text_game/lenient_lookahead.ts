@@ -1,5 +1,5 @@
 /**
- * Looking ahead in text that is nearly JSON, without moving the cursor: is this a comment, a tuple, the beginning of the next
+ * Looking ahead in text that is nearly JSON, mostly without moving the cursor: is this a comment, a tuple, the beginning of the next
  * member? Belongs to `lenient_json.ts` and `lenient_string.ts`, which see.
  */
 import { isAlphanumeric, isDigit, isSpaceCharacter, type LenientText, QUOTES } from "./lenient_text.ts";
@@ -240,4 +240,27 @@ export function nextOf(t: LenientText, characters: string, position: number): nu
   while (position < t.text.length && !characters.includes(t.charAt(position))) position++;
   t.spend(position - start + 1);
   return position;
+}
+
+/**
+ * A well-formed string without escapes that is followed by what must follow in its place; the cursor moves only over such.
+ */
+export function readSimple(t: LenientText): string | undefined {
+  if (t.peek() !== '"') return undefined;
+  const end = t.text.indexOf('"', t.at + 1);
+  t.spend((end === -1 ? t.text.length : end) - t.at);
+  if (end === -1) return undefined;
+  const value = t.text.slice(t.at + 1, end);
+  if (/[\\\n\r]/.test(value)) return undefined;
+  const next = t.charAt(t.afterSpace(end + 1));
+  const expected = t.place === "key"
+    ? [":"]
+    : t.place === "value"
+    ? [",", "}", ""]
+    : t.place === "array"
+    ? [",", "]", ""]
+    : [""];
+  if (!expected.includes(next)) return undefined;
+  t.at = end + 1;
+  return value;
 }

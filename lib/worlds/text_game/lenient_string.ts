@@ -15,6 +15,7 @@ import {
   memberStart,
   nextOf,
   quotedMemberFollows,
+  readSimple,
 } from "./lenient_lookahead.ts";
 import type { JsonValue } from "./state.ts";
 
@@ -52,27 +53,6 @@ export function readString(reader: LenientReader): JsonValue {
     doubled = entry === "doubled";
   }
   return new StringBody(t, open, close, unquoted, doubled).read();
-}
-
-/** A well-formed string without escapes that is followed by what must follow in its place. */
-function readSimple(t: LenientText): string | undefined {
-  if (t.peek() !== '"') return undefined;
-  const end = t.text.indexOf('"', t.at + 1);
-  t.spend((end === -1 ? t.text.length : end) - t.at);
-  if (end === -1) return undefined;
-  const value = t.text.slice(t.at + 1, end);
-  if (/[\\\n\r]/.test(value)) return undefined;
-  const next = t.charAt(t.afterSpace(end + 1));
-  const expected = t.place === "key"
-    ? [":"]
-    : t.place === "value"
-    ? [",", "}", ""]
-    : t.place === "array"
-    ? [",", "]", ""]
-    : [""];
-  if (!expected.includes(next)) return undefined;
-  t.at = end + 1;
-  return value;
 }
 
 /** true, false, null in any case; None where it was asked for. */
