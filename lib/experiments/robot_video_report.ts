@@ -14,7 +14,7 @@ import { type Interval, type MetricResult, relativeImprovement, type RunResult }
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { MetricEntry } from "../training/metric_log.ts";
 import { STREAM } from "../training/streams.ts";
-import { cutClip } from "../worlds/robot_video/clips.ts";
+import { type Clip, cutClip } from "../worlds/robot_video/clips.ts";
 import { imagine } from "./robot_video_evaluation.ts";
 import type { Evaluation } from "./robot_video_evaluation.ts";
 import type { RobotVideoExperiment } from "./robot_video.ts";
@@ -105,7 +105,7 @@ export async function imaginedClips(
   models: Record<string, CausalTransformer>,
 ): Promise<GalleryClip[]> {
   const { data, config } = experiment, { evaluation } = config;
-  const world = await experiment.world(), clips: GalleryClip[] = [];
+  const world = await experiment.world(), chosen: { label: string; truth: Clip }[] = [];
   const count = Math.min(evaluation.gifs, data.split.test.length);
   for (let i = 0; i < count; i++) {
     const episode = await data.source.load(data.split.test[Math.floor(i * data.split.test.length / count)]);
@@ -113,21 +113,30 @@ export async function imaginedClips(
     // Somewhere in the middle, where things move.
     const start = Math.floor((episode.length - length) / 3);
     const truth = cutClip(episode, start, length, config.data.frameStep);
-    const shape = (frames: Uint8Array): ReportClip => reportClip(frames, length, truth.height, truth.width);
-    const panels: Record<string, ReportClip> = { Truth: shape(truth.frames) };
-    for (const [label, model] of Object.entries(models)) {
-      const frames = await imagine(model, world, data.bins, truth, config.data.history, {
-        sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
-        stream: [config.seed, STREAM.evaluation, 1_000_000 + i],
-      });
-      panels[label] = shape(frames);
-    }
-    clips.push({
-      label: `${episode.id}, from frame ${start}`,
-      note: `${config.data.history} true frames, then ${length - config.data.history} imagined from the actions alone`,
-      panels,
+    chosen.push({ label: `${episode.id}, from frame ${start}`, truth });
+  }
+  if (chosen.length === 0) return [];
+  const imagined: Record<string, Uint8Array[]> = {};
+  for (const [label, model] of Object.entries(models)) {
+    const clips = chosen.map((each) => each.truth);
+    imagined[label] = await imagine(model, world, data.bins, clips, config.data.history, {
+      sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
+      stream: [config.seed, STREAM.evaluation, 1_000_000],
     });
   }
+  const clips = chosen.map(({ label, truth }, i): GalleryClip => {
+    const shape = (frames: Uint8Array): ReportClip => reportClip(frames, truth.length, truth.height, truth.width);
+    return {
+      label,
+      note: `${config.data.history} true frames, then ${
+        truth.length - config.data.history
+      } imagined from the actions alone`,
+      panels: {
+        Truth: shape(truth.frames),
+        ...Object.fromEntries(Object.entries(imagined).map(([name, all]) => [name, shape(all[i])])),
+      },
+    };
+  });
   return clips;
 }
 

@@ -10,6 +10,7 @@
  *
  * Source: RLVR-World §5.1.
  */
+import { basename, resolve } from "node:path";
 import { UserError } from "../files/user_error.ts";
 import { trainBpe } from "../models/bpe_trainer.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
@@ -17,7 +18,10 @@ import { readTransformerConfig } from "../models/causal_transformer_files.ts";
 import { saveAdapters } from "../models/lora_files.ts";
 import { TextTokenizer } from "../models/text_tokenizer.ts";
 import { transformerConfig } from "../models/transformer_config.ts";
+import type { AnswerSampler } from "../rl/answer_sampler.ts";
+import { CompletionsClient } from "../rl/completions_client.ts";
 import { GrpoTrainer } from "../rl/grpo.ts";
+import { ServedAnswers } from "../rl/served_answers.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
@@ -28,6 +32,7 @@ import { RunInterruptedError, runStage, type StageContext } from "../training/st
 import { STREAM } from "../training/streams.ts";
 import { GoldMixture } from "../worlds/text_game/mixing.ts";
 import { type TextGameExample, type TextGameResponse, TextGameWorld } from "../worlds/text_game/world.ts";
+import { resolveWithProgress } from "./hub_folder.ts";
 import type { TextGameConfig, TextGameRewardName } from "./text_game_config.ts";
 import { fittingExamples, openTextGameData, type TextGameData, trainingTexts } from "./text_game_data.ts";
 import { evaluateTextGame, type TextGameEvaluation } from "./text_game_evaluation.ts";
@@ -72,6 +77,8 @@ export class TextGameExperiment {
     readonly tokenizer: TextTokenizer,
     /** Prompts, answers, scores. */
     readonly world: TextGameWorld,
+    /** The given model's folder, fetched where it was named by its place on the hub; null: a new one. */
+    readonly modelFolder: string | null,
     context: TextGameContext,
   ) {
     const note = (text: string) => context.progress.note(text);
@@ -100,7 +107,7 @@ export class TextGameExperiment {
     const { engine, config, progress } = context;
     const data = await openTextGameData(config);
     for (const note of data.notes) progress.note(note);
-    const { folder } = config.model;
+    const folder = config.model.folder === null ? null : await resolveWithProgress(config.model.folder, progress);
     let tokenizer: TextTokenizer, vocabularySize: number;
     if (folder === null) {
       const { vocabularySize: size, pattern } = config.tokenizer;
@@ -123,7 +130,7 @@ export class TextGameExperiment {
       chat: tokenizer.chatTemplate !== undefined,
     });
     const run = typeof context.run === "function" ? await context.run() : context.run;
-    return new TextGameExperiment(engine, config, run, data, tokenizer, world, context);
+    return new TextGameExperiment(engine, config, run, data, tokenizer, world, folder, context);
   }
 
   /**
@@ -183,6 +190,7 @@ export class TextGameExperiment {
       ? "without-adapters" as const
       : owned.adopt(await this.likelihoodModel(), (each) => each.dispose());
     const metric = metricOf(reward, grpo.scoring), others = { binary: "taskSpecific", taskSpecific: "binary" } as const;
+    await using served = this.#served(model, reward);
     const trainer = new GrpoTrainer<TextGameExample, readonly TextGameResponse[]>(model, reference, this.world, {
       ...grpo,
       decay: { steps: Math.min(grpo.decaySteps, grpo.steps), totalSteps: grpo.steps },
@@ -202,7 +210,7 @@ export class TextGameExperiment {
       logitChunk,
       scoreRows: grpo.rolloutRows,
       seed,
-    });
+    }, served?.sampler);
     owned.defer(() => trainer.optimizer.dispose());
     const mixture = this.#mixture(reward);
     const { seconds } = await runStage(this.#context, {
@@ -268,6 +276,28 @@ export class TextGameExperiment {
     });
   }
 
+  /** The server that samples, where one was named. */
+  #served(model: CausalTransformer, reward: TextGameRewardName) {
+    const { grpo, model: { folder } } = this.config, { run, progress } = this.#context;
+    if (grpo.rollouts === null) return undefined;
+    const note = (text: string) => progress.note(text);
+    const client = new CompletionsClient(grpo.rollouts, {
+      model: grpo.rolloutModel ?? undefined,
+      apiKey: Deno.env.get("ROLLOUTS_API_KEY"),
+      encode: (text) => this.tokenizer.encode(text, { addSpecialTokens: false }),
+      onRetry: note,
+    });
+    const sampler = new ServedAnswers(client, {
+      model,
+      folder: resolve(run.path, "rollouts"),
+      // Resumed runs begin again at a step that the server may have seen.
+      name: `${basename(resolve(run.path))}-${reward}-${Date.now().toString(36)}`,
+      baseModel: folder ?? undefined,
+      onNote: note,
+    });
+    return { sampler: sampler as AnswerSampler, [Symbol.asyncDispose]: () => sampler.close() };
+  }
+
   /** Examples of a step: epochs of the mixture in random order, one after the other. */
   #mixture(reward: TextGameRewardName): (step: number, count: number) => TextGameExample[] {
     const gold = this.train.filter((each) => each.isGold), others = this.train.filter((each) => !each.isGold);
@@ -295,8 +325,8 @@ export class TextGameExperiment {
   /** The given model, or a new one. */
   async #firstModel(): Promise<CausalTransformer> {
     const { model, seed } = this.config;
-    if (model.folder !== null) {
-      return await CausalTransformer.load(this.engine, model.folder, {
+    if (this.modelFolder !== null) {
+      return await CausalTransformer.load(this.engine, this.modelFolder, {
         computeType: model.computeType,
         parameterType: model.parameterType,
       });

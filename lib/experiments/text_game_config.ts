@@ -121,6 +121,7 @@ const grpoSchema = z.strictObject({
   rollouts: z.string().nullable().default(null).describe(
     "A server of OpenAI's completions interface that samples; null: here",
   ),
+  rolloutModel: z.string().nullable().default(null).describe("Name of the model there; null: the only one it has"),
 });
 
 const evaluationSchema = z.strictObject({
