@@ -31,6 +31,11 @@ const COMMAND: Command = {
       description: "Episodes as .npz files",
       default: "the run's, or the built-in table-top robot",
     },
+    held: {
+      value: "split|all",
+      description: "Evaluate every so many episodes (data.testEvery), or all",
+      default: "split; all where --data names other episodes than the run's",
+    },
     preset: { value: "NAME", description: "Values to start from when there is no run", default: "demo" },
     samples: { value: "N", description: "Answers a clip; the best of them is reported as well", default: "1" },
     items: { value: "N", description: "At most so many clips", default: "all" },
@@ -131,7 +136,11 @@ async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; run
   if (flags.has("reject-repeating")) evaluation.rejectRepeating = true;
   if (seed !== undefined) named.seed = seed;
   const data = flags.text("data");
-  if (data !== undefined) named.data = { folder: data };
+  const held = flags.text("held");
+  if (held !== undefined && held !== "split" && held !== "all") {
+    throw new UserError(`--held must be split or all: received "${held}"`);
+  }
+  named.data = { ...data === undefined ? {} : { folder: data }, ...held === undefined ? {} : { heldOut: held } };
   const over = mergeSettings(named, parseSettings(flags.list("set")));
   if (runPath === undefined) {
     const folders = { model: { folder: model }, tokenizer: { folder: tokenizer } };
@@ -139,7 +148,11 @@ async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; run
   }
   using run = await RunFolder.read(runPath);
   const { preset, ...stored } = run.config as RobotVideoConfig;
-  return { config: robotVideoConfig(preset, mergeSettings(stored, over)), runPath };
+  const config = robotVideoConfig(preset, mergeSettings(stored, over));
+  // The run's own episodes were trained on; others never were.
+  const isOther = data !== undefined && resolve(data) !== resolve(stored.data.folder ?? "");
+  if (held === undefined && isOther) config.data.heldOut = "all";
+  return { config, runPath };
 }
 
 function plainNumbers(values: Record<string, Float64Array>): Record<string, number[]> {

@@ -146,6 +146,7 @@ export class RobotVideoExperiment {
         beta2: settings.beta2,
         squaredErrorWeight: settings.mseWeight,
         roundingWeight: settings.roundingWeight,
+        latentSpreadWeight: settings.latentSpreadWeight,
         perceptualWeight: settings.lpipsWeight,
         adversarialWeight: settings.adversarialWeight,
         adversarialStart: settings.adversarialStart,

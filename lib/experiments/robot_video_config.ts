@@ -30,6 +30,9 @@ const dataSchema = z.strictObject({
   ),
   augment: z.boolean().default(false).describe("Vary the colours of training clips, as the released code does"),
   testEvery: z.int().min(2).default(8).describe("Every so many episodes, one is held out"),
+  heldOut: z.enum(["split", "all"]).default("split").describe(
+    "Evaluate every testEvery-th episode, or all: of data that the model was not trained on",
+  ),
   episodes: z.int().min(2).default(160).describe("Built-in data: number of episodes"),
   episodeLength: z.int().min(8).default(40).describe("Built-in data: frames of an episode"),
   objects: z.int().min(1).max(4).default(2).describe("Built-in data: objects on the table"),
@@ -65,6 +68,9 @@ const tokenizerSchema = z.strictObject({
   beta2: fraction.default(0.99).describe("Decay of AdamW's second moment"),
   roundingWeight: z.number().min(0).default(0.02).describe(
     "Weight of the distance between what is quantized and its code",
+  ),
+  latentSpreadWeight: z.number().min(0).default(0).describe(
+    "Weight of a term that keeps latents apart, should every place get one code",
   ),
   mseWeight: z.number().min(0).default(10).describe("Weight of the squared error beside the absolute one"),
   lpipsWeight: z.number().min(0).default(0).describe("Weight of LPIPS (needs lpips.vgg and lpips.linear)"),

@@ -73,7 +73,7 @@ export async function openRobotVideoData(
       actionRanges: data.actionRanges === "rt1" ? RT1_ACTION_RANGES : undefined,
       resolution: height === null || width === null ? undefined : { height, width },
     });
-  const split = splitEpisodes(source.length, data.testEvery);
+  const split = data.heldOut === "all" ? everyEpisode(source.length) : splitEpisodes(source.length, data.testEvery);
   if (split.train.length === 0 || split.test.length === 0) {
     throw new UserError(
       `${source.name} has ${source.length} episode${
@@ -101,6 +101,12 @@ export async function openRobotVideoData(
     .update(JSON.stringify([source.fingerprint, shape, data.testEvery, data.augment, data.shortEpisodes]))
     .digest("hex").slice(0, 16);
   return { source, training, evaluation, bins, split, fingerprint, notes };
+}
+
+/** For data that the model was not trained on: there is nothing to hold out. */
+function everyEpisode(count: number): { train: number[]; test: number[] } {
+  const all = Array.from({ length: count }, (_, i) => i);
+  return { train: all, test: all };
 }
 
 /** Reads episodes, so that a bad one is named now, and says what becomes of short ones. */

@@ -161,26 +161,6 @@ export function globalNorm(gradients: Gradients): Tensor {
   });
 }
 
-/**
- * Adds `scale · gradients` to `into`, in place.
- *
- * @param into Of the same names (or order) and shapes; not differentiated through.
- * @throws {RangeError} When the two have not the same tensors.
- */
-export function accumulate(into: Gradients, gradients: Gradients, scale = 1): void {
-  const pairs = into instanceof Map && gradients instanceof Map
-    ? [...into].map(([name, each]) => [each, gradients.get(name)] as const)
-    : tensorsOf(into).map((each, i) => [each, tensorsOf(gradients)[i]] as const);
-  if (pairs.length !== tensorsOf(gradients).length || pairs.some(([, each]) => each === undefined)) {
-    throw new RangeError(
-      `accumulate needs as many gradients as it adds to: received ${tensorsOf(gradients).length} for ${pairs.length}`,
-    );
-  }
-  for (const [target, each] of pairs) {
-    tidy(() => target.assign(target.add(scale === 1 ? each! : each!.mul(scale))));
-  }
-}
-
 function tensorsOf(gradients: Gradients): readonly Tensor[] {
   return gradients instanceof Map ? [...gradients.values()] : gradients as readonly Tensor[];
 }

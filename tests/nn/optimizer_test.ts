@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../lib/files/user_error.ts";
-import { accumulate, AdamW, globalNorm } from "../../lib/nn/optimizer.ts";
+import { AdamW, globalNorm } from "../../lib/nn/optimizer.ts";
 import { disposeParameters, type Parameters } from "../../lib/nn/parameters.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { keep, tidy } from "../../lib/tensor/scope.ts";
@@ -64,17 +64,6 @@ forEachEngine("an optimizer that was saved and loaded goes on bit for bit", asyn
     return out;
   };
   assert.deepEqual(await run(true), await run(false));
-});
-
-forEachEngine("accumulated gradients are scaled sums, in place", async (engine) => {
-  const into = tensors(engine, start), more = tensors(engine, steps[0].gradients);
-  accumulate(into, more, 0.5);
-  accumulate([...into.values()], [...more.values()]);
-  const wanted = start.a.map((x, i) => x + 1.5 * steps[0].gradients.a[i]);
-  assertClose(await into.get("a")!.data(), wanted, 1e-6, "sum");
-  assert.throws(() => accumulate(into, new Map([["a", more.get("a")!]])), /as many gradients .* received 1 for 2/);
-  disposeParameters(into);
-  disposeParameters(more);
 });
 
 forEachEngine("bad settings, gradients and states are named", async (engine) => {
