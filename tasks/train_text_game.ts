@@ -64,6 +64,7 @@ const MAY_CHANGE = [
   "evaluation",
   "grpo.steps",
   "grpo.rollouts",
+  "grpo.rolloutModel",
   ...["likelihood", "grpo"].flatMap((stage) => [`${stage}.learningRate`, `${stage}.maxGradientNorm`]),
 ];
 

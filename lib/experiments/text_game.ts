@@ -14,9 +14,8 @@ import { basename, resolve } from "node:path";
 import { UserError } from "../files/user_error.ts";
 import { trainBpe } from "../models/bpe_trainer.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
-import { readTransformerConfig } from "../models/causal_transformer_files.ts";
 import { saveAdapters } from "../models/lora_files.ts";
-import { TextTokenizer } from "../models/text_tokenizer.ts";
+import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { transformerConfig } from "../models/transformer_config.ts";
 import type { AnswerSampler } from "../rl/answer_sampler.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
@@ -31,11 +30,12 @@ import type { RunFolder } from "../training/run_folder.ts";
 import { RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
 import { STREAM } from "../training/streams.ts";
 import { GoldMixture } from "../worlds/text_game/mixing.ts";
-import { type TextGameExample, type TextGameResponse, TextGameWorld } from "../worlds/text_game/world.ts";
+import type { TextGameExample, TextGameResponse, TextGameWorld } from "../worlds/text_game/world.ts";
 import { resolveWithProgress } from "./hub_folder.ts";
 import type { TextGameConfig, TextGameRewardName } from "./text_game_config.ts";
-import { fittingExamples, openTextGameData, type TextGameData, trainingTexts } from "./text_game_data.ts";
+import { fittingExamples, openTextGameData, spread, type TextGameData, trainingTexts } from "./text_game_data.ts";
 import { evaluateTextGame, type TextGameEvaluation } from "./text_game_evaluation.ts";
+import { readTextGameTokens, textGameWorld } from "./text_game_models.ts";
 
 /** Stages in order. */
 export const TEXT_GAME_STAGES = ["likelihood", "grpo", "evaluate"] as const;
@@ -79,17 +79,12 @@ export class TextGameExperiment {
     readonly world: TextGameWorld,
     /** The given model's folder, fetched where it was named by its place on the hub; null: a new one. */
     readonly modelFolder: string | null,
+    examples: Record<"train" | "test" | "imitation", readonly TextGameExample[]>,
     context: TextGameContext,
   ) {
-    const note = (text: string) => context.progress.note(text);
-    this.train = fittingExamples(data.train, world, config, "training data", note);
-    this.test = fittingExamples(data.test, world, config, "held-out data", note).slice(
-      0,
-      config.evaluation.maxItems ?? undefined,
-    );
-    this.#imitation = data.imitation
-      ? fittingExamples(data.imitation, world, config, "data to imitate", note)
-      : this.train;
+    this.train = examples.train;
+    this.test = examples.test;
+    this.#imitation = examples.imitation;
     this.#context = {
       run,
       progress: context.progress,
@@ -108,29 +103,22 @@ export class TextGameExperiment {
     const data = await openTextGameData(config);
     for (const note of data.notes) progress.note(note);
     const folder = config.model.folder === null ? null : await resolveWithProgress(config.model.folder, progress);
-    let tokenizer: TextTokenizer, vocabularySize: number;
+    let tokenizer: TextTokenizer, world: TextGameWorld, maxPositions = Infinity;
     if (folder === null) {
       const { vocabularySize: size, pattern } = config.tokenizer;
       tokenizer = trainBpe(trainingTexts(data.train), { vocabularySize: size, pattern });
-      vocabularySize = tokenizer.vocabularySize;
+      world = textGameWorld(tokenizer, tokenizer.vocabularySize, config);
     } else {
-      tokenizer = await TextTokenizer.load(folder);
-      vocabularySize = (await readTransformerConfig(folder)).vocabularySize;
-      tokenizer.checkFits(vocabularySize);
+      ({ tokenizer, world, maxPositions } = await readTextGameTokens(folder, config));
     }
-    if (!tokenizer.eosToken) {
-      throw new UserError(
-        `${tokenizer.source}: the tokenizer has no eos_token, which ends an answer: name one in its config`,
-      );
-    }
-    const world = new TextGameWorld({
-      tokenizer,
-      vocabularySize,
-      maxAnswerTokens: config.data.maxAnswerTokens,
-      chat: tokenizer.chatTemplate !== undefined,
-    });
+    const fit = (examples: readonly TextGameExample[], what: string) =>
+      fittingExamples(examples, world, config, what, { maxPositions, note: (text) => progress.note(text) });
+    const train = fit(data.train, "training data");
+    const test = spread(fit(data.test, "held-out data"), config.evaluation.maxItems);
+    const imitation = data.imitation ? fit(data.imitation, "data to imitate") : train;
     const run = typeof context.run === "function" ? await context.run() : context.run;
-    return new TextGameExperiment(engine, config, run, data, tokenizer, world, folder, context);
+    const examples = { train, test, imitation };
+    return new TextGameExperiment(engine, config, run, data, tokenizer, world, folder, examples, context);
   }
 
   /**
@@ -172,7 +160,7 @@ export class TextGameExperiment {
       },
       show: (metrics) => pick(metrics, { loss: "loss", gradientNorm: "grad" }),
     });
-    await this.#save(model, "models/likelihood");
+    await this.#save(model, "models/likelihood", nameOnHub(this.config.model.folder));
     return seconds;
   }
 
@@ -239,7 +227,7 @@ export class TextGameExperiment {
       show: (metrics) =>
         pick(metrics, { reward: "reward", kl: "KL", entropy: "H", equalGroups: "equal", cutAnswers: "cut" }),
     });
-    await this.#save(model, `models/rlvr-${reward}`);
+    await this.#save(model, `models/rlvr-${reward}`, this.#grpoBase());
     return seconds;
   }
 
@@ -276,9 +264,15 @@ export class TextGameExperiment {
     });
   }
 
+  /** The model that adapters of GRPO belong to, which is also what a server of its answers has to serve. */
+  #grpoBase(): string | undefined {
+    if (this.config.likelihood.steps === 0) return nameOnHub(this.config.model.folder);
+    return resolve(this.run.file("models/likelihood"));
+  }
+
   /** The server that samples, where one was named. */
   #served(model: CausalTransformer, reward: TextGameRewardName) {
-    const { grpo, model: { folder } } = this.config, { run, progress } = this.#context;
+    const { grpo } = this.config, { run, progress } = this.#context;
     if (grpo.rollouts === null) return undefined;
     const note = (text: string) => progress.note(text);
     const client = new CompletionsClient(grpo.rollouts, {
@@ -292,7 +286,7 @@ export class TextGameExperiment {
       folder: resolve(run.path, "rollouts"),
       // Resumed runs begin again at a step that the server may have seen.
       name: `${basename(resolve(run.path))}-${reward}-${Date.now().toString(36)}`,
-      baseModel: folder ?? undefined,
+      baseModel: this.#grpoBase(),
       onNote: note,
     });
     return { sampler: sampler as AnswerSampler, [Symbol.asyncDispose]: () => sampler.close() };
@@ -355,10 +349,10 @@ export class TextGameExperiment {
   }
 
   /** Adapters are kept beside a merged model: whoever loads the folder gets what was trained. */
-  async #save(model: CausalTransformer, name: string): Promise<void> {
+  async #save(model: CausalTransformer, name: string, baseModel: string | undefined): Promise<void> {
     const folder = this.run.file(name);
     if (model.adapters) {
-      await saveAdapters(model, `${folder}/adapter`, { baseModel: this.config.model.folder ?? undefined });
+      await saveAdapters(model, `${folder}/adapter`, { baseModel });
       model.mergeAdapters();
     }
     await model.save(folder, { dtype: this.config.model.parameterType });
@@ -381,6 +375,11 @@ export class TextGameExperiment {
 export function metricOf(reward: TextGameRewardName, scoring: TextGameConfig["grpo"]["scoring"]): string {
   if (scoring === "released") return reward;
   return reward === "binary" ? "strictBinary" : "strictTaskSpecific";
+}
+
+/** As other tools name it. */
+function nameOnHub(folder: string | null): string | undefined {
+  return folder?.replace(/^hub:/, "");
 }
 
 /** Some numbers of a log line under short names. */

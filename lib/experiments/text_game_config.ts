@@ -125,7 +125,9 @@ const grpoSchema = z.strictObject({
 });
 
 const evaluationSchema = z.strictObject({
-  maxItems: count.nullable().default(null).describe("At most so many held-out transitions; null: all"),
+  maxItems: count.nullable().default(null).describe(
+    "At most so many held-out transitions, from all over them; null: all",
+  ),
   rows: count.default(256).describe("Answers sampled at once"),
   samples: z.int().min(0).default(8).describe("Answers shown in the report"),
 });

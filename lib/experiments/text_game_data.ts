@@ -5,11 +5,11 @@
  * parse, a prompt over the limit) is skipped and counted, or ends the run where the configuration is strict.
  */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { UserError } from "../files/user_error.ts";
 import { builtInTransitions } from "../worlds/text_game/games/crawl.ts";
 import { TEXT_GAMES } from "../worlds/text_game/games/games.ts";
-import { loadTransitions } from "../worlds/text_game/jsonl.ts";
+import { readTransitions } from "../worlds/text_game/jsonl.ts";
 import { readParquet } from "../worlds/text_game/parquet.ts";
 import type { GameRules, PromptOptions } from "../worlds/text_game/prompt.ts";
 import { loadRules } from "../worlds/text_game/rules.ts";
@@ -47,7 +47,7 @@ export async function openTextGameData(config: TextGameConfig): Promise<TextGame
     }
     ({ train, test } = await builtIn(config));
   } else {
-    train = await readExamples(data.train, config, notes);
+    train = (await readTextGameExamples(data.train, config, notes)).examples;
     if (data.test === null) {
       test = train.filter((_, i) => i % data.testEvery === 0);
       train = train.filter((_, i) => i % data.testEvery !== 0);
@@ -55,7 +55,7 @@ export async function openTextGameData(config: TextGameConfig): Promise<TextGame
         `no test file: every ${data.testEvery}th row is held out (rows of one game resemble each other: --test is better)`,
       );
     } else {
-      test = await readExamples(data.test, config, notes);
+      test = (await readTextGameExamples(data.test, config, notes)).examples;
     }
   }
   const imitation = data.imitation === null ? undefined : await readImitation(data.imitation);
@@ -102,38 +102,56 @@ async function promptOptions(
   };
 }
 
-async function readExamples(path: string, config: TextGameConfig, notes: string[]): Promise<TextGameExample[]> {
-  const { data } = config, examples: TextGameExample[] = [];
+/**
+ * Examples of a file, and the row of each: its line or its row of a parquet file, from 0.
+ *
+ * @throws {UserError} When the file is not what it should be, or has no usable row; where the configuration is strict, also
+ * at the first row that cannot be used.
+ * @param notes Gets a line where rows were skipped.
+ */
+export async function readTextGameExamples(
+  path: string,
+  config: TextGameConfig,
+  notes: string[],
+): Promise<{ examples: TextGameExample[]; rows: number[] }> {
+  const { data } = config, examples: TextGameExample[] = [], rows: number[] = [];
   let skipped = 0, firstReason = "";
   const skip = (reason: string) => {
     if (skipped++ === 0) firstReason = reason;
   };
   if (path.endsWith(".parquet")) {
-    let row = 0;
+    let row = -1;
     for await (const each of readParquet(path)) {
+      row++;
       try {
         examples.push(exampleOfRow(each, data.targets));
+        rows.push(row);
       } catch (error) {
         if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
         const reason = `row ${row}: ${error.message.replace(/\s+/g, " ")}`;
         if (data.strict) throw new UserError(`${path}, ${reason}`);
         skip(reason);
       }
-      row++;
     }
   } else {
     const options = await promptOptions(config);
-    const { rows } = await loadTransitions(path, {
+    const reading = readTransitions(path, {
       strict: data.strict,
       onSkip: ({ row, reason }) => skip(`line ${row + 1}: ${reason}`),
     });
-    for (const { transition } of rows) examples.push(exampleOf(transition, options));
+    for await (const { row, transition } of reading) {
+      examples.push(exampleOf(transition, options));
+      rows.push(row);
+    }
   }
   if (skipped > 0) {
-    notes.push(`${path}: skipped ${skipped} rows; the first, ${firstReason} (--strict-data stops there)`);
+    const count = skipped === 1 ? "1 row" : `${skipped} rows`;
+    notes.push(`${path}: skipped ${count}; the first, ${firstReason} (--strict-data stops there)`);
   }
-  if (examples.length === 0) throw new UserError(`${path}: no transition could be used`);
-  return examples;
+  if (examples.length === 0) {
+    throw new UserError(`${path}: no transition could be used${skipped > 0 ? `; the first, ${firstReason}` : ""}`);
+  }
+  return { examples, rows };
 }
 
 async function readImitation(path: string): Promise<TextGameExample[]> {
@@ -154,8 +172,16 @@ async function readImitation(path: string): Promise<TextGameExample[]> {
   return examples;
 }
 
+/** How {@linkcode fittingExamples} judges. */
+export interface FittingOptions {
+  /** Longest sequence of the model. */
+  maxPositions: number;
+  /** Gets a line where examples were left out. */
+  note: (text: string) => void;
+}
+
 /**
- * Leaves out examples that are too long for a model, and says how many.
+ * Leaves out examples that are too long for a model or for the configuration's limits, and says how many.
  *
  * @throws {UserError} When the data are strict and there is one, or nothing is left.
  */
@@ -164,31 +190,44 @@ export function fittingExamples(
   world: TextGameWorld,
   config: TextGameConfig,
   what: string,
-  note: (text: string) => void,
+  { maxPositions, note }: FittingOptions,
 ): TextGameExample[] {
   const { maxQuestionTokens, maxAnswerTokens, strict } = config.data;
   const lengths = examples.map((each) => {
     const { question, answer } = world.encodeOne(each);
-    return { question: question.length, answer: answer.tokens.length };
+    return {
+      question: question.length,
+      answer: answer.tokens.length,
+      // The last token of an answer is never fed.
+      whole: question.length + answer.tokens.length - 1,
+    };
   });
-  const report = (part: "question" | "answer", limit: number, field: string) => {
-    const over = lengths.filter((each) => each[part] > limit).length;
+  const limits = { question: maxQuestionTokens, answer: maxAnswerTokens, whole: maxPositions };
+  const report = (part: keyof typeof limits, names: string, field: string) => {
+    const over = lengths.filter((each) => each[part] > limits[part]).length;
     if (over === 0) return;
     const longest = lengths.reduce((most, each) => Math.max(most, each[part]), 0);
-    const name = part === "question" ? "prompts" : "answers";
-    const text = `${what}: ${over} of ${examples.length} ${name} exceed ${field} ${limit} (longest: ${longest} tokens)`;
+    const text = `${what}: ${over} of ${examples.length} ${names} exceed ${field} ${limits[part]} ` +
+      `(longest: ${longest} tokens)`;
     if (strict) throw new UserError(`${text}: raise it, or leave --strict-data out to skip them`);
     note(`${text}: skipped`);
   };
-  report("question", maxQuestionTokens, "data.maxQuestionTokens");
-  report("answer", maxAnswerTokens, "data.maxAnswerTokens");
+  report("question", "prompts", "data.maxQuestionTokens");
+  report("answer", "answers", "data.maxAnswerTokens");
+  report("whole", "prompts with their answers", "the model's max_position_embeddings");
   const fitting = examples.filter((_, i) =>
-    lengths[i].question <= maxQuestionTokens && lengths[i].answer <= maxAnswerTokens
+    (["question", "answer", "whole"] as const).every((part) => lengths[i][part] <= limits[part])
   );
   if (fitting.length === 0) {
     throw new UserError(`${what}: no example is within data.maxQuestionTokens and data.maxAnswerTokens: raise them`);
   }
   return fitting;
+}
+
+/** So many of some things, from all over them: files have their rows game by game. */
+export function spread<Item>(items: readonly Item[], count: number | null): Item[] {
+  if (count === null || count >= items.length) return [...items];
+  return Array.from({ length: count }, (_, i) => items[Math.floor(i * items.length / count)]);
 }
 
 /** Texts that a vocabulary is trained on. */
@@ -214,23 +253,25 @@ const TRAIN_FILES = [
 ];
 const TEST_FILES = [/^test\.jsonl(\.gz)?$/, /^test_state_difference\.parquet$/, /^test.*\.(jsonl|jsonl\.gz|parquet)$/];
 
+/** Files of a folder, by what they are for. */
+export interface TextGameFiles {
+  /** To train with. */
+  train: string;
+  /** To judge by. */
+  test?: string;
+  /** With responses to imitate. */
+  imitation?: string;
+}
+
 /**
  * The training and test files of a folder; a file stands for itself, to be split.
  *
  * @throws {UserError} When the path does not exist or the folder has no training file.
  */
-export async function findTextGameFiles(path: string): Promise<{ train: string; test?: string; imitation?: string }> {
-  let names: string[];
-  try {
-    const { isDirectory } = await Deno.stat(path);
-    if (!isDirectory) return { train: path };
-    names = (await Array.fromAsync(Deno.readDir(path))).map((entry) => entry.name).sort();
-  } catch (error) {
-    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
-  }
-  const find = (patterns: RegExp[]) =>
-    patterns.map((pattern) => names.find((name) => pattern.test(name))).find((name) => name !== undefined);
-  const train = find(TRAIN_FILES), test = find(TEST_FILES);
+export async function findTextGameFiles(path: string): Promise<TextGameFiles> {
+  const names = await namesIn(path);
+  if (names === undefined) return { train: path };
+  const train = find(names, TRAIN_FILES), test = find(names, TEST_FILES);
   if (train === undefined) {
     throw new UserError(
       `${path} has no training file (train.jsonl, train.jsonl.gz or train_state_difference.parquet): found ${
@@ -238,10 +279,53 @@ export async function findTextGameFiles(path: string): Promise<{ train: string; 
       }`,
     );
   }
-  const at = (name: string) => join(path, name);
+  const imitation = names.find((name) => basename(name) === "generated_cot.parquet");
   return {
-    train: at(train),
-    ...test === undefined ? {} : { test: at(test) },
-    ...names.includes("generated_cot.parquet") ? { imitation: at("generated_cot.parquet") } : {},
+    train: join(path, train),
+    ...test === undefined ? {} : { test: join(path, test) },
+    ...imitation === undefined ? {} : { imitation: join(path, imitation) },
   };
+}
+
+/**
+ * The test file of a folder; a file stands for itself.
+ *
+ * @throws {UserError} When the path does not exist or the folder has no test file.
+ */
+export async function findTestFile(path: string): Promise<string> {
+  const names = await namesIn(path);
+  if (names === undefined) return path;
+  const test = find(names, TEST_FILES);
+  if (test !== undefined) return join(path, test);
+  throw new UserError(
+    `${path} has no test file (test.jsonl, test.jsonl.gz or test_state_difference.parquet): found ${
+      names.slice(0, 6).join(", ") || "nothing"
+    }`,
+  );
+}
+
+/** Files in a folder, and in folders in it, as data sets of the hub may have them; undefined where it is a file. */
+async function namesIn(path: string): Promise<string[] | undefined> {
+  try {
+    if (!(await Deno.stat(path)).isDirectory) return undefined;
+    const names: string[] = [];
+    for await (const entry of Deno.readDir(path)) {
+      const isFolder = entry.isDirectory;
+      if (!isFolder) names.push(entry.name);
+      else for await (const inner of Deno.readDir(join(path, entry.name))) names.push(join(entry.name, inner.name));
+    }
+    // The folder's own files come first.
+    const depth = (name: string) => name === basename(name) ? 0 : 1;
+    return names.sort((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1));
+  } catch (error) {
+    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+function find(names: readonly string[], patterns: readonly RegExp[]): string | undefined {
+  for (const pattern of patterns) {
+    const found = names.find((name) => pattern.test(basename(name)));
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }

@@ -10,6 +10,8 @@ import { type ReportContent, type ReportFigure, type ReportTable, writeReport } 
 import { meanInterval, pairedDifference } from "../report/intervals.ts";
 import type { Interval, MetricResult, RunResult } from "../report/result.ts";
 import type { MetricEntry } from "../training/metric_log.ts";
+import { ANSWER_MARKER } from "../worlds/text_game/answer.ts";
+import type { TextGameExample } from "../worlds/text_game/world.ts";
 import type { TextGameExperiment } from "./text_game.ts";
 import type { TextGameRewardName } from "./text_game_config.ts";
 import { type TextGameEvaluation, unchangedBaseline } from "./text_game_evaluation.ts";
@@ -133,7 +135,7 @@ export async function writeTextGameReport(
     result,
     curves: curvesOf(await run.metrics.read()),
     clips: [],
-    tables: [modelTable(result), sampleTable(experiment, models)],
+    tables: [accuracyTable(result), answerTable(experiment, models)],
     config,
     environment: await run.readEnvironment(),
   };
@@ -141,8 +143,8 @@ export async function writeTextGameReport(
   return path;
 }
 
-/** The paper's Table 1, for this run. */
-function modelTable(result: TextGameResult): ReportTable {
+/** The paper's Table 1, for this run, beside what always answering "nothing changes" earns. */
+export function accuracyTable(result: TextGameResult): ReportTable {
   const show = ({ mean, low, high }: Interval) =>
     `${(100 * mean).toFixed(1)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
   const parts = ["unchanged", "changed", "all"].filter((name) => result.metrics[name]);
@@ -161,37 +163,52 @@ function modelTable(result: TextGameResult): ReportTable {
     rows: [
       row("Always “nothing changes”", (metric) => metric.unchangedBaseline),
       row("Likelihood", (metric) => metric.base),
-      ...result.rewards.map((reward) =>
-        row(`RLVR, ${reward === "binary" ? "binary" : "task-specific"} reward`, (metric) => metric.byReward[reward]!)
-      ),
+      ...result.rewards.map((reward) => row(rewardLabel(reward), (metric) => metric.byReward[reward]!)),
     ],
     caption: "Share of held-out transitions whose next state was predicted exactly, greedy decoding; 95 % intervals.",
   };
 }
 
-/** Answers before and after, those that GRPO changed first. */
-function sampleTable(experiment: TextGameExperiment, models: EvaluatedTextModels): ReportTable {
+/** Answers before and after, word by word, those whose verdict GRPO changed first. */
+function answerTable(experiment: TextGameExperiment, models: EvaluatedTextModels): ReportTable {
   const { test, config } = experiment;
   const rewards = config.grpo.rewards.filter((reward) => models.rlvr[reward]);
-  const after = rewards.map((reward) => models.rlvr[reward]!);
-  const rank = (row: number) => -Math.abs((after[0]?.binary[row] ?? 0) - models.likelihood.binary[row]);
-  const rows = [...test.keys()].sort((a, b) => rank(a) - rank(b) || a - b).slice(0, config.evaluation.samples);
-  const cell = (evaluation: TextGameEvaluation, row: number) =>
-    `${evaluation.binary[row] === 1 ? "✓" : "✗"} ${evaluation.responses[row].replace("The final answer is: ", "")}`;
+  const answers: [name: string, evaluation: TextGameEvaluation][] = [
+    ["Likelihood", models.likelihood],
+    ...rewards.map((reward): [string, TextGameEvaluation] => [rewardLabel(reward), models.rlvr[reward]!]),
+  ];
   return {
     title: "Answers",
-    columns: ["Transition", "Truth", "Likelihood", ...rewards.map((reward) => `RLVR, ${reward}`)],
-    rows: rows.map((row) => [
-      `${test[row].name}: ${actionOf(test[row].question)}`,
-      test[row].target.replace("The final answer is: ", ""),
-      cell(models.likelihood, row),
-      ...after.map((evaluation) => cell(evaluation, row)),
+    columns: ["Transition", "Said by", "Answer"],
+    rows: tellingRows(models, test.length).slice(0, config.evaluation.samples).flatMap((row) => [
+      [`${test[row].name}: ${actionOf(test[row])}`, "Truth", shortAnswer(test[row].target)],
+      ...answers.map(([name, { binary, responses }]) => [
+        "",
+        `${name} ${binary[row] === 1 ? "✓" : "✗"}`,
+        shortAnswer(responses[row]),
+      ]),
     ]),
-    caption: "Held-out transitions whose verdict GRPO changed come first.",
+    caption: "Held-out transitions whose verdict GRPO changed come first. ✓: the predicted state is right.",
   };
 }
 
-function actionOf(question: TextGameExperiment["test"][number]["question"]): string {
+/** Rows of the held-out transitions: those whose verdict differs between models first, otherwise as they come. */
+export function tellingRows({ likelihood, rlvr }: EvaluatedTextModels, count: number): number[] {
+  const verdicts = (row: number) => Object.values(rlvr).filter((each) => each.binary[row] !== likelihood.binary[row]);
+  return Array.from({ length: count }, (_, row) => row)
+    .sort((a, b) => verdicts(b).length - verdicts(a).length || a - b);
+}
+
+function rewardLabel(reward: TextGameRewardName): string {
+  return `RLVR, ${reward === "binary" ? "binary" : "task-specific"} reward`;
+}
+
+function shortAnswer(response: string): string {
+  return response.replace(`${ANSWER_MARKER} `, "");
+}
+
+/** The player's command, where the prompt names it as ours do. */
+function actionOf({ question }: TextGameExample): string {
   const text = typeof question === "string" ? question : question.map((each) => each.content).join("\n");
   return /action:\s*(.+)/.exec(text)?.[1] ?? "";
 }

@@ -16,6 +16,8 @@ export interface TextGameOutcome {
   seconds: Record<string, number>;
   /** There when the evaluation was among the stages. */
   result?: TextGameResult;
+  /** The evaluations that it sums up, likewise. */
+  models?: EvaluatedTextModels;
   /** Path of report.html, likewise. */
   report?: string;
 }
@@ -79,7 +81,7 @@ export async function runTextGame(
   const models = { likelihood: likelihood!, rlvr };
   const result = textGameResult(experiment, models, seconds, peakMemory());
   await run.writeResult(result);
-  return { seconds, result, report: await writeTextGameReport(experiment, result, models) };
+  return { seconds, result, models, report: await writeTextGameReport(experiment, result, models) };
 }
 
 async function readSeconds(path: string): Promise<Record<string, number>> {

@@ -18,14 +18,14 @@ import { hiddenValueAndGrad } from "../models/checkpointed_gradient.ts";
 import { AdamW, globalNorm } from "../nn/optimizer.ts";
 import type { SamplingOptions } from "../nn/sampling.ts";
 import { constantSchedule, type Schedule, stableSchedule } from "../nn/schedules.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { TrainingDivergedError } from "../training/diverged.ts";
 import { GradientSum } from "../training/gradient_sum.ts";
 import { readScalar } from "../training/likelihood.ts";
 import { STREAM } from "../training/streams.ts";
 import type { EncodedTransition, Tokens, World } from "../worlds/world.ts";
 import { type AdvantageScale, groupAdvantages } from "./advantage.ts";
-import { generate } from "./generation.ts";
+import { type AnswerSampler, ownAnswers, type SampledAnswers } from "./answer_sampler.ts";
 import { checkObjective, type ObjectiveOptions } from "./objective.ts";
 import {
   type AnswerGroup,
@@ -102,7 +102,10 @@ export interface GrpoMetrics {
   kl?: number;
   /** Share of tokens at the clip. */
   clipShare: number;
-  /** Mean |log p (training) − log p (sampler)| on the first update, in nats: 0 when the two agree. */
+  /**
+   * Mean |log p (training) − log p (sampler)| on the first update, in nats: 0 when the two agree. Answers that the sampler
+   * gave no log-probabilities of count as agreeing: see `unknownAnswers`.
+   */
   samplerMismatch: number;
   /** Mean negative log p of the sampled tokens, in nats: an estimate of the policy's entropy. */
   entropy: number;
@@ -114,6 +117,10 @@ export interface GrpoMetrics {
   tokens: number;
   /** Share of answers that had to be cut, where answers end when the model says so. */
   cutAnswers?: number;
+  /** Share of answers whose log-probabilities the sampler did not give, so that they were computed here; absent: none. */
+  unknownAnswers?: number;
+  /** Requests that were tried again, where a server samples. */
+  rolloutRetries?: number;
   /** Seconds of sampling, scoring and updating. */
   seconds: { rollout: number; reward: number; update: number };
   /** The first prompt's group, to look at: answers with their rewards and advantages. */
@@ -132,6 +139,7 @@ export class GrpoTrainer<Transition, States> {
    * @param model The policy; changed in place.
    * @param reference A frozen copy of where the policy began, or the policy without its LoRA adapters; needed when the KL
    *   coefficient is positive.
+   * @param sampler Who samples answers that end themselves; the model, here, when left out.
    * @throws {RangeError} Naming the option that is out of range.
    */
   constructor(
@@ -139,8 +147,14 @@ export class GrpoTrainer<Transition, States> {
     readonly reference: CausalTransformer | "without-adapters" | undefined,
     readonly world: World<Transition, States>,
     readonly options: GrpoOptions,
+    readonly sampler?: AnswerSampler,
   ) {
     checkOptions(options);
+    if (sampler && !world.openAnswers) {
+      throw new RangeError(
+        `a sampler of its own needs a world whose answers end themselves, which ${world.name} is not`,
+      );
+    }
     checkReward(options.reward, world.metrics);
     const { kl, klCoefficient } = options.objective;
     if (kl !== "none" && klCoefficient > 0 && !reference) {
@@ -168,7 +182,7 @@ export class GrpoTrainer<Transition, States> {
     const { options, world } = this, { groupSize } = options;
     const clock = stopwatch();
     const encoded = await world.encode(transitions);
-    const { answers, logProbabilities, cut } = await this.#sample(step, encoded);
+    const { answers, logProbabilities, ended, retries } = await this.#sample(step, encoded);
     const rolloutSeconds = clock();
     const { total, parts } = await this.#score(answers, transitions);
     const rewardSeconds = clock();
@@ -181,8 +195,12 @@ export class GrpoTrainer<Transition, States> {
       answers: answers.slice(p * groupSize, (p + 1) * groupSize),
       sampled: world.openAnswers ? undefined : answer.sampled,
       advantages: advantages.subarray(p * groupSize, (p + 1) * groupSize),
-      sampler: logProbabilities.slice(p * groupSize, (p + 1) * groupSize),
+      sampler: [],
     }));
+    for (const [p, group] of groups.entries()) {
+      group.sampler = await this.#known(group, logProbabilities.slice(p * groupSize, (p + 1) * groupSize));
+    }
+    const unknownCount = logProbabilities.filter((each) => each === undefined).length;
     const update = await this.#update(step, groups.filter((_, p) => !(options.dropEqualGroups && equal[p])));
 
     const spoken = groups.reduce((sum, group) => sum + countSpoken(group), 0);
@@ -199,9 +217,11 @@ export class GrpoTrainer<Transition, States> {
       equalGroups,
       duplicateAnswers: duplicateShare(groups),
       ...update,
-      entropy: -logProbabilities.reduce((sum, each) => sum + sumOf(each), 0) / spoken,
+      entropy: -groups.flatMap(({ sampler }) => sampler).reduce((sum, each) => sum + sumOf(each), 0) / spoken,
       tokens: spoken,
-      ...cut === undefined ? {} : { cutAnswers: cut },
+      ...ended === undefined ? {} : { cutAnswers: ended.filter((each) => !each).length / ended.length },
+      ...unknownCount === 0 ? {} : { unknownAnswers: unknownCount / answers.length },
+      ...retries === undefined ? {} : { rolloutRetries: retries },
       seconds: { rollout: rolloutSeconds, reward: rewardSeconds, update: clock() },
       sample: {
         truth: [...encoded[0].answer.tokens],
@@ -212,11 +232,11 @@ export class GrpoTrainer<Transition, States> {
     };
   }
 
-  /** G answers to each question, with their log-probabilities; `cut` is the share that did not end by itself. */
+  /** G answers to each question, with their log-probabilities; `ended` where answers end themselves. */
   async #sample(
     step: number,
     encoded: readonly EncodedTransition[],
-  ): Promise<{ answers: Tokens[]; logProbabilities: Float32Array[]; cut?: number }> {
+  ): Promise<Omit<SampledAnswers, "ended"> & { ended?: boolean[] }> {
     const { options, world } = this, { groupSize } = options;
     const sampling: SamplingOptions = { temperature: options.temperature };
     const questions = encoded.map((each) => each.question);
@@ -228,8 +248,8 @@ export class GrpoTrainer<Transition, States> {
       maxRows: options.rolloutRows,
     };
     if (world.openAnswers) {
-      const { answers, logProbabilities, ended } = await generate(this.model, { ...request, ...world.openAnswers });
-      return { answers, logProbabilities, cut: ended.filter((each) => !each).length / ended.length };
+      const sampler = this.sampler ?? ownAnswers(this.model);
+      return await sampler.sample({ ...request, ...world.openAnswers });
     }
     const { answers, logProbabilities } = await rollout(this.model, {
       ...request,
@@ -240,6 +260,19 @@ export class GrpoTrainer<Transition, States> {
       answers,
       logProbabilities: answers.map((_, row) => logProbabilities.subarray(row * length, (row + 1) * length)),
     };
+  }
+
+  /** The sampler's log-probabilities of a group's answers; the policy's own where it gave none. */
+  async #known(group: AnswerGroup, given: readonly (Float32Array | undefined)[]): Promise<Float32Array[]> {
+    if (given.every((each) => each !== undefined)) return [...given];
+    const own = frozenLogProbabilities(this.model, group, this.options);
+    const numbers = Float32Array.from(await own.data(), Number);
+    own.dispose();
+    let end = 0;
+    return group.answers.map((answer, i) => {
+      end += answer.length;
+      return given[i] ?? numbers.slice(end - answer.length, end);
+    });
   }
 
   /** Decodes and scores answers, a bounded number at a time. */
@@ -269,10 +302,12 @@ export class GrpoTrainer<Transition, States> {
     if (groups.length === 0) return report;
     const updatesPerEpoch = Math.ceil(groups.length / options.miniBatchPrompts);
     const updates = options.epochs * updatesPerEpoch;
-    // With one update the policy of the update is the policy of the rollout: the ratio is exactly 1.
-    const old = updates > 1
-      ? groups.map((group) => frozenLogProbabilities(this.model, group, options))
-      : groups.map(() => undefined);
+    // With one update the policy of the update is the policy of the rollout: the ratio is exactly 1. Another sampler's
+    // log-probabilities are the old ones always.
+    const old = groups.map((group) => {
+      if (this.sampler && !this.sampler.followsPolicy) return samplerTensor(this.model, group);
+      return updates > 1 ? frozenLogProbabilities(this.model, group, options) : undefined;
+    });
     const { kl, klCoefficient } = options.objective;
     const needsReference = this.reference !== undefined && kl !== "none" && klCoefficient > 0;
     const reference = groups.map((group) => needsReference ? this.#referenceLogProbabilities(group) : undefined);
@@ -378,6 +413,11 @@ function checkOptions(options: GrpoOptions): void {
     throw new RangeError(`groupSize must be at least 2: received ${options.groupSize}`);
   }
   if (!(options.temperature > 0)) throw new RangeError(`temperature must be positive: received ${options.temperature}`);
+}
+
+/** The sampler's log-probabilities of a group's tokens, in order. */
+function samplerTensor(model: CausalTransformer, { sampler }: AnswerGroup): Tensor {
+  return tensor(model.engine, Float32Array.from(sampler.flatMap((each) => [...each])));
 }
 
 function mean(values: ArrayLike<number>): number {

@@ -1,0 +1,50 @@
+/**
+ * What a language model's folder says of itself, for text games: its tokenizer, the world in its tokens, its longest sequence.
+ */
+import { UserError } from "../files/user_error.ts";
+import { readTransformerConfig } from "../models/causal_transformer_files.ts";
+import { TextTokenizer } from "../models/text_tokenizer.ts";
+import { TextGameWorld } from "../worlds/text_game/world.ts";
+import type { TextGameConfig } from "./text_game_config.ts";
+
+/** The world in a model's tokens. */
+export interface TextGameTokens {
+  /** Text to tokens. */
+  tokenizer: TextTokenizer;
+  /** Prompts, answers, scores. */
+  world: TextGameWorld;
+  /** Tokens of the model's longest sequence. */
+  maxPositions: number;
+}
+
+/**
+ * Reads a folder's tokenizer and sizes.
+ *
+ * @throws {UserError} When the folder has no model or no tokenizer, the two do not belong together, or the tokenizer has no
+ * token that ends a text.
+ */
+export async function readTextGameTokens(folder: string, config: TextGameConfig): Promise<TextGameTokens> {
+  const tokenizer = await TextTokenizer.load(folder);
+  const { vocabularySize, maxPositions } = await readTransformerConfig(folder);
+  tokenizer.checkFits(vocabularySize);
+  return { tokenizer, world: textGameWorld(tokenizer, vocabularySize, config), maxPositions };
+}
+
+/** The world in a tokenizer's tokens. @throws {UserError} When it has no token that ends a text. */
+export function textGameWorld(
+  tokenizer: TextTokenizer,
+  vocabularySize: number,
+  config: TextGameConfig,
+): TextGameWorld {
+  if (!tokenizer.eosToken) {
+    throw new UserError(
+      `${tokenizer.source}: the tokenizer has no eos_token, which ends an answer: name one in its tokenizer_config.json`,
+    );
+  }
+  return new TextGameWorld({
+    tokenizer,
+    vocabularySize,
+    maxAnswerTokens: config.data.maxAnswerTokens,
+    chat: tokenizer.chatTemplate !== undefined,
+  });
+}
