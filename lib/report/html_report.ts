@@ -8,7 +8,7 @@ import { improvementFigure, metricPanels, type PlotlyFigure } from "./figures.ts
 import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions, stripsHtml } from "./gallery.ts";
 import { escapeHtml, figureHtml, formatBytes, formatNumber, formatSeconds, page, plotlyScript } from "./html.ts";
 import { type Interval, type MetricResult, relativeImprovement, type RunResult, verdict } from "./result.ts";
-import { colors } from "./theme.ts";
+import { colors, monoStack } from "./theme.ts";
 
 /** A figure of the report with the words around it. */
 export interface ReportFigure {
@@ -162,13 +162,19 @@ function figureCard({ figure, title, caption }: ReportFigure, index: number): st
   }</div>`;
 }
 
+/** Characters above which a cell is text to be read, set on the left in a fixed-width face and wrapped. */
+const LONG_TEXT = 60;
+
 function plainTable({ columns, rows }: ReportTable): string {
   const cell = (value: string | number) => typeof value === "number" ? formatNumber(value) : escapeHtml(value);
+  const isLong = (value: string | number) => typeof value === "string" && value.length > LONG_TEXT;
+  // A column that holds long text anywhere is set as text throughout, so that its rows begin in one line.
+  const kinds = columns.map((_, i) => rows.some((row) => isLong(row[i])) ? ' class="long"' : "");
   return `<div class="card scroll"><table><thead><tr>${
-    columns.map((name) => `<th>${escapeHtml(name)}</th>`).join("")
+    columns.map((name, i) => `<th${kinds[i]}>${escapeHtml(name)}</th>`).join("")
   }</tr></thead>
 <tbody>${
-    rows.map((row) => `<tr>${row.map((value) => `<td>${cell(value)}</td>`).join("")}</tr>`).join("\n")
+    rows.map((row) => `<tr>${row.map((value, i) => `<td${kinds[i]}>${cell(value)}</td>`).join("")}</tr>`).join("\n")
   }</tbody></table></div>`;
 }
 
@@ -238,6 +244,8 @@ const REPORT_STYLE = `
 .facts div { display: flex; flex-direction: column; }
 details { margin-top: 14px; }
 summary { cursor: pointer; font-weight: 600; }
+.long { text-align: left; }
+td.long { font: 13px/1.5 ${monoStack}; white-space: pre-wrap; overflow-wrap: anywhere; min-width: 14em; }
 .settings td { text-align: left; padding: 5px 12px 5px 0; overflow-wrap: anywhere; }
 .settings td:first-child { white-space: nowrap; color: ${colors.muted}; }
 @media (max-width: 820px) { .overview { grid-template-columns: minmax(0, 1fr); } }

@@ -173,3 +173,16 @@ Deno.test("numbers, times and sizes are written for people", () => {
   ]);
   assert.deepEqual([12, 2048, 5e8, 2.4e9].map(formatBytes), ["12 B", "2.0 KiB", "477 MiB", "2.2 GiB"]);
 });
+
+Deno.test("a column with long text is set as text, in every row", async () => {
+  const long = "{'modified': []} ".repeat(9);
+  const tables = [{
+    title: "Answers",
+    columns: ["Said by", "Answer", "Reward"],
+    rows: [["A", long, 1], ["B", "x", 0]],
+  }];
+  const html = await renderReport({ title: "Long", result: { ...result, metrics: {} }, tables });
+  assert.match(html, /<th>Said by<\/th><th class="long">Answer<\/th><th>Reward<\/th>/);
+  assert.match(html, /<td>A<\/td><td class="long">[^<]+<\/td><td>1<\/td>/);
+  assert.match(html, /<td>B<\/td><td class="long">x<\/td><td>0<\/td>/);
+});
