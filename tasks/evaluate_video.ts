@@ -33,8 +33,8 @@ const COMMAND: Command = {
     },
     held: {
       value: "split|all",
-      description: "Evaluate every so many episodes (data.testEvery), or all",
-      default: "split; all where --data names other episodes than the run's",
+      description: "Every so many episodes (data.testEvery), or all",
+      default: "all of other episodes than the run's",
     },
     preset: { value: "NAME", description: "Values to start from when there is no run", default: "demo" },
     samples: { value: "N", description: "Answers a clip; the best of them is reported as well", default: "1" },
