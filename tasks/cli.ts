@@ -4,6 +4,7 @@
  * A command declares its flags once; unknown ones are refused by name with the nearest known one.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { dirname, join, resolve } from "node:path";
 import { UserError } from "../lib/files/user_error.ts";
 import { ENGINE_NAMES, type EngineChoice, type EngineName } from "../lib/tensor/registry.ts";
 import { RunInterruptedError } from "../lib/training/stage.ts";
@@ -126,6 +127,22 @@ export function engineChoice(flags: Flags): EngineChoice {
     throw new UserError(`--engine must be one of ${ENGINE_NAMES.join(", ")}: received "${engine}"`);
   }
   return { engine: engine as EngineName | undefined, device: flags.text("device") };
+}
+
+/**
+ * Refuses an `--out` that cannot be written: before the work, not after it.
+ *
+ * @param example Name of a file to suggest.
+ * @throws {UserError} When its folder does not exist, or it is a folder itself.
+ */
+export async function checkOutput(path: string | undefined, example: string): Promise<void> {
+  if (path === undefined) return;
+  const folder = dirname(resolve(path));
+  const isFolder = async (each: string) => (await Deno.stat(each).catch(() => undefined))?.isDirectory ?? false;
+  if (!await isFolder(folder)) throw new UserError(`--out ${path}: there is no folder ${folder}`);
+  if (await isFolder(path)) {
+    throw new UserError(`--out ${path} is a folder: name a file, such as ${join(path, example)}`);
+  }
 }
 
 /** The help of a command. */

@@ -4,7 +4,7 @@
  * A run's own models on its own held-out clips, or a released model and tokenizer on a folder of episodes; one answer a clip,
  * best-of-N, with or without rejection of answers that repeat the last frame.
  */
-import { dirname, join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { RobotVideoExperiment } from "../lib/experiments/robot_video.ts";
 import { type RobotVideoConfig, robotVideoConfig } from "../lib/experiments/robot_video_config.ts";
 import { scoreTable } from "../lib/experiments/robot_video_report.ts";
@@ -14,7 +14,7 @@ import { UserError } from "../lib/files/user_error.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
 import { progressFor } from "../lib/training/progress.ts";
 import { RunFolder } from "../lib/training/run_folder.ts";
-import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
+import { checkOutput, type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 
 const MODELS = ["likelihood", "control", "grpo"] as const;
 
@@ -49,7 +49,7 @@ const COMMAND: Command = {
 
 await runCommand(async (signal) => {
   const flags = readFlags(COMMAND, Deno.args);
-  await checkOutput(flags.text("out"));
+  await checkOutput(flags.text("out"), "scores.json");
   const { config, runPath } = await readConfig(flags);
   const { engine, reason } = await openEngine(engineChoice(flags));
   const scratch = runPath === undefined ? await Deno.makeTempDir() : undefined;
@@ -97,17 +97,6 @@ await runCommand(async (signal) => {
     if (scratch) await Deno.remove(scratch, { recursive: true });
   }
 });
-
-/** Before the work, not after it. */
-async function checkOutput(path: string | undefined): Promise<void> {
-  if (path === undefined) return;
-  const folder = dirname(resolve(path));
-  const isFolder = async (each: string) => (await Deno.stat(each).catch(() => undefined))?.isDirectory ?? false;
-  if (!await isFolder(folder)) throw new UserError(`--out ${path}: there is no folder ${folder}`);
-  if (await isFolder(path)) {
-    throw new UserError(`--out ${path} is a folder: name a file, such as ${join(path, "scores.json")}`);
-  }
-}
 
 async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; runPath?: string }> {
   const runPath = flags.text("run"), model = flags.text("model"), tokenizer = flags.text("tokenizer");

@@ -14,13 +14,14 @@ import {
 } from "../lib/experiments/text_game_config.ts";
 import { textGameHeadline } from "../lib/experiments/text_game_report.ts";
 import { runTextGame } from "../lib/experiments/text_game_run.ts";
+import { resolveWithProgress } from "../lib/experiments/hub_folder.ts";
 import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
-import { findTextGameFiles } from "../lib/experiments/text_game_data.ts";
+import { findTestFile, findTextGameFiles } from "../lib/experiments/text_game_data.ts";
 import { UserError } from "../lib/files/user_error.ts";
 import { formatSeconds } from "../lib/report/html.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
 import { TrainingDivergedError } from "../lib/training/diverged.ts";
-import { progressFor } from "../lib/training/progress.ts";
+import { type Progress, progressFor } from "../lib/training/progress.ts";
 import { RunFolder } from "../lib/training/run_folder.ts";
 import { RunInterruptedError } from "../lib/training/stage.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
@@ -35,7 +36,7 @@ const COMMAND: Command = {
       default: "demo; bytesized32-small with --data",
     },
     data: {
-      value: "FILE|FOLDER",
+      value: "FILE|FOLDER|hub:datasets/…",
       description: "Transitions (.jsonl, .jsonl.gz, .parquet), or a folder with a training and a test file",
       default: "the built-in games",
     },
@@ -73,11 +74,13 @@ await runCommand(async (signal) => {
   const stages = readStages(flags);
   const resuming = flags.has("resume");
   const out = flags.text("out") ?? (resuming ? await newestRun() : defaultFolder(presetOf(flags)));
-  const config = resuming ? await storedConfig(out, flags) : textGameConfig(presetOf(flags), await overrides(flags));
+  const progress = progressFor(Deno.stderr);
+  const config = resuming
+    ? await storedConfig(out, flags, progress)
+    : textGameConfig(presetOf(flags), await overrides(flags, progress));
   if (!resuming) await refuseRun(out);
   const { engine, reason } = await openEngine(engineChoice(flags));
   try {
-    const progress = progressFor(Deno.stderr);
     progress.note(reason);
     const environment = { engine: engine.description };
     const openRun = resuming
@@ -116,11 +119,11 @@ async function refuseRun(out: string): Promise<void> {
 }
 
 /** Flags that stand for fields of the configuration, and `--set`. */
-async function overrides(flags: Flags): Promise<Record<string, unknown>> {
+async function overrides(flags: Flags, progress: Progress): Promise<Record<string, unknown>> {
   const data: Record<string, unknown> = {}, model: Record<string, unknown> = {}, grpo: Record<string, unknown> = {};
   const path = flags.text("data"), test = flags.text("test"), folder = flags.text("model");
-  if (path !== undefined) Object.assign(data, await findTextGameFiles(path));
-  if (test !== undefined) data.test = test;
+  if (path !== undefined) Object.assign(data, await findTextGameFiles(await resolveWithProgress(path, progress)));
+  if (test !== undefined) data.test = await findTestFile(await resolveWithProgress(test, progress));
   if (flags.has("strict-data")) data.strict = true;
   if (folder !== undefined) model.folder = folder;
   const rollouts = flags.text("rollouts");
@@ -130,14 +133,14 @@ async function overrides(flags: Flags): Promise<Record<string, unknown>> {
   return mergeSettings(named, parseSettings(flags.list("set")));
 }
 
-async function storedConfig(out: string, flags: Flags): Promise<TextGameConfig> {
+async function storedConfig(out: string, flags: Flags, progress: Progress): Promise<TextGameConfig> {
   using run = await RunFolder.read(out);
   const { preset, ...stored } = run.config as TextGameConfig;
   const asked = flags.text("preset");
   if (asked !== undefined && asked !== preset) {
     throw new UserError(`${out} was started with --preset ${preset}, now ${asked}: leave it out, or start another run`);
   }
-  return textGameConfig(preset, mergeSettings(stored, await overrides(flags)));
+  return textGameConfig(preset, mergeSettings(stored, await overrides(flags, progress)));
 }
 
 function readStages(flags: Flags): TextGameStage[] | undefined {

@@ -224,6 +224,34 @@ export function fittingExamples(
   return fitting;
 }
 
+/**
+ * Leaves out examples whose prompts are too long for a model or for the configuration's limit, and says how many. True
+ * answers may have any length: a model is judged on those that it cannot give, too.
+ *
+ * @throws {UserError} When the data are strict and there is one, or nothing is left.
+ */
+export function fittingQuestions(
+  { examples, rows }: { examples: readonly TextGameExample[]; rows: readonly number[] },
+  world: TextGameWorld,
+  config: TextGameConfig,
+  { maxPositions, note }: FittingOptions,
+): { examples: TextGameExample[]; rows: number[] } {
+  const { maxQuestionTokens, strict } = config.data;
+  // An answer needs room for a token at least.
+  const limit = Math.min(maxQuestionTokens, maxPositions - 1);
+  const field = limit === maxQuestionTokens ? "data.maxQuestionTokens" : "the model's max_position_embeddings less 1,";
+  const lengths = examples.map((each) => world.encodeOne(each).question.length);
+  const kept = [...examples.keys()].filter((i) => lengths[i] <= limit);
+  if (kept.length < examples.length) {
+    const longest = lengths.reduce((most, each) => Math.max(most, each), 0);
+    const text = `${examples.length - kept.length} of ${examples.length} prompts exceed ${field} ${limit} ` +
+      `(longest: ${longest} tokens)`;
+    if (strict || kept.length === 0) throw new UserError(`${text}: raise it`);
+    note(`${text}: skipped, and not among the scores`);
+  }
+  return { examples: kept.map((i) => examples[i]), rows: kept.map((i) => rows[i]) };
+}
+
 /** So many of some things, from all over them: files have their rows game by game. */
 export function spread<Item>(items: readonly Item[], count: number | null): Item[] {
   if (count === null || count >= items.length) return [...items];
