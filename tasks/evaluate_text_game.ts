@@ -112,7 +112,10 @@ async function evaluate(
   for (const [name, folder] of Object.entries(models)) {
     const { world, maxPositions } = await readTextGameTokens(folder, config);
     // All models of a run have one tokenizer: what fits the first fits the others.
-    judged ??= fittingQuestions(data, world, config, { maxPositions, note: (text) => progress.note(text) });
+    judged ??= fittingQuestions(data, world, config, {
+      maxPositions,
+      note: (text) => progress.note(`held-out data: ${text}`),
+    });
     const model = await CausalTransformer.load(engine, folder, { computeType, parameterType });
     try {
       progress.stage(`evaluate ${name}`, 1);

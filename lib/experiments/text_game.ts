@@ -33,7 +33,14 @@ import { GoldMixture } from "../worlds/text_game/mixing.ts";
 import type { TextGameExample, TextGameResponse, TextGameWorld } from "../worlds/text_game/world.ts";
 import { resolveWithProgress } from "./hub_folder.ts";
 import type { TextGameConfig, TextGameRewardName } from "./text_game_config.ts";
-import { fittingExamples, openTextGameData, spread, type TextGameData, trainingTexts } from "./text_game_data.ts";
+import {
+  fittingExamples,
+  fittingQuestions,
+  openTextGameData,
+  spread,
+  type TextGameData,
+  trainingTexts,
+} from "./text_game_data.ts";
 import { evaluateTextGame, type TextGameEvaluation } from "./text_game_evaluation.ts";
 import { readTextGameTokens, textGameWorld } from "./text_game_models.ts";
 
@@ -114,7 +121,12 @@ export class TextGameExperiment {
     const fit = (examples: readonly TextGameExample[], what: string) =>
       fittingExamples(examples, world, config, what, { maxPositions, note: (text) => progress.note(text) });
     const train = fit(data.train, "training data");
-    const test = spread(fit(data.test, "held-out data"), config.evaluation.maxItems);
+    // Judged on all that can be asked: leaving out what has a long true answer would leave out the hardest.
+    const judged = fittingQuestions({ examples: data.test, rows: [...data.test.keys()] }, world, config, {
+      maxPositions,
+      note: (text) => progress.note(`held-out data: ${text}`),
+    });
+    const test = spread(judged.examples, config.evaluation.maxItems);
     const imitation = data.imitation ? fit(data.imitation, "data to imitate") : train;
     const run = typeof context.run === "function" ? await context.run() : context.run;
     const examples = { train, test, imitation };

@@ -219,7 +219,9 @@ export function fittingExamples(
     (["question", "answer", "whole"] as const).every((part) => lengths[i][part] <= limits[part])
   );
   if (fitting.length === 0) {
-    throw new UserError(`${what}: no example is within data.maxQuestionTokens and data.maxAnswerTokens: raise them`);
+    throw new UserError(
+      `${what}: no example is within data.maxQuestionTokens, data.maxAnswerTokens and the model's own limit`,
+    );
   }
   return fitting;
 }
@@ -246,7 +248,7 @@ export function fittingQuestions(
     const longest = lengths.reduce((most, each) => Math.max(most, each), 0);
     const text = `${examples.length - kept.length} of ${examples.length} prompts exceed ${field} ${limit} ` +
       `(longest: ${longest} tokens)`;
-    if (strict || kept.length === 0) throw new UserError(`${text}: raise it`);
+    if (strict || kept.length === 0) throw new UserError(`held-out data: ${text}: raise it`);
     note(`${text}: skipped, and not among the scores`);
   }
   return { examples: kept.map((i) => examples[i]), rows: kept.map((i) => rows[i]) };
