@@ -30,6 +30,18 @@ export function formatNumber(value: number, digits = 4): string {
   return grouped.replace("-", "−");
 }
 
+/** Characters above which a table's cell is text to be read: set on the left in a fixed-width face, and wrapped. */
+const LONG_TEXT = 60;
+
+/** Of each column of a table, whether it holds such text in some row; it is then set so in all, to begin in one line. */
+export function longColumns(rows: readonly (readonly unknown[])[]): boolean[] {
+  const width = Math.max(0, ...rows.map((row) => row.length));
+  return Array.from(
+    { length: width },
+    (_, column) => rows.some((row) => typeof row[column] === "string" && row[column].length > LONG_TEXT),
+  );
+}
+
 /** Seconds as "7.3 s", "4 min 05 s" or "2 h 11 min". */
 export function formatSeconds(seconds: number): string {
   if (!Number.isFinite(seconds)) return "—";

@@ -6,7 +6,16 @@ import { dirname } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { improvementFigure, metricPanels, type PlotlyFigure } from "./figures.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions, stripsHtml } from "./gallery.ts";
-import { escapeHtml, figureHtml, formatBytes, formatNumber, formatSeconds, page, plotlyScript } from "./html.ts";
+import {
+  escapeHtml,
+  figureHtml,
+  formatBytes,
+  formatNumber,
+  formatSeconds,
+  longColumns,
+  page,
+  plotlyScript,
+} from "./html.ts";
 import { type Interval, type MetricResult, relativeImprovement, type RunResult, verdict } from "./result.ts";
 import { colors, monoStack } from "./theme.ts";
 
@@ -162,14 +171,9 @@ function figureCard({ figure, title, caption }: ReportFigure, index: number): st
   }</div>`;
 }
 
-/** Characters above which a cell is text to be read, set on the left in a fixed-width face and wrapped. */
-const LONG_TEXT = 60;
-
 function plainTable({ columns, rows }: ReportTable): string {
   const cell = (value: string | number) => typeof value === "number" ? formatNumber(value) : escapeHtml(value);
-  const isLong = (value: string | number) => typeof value === "string" && value.length > LONG_TEXT;
-  // A column that holds long text anywhere is set as text throughout, so that its rows begin in one line.
-  const kinds = columns.map((_, i) => rows.some((row) => isLong(row[i])) ? ' class="long"' : "");
+  const long = longColumns(rows), kinds = columns.map((_, i) => long[i] ? ' class="long"' : "");
   return `<div class="card scroll"><table><thead><tr>${
     columns.map((name, i) => `<th${kinds[i]}>${escapeHtml(name)}</th>`).join("")
   }</tr></thead>

@@ -11,10 +11,11 @@ import { type Clip, shrink, upscale } from "./frames.ts";
 import type { PlotlyFigure } from "./figures.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions } from "./gallery.ts";
 import { encodeGif } from "./gif.ts";
-import { escapeHtml, formatNumber } from "./html.ts";
+import { escapeHtml, formatNumber, longColumns } from "./html.ts";
 import type { MimeBundle } from "./notebook_file.ts";
 import { encodePng } from "./png.ts";
 import { relativeImprovement, type RunResult } from "./result.ts";
+import { monoStack } from "./theme.ts";
 
 /** Bytes of one output above which it is refused. */
 export const MAX_OUTPUT_BYTES = 2_000_000;
@@ -88,14 +89,20 @@ export async function showGallery(clips: readonly GalleryClip[], options: Galler
   }
 }
 
+const LONG_CELL = ` style="text-align:left;font:12.5px/1.5 ${
+  monoStack.replaceAll('"', "'")
+};white-space:pre-wrap;overflow-wrap:anywhere"`;
+
 /** Shows rows as a table; numbers are printed with four digits. */
 export async function showTable(
   columns: readonly string[],
   rows: readonly (readonly (string | number)[])[],
 ): Promise<void> {
   const cells = rows.map((row) => row.map((value) => typeof value === "number" ? formatNumber(value) : value));
+  // Said cell by cell: front ends set tables to the right and keep no style sheet of ours.
+  const styles = longColumns(cells).map((isLong) => isLong ? LONG_CELL : "");
   const line = (row: readonly string[], tag: string) =>
-    `<tr>${row.map((value) => `<${tag}>${escapeHtml(value)}</${tag}>`).join("")}</tr>`;
+    `<tr>${row.map((value, i) => `<${tag}${styles[i] ?? ""}>${escapeHtml(value)}</${tag}>`).join("")}</tr>`;
   const html = `<table><thead>${line(columns, "th")}</thead><tbody>${
     cells.map((row) => line(row, "td")).join("")
   }</tbody></table>`;
