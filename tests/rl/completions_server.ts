@@ -21,6 +21,8 @@ export interface ServerStyle {
   models?: string[];
   /** Whether adapters of a known name are refused, as older versions do. */
   refusesKnownAdapters?: boolean;
+  /** What loading an adapter does. */
+  onAdapter?: (path: string) => Promise<void>;
 }
 
 /** A running server. */
@@ -117,6 +119,7 @@ export function serve(model: CausalTransformer, style: ServerStyle): TestServer 
         return refuse(`The lora adapter '${body.lora_name}' has already been loaded.`);
       }
       if (isLoad && body.lora_path === "/nowhere") return refuse(`No adapter found for ${body.lora_path}`, 404);
+      if (isLoad) await style.onAdapter?.(body.lora_path);
       if (isLoad) known.add(body.lora_name);
       else known.delete(body.lora_name);
       return new Response("Success: done.");
