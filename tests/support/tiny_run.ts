@@ -44,13 +44,18 @@ export function tinyConfig(change: Plain = {}): RobotVideoConfig {
 
 /** The same as flags of `train-video` and `evaluate-video`. */
 export function tinyFlags(change: Plain = {}): string[] {
+  return settingFlags(mergeSettings(TINY, change));
+}
+
+/** Values as `--set` flags. */
+export function settingFlags(values: Plain): string[] {
   const flags: string[] = [];
   const visit = (value: unknown, path: string) => {
     if (typeof value === "object" && value !== null && !Array.isArray(value)) {
       for (const [name, each] of Object.entries(value)) visit(each, path ? `${path}.${name}` : name);
     } else flags.push("--set", `${path}=${JSON.stringify(value)}`);
   };
-  visit(mergeSettings(TINY, change), "");
+  visit(values, "");
   return flags;
 }
 
@@ -94,9 +99,12 @@ export function stoppingProgress(stop?: { stage: string; step: number }) {
 const TIMES = new Set(["stepSeconds", "seconds"]);
 
 /** What two runs of equal numbers have in common: hashes of all weights, logs and samples without their times, results. */
-export async function runNumbers(folder: string): Promise<Plain> {
+export async function runNumbers(
+  folder: string,
+  models: readonly string[] = ["tokenizer", "likelihood", "rlvr", "control"],
+): Promise<Plain> {
   const weights: Record<string, string> = {};
-  for (const model of ["tokenizer", "likelihood", "rlvr", "control"]) {
+  for (const model of models) {
     for await (const { name } of Deno.readDir(join(folder, "models", model))) {
       const bytes = await Deno.readFile(join(folder, "models", model, name));
       weights[`${model}/${name}`] = createHash("sha256").update(bytes).digest("hex");
