@@ -18,7 +18,6 @@ export async function resolveWithProgress(
     return await resolveFolder(pathOrName, {
       ...options,
       onProgress: ({ file, received, total }) => {
-        // What is in the cache needs no line.
         if (!isShown) progress.stage(`fetch ${pathOrName}`, megabytes(total), { unit: "MB" });
         isShown = true;
         progress.step(megabytes(received), { file });
