@@ -23,7 +23,7 @@ const dataSchema = z.strictObject({
   width: count.nullable().default(32).describe("Frames are resized to this width; null: as they are"),
   actionRanges: z.enum(["rt1", "computed"]).default("rt1").describe("Ranges of the action bins"),
   actionBins: z.int().min(2).default(256).describe("Bins of each action dimension"),
-  history: count.default(2).describe("Past frames (and actions) in the question"),
+  history: count.default(1).describe("Past frames (and actions) in the question"),
   frameStep: count.default(1).describe("Episode frames from one frame of a clip to the next"),
   shortEpisodes: z.enum(["repeat", "drop", "refuse"]).default("repeat").describe(
     "What becomes of episodes shorter than a clip",
@@ -93,7 +93,7 @@ const modelSchema = z.strictObject({
 });
 
 const likelihoodSchema = z.strictObject({
-  steps: count.default(400).describe("Training steps"),
+  steps: count.default(550).describe("Training steps"),
   batch: count.default(16).describe("Sequences a step"),
   microBatch: count.default(16).describe("Sequences computed at once"),
   learningRate: rate.default(3e-3).describe("Learning rate after the warm-up"),
@@ -110,14 +110,14 @@ const rewardSchema = z.array(z.strictObject({
 })).min(1);
 
 const grpoSchema = z.strictObject({
-  steps: count.default(45).describe("GRPO steps"),
+  steps: count.default(55).describe("GRPO steps"),
   promptsPerStep: count.default(8).describe("Prompts P of a step"),
   groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
   miniBatchPrompts: count.default(8).describe("Prompts of one optimizer update"),
   microBatchPrompts: count.default(8).describe("Prompts computed at once"),
   epochs: count.default(1).describe("Passes over a step's rollouts"),
   learningRate: rate.default(7e-4).describe("Learning rate"),
-  decaySteps: z.int().min(0).default(25).describe(
+  decaySteps: z.int().min(0).default(30).describe(
     "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
   ),
   weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
@@ -200,10 +200,10 @@ export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string;
     description: "Episodes of any action width at 64×64 (such as Meta-World), half an hour on two cores",
     values: {
       data: { height: 64, width: 64, actionRanges: "computed", testEvery: 6 },
-      tokenizer: { channels: [32, 64], downsamplings: 1, steps: 1500 },
-      model: { hiddenSize: 192, layers: 4, heads: 6, intermediateSize: 512 },
-      likelihood: { steps: 1500 },
-      grpo: { steps: 120, learningRate: 5e-4 },
+      tokenizer: { channels: [32, 64], downsamplings: 1, steps: 1200 },
+      model: { hiddenSize: 192, layers: 4, heads: 6, intermediateSize: 512, initializerRange: 0.07 },
+      likelihood: { steps: 1000, learningRate: 2e-3, decaySteps: 400 },
+      grpo: { steps: 60, learningRate: 5e-4 },
     },
   },
   "rt1-single-step": {
