@@ -107,6 +107,8 @@ export class TextGameExperiment {
    */
   static async open(context: TextGameContext): Promise<TextGameExperiment> {
     const { engine, config, progress } = context;
+    // Refuses what is no address; nothing is sent.
+    if (config.grpo.rollouts !== null) new CompletionsClient(config.grpo.rollouts);
     const data = await openTextGameData(config);
     for (const note of data.notes) progress.note(note);
     const folder = config.model.folder === null ? null : await resolveWithProgress(config.model.folder, progress);
@@ -287,6 +289,7 @@ export class TextGameExperiment {
     const { grpo } = this.config, { run, progress } = this.#context;
     if (grpo.rollouts === null) return undefined;
     const note = (text: string) => progress.note(text);
+    note(`rollouts: sampled by ${grpo.rollouts}, which has to serve ${this.#grpoBase()}`);
     const client = new CompletionsClient(grpo.rollouts, {
       model: grpo.rolloutModel ?? undefined,
       apiKey: Deno.env.get("ROLLOUTS_API_KEY"),

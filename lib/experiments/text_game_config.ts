@@ -41,7 +41,7 @@ const tokenizerSchema = z.strictObject({
   vocabularySize: z.int().min(300).default(1024).describe(
     "Tokens of the byte-pair vocabulary that is trained without a model",
   ),
-  pattern: z.enum(["words", "long"]).default("long").describe("How text is cut before merging"),
+  pattern: z.enum(["words", "long", "code"]).default("long").describe("How text is cut before merging"),
 });
 
 const loraSchema = z.strictObject({
@@ -69,6 +69,9 @@ const modelSchema = z.strictObject({
 
 const likelihoodSchema = z.strictObject({
   steps: z.int().min(0).default(700).describe("Training steps; 0: the model is good enough already"),
+  trainsQuestions: z.boolean().default(true).describe(
+    "Learn the prompts' tokens as well: copying is learned sooner from nothing; published models: no",
+  ),
   batch: count.default(32).describe("Sequences a step"),
   microBatch: count.default(32).describe("Sequences computed at once"),
   learningRate: rate.default(2e-3).describe("Highest learning rate"),
@@ -176,6 +179,7 @@ export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; v
       model: { computeType: "bfloat16", checkpointing: true },
       // Table 5 and sft_trainer.yaml; 4,237 samples, 16 a step, 10 epochs.
       likelihood: {
+        trainsQuestions: false,
         steps: 2640,
         batch: 16,
         microBatch: 1,

@@ -11,9 +11,10 @@ import { TextTokenizer } from "./text_tokenizer.ts";
  * How text is cut. `words`: as Qwen2 does, a word with the space before it, digits one by one, runs of punctuation, white
  * space. `long`: only at digits, line breaks and behind `}`, so that text which repeats over and over, such as
  * `', 'properties': {'isContainer': ` in the states of a game, becomes a token; digits again one by one, since numbers
- * are to be computed with.
+ * are to be computed with. `code`: words, digits one by one, and runs of everything else, spaces among them, so that a name is
+ * the same tokens wherever it stands: what has to be copied is easy to copy.
  */
-export type BpePattern = "words" | "long";
+export type BpePattern = "words" | "long" | "code";
 
 /** Options of {@linkcode trainBpe}. */
 export interface BpeOptions {
@@ -42,6 +43,7 @@ const PATTERNS: Record<BpePattern, string> = {
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" +
     "\\s+(?!\\S)|\\s+",
   long: "\\p{N}|[\\r\\n]+|[^\\p{N}\\r\\n}]+\\}?|\\}",
+  code: "\\p{L}+|\\p{N}|[^\\p{L}\\p{N}]+",
 };
 
 /**

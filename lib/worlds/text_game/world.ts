@@ -91,6 +91,11 @@ export interface TextGameWorldOptions {
   maxAnswerTokens: number;
   /** Plain prompts are put into the tokenizer's chat template as a user's message. */
   chat: boolean;
+  /**
+   * Likelihood training learns the prompts' tokens as well. For models that start from nothing: states say each name many
+   * times, so it is there that copying is learned soonest. No when left out, as published.
+   */
+  trainsQuestions?: boolean;
 }
 
 const METRICS: Record<string, [strictness: Strictness, part: keyof TextGameReward]> = {
@@ -136,7 +141,7 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
   encodeOne(example: TextGameExample): EncodedTransition {
     const known = this.#encoded.get(example);
     if (known) return known;
-    const { tokenizer, chat } = this.#options, { question } = example;
+    const { tokenizer, chat, trainsQuestions = false } = this.#options, { question } = example;
     const isChat = chat || typeof question !== "string";
     const messages = typeof question === "string" ? [{ role: "user", content: question }] : question;
     const text = isChat ? tokenizer.chat(messages, { withoutTemplate: "concatenate" }) : question;
@@ -149,7 +154,8 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
     const encoded = {
       question: encodedQuestion,
       answer: { tokens, sampled: new Uint8Array(tokens.length).fill(1) },
-      trainedQuestionTokens: 0,
+      // The first token has nothing to be predicted from.
+      trainedQuestionTokens: trainsQuestions ? encodedQuestion.length - 1 : 0,
     };
     this.#encoded.set(example, encoded);
     return encoded;
