@@ -44,7 +44,7 @@ const COMMAND: Command = {
     which: { value: MODELS.join("|"), description: "Which of the run's models", default: "all", repeated: true },
     model: { value: "FOLDER|hub:ORG/NAME", description: "A language model as transformers saves it; needs --data" },
     data: {
-      value: "FILE|FOLDER|hub:datasets/…",
+      value: "FILE|FOLDER|hub:…",
       description: "Transitions to judge by (.jsonl, .jsonl.gz, .parquet)",
       default: "the run's",
     },

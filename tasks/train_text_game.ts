@@ -36,8 +36,8 @@ const COMMAND: Command = {
       default: "demo; bytesized32-small with --data",
     },
     data: {
-      value: "FILE|FOLDER|hub:datasets/…",
-      description: "Transitions (.jsonl, .jsonl.gz, .parquet), or a folder with a training and a test file",
+      value: "FILE|FOLDER|hub:…",
+      description: "Transitions (.jsonl[.gz], .parquet), or a folder with train and test",
       default: "the built-in games",
     },
     test: { value: "FILE", description: "Held-out transitions", default: "of the folder, or a part of --data" },

@@ -15,7 +15,7 @@ function frozen(help: string): string {
   return [...flags, ...fields].join("\n") + "\n";
 }
 
-for (const task of ["train_video", "evaluate_video"]) {
+for (const task of ["train_video", "evaluate_video", "train_text_game", "evaluate_text_game"]) {
   Deno.test(`${task} --help: flags and fields are those that are frozen`, async () => {
     const { code, stdout, stderr } = await runTask(task, ["--help"]);
     assert.equal(code, 0, stderr);
@@ -23,12 +23,12 @@ for (const task of ["train_video", "evaluate_video"]) {
     const path = join(FIXTURES, `${task}.txt`);
     if (Deno.env.get("RLVR_UPDATE_FIXTURES")) await Deno.writeTextFile(path, frozen(stdout));
     assert.equal(frozen(stdout), await Deno.readTextFile(path));
-    assert.ok(frozen(stdout).split("\n").length > (task === "train_video" ? 80 : 10), "the test sees the help");
+    assert.ok(frozen(stdout).split("\n").length > (task.startsWith("train") ? 80 : 10), "the test sees the help");
   });
 
   Deno.test(`${task} --help: every line says something, in a terminal's width or little more`, async () => {
     const { stdout } = await runTask(task, ["-h"]);
-    assert.ok(stdout.startsWith(`deno task ${task.replace("_", "-")} [flags]\n\n`));
+    assert.ok(stdout.startsWith(`deno task ${task.replaceAll("_", "-")} [flags]\n\n`));
     for (const line of stdout.split("\n").filter((each) => /^ {2}(--|[a-z]+\.)/.test(each))) {
       assert.match(line, /^ {2}\S.* +[A-ZεΨ].{3,}$/, `no description: ${line}`);
       assert.ok(line.length <= 150, `${line.length} characters: ${line}`);
