@@ -12,7 +12,8 @@ import { TextTokenizer } from "./text_tokenizer.ts";
  * space. `long`: only at digits, line breaks and behind `}`, so that text which repeats over and over, such as
  * `', 'properties': {'isContainer': ` in the states of a game, becomes a token; digits again one by one, since numbers
  * are to be computed with. `code`: words, digits one by one, and runs of everything else, spaces among them, so that a name is
- * the same tokens wherever it stands: what has to be copied is easy to copy.
+ * the same tokens wherever it stands: what has to be copied is easy to copy. A quoted key (and an abbreviation) is one piece
+ * with what stands around it: `', 'uuid': `.
  */
 export type BpePattern = "words" | "long" | "code";
 
@@ -43,7 +44,9 @@ const PATTERNS: Record<BpePattern, string> = {
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" +
     "\\s+(?!\\S)|\\s+",
   long: "\\p{N}|[\\r\\n]+|[^\\p{N}\\r\\n}]+\\}?|\\}",
-  code: "\\p{L}+|\\p{N}|[^\\p{L}\\p{N}]+",
+  code:
+    "(?:[^\\p{L}\\p{N}]*'[\\p{L}_]+': ?)+[^\\p{L}\\p{N}]*|[^\\p{L}\\p{N}]+\\p{Lu}{2,}[^\\p{L}\\p{N}]+|\\p{L}+|\\p{N}|" +
+    "[^\\p{L}\\p{N}]+",
 };
 
 /**
