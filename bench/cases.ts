@@ -5,6 +5,8 @@
  * bound by memory) and the ratio we want to reach. How each side does the work is in `ours/` and `reference/`.
  */
 
+import { languageCases } from "./language_cases.ts";
+
 /** Sizes, as both sides read them. */
 export type CaseSizes = Record<string, number | boolean | string | readonly number[]>;
 
@@ -25,6 +27,10 @@ export interface BenchCase {
   operators?: number;
   /** PyTorch's time over ours that we want, at least; absent: shown for comparison. */
   goal?: number;
+  /** Our peak memory over what is loaded that we want, at most. */
+  memoryGoal?: number;
+  /** Whether the case is of what only the torch engine has. */
+  onlyTorch?: boolean;
   /** What the other side needs. */
   needs: "torch" | "transformers";
   /** Measured in processes of its own, whose peak memory is shown. */
@@ -238,5 +244,6 @@ export function benchCases(quick: boolean): BenchCase[] {
     }),
     rollouts("rollouts", one, model),
     rollouts("rollouts-4", four, model),
+    ...languageCases(quick),
   ];
 }

@@ -1,5 +1,5 @@
 /**
- * `deno task bench`: our operators, updates and rollouts against PyTorch doing the same work in the same run.
+ * `deno task bench`: our operators, updates, rollouts and loading against PyTorch doing the same work in the same run.
  *
  * Each side is a process of its own that is kept alive; they work in turns. Results are compared before anything is timed.
  * Every run prints a table and appends a line to `bench/results.jsonl`. Nothing here is a test: times depend on the machine.
@@ -18,7 +18,7 @@ const RESULTS = new URL("./results.jsonl", import.meta.url);
 
 const COMMAND: Command = {
   name: "bench",
-  summary: "Measures operators, updates and rollouts against PyTorch doing the same work in the same run.",
+  summary: "Measures operators, updates, rollouts and loading against PyTorch doing the same work in the same run.",
   flags: {
     only: { value: "NAME,…", description: "These cases only" },
     quick: { description: "Tiny sizes that only show that everything runs; nothing is recorded" },
@@ -103,6 +103,10 @@ await runCommand(async (signal) => {
     const limits = await measureCeilings(common, quick, { ...options, folder });
     const measurements: Measurement[] = [];
     for (const each of cases) {
+      if (each.onlyTorch && common.opened.engine.name !== "torch") {
+        note(`  ${each.name}: left out, it needs the torch engine`);
+        continue;
+      }
       const pair = each.ownProcesses ? await open() : common;
       const theirs = (pair.other.missing as string[]).includes(each.needs) ? undefined : pair.theirs;
       // The goals are the torch engine's: PyTorch's own library, called from here.

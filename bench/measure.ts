@@ -28,6 +28,8 @@ export interface Measurement {
   flops?: number;
   bytes?: number;
   operators?: number;
+  /** Bytes of what was loaded, and our peak memory (what is idle taken off) over them that we want, at most. */
+  loaded?: { bytes: number; memoryGoal?: number };
   /** Of processes that did nothing else; null where the system does not say. */
   memory?: { ours: PeakMemory; theirs?: PeakMemory };
 }
@@ -82,7 +84,8 @@ export async function measure(
   }
   await ours.ask({ do: "release" });
   await theirs?.ask({ do: "release" });
-  const { name, title, goal, flops, bytes, operators } = each;
+  const { name, title, goal, memoryGoal, flops, bytes, operators } = each;
+  const loadedBytes = (prepared.shared as Record<string, unknown> | null)?.bytes;
   return {
     name,
     title,
@@ -94,6 +97,7 @@ export async function measure(
     flops,
     bytes,
     operators,
+    loaded: typeof loadedBytes === "number" ? { bytes: loadedBytes, memoryGoal } : undefined,
   };
 }
 

@@ -18,7 +18,7 @@ export function formatTable(measurements: readonly Measurement[], ceilings: Ceil
     each.ratio ? `${each.ratio.median.toFixed(2)}×` : "—",
     goalText(each),
     ceilings ? limitText(each, ceilings) : "",
-    each.memory ? memoryText(each.memory.ours, each.memory.theirs) : "",
+    each.memory ? memoryText(each.memory.ours, each.memory.theirs) + loadedText(each) : "",
   ]);
   const header = ["", "ours", "PyTorch", "PyTorch / ours", "goal", "of the machine's limit", "peak memory (idle)"];
   return alignColumns([header, ...rows]);
@@ -55,6 +55,20 @@ function memoryText(ours: PeakMemory, theirs: PeakMemory | undefined): string {
   const text = ({ peakBytes, idleBytes }: PeakMemory) =>
     peakBytes === null || idleBytes === null ? "?" : `${megabytes(peakBytes)} (${megabytes(idleBytes)})`;
   return `${text(ours)} / ${theirs ? text(theirs) : "—"} MB`;
+}
+
+/** `; 1.04 / 1.10 × the 3088 MB loaded, ≤ 1.1 reached`: peak less idle. */
+function loadedText({ memory, loaded }: Measurement): string {
+  if (!loaded) return "";
+  const share = ({ peakBytes, idleBytes }: PeakMemory) =>
+    peakBytes === null || idleBytes === null ? NaN : (peakBytes - idleBytes) / loaded.bytes;
+  const text = (value: number) => Number.isNaN(value) ? "?" : value.toFixed(2);
+  const ours = share(memory!.ours), { memoryGoal } = loaded;
+  const verdict = memoryGoal === undefined || Number.isNaN(ours)
+    ? ""
+    : `, ≤ ${memoryGoal} ${ours <= memoryGoal ? "reached" : "MISSED"}`;
+  const theirs = memory!.theirs ? text(share(memory!.theirs)) : "—";
+  return `; ${text(ours)} / ${theirs} × the ${megabytes(loaded.bytes)} MB loaded${verdict}`;
 }
 
 function megabytes(bytes: number): string {

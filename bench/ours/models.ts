@@ -1,7 +1,7 @@
 /** Training and sampling a transformer with this library; `reference/models.py` does the same work in PyTorch. */
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
-import { transformerConfig } from "../../lib/models/transformer_config.ts";
-import { GrpoTrainer } from "../../lib/rl/grpo.ts";
+import { type TransformerConfig, transformerConfig } from "../../lib/models/transformer_config.ts";
+import { type GrpoOptions, GrpoTrainer } from "../../lib/rl/grpo.ts";
 import { RELEASED_OBJECTIVE } from "../../lib/rl/objective.ts";
 import { rollout } from "../../lib/rl/rollout.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
@@ -17,17 +17,23 @@ const LOGIT_CHUNK = 512;
 /** Small enough that the loss stays where it is; its size changes nothing in the work. */
 const LEARNING_RATE = 1e-5;
 
-/** Makes the model and writes it where the other side loads it from. */
-async function sharedModel(engine: Engine, sizes: CaseSizes, folder: string): Promise<CausalTransformer> {
-  const { vocabulary, width, layers, heads, inner } = sizes as Record<string, number>;
-  const config = transformerConfig({
+/** The sizes of a case as the transformer's configuration names them. */
+export function modelSizes(sizes: CaseSizes) {
+  const { vocabulary, width, layers, heads, keyValueHeads = heads, inner } = sizes as Record<string, number>;
+  return {
+    architecture: (sizes.architecture ?? "llama") as TransformerConfig["architecture"],
     vocabularySize: vocabulary,
     hiddenSize: width,
     layers,
     heads,
+    keyValueHeads,
     feedForwardSize: inner,
-  });
-  const model = CausalTransformer.initialize(engine, config, { seed: 0 });
+  };
+}
+
+/** Makes the model and writes it where the other side loads it from. */
+export async function sharedModel(engine: Engine, sizes: CaseSizes, folder: string): Promise<CausalTransformer> {
+  const model = CausalTransformer.initialize(engine, transformerConfig(modelSizes(sizes)), { seed: 0 });
   await model.save(folder);
   return model;
 }
@@ -70,7 +76,7 @@ const likelihood: Prepare = async (engine, sizes, folder) => {
  *
  * @param onReward Called when rewards are asked for: between a step's rollout and its update.
  */
-function hashWorld(sizes: CaseSizes, onReward: () => void = () => {}): World<number, readonly Tokens[]> {
+export function hashWorld(sizes: CaseSizes, onReward: () => void = () => {}): World<number, readonly Tokens[]> {
   const { promptLength, answerLength, vocabulary } = sizes as Record<string, number>;
   return {
     name: "hash",
@@ -97,13 +103,10 @@ function hashWorld(sizes: CaseSizes, onReward: () => void = () => {}): World<num
   };
 }
 
-/** A GRPO step from its rewards on, the update; the rollout before it is not counted. */
-const update: Prepare = async (engine, sizes, folder) => {
+/** One update a step, without a reference. */
+export function updateOptions(sizes: CaseSizes): GrpoOptions {
   const prompts = sizes.prompts as number, groupSize = sizes.group as number;
-  const model = await sharedModel(engine, sizes, folder);
-  let rewarded = 0;
-  const world = hashWorld(sizes, () => rewarded = seconds());
-  const trainer = new GrpoTrainer(model, undefined, world, {
+  return {
     groupSize,
     miniBatchPrompts: prompts,
     microBatchPrompts: prompts,
@@ -122,8 +125,16 @@ const update: Prepare = async (engine, sizes, folder) => {
     rolloutRows: prompts * groupSize,
     scoreRows: prompts * groupSize,
     seed: 0,
-  });
-  const items = Array.from({ length: prompts }, (_, p) => p);
+  };
+}
+
+/** A GRPO step from its rewards on, the update; the rollout before it is not counted. */
+const update: Prepare = async (engine, sizes, folder) => {
+  const model = await sharedModel(engine, sizes, folder);
+  let rewarded = 0;
+  const world = hashWorld(sizes, () => rewarded = seconds());
+  const trainer = new GrpoTrainer(model, undefined, world, updateOptions(sizes));
+  const items = Array.from({ length: sizes.prompts as number }, (_, p) => p);
   let step = 0;
   const first = await trainer.step(step++, items);
   return {

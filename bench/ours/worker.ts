@@ -7,6 +7,7 @@ import { type EngineName, openEngine } from "../../lib/tensor/registry.ts";
 import type { CaseSizes } from "../cases.ts";
 import { jsonLines } from "../json_lines.ts";
 import { chooseClock, type ClockName, seconds } from "./clock.ts";
+import { LANGUAGE } from "./language.ts";
 import { MODELS } from "./models.ts";
 import { OPERATORS } from "./operators.ts";
 import type { Work } from "./work.ts";
@@ -44,7 +45,11 @@ async function answer(request: Request): Promise<Record<string, unknown>> {
     }
     case "prepare": {
       work?.dispose();
-      work = await (OPERATORS[request.kind] ?? MODELS[request.kind])(engine!, request.sizes, request.folder);
+      work = await (OPERATORS[request.kind] ?? MODELS[request.kind] ?? LANGUAGE[request.kind])(
+        engine!,
+        request.sizes,
+        request.folder,
+      );
       return { check: await work.check() ?? null, shared: work.shared ?? null };
     }
     case "time":

@@ -1,7 +1,7 @@
 """Training and sampling the same transformer with Hugging Face's transformers, as PyTorch's trainers do."""
 import torch
 import torch.nn.functional as F
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 from hashed_numbers import hashed_tokens
 
@@ -10,7 +10,7 @@ LEARNING_RATE = 1e-5
 
 def load(folder, device):
     """The weights that our side wrote."""
-    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").to(device)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").to(device)
 
 
 class Training:
@@ -63,13 +63,16 @@ class Update(Training):
         self.all_logits = sizes["allLogits"]
         self.start()
 
-    def loss(self):
+    def log_probabilities(self):
         if self.all_logits:
             logits = self.model(input_ids=self.inputs, use_cache=False).logits[:, -self.length - 1 : -1]
         else:
             kept = self.length + 1
             logits = self.model(input_ids=self.inputs, use_cache=False, logits_to_keep=kept).logits[:, :-1]
-        log_p = F.log_softmax(logits, -1).gather(-1, self.answers[..., None]).squeeze(-1)
+        return F.log_softmax(logits, -1).gather(-1, self.answers[..., None]).squeeze(-1)
+
+    def loss(self):
+        log_p = self.log_probabilities()
         ratio = (log_p - log_p.detach()).exp()
         plain = -self.advantages * ratio
         loss = torch.maximum(plain, -self.advantages * ratio.clamp(0.8, 1.2))

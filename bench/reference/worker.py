@@ -57,9 +57,10 @@ class Worker:
 
         prepare = OPERATORS.get(kind)
         if prepare is None:
+            from language import LANGUAGE
             from models import MODELS
 
-            prepare = MODELS[kind]
+            prepare = {**MODELS, **LANGUAGE}[kind]
         self.work = None
         self.work = prepare(sizes=sizes, device=self.device, folder=folder, shared=shared)
         return {"check": self.work.check()}

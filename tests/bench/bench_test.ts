@@ -48,6 +48,31 @@ Deno.test("bench: spread and table", () => {
   assert.match(table, /a product +500 ms +1\.00 s +2\.00× +≥ 3× MISSED +10 % \(10\.0 GFLOP\/s\) +2 \(1\) \/ \? MB/);
 });
 
+Deno.test("bench: memory is shown against what was loaded", () => {
+  const table = formatTable([{
+    name: "loading",
+    title: "loading",
+    ours: spreadOf([1]),
+    runs: { ours: 1, rounds: 1 },
+    loaded: { bytes: 100e6, memoryGoal: 1.1 },
+    memory: { ours: { peakBytes: 150e6, idleBytes: 35e6 } },
+  }], undefined);
+  assert.match(table, /150 \(35\) \/ — MB; 1\.15 \/ — × the 100 MB loaded, ≤ 1\.1 MISSED/);
+});
+
+Deno.test("bench: names of cases are their own, and both sides know their kinds", async () => {
+  const names = benchCases(false).map((each) => each.name);
+  assert.equal(new Set(names).size, names.length);
+  assert.deepEqual(benchCases(true).map((each) => each.name), names);
+  const read = (path: string) => Deno.readTextFile(new URL(`../../bench/${path}`, import.meta.url));
+  const ours = await Promise.all(["operators", "models", "language"].map((name) => read(`ours/${name}.ts`)));
+  const theirs = await Promise.all(["operators", "models", "language"].map((name) => read(`reference/${name}.py`)));
+  for (const { kind } of benchCases(false)) {
+    assert.ok(ours.some((text) => new RegExp(`\\b${kind}\\b`).test(text)), `our side has no ${kind}`);
+    assert.ok(theirs.some((text) => text.includes(`"${kind}"`)), `PyTorch's side has no ${kind}`);
+  }
+});
+
 Deno.test("bench: our side computes what it says, in a process of its own", async () => {
   const stop = new AbortController();
   const worker = new URL("../../bench/ours/worker.ts", import.meta.url).href;
