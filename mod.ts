@@ -65,19 +65,52 @@ export {
 } from "./lib/nn/optimizer.ts";
 export { parameterCount, type Parameters } from "./lib/nn/parameters.ts";
 export { type SampledTokens, sampleTokens, type SamplingOptions } from "./lib/nn/sampling.ts";
+export {
+  constantSchedule,
+  type ConstantScheduleOptions,
+  cosineSchedule,
+  type DecayScheduleOptions,
+  linearSchedule,
+  type Schedule,
+  stableSchedule,
+  type StableScheduleOptions,
+} from "./lib/nn/schedules.ts";
+export { LoraAdapters, type LoraOptions, type LowRank } from "./lib/nn/lora.ts";
+export {
+  type DynamicRopeScaling,
+  type LinearRopeScaling,
+  type Llama3RopeScaling,
+  type RopeScaling,
+  type YarnRopeScaling,
+} from "./lib/nn/rope_scaling.ts";
 
 // Models
 export { CausalTransformer, type PrefillOptions, type TransformerSettings } from "./lib/models/causal_transformer.ts";
 export { type BlockWeights, type Projection } from "./lib/models/causal_transformer_block.ts";
 export { type CachedLayer, type SharedCache } from "./lib/models/causal_transformer_cache.ts";
 export { type TransformerConfig, transformerConfig, type TransformerOptions } from "./lib/models/transformer_config.ts";
+export { formatTransformerConfig, parseTransformerConfig } from "./lib/models/transformer_config_json.ts";
+export { type ParameterType, readTransformerConfig, type SaveOptions } from "./lib/models/causal_transformer_files.ts";
+export { type PackedGroup } from "./lib/models/packed_sequences.ts";
+export { type Layerwise, runLayers } from "./lib/models/layerwise.ts";
+export { type HiddenGradientOptions, hiddenValueAndGrad } from "./lib/models/checkpointed_gradient.ts";
+export { loadAdapters, saveAdapters } from "./lib/models/lora_files.ts";
+export { type ChatMessage, type ChatOptions, type SpecialToken, TextTokenizer } from "./lib/models/text_tokenizer.ts";
+export { type BpeOptions, type BpePattern, trainBpe } from "./lib/models/bpe_trainer.ts";
 export { type ComputeType, FrameTokenizer, type FrameTokenizerOptions } from "./lib/models/frame_tokenizer.ts";
 export { type FrameTokenizerConfig, RELEASED_FRAME_TOKENIZER } from "./lib/models/frame_tokenizer_config.ts";
 export { FiniteScalarQuantizer, FSQ_LEVELS } from "./lib/models/fsq.ts";
 export { Lpips, type LpipsOptions, type LpipsPaths } from "./lib/models/lpips.ts";
 
 // Worlds
-export { type AnswerPlan, type EncodedTransition, type Metric, type Tokens, type World } from "./lib/worlds/world.ts";
+export {
+  type AnswerPlan,
+  type EncodedTransition,
+  type Metric,
+  type OpenAnswers,
+  type Tokens,
+  type World,
+} from "./lib/worlds/world.ts";
 export {
   ActionBins,
   type ActionRanges,
@@ -114,11 +147,109 @@ export { TableTop, type TableTopConfig } from "./lib/worlds/robot_video/table_to
 export { type TableTopEpisodeOptions, tableTopEpisodes } from "./lib/worlds/robot_video/table_top/episodes.ts";
 export { type FrameBatch, RobotVideoWorld, type RobotVideoWorldOptions } from "./lib/worlds/robot_video/world.ts";
 
+// Text games
+export {
+  exampleOf,
+  exampleOfRow,
+  type TextGameExample,
+  type TextGameResponse,
+  TextGameWorld,
+  type TextGameWorldOptions,
+} from "./lib/worlds/text_game/world.ts";
+export {
+  type GameObject,
+  type GameScore,
+  type GameState,
+  type JsonNumber,
+  type JsonValue,
+  PythonFloat,
+  scoredCurrent,
+  scoredNext,
+  type ScoredState,
+  type TextGameTransition,
+} from "./lib/worlds/text_game/state.ts";
+export {
+  parseScoredState,
+  parseTransition,
+  scoredStateJson,
+  transitionJson,
+  type TransitionOptions,
+} from "./lib/worlds/text_game/state_json.ts";
+export {
+  loadTransitions,
+  readTransitions,
+  type ReadTransitionsOptions,
+  type SkippedRow,
+  type TransitionRow,
+  writeTransitions,
+} from "./lib/worlds/text_game/jsonl.ts";
+export {
+  type ParquetRow,
+  parquetRow,
+  type PromptMessage,
+  readParquet,
+  type ReadParquetOptions,
+  writeParquet,
+} from "./lib/worlds/text_game/parquet.ts";
+export { buildPrompt, type GameRules, type PromptExamples, type PromptOptions } from "./lib/worlds/text_game/prompt.ts";
+export { loadExamples, loadRules } from "./lib/worlds/text_game/rules.ts";
+export {
+  answerText,
+  type AnswerTextOptions,
+  extractAnswer,
+  parseAnswer,
+  targetText,
+} from "./lib/worlds/text_game/answer.ts";
+export {
+  isChanged,
+  isGold,
+  type StateDifference,
+  stateDifference,
+  type Strictness,
+} from "./lib/worlds/text_game/difference.ts";
+export { scoreResponse, type TextGameReward } from "./lib/worlds/text_game/reward.ts";
+export { GoldMixture, type GoldMixtureOptions, OTHERS_PER_GOLD } from "./lib/worlds/text_game/mixing.ts";
+export {
+  scoreAnswersFile,
+  type ScoreAnswersOptions,
+  type ScoreAnswersResult,
+  type ScoreSummary,
+} from "./lib/worlds/text_game/score_answers.ts";
+export {
+  type BuiltInOptions,
+  type BuiltInTransitions,
+  builtInTransitions,
+  crawlGame,
+  type CrawlOptions,
+} from "./lib/worlds/text_game/games/crawl.ts";
+export {
+  defineGame,
+  type GameDefinition,
+  type TextGame,
+  type TextGameStep,
+  type Thing,
+  thing,
+} from "./lib/worlds/text_game/games/game.ts";
+export { TEXT_GAMES } from "./lib/worlds/text_game/games/games.ts";
+export { type Properties, Scene } from "./lib/worlds/text_game/games/scene.ts";
+export { type ParsedAction, type Verb } from "./lib/worlds/text_game/games/verbs.ts";
+
 // Likelihood and reinforcement learning
 export { STREAM } from "./lib/training/streams.ts";
 export { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "./lib/training/likelihood.ts";
 export { type AdvantageScale, type GroupAdvantages, groupAdvantages } from "./lib/rl/advantage.ts";
 export { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "./lib/rl/grpo.ts";
+export { type AnswerSampler, ownAnswers, type SampledAnswers } from "./lib/rl/answer_sampler.ts";
+export { generate, type Generation, type GenerationRequest } from "./lib/rl/generation.ts";
+export {
+  CompletionsClient,
+  type CompletionsOptions,
+  type ServedGeneration,
+  type ServedModel,
+  type ServedRequest,
+} from "./lib/rl/completions_client.ts";
+export { type JsonServerOptions } from "./lib/rl/json_server.ts";
+export { ServedAnswers, type ServedAnswersOptions } from "./lib/rl/served_answers.ts";
 export {
   type KlEstimator,
   type LossDenominator,
@@ -148,6 +279,15 @@ export { type MetricEntry, MetricLog } from "./lib/training/metric_log.ts";
 export { type HostDtype, type HostTensor } from "./lib/files/safetensors.ts";
 export { RunFolder } from "./lib/training/run_folder.ts";
 export { UserError } from "./lib/files/user_error.ts";
+export {
+  fetchFromHub,
+  type HubName,
+  type HubOptions,
+  type HubProgress,
+  isHubName,
+  parseHubName,
+  resolveFolder,
+} from "./lib/files/hub.ts";
 // Figures, tables and clips, in notebooks and on pages
 export {
   bestOfNFigure,

@@ -10,7 +10,12 @@ export {
   robotVideoSchema,
 } from "./robot_video_config.ts";
 export { type RobotVideoData } from "./robot_video_data.ts";
-export { type ExperimentContext, RobotVideoExperiment, type RobotVideoStage } from "./robot_video.ts";
+export {
+  type ExperimentContext,
+  ROBOT_VIDEO_STAGES,
+  RobotVideoExperiment,
+  type RobotVideoStage,
+} from "./robot_video.ts";
 export { evaluateRobotVideo, type Evaluation, type EvaluationRequest, imagine } from "./robot_video_evaluation.ts";
 export {
   imaginedClips,
@@ -20,3 +25,36 @@ export {
   type VideoMetricResult,
 } from "./robot_video_report.ts";
 export { type RobotVideoOutcome, runRobotVideo } from "./robot_video_run.ts";
+export { resolveWithProgress } from "./hub_folder.ts";
+export { TEXT_GAME_STAGES, type TextGameContext, TextGameExperiment, type TextGameStage } from "./text_game.ts";
+export {
+  TEXT_GAME_PRESETS,
+  type TextGameConfig,
+  textGameConfig,
+  type TextGameRewardName,
+  textGameSchema,
+} from "./text_game_config.ts";
+export {
+  findTestFile,
+  findTextGameFiles,
+  openTextGameData,
+  readTextGameExamples,
+  type TextGameData,
+  type TextGameFiles,
+} from "./text_game_data.ts";
+export {
+  evaluateTextGame,
+  type TextGameEvaluation,
+  type TextGameEvaluationRequest,
+  unchangedBaseline,
+} from "./text_game_evaluation.ts";
+export { readTextGameTokens, type TextGameTokens } from "./text_game_models.ts";
+export {
+  TEXT_GAME_PARTS,
+  textGameHeadline,
+  type TextGameMetricResult,
+  type TextGamePart,
+  type TextGameResult,
+} from "./text_game_report.ts";
+export { type EvaluatedTextModels, runTextGame, type TextGameOutcome } from "./text_game_run.ts";
+export { answerLines, type ScoreTableOptions, textGameScoreTable } from "./text_game_scores.ts";

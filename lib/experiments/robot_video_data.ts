@@ -26,9 +26,13 @@ import type { RobotVideoConfig } from "./robot_video_config.ts";
 
 /** See the file's head. */
 export interface RobotVideoData {
+  /** Where episodes come from. */
   source: EpisodeSource;
+  /** Clips to train with. */
   training: TrainingClips;
+  /** Clips to judge by. */
   evaluation: EvaluationClips;
+  /** Actions to tokens. */
   bins: ActionBins;
   /** Indices of the episodes in `source`. */
   split: { train: number[]; test: number[] };

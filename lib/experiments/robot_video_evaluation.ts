@@ -18,16 +18,23 @@ import type { Tokens } from "../worlds/world.ts";
 
 /** What to evaluate. */
 export interface EvaluationRequest {
+  /** Whose answers are judged. */
   model: CausalTransformer;
+  /** Decodes them. */
   world: RobotVideoWorld;
+  /** On what. */
   clips: EvaluationClips;
   /** Evaluate items 0 … items − 1; all when left out. */
   items?: number;
   /** N answers a clip. */
   samples: number;
+  /** How answers are drawn. */
   sampling: SamplingOptions;
+  /** Whether answers that repeat the last frame are drawn again. */
   rejectRepeating: boolean;
+  /** Names of the metrics. */
   metrics: readonly string[];
+  /** Of the sampling. */
   seed: number;
   /** Answers computed at once. */
   rows: number;

@@ -51,11 +51,15 @@ export type TextGameStage = typeof TEXT_GAME_STAGES[number];
 
 /** What an experiment runs on. */
 export interface TextGameContext {
+  /** Who computes. */
   engine: Engine;
+  /** Every value. */
   config: TextGameConfig;
   /** The run's folder, or how to make it: that is called once everything else has been opened and found sound. */
   run: RunFolder | (() => Promise<RunFolder>);
+  /** Where it is said how far the run is. */
   progress: Progress;
+  /** Stops the run; what has been trained is saved. */
   signal?: AbortSignal;
 }
 

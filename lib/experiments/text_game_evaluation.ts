@@ -15,10 +15,15 @@ import type { TextGameExample, TextGameWorld } from "../worlds/text_game/world.t
 
 /** What to evaluate. */
 export interface TextGameEvaluationRequest {
+  /** Whose answers are judged. */
   model: CausalTransformer;
+  /** In its tokens. */
   world: TextGameWorld;
+  /** On what. */
   examples: readonly TextGameExample[];
+  /** Of the rewards. */
   scoring: Strictness;
+  /** Names the random streams, of which greedy answers use nothing. */
   seed: number;
   /** Answers sampled at once. */
   rows: number;

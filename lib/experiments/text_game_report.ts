@@ -175,7 +175,7 @@ function answerTable(experiment: TextGameExperiment, models: EvaluatedTextModels
   const rewards = config.grpo.rewards.filter((reward) => models.rlvr[reward]);
   const answers: [name: string, evaluation: TextGameEvaluation][] = [
     ["Likelihood", models.likelihood],
-    ...rewards.map((reward): [string, TextGameEvaluation] => [rewardLabel(reward), models.rlvr[reward]!]),
+    ...rewards.map((reward): [string, TextGameEvaluation] => [rewardLabel(reward, ""), models.rlvr[reward]!]),
   ];
   return {
     title: "Answers",
@@ -184,7 +184,7 @@ function answerTable(experiment: TextGameExperiment, models: EvaluatedTextModels
       [`${test[row].name}: ${actionOf(test[row])}`, "Truth", shortAnswer(test[row].target)],
       ...answers.map(([name, { binary, responses }]) => [
         "",
-        `${name} ${binary[row] === 1 ? "✓" : "✗"}`,
+        `${name} ${binary[row] === 1 ? "✓" : "✗"}`.replaceAll(/[ -]/g, (each) => each === " " ? "\u00a0" : "\u2011"),
         shortAnswer(responses[row]),
       ]),
     ]),
@@ -199,8 +199,8 @@ export function tellingRows({ likelihood, rlvr }: EvaluatedTextModels, count: nu
     .sort((a, b) => verdicts(b).length - verdicts(a).length || a - b);
 }
 
-function rewardLabel(reward: TextGameRewardName): string {
-  return `RLVR, ${reward === "binary" ? "binary" : "task-specific"} reward`;
+function rewardLabel(reward: TextGameRewardName, ending = " reward"): string {
+  return `RLVR, ${reward === "binary" ? "binary" : "task-specific"}${ending}`;
 }
 
 function shortAnswer(response: string): string {

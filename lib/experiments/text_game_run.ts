@@ -24,7 +24,9 @@ export interface TextGameOutcome {
 
 /** Models of a run, evaluated on the same transitions. */
 export interface EvaluatedTextModels {
+  /** The model that GRPO began with. */
   likelihood: TextGameEvaluation;
+  /** By reward; absent where that stage has not run. */
   rlvr: Partial<Record<TextGameRewardName, TextGameEvaluation>>;
 }
 

@@ -76,6 +76,7 @@ function described(current: ScoredState, next: ScoredState) {
 
 /** What a model answered to an example. */
 export interface TextGameResponse {
+  /** What was asked. */
   readonly example: TextGameExample;
   /** The text, the token that ended it included. */
   readonly response: string;
@@ -119,7 +120,11 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
   readonly #encoded = new WeakMap<TextGameExample, EncodedTransition>();
   readonly #scored = new WeakMap<TextGameResponse, Map<Strictness, TextGameReward>>();
 
-  /** @throws {RangeError} When the tokenizer has no token that ends a text. */
+  /**
+   * A world in a tokenizer's tokens.
+   *
+   * @throws {RangeError} When the tokenizer has no token that ends a text.
+   */
   constructor(options: TextGameWorldOptions) {
     const { tokenizer, vocabularySize, maxAnswerTokens } = options;
     if (!tokenizer.eosToken) {
