@@ -233,7 +233,7 @@ function chips({ task, preset, engine, device, seed }: RunResult): string {
 const REPORT_STYLE = `
 .kicker { margin: 0 0 14px; display: flex; flex-wrap: wrap; gap: 8px; }
 .chip { font-size: 13px; color: ${colors.muted}; background: #fff; border: 1px solid ${colors.line}; border-radius: 99px; padding: 2px 11px; }
-.headline { font-size: 19px; line-height: 1.5; margin: 0; max-width: 70ch; }
+.headline { font-size: 19px; line-height: 1.5; margin: 0; max-width: 70ch; white-space: pre-line; }
 .lead { margin: -6px 0 14px; }
 .note { margin: 12px 0 0; }
 .range { display: block; font-size: 13px; color: ${colors.muted}; white-space: nowrap; }
