@@ -77,7 +77,8 @@ export async function runTextGame(
   const likelihood = await evaluate("likelihood", () => experiment.likelihoodModel());
   const rlvr: EvaluatedTextModels["rlvr"] = {};
   for (const reward of config.grpo.rewards) {
-    rlvr[reward] = await evaluate(`rlvr-${reward}`, () => experiment.rlvrModel(reward));
+    const evaluated = await evaluate(`rlvr-${reward}`, () => experiment.rlvrModel(reward));
+    if (evaluated) rlvr[reward] = evaluated;
   }
   await record("evaluate", (performance.now() - began) / 1000);
   const models = { likelihood: likelihood!, rlvr };
