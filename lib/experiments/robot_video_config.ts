@@ -200,7 +200,7 @@ export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string;
     description: "Episodes of any action width at 64×64 (such as Meta-World), half an hour on two cores",
     values: {
       data: { height: 64, width: 64, actionRanges: "computed", testEvery: 6 },
-      tokenizer: { channels: [32, 64], downsamplings: 1, steps: 1200 },
+      tokenizer: { channels: [96], pixelPatch: 8, steps: 1000 },
       model: { hiddenSize: 192, layers: 4, heads: 6, intermediateSize: 512, initializerRange: 0.07 },
       likelihood: { steps: 1000, learningRate: 2e-3, decaySteps: 400 },
       grpo: { steps: 60, learningRate: 5e-4 },

@@ -12,8 +12,9 @@ import { TextTokenizer } from "./text_tokenizer.ts";
  * space. `long`: only at digits, line breaks and behind `}`, so that text which repeats over and over, such as
  * `', 'properties': {'isContainer': ` in the states of a game, becomes a token; digits again one by one, since numbers
  * are to be computed with. `code`: words, digits one by one, and runs of everything else, spaces among them, so that a name is
- * the same tokens wherever it stands: what has to be copied is easy to copy. A quoted key (and an abbreviation) is one piece
- * with what stands around it: `', 'uuid': `.
+ * the same tokens wherever it stands: what has to be copied is easy to copy. A quoted key is one piece
+ * with what stands around it, `', 'uuid': `, and a word with an abbreviation behind it, `bowl (ID: `: what comes next can then be
+ * found by the one token before it.
  */
 export type BpePattern = "words" | "long" | "code";
 
@@ -45,7 +46,7 @@ const PATTERNS: Record<BpePattern, string> = {
     "\\s+(?!\\S)|\\s+",
   long: "\\p{N}|[\\r\\n]+|[^\\p{N}\\r\\n}]+\\}?|\\}",
   code:
-    "(?:[^\\p{L}\\p{N}]*'[\\p{L}_]+': ?)+[^\\p{L}\\p{N}]*|[^\\p{L}\\p{N}]+\\p{Lu}{2,}[^\\p{L}\\p{N}]+|\\p{L}+|\\p{N}|" +
+    "(?:[^\\p{L}\\p{N}]*'[\\p{L}_]+': ?)+[^\\p{L}\\p{N}]*|\\p{L}+[^\\p{L}\\p{N}]+\\p{Lu}{2,}[^\\p{L}\\p{N}]+|\\p{L}+|\\p{N}|" +
     "[^\\p{L}\\p{N}]+",
 };
 

@@ -61,7 +61,7 @@ forEachEngine("a folder that is no plain LoRA adapter of this model is refused i
     const text = typeof change === "string" ? change : JSON.stringify({ ...plain, ...change });
     await Deno.writeTextFile(`${folder}/adapter_config.json`, text);
     await assert.rejects(loadAdapters(model, folder), (error: Error) => {
-      assert.ok(error instanceof UserError, error.stack);
+      assert.ok(error instanceof UserError, `${error.stack}`);
       assert.match(error.message, message);
       assert.ok(!error.message.includes("\n"));
       return true;

@@ -45,7 +45,7 @@ function withServer(
 
 const lists = (answers: readonly Int32Array[]) => answers.map((each) => [...each]);
 const oneLine = (message: RegExp) => (error: Error) => {
-  assert.ok(error instanceof UserError, error.stack);
+  assert.ok(error instanceof UserError, `${error.stack}`);
   assert.match(error.message, message);
   assert.ok(!error.message.includes("\n"), error.message);
   return true;
