@@ -1,0 +1,179 @@
+/**
+ * What the training commands share: a run that is begun or resumed, its stages, its folder, and what is said at the end.
+ *
+ * A command says which configuration, experiment and stages are its own; each new world's command does the same.
+ */
+import { join } from "node:path";
+import { mergeSettings } from "../lib/experiments/settings.ts";
+import { UserError } from "../lib/files/user_error.ts";
+import { formatSeconds } from "../lib/report/html.ts";
+import type { Engine } from "../lib/tensor/engine.ts";
+import { openEngine } from "../lib/tensor/registry.ts";
+import { TrainingDivergedError } from "../lib/training/diverged.ts";
+import { type Progress, progressFor } from "../lib/training/progress.ts";
+import { RunFolder } from "../lib/training/run_folder.ts";
+import { RunInterruptedError } from "../lib/training/stage.ts";
+import { type Command, ENGINE_FLAGS, engineChoice, type Flag, type Flags, readFlags, runCommand } from "./cli.ts";
+
+/** What an experiment is opened with. */
+export interface ExperimentRequest<Config> {
+  engine: Engine;
+  config: Config;
+  run: () => Promise<RunFolder>;
+  progress: Progress;
+  signal: AbortSignal;
+}
+
+/** What is a training command's own. */
+export interface TrainingCommand<Config extends { preset: string }, Stage extends string> {
+  command: Command;
+  stages: readonly Stage[];
+  /** Preset of a run that names none. */
+  presetOf(flags: Flags): string;
+  /** Fields of the configuration that flags stand for, `--set` among them. */
+  overrides(flags: Flags, progress: Progress): Promise<Record<string, unknown>> | Record<string, unknown>;
+  /** @throws {UserError} When a value is not what it should be. */
+  configOf(preset: string, overrides: Record<string, unknown>): Config;
+  /** Fields that may differ when a run is resumed; `environment.json` keeps what was changed. */
+  mayChange: string[];
+  /** Opens the experiment, runs its stages and gives everything back. */
+  train(
+    request: ExperimentRequest<Config>,
+    stages: readonly Stage[] | undefined,
+  ): Promise<{ seconds: Record<string, number>; headline?: string; report?: string }>;
+}
+
+/** Flags of every training command, those of the run's data and models excepted. */
+export function trainingFlags(name: string, stages: readonly string[]): Record<string, Flag> {
+  return {
+    out: { value: "FOLDER", description: "Folder of the run", default: `runs/${name}-PRESET-TIME` },
+    resume: { description: "Go on with the run in --out (or the newest one)" },
+    stage: { value: stages.join("|"), description: "Run this stage only", repeated: true },
+    seed: { value: "N", description: "Seed of every random number", default: "0" },
+    ...ENGINE_FLAGS,
+    set: { value: "FIELD=VALUE", description: "Any field of the configuration", repeated: true },
+  };
+}
+
+/** Text below the flags: presets and fields. */
+export function trainingEpilogue(
+  presets: Readonly<Record<string, { description: string }>>,
+  fields: readonly string[],
+): string {
+  return [
+    "Presets:",
+    ...Object.entries(presets).map(([name, { description }]) => `  ${name}: ${description}`),
+    "",
+    "Fields for --set, with the demo's values:",
+    ...fields,
+  ].join("\n");
+}
+
+/** Reads the flags, begins or resumes the run, trains, and says what came of it. */
+export async function runTraining<Config extends { preset: string }, Stage extends string>(
+  own: TrainingCommand<Config, Stage>,
+): Promise<void> {
+  const { name } = own.command;
+  await runCommand(async (signal) => {
+    const flags = readFlags(own.command, Deno.args);
+    const stages = readStages(flags, own.stages);
+    const resuming = flags.has("resume");
+    const out = flags.text("out") ?? (resuming ? await newestRun(name) : defaultFolder(name, own.presetOf(flags)));
+    const progress = progressFor(Deno.stderr);
+    const config = resuming
+      ? await storedConfig(own, out, flags, progress)
+      : own.configOf(own.presetOf(flags), await own.overrides(flags, progress));
+    if (!resuming) await refuseRun(out);
+    const { engine, reason } = await openEngine(engineChoice(flags));
+    try {
+      progress.note(reason);
+      const environment = { engine: engine.description };
+      const run = resuming
+        ? () => RunFolder.open(out, { config, environment, mayChange: own.mayChange })
+        : () => RunFolder.create(out, { config, environment });
+      let hasBegun = false;
+      const openRun = async () => {
+        const folder = await run();
+        progress.note(`run folder: ${folder.path}`);
+        hasBegun = true;
+        return folder;
+      };
+      try {
+        const { seconds, headline, report } = await own.train(
+          { engine, config, run: openRun, progress, signal },
+          stages,
+        );
+        console.log(Object.entries(seconds).map(([stage, s]) => `${stage} ${formatSeconds(s)}`).join(", "));
+        if (headline !== undefined) console.log(`${headline}\nreport: ${report}`);
+      } catch (error) {
+        if (hasBegun && (error instanceof RunInterruptedError || error instanceof TrainingDivergedError)) {
+          progress.done();
+          console.error(`resume with: ${resumeCommand(name, out, stages)}`);
+        }
+        throw error;
+      }
+    } finally {
+      engine.close();
+    }
+  });
+}
+
+/** What continues the run; the same stages, from their newest checkpoints. */
+function resumeCommand(name: string, out: string, stages: readonly string[] = []): string {
+  return [`deno task ${name} --resume --out`, out, ...stages.map((stage) => `--stage ${stage}`)].join(" ");
+}
+
+/** Says at once what `RunFolder.create` would say after the data were read. */
+async function refuseRun(out: string): Promise<void> {
+  const isRun = await RunFolder.read(out).then(() => true, () => false);
+  if (isRun) {
+    throw new UserError(`${out} already holds a run: continue it with --resume, or choose another folder with --out`);
+  }
+}
+
+async function storedConfig<Config extends { preset: string }, Stage extends string>(
+  own: TrainingCommand<Config, Stage>,
+  out: string,
+  flags: Flags,
+  progress: Progress,
+): Promise<Config> {
+  using run = await RunFolder.read(out);
+  const { preset, ...stored } = run.config as Config;
+  const asked = flags.text("preset");
+  if (asked !== undefined && asked !== preset) {
+    throw new UserError(`${out} was started with --preset ${preset}, now ${asked}: leave it out, or start another run`);
+  }
+  return own.configOf(preset, mergeSettings(stored, await own.overrides(flags, progress)));
+}
+
+function readStages<Stage extends string>(flags: Flags, known: readonly Stage[]): Stage[] | undefined {
+  const asked = flags.list("stage");
+  for (const stage of asked) {
+    if (!(known as readonly string[]).includes(stage)) {
+      throw new UserError(`--stage must be one of ${known.join(", ")}: received "${stage}"`);
+    }
+  }
+  return asked.length > 0 ? asked as Stage[] : undefined;
+}
+
+function defaultFolder(name: string, preset: string): string {
+  const time = new Date().toISOString().slice(0, 19).replace("T", "-").replaceAll(":", "");
+  return join("runs", `${name}-${preset}-${time}`);
+}
+
+async function newestRun(command: string): Promise<string> {
+  const names: string[] = [];
+  try {
+    for await (const entry of Deno.readDir("runs")) if (entry.name.startsWith(`${command}-`)) names.push(entry.name);
+  } catch { /* no runs yet: said below */ }
+  // What is written to in a run: its log while it trains, its environment when it is begun or resumed.
+  const times = await Promise.all(names.map(async (name) => {
+    const written = await Promise.all(
+      ["metrics.jsonl", "environment.json"].map((file) => Deno.stat(join("runs", name, file)).catch(() => undefined)),
+    );
+    return Math.max(...written.map((each) => each?.mtime?.getTime() ?? 0));
+  }));
+  const at = times.indexOf(Math.max(...times));
+  if (!(times[at] > 0)) throw new UserError("--resume found no run in runs/: name its folder with --out");
+  return join("runs", names[at]);
+}
