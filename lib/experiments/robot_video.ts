@@ -26,12 +26,13 @@ import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
-import { RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
+import { pickMetrics, RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
 import { STREAM } from "../training/streams.ts";
 import { TokenizerTrainer } from "../training/tokenizer.ts";
 import type { Clip } from "../worlds/robot_video/clips.ts";
 import { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "../worlds/robot_video/metrics.ts";
 import { type FrameBatch, RobotVideoWorld } from "../worlds/robot_video/world.ts";
+import { grpoOptions } from "./grpo_fields.ts";
 import type { RobotVideoConfig } from "./robot_video_config.ts";
 import { openRobotVideoData, readActionRanges, type RobotVideoData, writeActionRanges } from "./robot_video_data.ts";
 import { type GivenModels, loadFittingModel, openGivenModels, tokenizerSizes } from "./robot_video_models.ts";
@@ -178,7 +179,7 @@ export class RobotVideoExperiment {
         );
       },
       step: async () => ({ ...await trainer.step() }),
-      show: (metrics) => pick(metrics, { absoluteError: "L1", codesUsed: "codes" }),
+      show: (metrics) => pickMetrics(metrics, { absoluteError: "L1", codesUsed: "codes" }),
     });
     this.#tokenizer = tokenizer;
     await tokenizer.save(this.run.file("models/tokenizer"));
@@ -230,32 +231,10 @@ export class RobotVideoExperiment {
     const model = await load();
     const reference = grpo.kl !== "none" && grpo.klCoefficient > 0 ? await load() : undefined;
     const trainer = new GrpoTrainer<Clip, FrameBatch>(model, reference, world, {
-      groupSize: grpo.groupSize,
-      miniBatchPrompts: grpo.miniBatchPrompts,
-      microBatchPrompts: grpo.microBatchPrompts,
-      epochs: grpo.epochs,
-      learningRate: grpo.learningRate,
-      decay: { steps: Math.min(grpo.decaySteps, grpo.steps), totalSteps: grpo.steps },
-      weightDecay: grpo.weightDecay,
-      maxGradientNorm: grpo.maxGradientNorm,
-      objective: {
-        clipLow: grpo.clipLow,
-        clipHigh: grpo.clipHigh,
-        dualClip: grpo.dualClip ?? undefined,
-        kl: grpo.kl,
-        klCoefficient: grpo.klCoefficient,
-        entropyCoefficient: grpo.entropyCoefficient,
-        denominator: grpo.denominator,
-        ratio: grpo.ratio,
-      },
-      advantageScale: grpo.advantageScale,
-      dropEqualGroups: grpo.dropEqualGroups,
+      ...grpoOptions(grpo),
       reward: grpo.reward,
       alsoMeasured: [],
-      temperature: grpo.temperature,
-      sharePrompt: grpo.sharePrompt,
       logitChunk: config.logitChunk,
-      rolloutRows: grpo.rolloutRows,
       scoreRows: grpo.scoreRows,
       seed: config.seed,
     });
@@ -278,7 +257,7 @@ export class RobotVideoExperiment {
         return { ...metrics, heldOut: means(watched.values) };
       },
       show: (metrics) =>
-        pick(metrics, { reward: "reward", kl: "KL", clipShare: "clip", entropy: "H", equalGroups: "equal" }),
+        pickMetrics(metrics, { reward: "reward", kl: "KL", clipShare: "clip", entropy: "H", equalGroups: "equal" }),
     });
     await this.#saveModel(model, "models/rlvr");
     return seconds;
@@ -441,7 +420,7 @@ export class RobotVideoExperiment {
         const clips = await this.#trainingClips(STREAM.likelihoodBatch, number, likelihood.batch);
         return { ...await trainer.step(number, await world.encode(clips)) };
       },
-      show: (metrics) => pick(metrics, { loss: "loss", gradientNorm: "grad" }),
+      show: (metrics) => pickMetrics(metrics, { loss: "loss", gradientNorm: "grad" }),
     });
     return seconds;
   }
@@ -483,14 +462,4 @@ function means(values: Record<string, Float64Array>): Record<string, number> {
   return Object.fromEntries(
     Object.entries(values).map(([name, each]) => [name, each.reduce((sum, value) => sum + value, 0) / each.length]),
   );
-}
-
-/** Some numbers of a log line under short names. */
-function pick(metrics: Record<string, unknown>, names: Record<string, string>): Record<string, number | string> {
-  const out: Record<string, number | string> = {};
-  for (const [name, short] of Object.entries(names)) {
-    const value = metrics[name];
-    if (typeof value === "number" || typeof value === "string") out[short] = value;
-  }
-  return out;
 }

@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import { UserError } from "../files/user_error.ts";
+import { COMMON_GRPO_FIELDS } from "./grpo_fields.ts";
 import { checkedConfig, describeFields } from "./settings.ts";
 
 const count = z.int().min(1);
@@ -115,31 +116,16 @@ const grpoSchema = z.strictObject({
   groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
   miniBatchPrompts: count.default(8).describe("Prompts of one optimizer update"),
   microBatchPrompts: count.default(8).describe("Prompts computed at once"),
-  epochs: count.default(1).describe("Passes over a step's rollouts"),
   learningRate: rate.default(7e-4).describe("Learning rate"),
   decaySteps: z.int().min(0).default(30).describe(
     "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
   ),
-  weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
-  maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
   reward: rewardSchema.default([{ metric: "mae", weight: 1 }]).describe("Weighted metrics"),
-  temperature: rate.default(1).describe("Sampling temperature of the rollouts"),
-  advantageScale: z.enum(["group-std", "uniform-std", "none"]).default("group-std").describe(
-    "How advantages are scaled",
-  ),
-  clipLow: z.number().gt(0).lt(1).default(0.2).describe("ε_low"),
-  clipHigh: rate.default(0.2).describe("ε_high (above clipLow: DAPO's clip-higher)"),
   dualClip: z.number().gt(1).nullable().default(3).describe("Bound of the dual clip; null: none"),
-  kl: z.enum(["none", "k1", "k2", "k3"]).default("k3").describe("Estimator of the divergence from the reference"),
-  klCoefficient: z.number().min(0).default(0.001).describe("Its weight; 0: no reference model is kept"),
   entropyCoefficient: z.number().default(0).describe("Weight of the entropy bonus"),
-  denominator: z.enum(["token-mean", "sequence-mean", "fixed-length"]).default("token-mean")
-    .describe("What the loss is divided by (paper's Eq. 1: sequence-mean)"),
-  ratio: z.enum(["token", "sequence"]).default("token").describe("A ratio a token, or one an answer (GSPO)"),
-  dropEqualGroups: z.boolean().default(false).describe("Leave groups of equal rewards out of the update"),
-  sharePrompt: z.boolean().default(true).describe("Compute a group's question once in the update"),
   rolloutRows: count.default(512).describe("Answers sampled at once"),
   scoreRows: count.default(256).describe("Answers decoded and scored at once"),
+  ...COMMON_GRPO_FIELDS,
 });
 
 const controlSchema = z.strictObject({

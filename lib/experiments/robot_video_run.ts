@@ -2,7 +2,6 @@
  * A run of the robot-video experiment from its first stage to its report, in one call: what `deno task train-video` and the
  * notebook do.
  */
-import { writeFileAtomic } from "../files/atomic.ts";
 import { UserError } from "../files/user_error.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { Evaluation } from "./robot_video_evaluation.ts";
@@ -14,7 +13,9 @@ import {
   robotVideoResult,
   writeRobotVideoReport,
 } from "./robot_video_report.ts";
+import { peakMemory } from "../training/environment.ts";
 import type { Progress } from "../training/progress.ts";
+import { StageSeconds } from "../training/stage_seconds.ts";
 
 /** What a run gave. */
 export interface RobotVideoOutcome {
@@ -36,12 +37,8 @@ export async function runRobotVideo(
   progress: Progress,
   stages: readonly RobotVideoStage[] = ROBOT_VIDEO_STAGES,
 ): Promise<RobotVideoOutcome> {
-  const stored = await readSeconds(experiment);
-  const seconds: Record<string, number> = { ...stored };
-  const record = async (stage: string, taken: number) => {
-    if (taken > 0) seconds[stage] = taken;
-    await writeFileAtomic(experiment.run.file("seconds.json"), JSON.stringify(seconds, null, 2) + "\n");
-  };
+  const clock = await StageSeconds.open(experiment.run), seconds = clock.values;
+  const record = (stage: string, taken: number) => clock.record(stage, taken);
   const { tokenizer, model, control } = experiment.config;
   const given = { tokenizer: tokenizer.folder, likelihood: model.folder } as const;
   for (const stage of ["tokenizer", "likelihood"] as const) {
@@ -89,21 +86,4 @@ export async function runRobotVideo(
   const result = robotVideoResult(experiment, evaluations, seconds, peakMemory());
   await experiment.run.writeResult(result);
   return { seconds, result, report: await writeRobotVideoReport(experiment, result, clips) };
-}
-
-async function readSeconds(experiment: RobotVideoExperiment): Promise<Record<string, number>> {
-  try {
-    return JSON.parse(await Deno.readTextFile(experiment.run.file("seconds.json")));
-  } catch {
-    return {}; // the first stage of a run
-  }
-}
-
-/** The most memory that this process held, in bytes: the system's own record where it keeps one. */
-export function peakMemory(): number {
-  try {
-    const kilobytes = /VmHWM:\s+(\d+) kB/.exec(Deno.readTextFileSync("/proc/self/status"))?.[1];
-    if (kilobytes) return Number(kilobytes) * 1024;
-  } catch { /* not Linux */ }
-  return Deno.memoryUsage().rss;
 }

@@ -27,11 +27,12 @@ import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
-import { RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
+import { pickMetrics, RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
 import { STREAM } from "../training/streams.ts";
 import { GoldMixture } from "../worlds/text_game/mixing.ts";
 import type { TextGameExample, TextGameResponse, TextGameWorld } from "../worlds/text_game/world.ts";
 import { resolveWithProgress } from "./hub_folder.ts";
+import { grpoOptions } from "./grpo_fields.ts";
 import type { TextGameConfig, TextGameRewardName } from "./text_game_config.ts";
 import {
   fittingExamples,
@@ -176,7 +177,7 @@ export class TextGameExperiment {
         );
         return { ...await trainer.step(step, await this.world.encode(examples)) };
       },
-      show: (metrics) => pick(metrics, { loss: "loss", gradientNorm: "grad" }),
+      show: (metrics) => pickMetrics(metrics, { loss: "loss", gradientNorm: "grad" }),
     });
     await this.#save(model, "models/likelihood", nameOnHub(this.config.model.folder));
     return seconds;
@@ -198,18 +199,7 @@ export class TextGameExperiment {
     const metric = metricOf(reward, grpo.scoring), others = { binary: "taskSpecific", taskSpecific: "binary" } as const;
     await using served = this.#served(model, reward);
     const trainer = new GrpoTrainer<TextGameExample, readonly TextGameResponse[]>(model, reference, this.world, {
-      ...grpo,
-      decay: { steps: Math.min(grpo.decaySteps, grpo.steps), totalSteps: grpo.steps },
-      objective: {
-        clipLow: grpo.clipLow,
-        clipHigh: grpo.clipHigh,
-        dualClip: grpo.dualClip ?? undefined,
-        kl: grpo.kl,
-        klCoefficient: grpo.klCoefficient,
-        entropyCoefficient: grpo.entropyCoefficient,
-        denominator: grpo.denominator,
-        ratio: grpo.ratio,
-      },
+      ...grpoOptions(grpo),
       reward: [{ metric, weight: 1 }],
       alsoMeasured: [metricOf(others[reward], grpo.scoring)],
       checkpointing,
@@ -243,7 +233,7 @@ export class TextGameExperiment {
         return { ...metrics };
       },
       show: (metrics) =>
-        pick(metrics, { reward: "reward", kl: "KL", entropy: "H", equalGroups: "equal", cutAnswers: "cut" }),
+        pickMetrics(metrics, { reward: "reward", kl: "KL", entropy: "H", equalGroups: "equal", cutAnswers: "cut" }),
     });
     await this.#save(model, `models/rlvr-${reward}`, this.#grpoBase());
     return seconds;
@@ -399,14 +389,4 @@ export function metricOf(reward: TextGameRewardName, scoring: TextGameConfig["gr
 /** As other tools name it. */
 function nameOnHub(folder: string | null): string | undefined {
   return folder?.replace(/^hub:/, "");
-}
-
-/** Some numbers of a log line under short names. */
-function pick(metrics: Record<string, unknown>, names: Record<string, string>): Record<string, number | string> {
-  const out: Record<string, number | string> = {};
-  for (const [name, short] of Object.entries(names)) {
-    const value = metrics[name];
-    if (typeof value === "number" || typeof value === "string") out[short] = value;
-  }
-  return out;
 }

@@ -2,13 +2,13 @@
  * A run of the text-game experiment from its first stage to its report, in one call: what `deno task train-text-game` and
  * the notebook do.
  */
-import { writeFileAtomic } from "../files/atomic.ts";
+import { peakMemory } from "../training/environment.ts";
 import type { Progress } from "../training/progress.ts";
+import { StageSeconds } from "../training/stage_seconds.ts";
 import { TEXT_GAME_STAGES, type TextGameExperiment, type TextGameStage } from "./text_game.ts";
 import type { TextGameRewardName } from "./text_game_config.ts";
 import type { TextGameEvaluation } from "./text_game_evaluation.ts";
 import { type TextGameResult, textGameResult, writeTextGameReport } from "./text_game_report.ts";
-import { peakMemory } from "./robot_video_run.ts";
 
 /** What a run gave. */
 export interface TextGameOutcome {
@@ -41,11 +41,8 @@ export async function runTextGame(
   stages: readonly TextGameStage[] = TEXT_GAME_STAGES,
 ): Promise<TextGameOutcome> {
   const { config, run } = experiment;
-  const seconds: Record<string, number> = await readSeconds(run.file("seconds.json"));
-  const record = async (stage: string, taken: number) => {
-    if (taken > 0) seconds[stage] = taken;
-    await writeFileAtomic(run.file("seconds.json"), JSON.stringify(seconds, null, 2) + "\n");
-  };
+  const clock = await StageSeconds.open(run), seconds = clock.values;
+  const record = (stage: string, taken: number) => clock.record(stage, taken);
   if (stages.includes("likelihood")) {
     if (config.likelihood.steps === 0) {
       progress.note("likelihood: no steps asked for, GRPO begins with the given model");
@@ -85,12 +82,4 @@ export async function runTextGame(
   const result = textGameResult(experiment, models, seconds, peakMemory());
   await run.writeResult(result);
   return { seconds, result, models, report: await writeTextGameReport(experiment, result, models) };
-}
-
-async function readSeconds(path: string): Promise<Record<string, number>> {
-  try {
-    return JSON.parse(await Deno.readTextFile(path));
-  } catch {
-    return {}; // the first stage of a run
-  }
 }

@@ -111,6 +111,19 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
   return { seconds: state.seconds, stepsTaken: state.step - first };
 }
 
+/** Some numbers of a step's log under short names, for a stage's `show`. */
+export function pickMetrics(
+  metrics: Record<string, unknown>,
+  names: Record<string, string>,
+): Record<string, number | string> {
+  const out: Record<string, number | string> = {};
+  for (const [name, short] of Object.entries(names)) {
+    const value = metrics[name];
+    if (typeof value === "number" || typeof value === "string") out[short] = value;
+  }
+  return out;
+}
+
 /** A checkpoint that training cannot go on from must not become the newest one. */
 function checkFinite(files: CheckpointFiles, step: number): void {
   for (const tensors of Object.values(files)) {

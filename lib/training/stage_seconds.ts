@@ -1,0 +1,24 @@
+/** How long each stage of a run took, over all its sittings: `seconds.json` in the run's folder. */
+import { writeFileAtomic } from "../files/atomic.ts";
+import type { RunFolder } from "./run_folder.ts";
+
+/** See the file's head. */
+export class StageSeconds {
+  private constructor(readonly values: Record<string, number>, readonly path: string) {}
+
+  /** Reads what a run has so far. */
+  static async open(run: RunFolder): Promise<StageSeconds> {
+    const path = run.file("seconds.json");
+    try {
+      return new StageSeconds(JSON.parse(await Deno.readTextFile(path)), path);
+    } catch {
+      return new StageSeconds({}, path); // the first stage of a run
+    }
+  }
+
+  /** Notes a stage's time; one that took none, since it was finished before, keeps what it has. */
+  async record(stage: string, seconds: number): Promise<void> {
+    if (seconds > 0) this.values[stage] = seconds;
+    await writeFileAtomic(this.path, JSON.stringify(this.values, null, 2) + "\n");
+  }
+}
