@@ -32,9 +32,11 @@ const dataSchema = z.strictObject({
   ),
   maxQuestionTokens: count.default(512).describe("Longer prompts are refused, or skipped where not data.strict"),
   maxAnswerTokens: count.default(160).describe("Answers are cut after so many tokens"),
-  games: z.array(z.string()).nullable().default(null).describe("Built-in data: names of the games; null: all"),
-  perGame: count.default(600).describe("Built-in data: training transitions of each game"),
-  heldOutPerGame: count.default(40).describe("Built-in data: held-out transitions of each game"),
+  games: z.array(z.string()).min(1).nullable().default(["boil-tea", "wash-dishes", "wire-lamp"]).describe(
+    "Built-in data: names of the games; null: all thirteen",
+  ),
+  perGame: count.default(3000).describe("Built-in data: training transitions of each game"),
+  heldOutPerGame: count.default(80).describe("Built-in data: held-out transitions of each game"),
   changedShare: fraction.nullable().default(0.6).describe("Built-in data: share of transitions that change something"),
 });
 
@@ -42,7 +44,7 @@ const tokenizerSchema = z.strictObject({
   vocabularySize: z.int().min(300).default(1024).describe(
     "Tokens of the byte-pair vocabulary that is trained without a model",
   ),
-  pattern: z.enum(["words", "long", "code"]).default("long").describe("How text is cut before merging"),
+  pattern: z.enum(["words", "long", "code"]).default("code").describe("How text is cut before merging"),
 });
 
 const loraSchema = z.strictObject({
@@ -55,11 +57,11 @@ const modelSchema = z.strictObject({
   folder: z.string().nullable().default(null).describe(
     "A language model as transformers saves it, or hub:org/name; null: a new small one",
   ),
-  hiddenSize: count.default(192).describe("Width"),
-  layers: count.default(4).describe("Layers"),
-  heads: count.default(6).describe("Attention heads"),
-  intermediateSize: count.default(512).describe("Width of the SwiGLU layer"),
-  initializerRange: rate.default(0.06).describe("Standard deviation of new weights"),
+  hiddenSize: count.default(64).describe("Width"),
+  layers: count.default(3).describe("Layers"),
+  heads: count.default(2).describe("Attention heads"),
+  intermediateSize: count.default(192).describe("Width of the SwiGLU layer"),
+  initializerRange: rate.default(0.12).describe("Standard deviation of new weights"),
   computeType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of products (bfloat16: torch only)"),
   parameterType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of frozen weights, with LoRA"),
   checkpointing: z.boolean().default(false).describe(
@@ -69,15 +71,15 @@ const modelSchema = z.strictObject({
 });
 
 const likelihoodSchema = z.strictObject({
-  steps: z.int().min(0).default(700).describe("Training steps; 0: the model is good enough already"),
+  steps: z.int().min(0).default(3000).describe("Training steps; 0: the model is good enough already"),
   trainsQuestions: z.boolean().default(true).describe(
     "Learn the prompts' tokens as well: copying is learned sooner from nothing; published models: no",
   ),
-  batch: count.default(32).describe("Sequences a step"),
-  microBatch: count.default(32).describe("Sequences computed at once"),
-  learningRate: rate.default(2e-3).describe("Highest learning rate"),
+  batch: count.default(16).describe("Sequences a step"),
+  microBatch: count.default(16).describe("Sequences computed at once"),
+  learningRate: rate.default(4e-3).describe("Highest learning rate"),
   warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
-  decaySteps: z.int().min(0).default(300).describe("Last steps, over which the rate falls linearly to 0; 0: it stays"),
+  decaySteps: z.int().min(0).default(1500).describe("Last steps, over which the rate falls linearly to 0; 0: it stays"),
   beta2: fraction.default(0.95).describe("Decay of AdamW's second moment"),
   weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
   maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
@@ -91,14 +93,14 @@ const grpoSchema = z.strictObject({
     "The released scorer, or the one without its defects",
   ),
   othersPerGold: z.strictObject({ binary: z.number().min(0), taskSpecific: z.number().min(0) })
-    .default({ binary: 0.4, taskSpecific: 0.4 }).describe("Rows without changed properties drawn for each one with"),
-  steps: count.default(40).describe("GRPO steps"),
-  promptsPerStep: count.default(32).describe("Prompts P of a step"),
-  groupSize: z.int().min(2).default(8).describe("Answers G a prompt"),
+    .default({ binary: 0.8, taskSpecific: 0.8 }).describe("Rows without changed properties for each with"),
+  steps: count.default(80).describe("GRPO steps"),
+  promptsPerStep: count.default(16).describe("Prompts P of a step"),
+  groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
   miniBatchPrompts: count.default(16).describe("Prompts of one optimizer update"),
   microBatchPrompts: count.default(16).describe("Prompts computed at once"),
-  learningRate: rate.default(2e-4).describe("Learning rate"),
-  decaySteps: z.int().min(0).default(20).describe(
+  learningRate: rate.default(4e-4).describe("Learning rate"),
+  decaySteps: z.int().min(0).default(40).describe(
     "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
   ),
   dualClip: z.number().gt(1).nullable().default(null).describe(
@@ -131,7 +133,7 @@ export const textGameSchema = z.strictObject({
   likelihood: likelihoodSchema.prefault({}),
   grpo: grpoSchema.prefault({}),
   evaluation: evaluationSchema.prefault({}),
-  checkpointEvery: count.default(200).describe("Steps between checkpoints"),
+  checkpointEvery: count.default(500).describe("Steps between checkpoints"),
   logitChunk: count.default(4096).describe("Tokens whose logits exist at once"),
 });
 
@@ -146,9 +148,10 @@ export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; v
   "bytesized32-small": {
     description: "A small model from nothing on ByteSized32's transitions, within an hour on two cores",
     values: {
-      data: { maxQuestionTokens: 1200, maxAnswerTokens: 400, testEvery: 10 },
-      tokenizer: { vocabularySize: 4096 },
-      likelihood: { steps: 2000, batch: 16, microBatch: 16, decaySteps: 600 },
+      data: { maxQuestionTokens: 1200, maxAnswerTokens: 400 },
+      tokenizer: { vocabularySize: 2048 },
+      model: { hiddenSize: 96, layers: 4, heads: 3, intermediateSize: 256, initializerRange: 0.1 },
+      likelihood: { steps: 4000, learningRate: 3e-3, decaySteps: 2000 },
       grpo: { scoring: "released", othersPerGold: { binary: 0.4, taskSpecific: 0.05 } },
     },
   },
