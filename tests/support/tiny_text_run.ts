@@ -21,8 +21,8 @@ const TINY: Plain = {
     maxQuestionTokens: 1200,
     maxAnswerTokens: 48,
   },
-  tokenizer: { vocabularySize: 400 },
-  model: { hiddenSize: 16, layers: 1, heads: 2, intermediateSize: 32 },
+  tokenizer: { vocabularySize: 400, pattern: "long" },
+  model: { hiddenSize: 16, layers: 1, heads: 2, intermediateSize: 32, initializerRange: 0.06 },
   likelihood: { steps: 6, batch: 4, microBatch: 2, warmupSteps: 2, decaySteps: 2, learningRate: 0.01 },
   grpo: {
     steps: 2,
