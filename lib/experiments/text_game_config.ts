@@ -35,7 +35,7 @@ const dataSchema = z.strictObject({
   games: z.array(z.string()).min(1).nullable().default(["boil-tea", "wash-dishes", "wire-lamp"]).describe(
     "Built-in data: names of the games; null: all thirteen",
   ),
-  perGame: count.default(3000).describe("Built-in data: training transitions of each game"),
+  perGame: count.default(12000).describe("Built-in data: training transitions of each game"),
   heldOutPerGame: count.default(80).describe("Built-in data: held-out transitions of each game"),
   changedShare: fraction.nullable().default(0.6).describe("Built-in data: share of transitions that change something"),
 });
