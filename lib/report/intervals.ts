@@ -137,7 +137,7 @@ function sum(values: ArrayLike<number>): number {
 }
 
 /** The z with Φ(z) = p, for p in [0.5, 1): Newton's method on Φ, which Simpson's rule integrates to 1e-12. */
-function normalQuantile(p: number): number {
+export function normalQuantile(p: number): number {
   const density = (x: number) => Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
   const cumulative = (z: number) => {
     const intervals = 4000, h = z / intervals;
