@@ -10,41 +10,35 @@
  * Source: RLVR-World (Wu et al. 2025), table 7; blocks after diffusers.
  */
 import { join } from "node:path";
-import { writeFileAtomic } from "../files/atomic.ts";
-import { openWeights, writeSafetensors } from "../files/safetensors.ts";
-import { UserError } from "../files/user_error.ts";
-import { uniformInitial } from "../nn/initializers.ts";
-import { disposeParameters, loadInto, type Parameters, toHost, zeroParameters } from "../nn/parameters.ts";
+import { openWeights } from "../files/safetensors.ts";
+import { disposeParameters, loadInto, type Parameters, zeroParameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
-import { Philox } from "../tensor/random.ts";
-import { keep, tidy } from "../tensor/scope.ts";
-import { concat, ones, type Tensor, zeros } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import {
-  decoderWidths,
+  decoderPlan,
+  encoderPlan,
   type FrameTokenizerConfig,
   frameTokenizerConfig,
   frameTokenizerConfigFromJson,
   frameTokenizerConfigToJson,
   frameTokenizerShapes,
   tokenGrid,
-  upsamplesAfter,
 } from "./frame_tokenizer_config.ts";
 import { FiniteScalarQuantizer } from "./fsq.ts";
 import {
-  convolution,
-  depthToSpace,
-  downsample,
-  groupNormalization,
-  middleBlock,
-  type NormSettings,
-  resnetBlock,
-  spaceToDepth,
-  upsample,
-  type WeightLookup,
-} from "./vision_blocks.ts";
+  checkOptions,
+  type ComputeType,
+  inChunks,
+  initialParameters,
+  readTokenizerJson,
+  saveTokenizer,
+  usualFramesPerChunk,
+  weightLookup,
+} from "./image_tokenizer.ts";
+import { convolution, depthToSpace, spaceToDepth, type WeightLookup } from "./vision_blocks.ts";
+import { imageDecoder, imageEncoder } from "./vision_coders.ts";
 
-/** Type that convolutions compute in; parameters, pixels and the quantizer stay float32. */
-export type ComputeType = "float32" | "bfloat16";
+export type { ComputeType } from "./image_tokenizer.ts";
 
 /** Options of every way to make a tokenizer. */
 export interface FrameTokenizerOptions {
@@ -53,10 +47,6 @@ export interface FrameTokenizerOptions {
   /** Most frames that `encode` and `decode` compute at once; chosen for about 256 MiB an activation when left out. */
   framesPerChunk?: number;
 }
-
-const ACTIVATION_BYTES = 256 * 2 ** 20;
-/** Names the random streams of first weights among all of a seed's streams. */
-const INITIAL_WEIGHTS = 0x70c;
 
 /** Frames ↔ tokens. */
 export class FrameTokenizer {
@@ -77,21 +67,13 @@ export class FrameTokenizer {
     parameters: Parameters,
     { computeType = "float32", framesPerChunk }: FrameTokenizerOptions,
   ) {
-    if (framesPerChunk !== undefined && !(Number.isInteger(framesPerChunk) && framesPerChunk >= 1)) {
-      throw new RangeError(`framesPerChunk must be a positive integer: received ${framesPerChunk}`);
-    }
-    if (!engine.supports(computeType)) {
-      throw new TypeError(
-        `computeType ${computeType} does not exist on the ${engine.name} engine: use float32, or the torch engine`,
-      );
-    }
+    checkOptions(engine, computeType, framesPerChunk);
     this.engine = engine;
     this.config = config;
     this.parameters = parameters;
     this.quantizer = new FiniteScalarQuantizer(config.fsqLevels);
     this.#computeType = computeType;
-    const activation = 4 * config.height * config.width * config.channels[0] / config.pixelPatch ** 2;
-    this.#framesPerChunk = framesPerChunk ?? Math.max(1, Math.floor(ACTIVATION_BYTES / activation));
+    this.#framesPerChunk = framesPerChunk ?? usualFramesPerChunk(config);
   }
 
   /**
@@ -110,17 +92,11 @@ export class FrameTokenizer {
     { seed, codeGain = 1, ...options }: FrameTokenizerOptions & { seed: number; codeGain?: number },
   ): FrameTokenizer {
     const full = frameTokenizerConfig(config);
-    const shapes = frameTokenizerShapes(full);
-    let bound = 0;
-    const parameters: Parameters = new Map(shapes.map(([name, shape], i) => {
-      const startsAtZero = name === "background" || (full.background && name.startsWith("decoder.conv_out."));
-      if (startsAtZero) return [name, keep(zeros(engine, shape))];
-      if (/norm/.test(name)) return [name, keep((name.endsWith(".weight") ? ones : zeros)(engine, shape))];
-      // A bias follows its weight and shares its bound.
-      if (shape.length > 1) bound = 1 / Math.sqrt(shape.slice(1).reduce((product, extent) => product * extent, 1));
-      const gain = name.startsWith("quant_linear.") ? codeGain : 1;
-      return [name, uniformInitial(engine, shape, new Philox(seed, INITIAL_WEIGHTS, i), gain * bound)];
-    }));
+    const parameters = initialParameters(engine, frameTokenizerShapes(full), {
+      seed,
+      zero: (name) => name === "background" || (full.background && name.startsWith("decoder.conv_out.")),
+      gain: (name) => name.startsWith("quant_linear.") ? codeGain : 1,
+    });
     return new FrameTokenizer(engine, full, parameters, options);
   }
 
@@ -137,9 +113,9 @@ export class FrameTokenizer {
     { height, width, ...options }: FrameTokenizerOptions & { height?: number; width?: number } = {},
   ): Promise<FrameTokenizer> {
     const path = join(folder, "config.json");
-    const json = await readJson(path);
+    const json = await readTokenizerJson(path);
     const size = { ...(height === undefined ? {} : { height }), ...(width === undefined ? {} : { width }) };
-    const stated = frameTokenizerConfigFromJson({ ...json as object, ...size }, path);
+    const stated = frameTokenizerConfigFromJson({ ...json, ...size }, path);
     using weights = await openWeights(folder);
     // Released configurations may carry diffusers' own default for this field whatever the model has: the weights know.
     const midAttention = weights.names.includes("encoder.mid_block.attentions.0.to_q.weight");
@@ -156,11 +132,7 @@ export class FrameTokenizer {
 
   /** Writes a folder that `load` and diffusers' `from_pretrained` read; makes it where it does not exist. */
   async save(folder: string): Promise<void> {
-    await Deno.mkdir(folder, { recursive: true });
-    const weights = await toHost(this.parameters);
-    await writeSafetensors(join(folder, "diffusion_pytorch_model.safetensors"), weights, { format: "pt" });
-    const json = JSON.stringify(frameTokenizerConfigToJson(this.config), null, 2);
-    await writeFileAtomic(join(folder, "config.json"), `${json}\n`);
+    await saveTokenizer(folder, this.parameters, frameTokenizerConfigToJson(this.config));
   }
 
   /** N. */
@@ -177,7 +149,7 @@ export class FrameTokenizer {
   /** Tokens int64 [B, N], each 0 … codebookSize − 1, of frames float32 [B, H, W, 3] in [0, 1]. No gradient. */
   encode(frames: Tensor): Tensor {
     this.#checkFrames("encode", frames);
-    return this.#inChunks(frames, (chunk) => {
+    return inChunks(frames, this.#framesPerChunk, (chunk) => {
       const codes = this.quantizer.quantize(this.#latents(chunk, this.#lookup()));
       return this.quantizer.codesToIndices(codes).reshape([chunk.shape[0], -1]);
     });
@@ -197,7 +169,7 @@ export class FrameTokenizer {
       );
     }
     const [rows, columns] = tokenGrid(this.config);
-    return this.#inChunks(tokens, (chunk) => {
+    return inChunks(tokens, this.#framesPerChunk, (chunk) => {
       const codes = this.quantizer.indicesToCodes(chunk.reshape([chunk.shape[0], rows, columns]));
       const pixels = this.#pixels(codes, this.#lookup());
       return clamp ? pixels.clamp(0, 1) : pixels;
@@ -226,71 +198,22 @@ export class FrameTokenizer {
 
   /** Frames → what the quantizer rounds, float32 [B, rows, columns, L]. */
   #latents(frames: Tensor, weights: WeightLookup): Tensor {
-    const { channels, layersPerBlock, midAttention, downsamplings, pixelPatch } = this.config;
-    const norm = this.#norm();
     const seen = this.config.background ? frames.sub(this.parameters.get("background")!) : frames;
-    let h = convolution(spaceToDepth(seen, pixelPatch).cast(this.#computeType), weights, "encoder.conv_in");
-    channels.forEach((width, block) => {
-      const name = `encoder.down_blocks.${block}`;
-      for (let layer = 0; layer < layersPerBlock; layer++) {
-        h = resnetBlock(h, weights, `${name}.resnets.${layer}`, norm, h.shape[3] !== width);
-      }
-      if (block < downsamplings) h = downsample(h, weights, `${name}.downsamplers.0`);
-    });
-    h = middleBlock(h, weights, "encoder.mid_block", norm, midAttention);
-    h = convolution(
-      groupNormalization(h, weights, "encoder.conv_norm_out", norm).silu(),
-      weights,
-      "encoder.conv_out",
-    );
+    const patches = spaceToDepth(seen, this.config.pixelPatch).cast(this.#computeType);
+    const h = imageEncoder(patches, weights, "encoder", encoderPlan(this.config));
     return convolution(h, weights, "quant_linear").cast("float32");
   }
 
   /** Codes float32 [B, rows, columns, L] → frames. */
   #pixels(codes: Tensor, weights: WeightLookup): Tensor {
-    const { layersPerBlock, midAttention, pixelPatch } = this.config;
-    const norm = this.#norm();
-    let h = convolution(codes.cast(this.#computeType), weights, "post_quant_linear");
-    h = convolution(h, weights, "decoder.conv_in");
-    h = middleBlock(h, weights, "decoder.mid_block", norm, midAttention);
-    decoderWidths(this.config).forEach((width, block) => {
-      const name = `decoder.up_blocks.${block}`;
-      for (let layer = 0; layer < layersPerBlock; layer++) {
-        h = resnetBlock(h, weights, `${name}.resnets.${layer}`, norm, h.shape[3] !== width);
-      }
-      if (upsamplesAfter(this.config, block)) h = upsample(h, weights, `${name}.upsamplers.0`);
-    });
-    h = groupNormalization(h, weights, "decoder.conv_norm_out", norm).silu();
-    const pixels = depthToSpace(convolution(h, weights, "decoder.conv_out").cast("float32"), pixelPatch);
+    const latents = convolution(codes.cast(this.#computeType), weights, "post_quant_linear");
+    const patches = imageDecoder(latents, weights, "decoder", decoderPlan(this.config)).cast("float32");
+    const pixels = depthToSpace(patches, this.config.pixelPatch);
     return this.config.background ? pixels.add(this.parameters.get("background")!) : pixels;
   }
 
-  #norm(): NormSettings {
-    return { groups: this.config.normGroups, scope: this.config.normScope };
-  }
-
-  /** Parameters by name in the compute type; each is cast once a call. */
   #lookup(): WeightLookup {
-    const cast = new Map<string, Tensor>();
-    return (name) => {
-      const parameter = this.parameters.get(name)!;
-      if (this.#computeType === "float32") return parameter;
-      const known = cast.get(name) ?? parameter.cast(this.#computeType);
-      cast.set(name, known);
-      return known;
-    };
-  }
-
-  #inChunks(all: Tensor, compute: (chunk: Tensor) => Tensor): Tensor {
-    const count = all.shape[0];
-    return tidy(() => {
-      const parts: Tensor[] = [];
-      for (let start = 0; start < count; start += this.#framesPerChunk) {
-        const length = Math.min(this.#framesPerChunk, count - start);
-        parts.push(tidy(() => compute(all.narrow(0, start, length))));
-      }
-      return concat(parts);
-    });
+    return weightLookup(this.parameters, this.#computeType);
   }
 
   #checkFrames(operator: string, frames: Tensor): void {
@@ -303,23 +226,4 @@ export class FrameTokenizer {
       );
     }
   }
-}
-
-async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    throw new UserError(
-      `${path} cannot be read (${(error as Error).message}): a tokenizer's folder holds config.json and ` +
-        `diffusion_pytorch_model.safetensors`,
-    );
-  }
-  try {
-    const json = JSON.parse(text);
-    if (typeof json === "object" && json !== null && !Array.isArray(json)) return json;
-  } catch {
-    // Told below, in the same words as a list or a number.
-  }
-  throw new UserError(`${path}: must hold a JSON object with the tokenizer's sizes`);
 }

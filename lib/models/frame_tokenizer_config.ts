@@ -5,9 +5,10 @@
  * Fields that a released `config.json` leaves out have the released model's values. Some are this project's own, ignored
  * by diffusers: `height` and `width`, `down_samplings`, `pixel_patch`; they are written where they matter.
  */
-import { UserError } from "../files/user_error.ts";
 import { FSQ_LEVELS } from "./fsq.ts";
-import { convolutionShapes, middleShapes, normalizationShapes, resnetShapes, type ShapeList } from "./vision_blocks.ts";
+import { checkImageSizes, checkLevels, ConfigFields, latentGrid, levelsToJson } from "./image_tokenizer_config.ts";
+import { convolutionShapes, type ShapeList } from "./vision_blocks.ts";
+import { type CoderPlan, imageDecoderShapes, imageEncoderShapes } from "./vision_coders.ts";
 
 /** Sizes of a per-frame tokenizer. */
 export interface FrameTokenizerConfig {
@@ -70,91 +71,57 @@ const CLASS_NAME = "CNNFSQModel256";
 export function frameTokenizerConfig(given: Partial<FrameTokenizerConfig>): FrameTokenizerConfig {
   const channels = given.channels ?? RELEASED_FRAME_TOKENIZER.channels;
   const config = { ...RELEASED_FRAME_TOKENIZER, downsamplings: channels.length - 1, ...given, channels };
-  for (const name of ["height", "width", "layersPerBlock", "latentChannels", "normGroups", "pixelPatch"] as const) {
-    if (!Number.isInteger(config[name]) || config[name] < 1) {
-      throw new RangeError(`${name} must be a positive integer: received ${config[name]}`);
-    }
-  }
-  const { downsamplings, normGroups, pixelPatch } = config;
-  if (channels.length === 0 || channels.some((width) => !Number.isInteger(width) || width < 1)) {
-    throw new RangeError(`channels must be positive integers, one a block: received [${channels.join(", ")}]`);
-  }
-  const uneven = channels.find((width) => width % normGroups !== 0);
-  if (uneven !== undefined) {
-    throw new RangeError(`normGroups must divide every block's channels: received ${normGroups} for ${uneven}`);
-  }
-  if (!Number.isInteger(downsamplings) || downsamplings < 0 || downsamplings > channels.length) {
-    throw new RangeError(`downsamplings must be from 0 to ${channels.length}, the blocks: received ${downsamplings}`);
-  }
-  const factor = pixelPatch * 2 ** downsamplings;
-  if (config.height % factor !== 0 || config.width % factor !== 0) {
-    throw new RangeError(
-      `height and width must be multiples of ${factor} (pixelPatch × 2^downsamplings): received ` +
-        `${config.height} × ${config.width}`,
-    );
-  }
-  if (config.fsqLevels.length === 0 || config.fsqLevels.some((level) => !Number.isInteger(level) || level < 2)) {
-    throw new RangeError(`fsqLevels must be integers of at least 2: received [${config.fsqLevels.join(", ")}]`);
-  }
+  checkImageSizes(config);
+  checkLevels("fsqLevels", config.fsqLevels);
   return config;
 }
 
 /** Rows and columns of a frame's tokens. */
 export function tokenGrid(config: FrameTokenizerConfig): [rows: number, columns: number] {
-  const factor = config.pixelPatch * 2 ** config.downsamplings;
-  return [config.height / factor, config.width / factor];
+  return latentGrid(config);
 }
 
 /**
  * Every parameter with its shape, by the released models' names: encoder, quantizer, decoder.
  */
 export function frameTokenizerShapes(config: FrameTokenizerConfig): ShapeList {
-  const { channels, layersPerBlock, latentChannels, fsqLevels, midAttention, downsamplings, pixelPatch } = config;
-  const pixels = 3 * pixelPatch ** 2, last = channels[channels.length - 1];
-  const blocks = (name: string, widths: readonly number[], first: number): ShapeList =>
-    widths.flatMap((width, block) =>
-      Array.from({ length: layersPerBlock }, (_, layer) => {
-        const input = layer > 0 ? width : block > 0 ? widths[block - 1] : first;
-        return resnetShapes(`${name}.${block}.resnets.${layer}`, input, width);
-      }).flat()
-    );
-  const upward = decoderWidths(config);
+  const { latentChannels, fsqLevels, pixelPatch } = config;
+  const pixels = 3 * pixelPatch ** 2;
   return [
-    ...convolutionShapes("encoder.conv_in", pixels, channels[0], 3),
-    ...blocks("encoder.down_blocks", channels, channels[0]),
-    ...channels.slice(0, downsamplings).flatMap((width, block) =>
-      convolutionShapes(`encoder.down_blocks.${block}.downsamplers.0.conv`, width, width, 3)
-    ),
-    ...middleShapes("encoder.mid_block", last, midAttention),
-    ...normalizationShapes("encoder.conv_norm_out", last),
-    ...convolutionShapes("encoder.conv_out", last, latentChannels, 3),
+    ...imageEncoderShapes("encoder", pixels, latentChannels, encoderPlan(config)),
     ...convolutionShapes("quant_linear", latentChannels, fsqLevels.length, 1),
     ...convolutionShapes("post_quant_linear", fsqLevels.length, latentChannels, 1),
-    ...convolutionShapes("decoder.conv_in", latentChannels, last, 3),
-    ...middleShapes("decoder.mid_block", last, midAttention),
-    ...blocks("decoder.up_blocks", upward, last),
-    ...upward.flatMap((width, block) =>
-      upsamplesAfter(config, block)
-        ? convolutionShapes(`decoder.up_blocks.${block}.upsamplers.0.conv`, width, width, 3)
-        : []
-    ),
-    ...normalizationShapes("decoder.conv_norm_out", channels[0]),
-    ...convolutionShapes("decoder.conv_out", channels[0], pixels, 3),
+    ...imageDecoderShapes("decoder", latentChannels, pixels, decoderPlan(config)),
     ...(config.background ? [["background", [config.height, config.width, 3]] as ShapeList[number]] : []),
   ];
 }
 
-/**
- * Channels after each decoder block, from the lowest resolution: each block goes over to the next higher one's channels,
- * so that the doubling after it is computed on few of them; the last keeps its own.
- */
-export function decoderWidths({ channels }: FrameTokenizerConfig): number[] {
-  return channels.map((_, block) => channels[Math.max(channels.length - 2 - block, 0)]);
+/** The encoder: the first `downsamplings` blocks halve the resolution. */
+export function encoderPlan(config: FrameTokenizerConfig): CoderPlan {
+  const { channels, downsamplings } = config;
+  return { ...commonPlan(config), widths: channels, resamples: (block) => block < downsamplings };
 }
 
-/** Whether a decoder block, counted from the lowest resolution, ends by doubling it: the last `downsamplings` do. */
-export function upsamplesAfter(config: FrameTokenizerConfig, block: number): boolean {
-  return block >= config.channels.length - config.downsamplings;
+/**
+ * The decoder: each block goes over to the next higher one's channels, so that the doubling after it is computed on few of
+ * them, and the last keeps its own; the last `downsamplings` blocks double the resolution.
+ */
+export function decoderPlan(config: FrameTokenizerConfig): CoderPlan {
+  const { channels, downsamplings } = config, blocks = channels.length;
+  return {
+    ...commonPlan(config),
+    widths: channels.map((_, block) => channels[Math.max(blocks - 2 - block, 0)]),
+    resamples: (block) => block >= blocks - downsamplings,
+  };
+}
+
+function commonPlan({ channels, layersPerBlock, midAttention, normGroups, normScope }: FrameTokenizerConfig) {
+  return {
+    middle: channels[channels.length - 1],
+    layers: layersPerBlock,
+    midAttention,
+    norm: { groups: normGroups, scope: normScope },
+  };
 }
 
 /** Number of parameters of a configuration. */
@@ -167,7 +134,6 @@ export function countFrameTokenizerParameters(config: FrameTokenizerConfig): num
 
 /** The content of `config.json`: diffusers' fields and this project's. */
 export function frameTokenizerConfigToJson(config: FrameTokenizerConfig): Record<string, unknown> {
-  const key = Object.keys(FSQ_LEVELS).find((each) => `${FSQ_LEVELS[Number(each)]}` === `${config.fsqLevels}`);
   return {
     _class_name: CLASS_NAME,
     _diffusers_version: "0.27.0",
@@ -182,7 +148,7 @@ export function frameTokenizerConfigToJson(config: FrameTokenizerConfig): Record
     norm_type: "group",
     out_channels: 3,
     up_block_types: config.channels.map(() => "UpDecoderBlock2D"),
-    vq_fsq_levels: key === undefined ? [...config.fsqLevels] : Number(key),
+    vq_fsq_levels: levelsToJson(config.fsqLevels),
     height: config.height,
     width: config.width,
     down_samplings: config.downsamplings,
@@ -200,63 +166,26 @@ export function frameTokenizerConfigToJson(config: FrameTokenizerConfig): Record
  * @throws {UserError} When it describes another kind of model, or a field has no sense; names the file and the field.
  */
 export function frameTokenizerConfigFromJson(json: unknown, source: string): FrameTokenizerConfig {
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new UserError(`${source}: must hold a JSON object with the tokenizer's sizes`);
-  }
-  const fields = json as Record<string, unknown>;
-  const fixed: Record<string, unknown[]> = {
+  const fields = new ConfigFields(json, source);
+  fields.allow("per-frame", {
     _class_name: [CLASS_NAME],
     act_fn: ["silu", "swish"],
     norm_type: ["group"],
     in_channels: [3],
     out_channels: [3],
-  };
-  for (const [name, allowed] of Object.entries(fixed)) {
-    if (fields[name] !== undefined && !allowed.includes(fields[name])) {
-      throw new UserError(
-        `${source}: ${name} must be ${allowed.map((each) => JSON.stringify(each)).join(" or ")} for a per-frame ` +
-          `tokenizer: received ${JSON.stringify(fields[name])}`,
-      );
-    }
-  }
-  const read = <T>(name: string, fits: (value: unknown) => boolean, kind: string): T | undefined => {
-    const value = fields[name];
-    if (value === undefined || value === null) return undefined;
-    if (!fits(value)) throw new UserError(`${source}: ${name} must be ${kind}: received ${JSON.stringify(value)}`);
-    return value as T;
-  };
-  const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-  const count = (name: string) => read<number>(name, isCount, "a whole number");
-  const counts = (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(isCount);
-  const levels = read<number | number[]>(
-    "vq_fsq_levels",
-    (value) => counts(value) || (typeof value === "number" && Object.hasOwn(FSQ_LEVELS, value)),
-    `a list of levels or one of ${Object.keys(FSQ_LEVELS).join(", ")}`,
-  );
-  const given = {
-    height: count("height"),
-    width: count("width"),
-    channels: read<number[]>("block_out_channels", counts, "a list of whole numbers"),
-    layersPerBlock: count("layers_per_block"),
-    latentChannels: count("latent_channels"),
-    normGroups: count("norm_num_groups"),
-    fsqLevels: typeof levels === "number" ? FSQ_LEVELS[levels] : levels,
-    midAttention: read<boolean>("mid_block_add_attention", (value) => typeof value === "boolean", "true or false"),
-    downsamplings: count("down_samplings"),
-    pixelPatch: count("pixel_patch"),
-    normScope: read<"image" | "position">(
-      "norm_scope",
-      (value) => value === "image" || value === "position",
-      '"image" or "position"',
-    ),
-    background: read<boolean>("background", (value) => typeof value === "boolean", "true or false"),
-  };
-  try {
-    return frameTokenizerConfig(
-      Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
-    );
-  } catch (error) {
-    if (error instanceof RangeError) throw new UserError(`${source}: ${error.message}`);
-    throw error;
-  }
+  });
+  return fields.build({
+    height: fields.count("height"),
+    width: fields.count("width"),
+    channels: fields.counts("block_out_channels"),
+    layersPerBlock: fields.count("layers_per_block"),
+    latentChannels: fields.count("latent_channels"),
+    normGroups: fields.count("norm_num_groups"),
+    fsqLevels: fields.levels("vq_fsq_levels"),
+    midAttention: fields.flag("mid_block_add_attention"),
+    downsamplings: fields.count("down_samplings"),
+    pixelPatch: fields.count("pixel_patch"),
+    normScope: fields.word("norm_scope", ["image", "position"]),
+    background: fields.flag("background"),
+  }, frameTokenizerConfig);
 }
