@@ -33,10 +33,25 @@ export interface Correlation {
  * ```
  */
 export function pearson(x: ArrayLike<number>, y: ArrayLike<number>, confidence = 0.95): Correlation {
-  const n = checkPairs(x, y, 2);
   if (!(confidence > 0 && confidence < 1)) {
     throw new RangeError(`confidence must lie between 0 and 1: received ${confidence}`);
   }
+  const r = correlation(x, y), n = x.length;
+  if (Number.isNaN(r) || n < 4 || Math.abs(r) === 1) return { r, n };
+  const half = normalQuantile((1 + confidence) / 2) / Math.sqrt(n - 3);
+  return { r, low: Math.tanh(Math.atanh(r) - half), high: Math.tanh(Math.atanh(r) + half), n };
+}
+
+/**
+ * Pearson's r alone, without the work of an interval: for resampling.
+ *
+ * @returns NaN where one of the lists does not vary.
+ * @throws {RangeError} As {@linkcode pearson} does.
+ */
+export function correlation(x: ArrayLike<number>, y: ArrayLike<number>): number {
+  const n = checkPairs(x, y, 2);
+  // Equal numbers leave a rounding error of the mean, not a spread.
+  if (isConstant(x) || isConstant(y)) return NaN;
   const meanX = mean(x), meanY = mean(y);
   let xx = 0, yy = 0, xy = 0;
   for (let i = 0; i < n; i++) {
@@ -45,12 +60,7 @@ export function pearson(x: ArrayLike<number>, y: ArrayLike<number>, confidence =
     yy += dy * dy;
     xy += dx * dy;
   }
-  // Equal numbers leave a rounding error of the mean, not a spread.
-  if (isConstant(x) || isConstant(y)) return { r: NaN, n };
-  const r = Math.max(-1, Math.min(1, xy / Math.sqrt(xx * yy)));
-  if (n < 4 || Math.abs(r) === 1) return { r, n };
-  const half = normalQuantile((1 + confidence) / 2) / Math.sqrt(n - 3);
-  return { r, low: Math.tanh(Math.atanh(r) - half), high: Math.tanh(Math.atanh(r) + half), n };
+  return Math.max(-1, Math.min(1, xy / Math.sqrt(xx * yy)));
 }
 
 /**
