@@ -228,6 +228,18 @@ export class SharedCache {
     }
   }
 
+  /**
+   * Forgets what every sample has after its first `length` tokens; the prompts stay.
+   *
+   * @throws {RangeError} When samples have fewer.
+   */
+  rewind(length = 0): void {
+    if (!(Number.isInteger(length) && length >= 0 && length <= this.#length)) {
+      throw new RangeError(`rewind: length must be in 0..${this.#length}: received ${length}`);
+    }
+    this.#length = length;
+  }
+
   /** Makes room for `tokens` more, which have been checked to fit. */
   reserve(tokens: number): void {
     const needed = this.#length + tokens;

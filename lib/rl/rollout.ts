@@ -2,9 +2,9 @@
  * Rollouts: sampling G answers to each of P questions.
  *
  * The question is read once and its keys and values are shared by its answers; each answer adds its own. Answers have the
- * form that their plan says: where a token is given (an action between two frames) it is fed, not sampled. Every sample has
- * a random stream of its own, named by (seed, purpose, step, prompt, sample), so an answer does not depend on the engine
- * or on which others it was sampled with.
+ * form that their plan says: where tokens are given (an action between two frames) they are fed, all at once, and not
+ * sampled. Every sample has a random stream of its own, named by (seed, purpose, step, prompt, sample), so an answer does
+ * not depend on the engine or on which others it was sampled with.
  */
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { sampleTokens, type SamplingOptions } from "../nn/sampling.ts";
@@ -119,9 +119,11 @@ async function rolloutChunk(
       let state: Tensor | undefined = hidden.reshape([prompts, 1, width]).broadcastTo([prompts, groupSize, width])
         .reshape([rows, width]);
       const tokens: Tensor[] = [], logProbabilities: Tensor[] = [];
+      // Tokens up to here have been fed: those that are given wait for the one that is sampled after them.
+      let fed = 0;
       for (let t = 0; t < answerLength; t++) {
-        const next: { token: Tensor; logProbability?: Tensor; state?: Tensor } = tidy(() => {
-          let token: Tensor, logProbability: Tensor | undefined;
+        const next: { token: Tensor; logProbability: Tensor; state?: Tensor } = tidy(() => {
+          let token: Tensor, logProbability: Tensor;
           if (sampled[t] === 1) {
             const chosen = sampleTokens(model.logits(state!, cache), tensor(engine, uniforms[t]), sampling);
             token = chosen.tokens;
@@ -130,15 +132,23 @@ async function rolloutChunk(
             const given = new Int32Array(rows);
             for (let row = 0; row < rows; row++) given[row] = plans[Math.floor(row / groupSize)].tokens[t];
             token = tensor(engine, given, [rows], "int64");
+            logProbability = tensor(engine, new Float32Array(rows));
           }
-          // What follows the last sampled token would be read by nobody.
-          const goesOn = sampled.indexOf(1, t + 1) !== -1;
-          return { token, logProbability, state: goesOn ? model.decode(cache, token) : undefined };
+          // What the next token is not drawn from waits; what follows the last one drawn would be read by nobody.
+          if (sampled[t + 1] !== 1) return { token, logProbability };
+          const waiting = [...tokens.slice(fed), token];
+          return {
+            token,
+            logProbability,
+            state: model.decode(cache, waiting.length === 1 ? token : stack(waiting, 1)),
+          };
         });
+        tokens.push(next.token);
+        logProbabilities.push(next.logProbability);
+        if (!next.state) continue;
         state?.dispose();
         state = next.state;
-        tokens.push(next.token);
-        logProbabilities.push(next.logProbability ?? tensor(engine, new Float32Array(rows)));
+        fed = t + 1;
       }
       return { tokens: stack(tokens, 1), logProbabilities: stack(logProbabilities, 1) };
     } finally {

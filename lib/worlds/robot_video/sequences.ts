@@ -6,7 +6,7 @@
  *
  * z_i are the P tokens of frame i, b_i the A action tokens at frame i. The target frame's own action is not used.
  * Tokens come from a frame tokenizer and from `ActionBins`; this file only lays them out. Multi-step sequences
- * interleave given and sampled tokens and are not built here.
+ * interleave given and sampled tokens: `multi_step_sequences.ts`.
  */
 
 import type { SingleStepVocabulary } from "./vocabulary.ts";
@@ -117,19 +117,22 @@ export function frameTokensOfAnswer(
   return tokens;
 }
 
-function checkSize(name: string, value: number, least: number): void {
+/** Checks a size: an integer of at least `least`. */
+export function checkSize(name: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least) {
     throw new RangeError(`${name} must be an integer of at least ${least}: received ${value}`);
   }
 }
 
-function checkLength(what: string, index: number, length: number, expected: number): void {
+/** Checks that the part number `index` has as many tokens as part 0. */
+export function checkLength(what: string, index: number, length: number, expected: number): void {
   if (length !== expected) {
     throw new RangeError(`${what} ${index} must have ${expected} tokens, as ${what} 0 has: received ${length}`);
   }
 }
 
-function checkTokens(what: string, tokens: Int32Array, count: number): void {
+/** Checks that tokens are in 0 … count − 1. */
+export function checkTokens(what: string, tokens: Int32Array, count: number): void {
   for (let i = 0; i < tokens.length; i++) {
     if (tokens[i] < 0 || tokens[i] >= count) {
       throw new RangeError(`${what} ${i} must be in 0..${count - 1}: received ${tokens[i]}`);

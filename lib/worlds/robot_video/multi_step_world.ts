@@ -1,0 +1,292 @@
+/**
+ * The robot-video world of multi-step prediction: a context frame, a start frame and its action ask; the frames that follow
+ * answer, with the actions between them given.
+ *
+ * Frames become tokens through a frozen compressive tokenizer: the context many, every other frame a few, which say how it
+ * differs from the context. An answer is decoded back to pixels and compared with the true frames, frame by frame. Clips
+ * must carry a context frame. Rolling on from one's own predictions with actions that are not known yet is
+ * `frame_predictor.ts`.
+ *
+ * Axes: B clips or answers, T frames of a clip, H height, W width, Nc tokens of a context, N tokens of another frame.
+ *
+ * Source: RLVR-World §6.3, Eq. 8 and 10.
+ */
+import type { CompressiveTokenizer, ContextFeatures } from "../../models/compressive_tokenizer.ts";
+import { tidy } from "../../tensor/scope.ts";
+import { concat, type Tensor, tensor } from "../../tensor/tensor.ts";
+import type { EncodedTransition, Metric, Tokens, World } from "../world.ts";
+import type { ActionBins } from "./actions.ts";
+import type { Clip } from "./clips.ts";
+import type { ImageMetric } from "./metrics.ts";
+import { frameTokensOfMultiStepAnswer, multiStepAnswer, multiStepQuestion } from "./multi_step_sequences.ts";
+import { aggregateFrames, type FrameAggregate, perFrame, repetitionRate } from "./video_metrics.ts";
+import { type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
+import { writePixels } from "./world.ts";
+
+/** What multi-step prediction needs of a compressive tokenizer. */
+export type ClipTokenizer = Pick<
+  CompressiveTokenizer,
+  | "engine"
+  | "contextTokens"
+  | "tokensPerFrame"
+  | "contextCodebookSize"
+  | "codebookSize"
+  | "encode"
+  | "contextFeatures"
+  | "decode"
+>;
+
+/** A batch of frame sequences. */
+export interface FrameSequences {
+  /** Frames 1 … T − 1 of clips: [B, T − 1, H, W, 3] in [0, 1]. */
+  frames: Tensor;
+  /** Tokens of predicted frames, [B][T − 1][N]; empty where the frames are the true ones, which are not made of tokens. */
+  tokens: readonly (readonly Tokens[])[];
+}
+
+/** A clip in tokens, as the tokenizer gives them. */
+export interface ClipTokens {
+  /** [Nc]. */
+  context: Tokens;
+  /** [T][N]: the start frame and those after it. */
+  frames: Tokens[];
+}
+
+/** What the world is made of. */
+export interface MultiStepWorldOptions {
+  /** Frozen. */
+  tokenizer: ClipTokenizer;
+  /** How actions become tokens. */
+  bins: ActionBins;
+  /** Metrics by which frames are compared. */
+  metrics: readonly ImageMetric[];
+  /** How the numbers of a sequence's frames become one. Default `"mean"`. */
+  aggregate?: FrameAggregate;
+  /** Frames that are tokenized, decoded and compared at once. Default 64. */
+  frameBatch?: number;
+  /**
+   * Remember the tokens of at most so many clips by episode, start and context. Only for clips that are neither augmented
+   * nor cut with a step: those have other frames under the same name. Default 0: nothing is remembered.
+   */
+  rememberClips?: number;
+}
+
+/**
+ * Clips of each tokenizer call where tokens are remembered; the last call is filled up with black ones. As in `world.ts`: one
+ * shape, so that a resumed run, which remembers nothing, finds the same tokens.
+ */
+const REMEMBERED_BATCH = 4;
+
+/** See the file's head. */
+export class MultiStepWorld implements World<Clip, FrameSequences> {
+  /** `robot-video-multi-step`. */
+  readonly name = "robot-video-multi-step";
+  /** Frames ↔ tokens. */
+  readonly tokenizer: ClipTokenizer;
+  /** Which id means what. */
+  readonly vocabulary: MultiStepVocabulary;
+  /** The image metrics by name, and `repetition`: the rate of standing still, see `repetitionRate`. */
+  readonly metrics: Readonly<Record<string, Metric<FrameSequences>>>;
+  readonly #bins: ActionBins;
+  readonly #frameBatch: number;
+  readonly #rememberClips: number;
+  readonly #remembered = new Map<string, ClipTokens>();
+  /** Decoding asks for the contexts of the clips that were encoded a moment before. */
+  readonly #ofClip = new WeakMap<Clip, ClipTokens>();
+
+  /** The tokenizer stays the caller's. */
+  constructor(options: MultiStepWorldOptions) {
+    const { tokenizer, bins, aggregate = "mean" } = options;
+    this.tokenizer = tokenizer;
+    this.#bins = bins;
+    this.#frameBatch = options.frameBatch ?? 64;
+    this.#rememberClips = options.rememberClips ?? 0;
+    this.vocabulary = multiStepVocabulary(tokenizer.codebookSize, tokenizer.contextCodebookSize, bins.bins);
+    this.metrics = {
+      ...Object.fromEntries(options.metrics.map((metric) => [metric.name, this.#sequenceMetric(metric, aggregate)])),
+      repetition: {
+        better: "lower",
+        compute: ({ tokens }) => Promise.resolve(Float32Array.from(tokens, repetitionRate)),
+      },
+    };
+  }
+
+  /** Frame tokens, context tokens, action bins, and the two specials that no sequence has. */
+  get vocabularySize(): number {
+    return this.vocabulary.size;
+  }
+
+  /**
+   * Questions of context, start frame and first action; answers of the frames that follow and their actions.
+   *
+   * @throws {RangeError} if a clip has no context frame, or clips differ in size.
+   */
+  async encode(clips: readonly Clip[]): Promise<EncodedTransition[]> {
+    const tokens = await this.clipTokens(clips);
+    return clips.map((clip, i) => {
+      const { context, frames } = tokens[i], width = clip.actionWidth;
+      const bins = Array.from(
+        { length: clip.length },
+        (_, t) => this.#bins.encode(clip.actions.subarray(t * width, (t + 1) * width)),
+      );
+      return {
+        question: multiStepQuestion(this.vocabulary, context, frames[0], bins[0]),
+        answer: multiStepAnswer(this.vocabulary, frames.slice(1), bins.slice(1)),
+        trainedQuestionTokens: 0,
+      };
+    });
+  }
+
+  /**
+   * Tokens of some clips.
+   *
+   * @throws {RangeError} if a clip has no context frame, or clips differ in size.
+   */
+  async clipTokens(clips: readonly Clip[]): Promise<ClipTokens[]> {
+    checkClips(clips);
+    const key = ({ episode, start, contextIndex }: Clip) => `${episode}/${start}/${contextIndex}`;
+    const found = clips.map((clip) => this.#ofClip.get(clip) ?? this.#remembered.get(key(clip)));
+    const missing = [...clips.keys()].filter((i) => !found[i]);
+    const isRemembering = this.#rememberClips > 0;
+    const atOnce = isRemembering
+      ? REMEMBERED_BATCH
+      : Math.max(1, Math.floor(this.#frameBatch / ((clips[0]?.length ?? 0) + 1)));
+    for (let from = 0; from < missing.length; from += atOnce) {
+      const some = missing.slice(from, from + atOnce);
+      const tokens = await this.#tokenize(some.map((i) => clips[i]), isRemembering ? atOnce : some.length);
+      some.forEach((i, row) => {
+        found[i] = tokens[row];
+        this.#ofClip.set(clips[i], tokens[row]);
+        if (this.#remembered.size < this.#rememberClips) this.#remembered.set(key(clips[i]), tokens[row]);
+      });
+    }
+    return found as ClipTokens[];
+  }
+
+  /** Tokens of at most `rows` clips in one call of that many. */
+  async #tokenize(clips: readonly Clip[], rows: number): Promise<ClipTokens[]> {
+    const { tokenizer } = this, { height, width, length } = clips[0], size = height * width * 3;
+    const contexts = new Float32Array(rows * size), frames = new Float32Array(rows * length * size);
+    clips.forEach((clip, i) => {
+      writePixels(clip.contextFrame!, contexts, i * size);
+      writePixels(clip.frames, frames, i * length * size);
+    });
+    const tokens = tidy(() =>
+      tokenizer.encode(
+        tensor(tokenizer.engine, contexts, [rows, height, width, 3]),
+        tensor(tokenizer.engine, frames, [rows, length, height, width, 3]),
+      )
+    );
+    const [ofContexts, ofFrames] = [await tokens.context.data(), await tokens.frames.data()] as Int32Array[];
+    tokens.context.dispose();
+    tokens.frames.dispose();
+    const { contextTokens: nc, tokensPerFrame: n } = tokenizer;
+    return clips.map((_, i) => ({
+      context: ofContexts.slice(i * nc, (i + 1) * nc),
+      frames: Array.from(
+        { length },
+        (_, t) => ofFrames.slice((i * length + t) * n, (i * length + t + 1) * n),
+      ),
+    }));
+  }
+
+  /** Tokens of the frames that an answer to a clip describes, clamped into the codebook, as released: [T − 1][N]. */
+  answerTokens(answer: Tokens, { length, actionWidth }: Clip): Tokens[] {
+    const sizes = { tokensPerFrame: this.tokenizer.tokensPerFrame, frames: length, actionWidth };
+    return frameTokensOfMultiStepAnswer(this.vocabulary, answer, sizes);
+  }
+
+  /** Decodes answers to frames in [0, 1]. What is made of a clip's context is made once, however many answers it has. */
+  async decode(answers: readonly Tokens[], clips: readonly Clip[]): Promise<FrameSequences> {
+    const tokens = answers.map((answer, i) => this.answerTokens(answer, clips[i]));
+    return { frames: await this.decodeTokens(tokens, clips), tokens };
+  }
+
+  /**
+   * Frames that tokens stand for.
+   *
+   * @param tokens [B][T'][N], in the codebook; as many frames for each.
+   * @param clips [B], whose contexts they belong to.
+   * @returns [B, T', H, W, 3] in [0, 1].
+   */
+  async decodeTokens(tokens: readonly (readonly Tokens[])[], clips: readonly Clip[]): Promise<Tensor> {
+    const { tokenizer } = this, { engine } = tokenizer, frames = tokens[0].length;
+    const distinct = [...new Set(clips)], ofDistinct = new Map(distinct.map((clip, i) => [clip, i]));
+    const contexts = await this.clipTokens(distinct);
+    const ids = new Int32Array(distinct.length * tokenizer.contextTokens);
+    contexts.forEach(({ context }, i) => ids.set(context, i * tokenizer.contextTokens));
+    const atOnce = Math.max(1, Math.floor(this.#frameBatch / frames));
+    return tidy(() => {
+      const features = tokenizer.contextFeatures(
+        tensor(engine, ids, [distinct.length, tokenizer.contextTokens], "int64"),
+      );
+      try {
+        const parts: Tensor[] = [];
+        for (let from = 0; from < tokens.length; from += atOnce) {
+          const rows = clips.slice(from, from + atOnce).map((clip) => ofDistinct.get(clip)!);
+          parts.push(this.#decodeSome(tokens.slice(from, from + atOnce), features, rows));
+        }
+        return parts.length === 1 ? parts[0] : concat(parts);
+      } finally {
+        features.dispose();
+      }
+    });
+  }
+
+  /** Frames of some sequences; `rows` says which context each belongs to. */
+  #decodeSome(tokens: readonly (readonly Tokens[])[], contexts: ContextFeatures, rows: readonly number[]): Tensor {
+    const { tokenizer } = this, n = tokenizer.tokensPerFrame, frames = tokens[0].length;
+    const ids = new Int32Array(tokens.length * frames * n);
+    tokens.forEach((sequence, i) => sequence.forEach((frame, t) => ids.set(frame, (i * frames + t) * n)));
+    const own = contexts.select(rows);
+    try {
+      return tidy(() => tokenizer.decode(own, tensor(tokenizer.engine, ids, [tokens.length, frames, n], "int64")));
+    } finally {
+      own.dispose();
+    }
+  }
+
+  /**
+   * The frames after the start frame of each clip.
+   *
+   * @throws {RangeError} if clips differ in size.
+   */
+  truth(clips: readonly Clip[]): Promise<FrameSequences> {
+    checkClips(clips);
+    const { height, width, length } = clips[0], size = height * width * 3;
+    const pixels = new Float32Array(clips.length * (length - 1) * size);
+    clips.forEach((clip, i) => writePixels(clip.frames.subarray(size), pixels, i * (length - 1) * size));
+    const frames = tensor(this.tokenizer.engine, pixels, [clips.length, length - 1, height, width, 3]);
+    return Promise.resolve({ frames, tokens: [] });
+  }
+
+  /** Frees the frames. */
+  release(states: FrameSequences): void {
+    states.frames.dispose();
+  }
+
+  #sequenceMetric(metric: ImageMetric, aggregate: FrameAggregate): Metric<FrameSequences> {
+    return {
+      better: metric.better,
+      compute: async (predicted, truth) => {
+        const values = await perFrame(metric, predicted.frames, truth.frames, this.#frameBatch);
+        return aggregateFrames(values, predicted.frames.shape[1], aggregate);
+      },
+    };
+  }
+}
+
+function checkClips(clips: readonly Clip[]): void {
+  for (const clip of clips) {
+    const { episode, start, length, height, width } = clip;
+    if (clip.contextFrame === undefined) {
+      throw new RangeError(`the clip of ${episode} at ${start} has no context frame: draw clips with contextReach`);
+    }
+    if (length !== clips[0].length || height !== clips[0].height || width !== clips[0].width) {
+      throw new RangeError(
+        `clips of one batch must have one size: that of ${episode} at ${start} has ${length} frames of ${height} × ` +
+          `${width}, the first ${clips[0].length} of ${clips[0].height} × ${clips[0].width}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Metrics of predicted frame sequences: image metrics frame by frame, how they become one number a sequence, and how often
+ * a prediction stands still.
+ *
+ * What an image is compared by is `metrics.ts`'s business; what a sequence is, `multi_step_world.ts`'s. Metrics of whole videos
+ * (FVD) are not here.
+ *
+ * Axes: B sequences, T frames, H height, W width, N tokens a frame.
+ *
+ * Source: RLVR-World §6.3, Eq. 10, and its code's `msp_reward_fn`.
+ */
+import { tidy } from "../../tensor/scope.ts";
+import { concat, type Tensor } from "../../tensor/tensor.ts";
+import { sameShape, shapeText } from "../../tensor/dtype.ts";
+import { type ImageMetric, repetition } from "./metrics.ts";
+
+/** How the numbers of a sequence's frames become one: their mean, the last frame's, or a mean that counts later frames less. */
+export type FrameAggregate = "mean" | "last" | "discount";
+
+/** What a frame counts less than the one before it under `discount`, as released. */
+const DISCOUNT = 0.9;
+
+/**
+ * The weight of each of T frames; they sum to 1.
+ *
+ * @throws {RangeError} if there is no frame.
+ */
+export function frameWeights(frames: number, how: FrameAggregate): Float64Array {
+  if (!Number.isInteger(frames) || frames < 1) {
+    throw new RangeError(`frames must be an integer of at least 1: received ${frames}`);
+  }
+  const weights = Float64Array.from(
+    { length: frames },
+    (_, t) => how === "mean" ? 1 : how === "last" ? (t === frames - 1 ? 1 : 0) : DISCOUNT ** t,
+  );
+  const total = weights.reduce((sum, each) => sum + each, 0);
+  return weights.map((each) => each / total);
+}
+
+/**
+ * One number a sequence.
+ *
+ * @param values [B, T] row-major, from {@linkcode perFrame}.
+ * @returns [B].
+ * @throws {RangeError} if T does not divide the number of values.
+ */
+export function aggregateFrames(values: Float32Array, frames: number, how: FrameAggregate): Float32Array {
+  const weights = frameWeights(frames, how), count = values.length / frames;
+  if (!Number.isInteger(count)) {
+    throw new RangeError(`${values.length} values are not those of sequences of ${frames} frames`);
+  }
+  return Float32Array.from({ length: count }, (_, b) => {
+    let sum = 0;
+    for (let t = 0; t < frames; t++) sum += weights[t] * values[b * frames + t];
+    return sum;
+  });
+}
+
+/**
+ * An image metric of every frame.
+ *
+ * @param predicted [B, T, H, W, 3] in [0, 1].
+ * @param truth The same shape.
+ * @param framesAtOnce Frames that the metric looks at in one go: bounds memory. Default 64.
+ * @returns [B, T] row-major.
+ * @throws {RangeError} if the shapes differ or are not those of sequences of images.
+ */
+export async function perFrame(
+  metric: ImageMetric,
+  predicted: Tensor,
+  truth: Tensor,
+  framesAtOnce = 64,
+): Promise<Float32Array> {
+  if (predicted.rank !== 5 || !sameShape(predicted.shape, truth.shape)) {
+    throw new RangeError(
+      `${metric.name}: needs two batches of frame sequences [B, T, H, W, 3] of one shape: received ${
+        shapeText(predicted.shape)
+      } ` +
+        `and ${shapeText(truth.shape)}`,
+    );
+  }
+  const values = tidy(() => {
+    const images = (x: Tensor) => x.reshape([x.shape[0] * x.shape[1], ...x.shape.slice(2)]);
+    const [a, b] = [images(predicted), images(truth)], parts: Tensor[] = [];
+    for (let from = 0; from < a.shape[0]; from += framesAtOnce) {
+      const count = Math.min(framesAtOnce, a.shape[0] - from);
+      parts.push(tidy(() => metric.compute(a.narrow(0, from, count), b.narrow(0, from, count))));
+    }
+    return parts.length === 1 ? parts[0] : concat(parts);
+  });
+  try {
+    return await values.data() as Float32Array;
+  } finally {
+    values.dispose();
+  }
+}
+
+/**
+ * The rate of standing still: the share of consecutive predicted frames whose tokens are all the same. Its negative is the
+ * paper's repetition-penalty reward.
+ *
+ * @param frames Tokens of the predicted frames, [T][N]; the start frame is not among them.
+ * @returns In [0, 1]; 0 where there is no pair.
+ */
+export function repetitionRate(frames: readonly ArrayLike<number>[]): number {
+  if (frames.length < 2) return 0;
+  let repeats = 0;
+  for (let t = 1; t < frames.length; t++) if (repetition(frames[t], frames[t - 1])) repeats++;
+  return repeats / (frames.length - 1);
+}
+
+/**
+ * Whether a prediction stands still at its end: its last two frames have the same tokens. By this the released
+ * evaluation rejects samples, and the repetition rate of its tables is the share of such samples.
+ *
+ * @param frames Tokens of the predicted frames, [T][N].
+ * @param start Tokens of the start frame, which a single predicted frame is compared with.
+ */
+export function endsRepeating(frames: readonly ArrayLike<number>[], start?: ArrayLike<number>): boolean {
+  const last = frames.at(-1), before = frames.at(-2) ?? start;
+  return last !== undefined && before !== undefined && repetition(last, before);
+}
