@@ -103,8 +103,9 @@ export class DrawerPlan implements TaskPlan {
     const aim = this.#skill.aim;
     this.#error = {
       x: 0.6 * aim * this.#random.normal(),
-      y: aim * this.#random.normal(),
-      end: 0.6 * aim * Math.abs(this.#random.normal()),
+      // A front is easier to hit than a handle.
+      y: (this.#opens ? 1 : 1.6) * aim * this.#random.normal(),
+      end: (this.#opens ? 0.5 : 0.7) * aim * Math.abs(this.#random.normal()),
     };
   }
 }
