@@ -54,14 +54,22 @@ export function checkImageSizes(config: ImageSizes): void {
   }
 }
 
-/** @throws {RangeError} When `value` is no positive integer. */
+/**
+ * Checks one size.
+ *
+ * @throws {RangeError} When `value` is no positive integer.
+ */
 export function checkPositive(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1) {
     throw new RangeError(`${name} must be a positive integer: received ${value}`);
   }
 }
 
-/** @throws {RangeError} When no quantizer has these levels. */
+/**
+ * Checks the levels of a quantizer.
+ *
+ * @throws {RangeError} When no quantizer has these.
+ */
 export function checkLevels(name: string, levels: readonly number[]): void {
   if (levels.length === 0 || levels.some((level) => !Number.isInteger(level) || level < 2)) {
     throw new RangeError(`${name} must be integers of at least 2: received [${levels.join(", ")}]`);

@@ -32,10 +32,16 @@ export function convolution(x: Tensor, weights: WeightLookup, name: string): Ten
   return x.conv2d(weight, weights(`${name}.bias`), { stride: 1, padding: [border, border, border, border] });
 }
 
-/** Group normalization with ε 1e-6. */
-export function groupNormalization(x: Tensor, weights: WeightLookup, name: string, norm: NormSettings): Tensor {
+/** Group normalization; ε is diffusers' when left out. */
+export function groupNormalization(
+  x: Tensor,
+  weights: WeightLookup,
+  name: string,
+  norm: NormSettings,
+  epsilon: number = EPSILON,
+): Tensor {
   const samples = norm.scope === "image" ? x : x.reshape([-1, x.shape[x.rank - 1]]);
-  return samples.groupNorm(norm.groups, weights(`${name}.weight`), weights(`${name}.bias`), EPSILON).reshape(x.shape);
+  return samples.groupNorm(norm.groups, weights(`${name}.weight`), weights(`${name}.bias`), epsilon).reshape(x.shape);
 }
 
 /** x + conv2(silu(norm2(conv1(silu(norm1(x)))))), with a 1 × 1 shortcut where `changesWidth`. */

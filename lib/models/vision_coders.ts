@@ -73,14 +73,26 @@ export function imageDecoder(
   plan: CoderPlan,
   visit: MapVisitor = pass,
 ): Tensor {
+  return outOf(decoderMap(latents, weights, name, plan, plan.widths.length, visit), weights, name, plan);
+}
+
+/** What {@linkcode imageDecoder} has computed at a place, for callers that need no image. */
+export function decoderMap(
+  latents: Tensor,
+  weights: WeightLookup,
+  name: string,
+  plan: CoderPlan,
+  place: number,
+  visit: MapVisitor = pass,
+): Tensor {
   let h = convolution(latents, weights, `${name}.conv_in`);
   h = visit(middleBlock(h, weights, `${name}.mid_block`, plan.norm, plan.midAttention), 0);
-  plan.widths.forEach((width, block) => {
+  plan.widths.slice(0, place).forEach((width, block) => {
     h = resnets(h, weights, `${name}.up_blocks.${block}`, plan, width);
     if (plan.resamples(block)) h = upsample(h, weights, `${name}.up_blocks.${block}.upsamplers.0`);
     h = visit(h, block + 1);
   });
-  return outOf(h, weights, name, plan);
+  return h;
 }
 
 /** Parameters of {@linkcode imageEncoder} from `input` to `output` channels. */
