@@ -7,8 +7,9 @@
  * Axis letters: N samples, V vocabulary, K candidates that are left after filtering.
  */
 import { shapeText } from "../tensor/dtype.ts";
+import type { Engine } from "../tensor/engine.ts";
 import { tidy } from "../tensor/scope.ts";
-import { type Tensor, zeros } from "../tensor/tensor.ts";
+import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 
 /** How tokens are drawn. */
 export interface SamplingOptions {
@@ -106,6 +107,33 @@ export function sampleTokens(
       logProbabilities: logProbabilities.takeAlong(place, -1).reshape([count]),
     };
   });
+}
+
+/**
+ * The `seen` of {@linkcode sampleTokens} for sequences that have these tokens: [N, V].
+ *
+ * @param sequences [N] of any lengths; ids outside the vocabulary are not counted.
+ * @param vocabulary V.
+ */
+export function seenTokens(engine: Engine, sequences: readonly ArrayLike<number>[], vocabulary: number): Tensor {
+  const seen = new Float32Array(sequences.length * vocabulary);
+  sequences.forEach((sequence, row) => {
+    for (let i = 0; i < sequence.length; i++) {
+      if (sequence[i] >= 0 && sequence[i] < vocabulary) seen[row * vocabulary + sequence[i]] = 1;
+    }
+  });
+  return tensor(engine, seen, [sequences.length, vocabulary]);
+}
+
+/**
+ * `seen` [N, V] with one more token a row.
+ *
+ * @param tokens int64 [N].
+ */
+export function withSeenTokens(seen: Tensor, tokens: Tensor): Tensor {
+  const [count, vocabulary] = seen.shape;
+  const all = tensor(seen.engine, Int32Array.from({ length: vocabulary }, (_, i) => i), [1, vocabulary]);
+  return seen.maximum(tokens.reshape([count, 1]).equal(all).cast(seen.dtype));
 }
 
 function penalized(logits: Tensor, seen: Tensor, penalty: number): Tensor {

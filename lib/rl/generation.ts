@@ -6,7 +6,13 @@
  * whose samples have ended gives its keys and values back.
  */
 import type { CausalTransformer } from "../models/causal_transformer.ts";
-import { checkSamplingOptions, sampleTokens, type SamplingOptions } from "../nn/sampling.ts";
+import {
+  checkSamplingOptions,
+  sampleTokens,
+  type SamplingOptions,
+  seenTokens,
+  withSeenTokens,
+} from "../nn/sampling.ts";
 import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
@@ -126,7 +132,13 @@ async function generateBatch(
       .reshape([count * groupSize, width]);
   });
   hidden.dispose();
-  let seen = penalizes ? seenTokens(model, questions, groupSize) : undefined;
+  let seen = penalizes
+    ? seenTokens(
+      engine,
+      questions.flatMap((each) => new Array<Tokens>(groupSize).fill(each)),
+      model.config.vocabularySize,
+    )
+    : undefined;
   let pending: { tokens: Tensor; logProbabilities: Tensor }[] = [];
   try {
     for (let t = 0; t < maxNewTokens; t++) {
@@ -138,7 +150,7 @@ async function generateBatch(
           tokens: drawn.tokens,
           logProbabilities: drawn.logProbabilities,
           state: isLast ? undefined : model.decode(cache, drawn.tokens),
-          seen: seen && withTokens(seen, drawn.tokens),
+          seen: seen && withSeenTokens(seen, drawn.tokens),
         };
       });
       state?.dispose();
@@ -216,21 +228,4 @@ function pack(groups: readonly Sample[][]) {
     rows.push(...samples.map((each) => prompt * width + each));
   });
   return { rows, selection, groups: kept };
-}
-
-/** [P·G, V] of 1 at each question's tokens. */
-function seenTokens(model: CausalTransformer, questions: readonly Tokens[], groupSize: number): Tensor {
-  const { vocabularySize } = model.config;
-  const seen = new Float32Array(questions.length * groupSize * vocabularySize);
-  for (let row = 0; row < questions.length * groupSize; row++) {
-    for (const token of questions[Math.floor(row / groupSize)]) seen[row * vocabularySize + token] = 1;
-  }
-  return tensor(model.engine, seen, [questions.length * groupSize, vocabularySize]);
-}
-
-/** `seen` with one more token a row. */
-function withTokens(seen: Tensor, tokens: Tensor): Tensor {
-  const [count, vocabulary] = seen.shape;
-  const all = tensor(seen.engine, Int32Array.from({ length: vocabulary }, (_, i) => i), [1, vocabulary]);
-  return seen.maximum(tokens.reshape([count, 1]).equal(all).cast(seen.dtype));
 }

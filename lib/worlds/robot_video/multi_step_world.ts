@@ -11,7 +11,8 @@
  *
  * Source: RLVR-World §6.3, Eq. 8 and 10.
  */
-import type { CompressiveTokenizer, ContextFeatures } from "../../models/compressive_tokenizer.ts";
+import type { CompressiveTokenizer } from "../../models/compressive_tokenizer.ts";
+import type { ContextFeatures } from "../../models/compressive_tokenizer_context.ts";
 import { tidy } from "../../tensor/scope.ts";
 import { concat, type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { EncodedTransition, Metric, Tokens, World } from "../world.ts";
@@ -27,6 +28,7 @@ import { writePixels } from "./world.ts";
 export type ClipTokenizer = Pick<
   CompressiveTokenizer,
   | "engine"
+  | "config"
   | "contextTokens"
   | "tokensPerFrame"
   | "contextCodebookSize"
