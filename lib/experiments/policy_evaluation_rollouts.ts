@@ -24,8 +24,6 @@ export interface RolloutRequest<Start extends { instruction?: string }> {
   keepFrames?: (start: number) => boolean;
   /** Called after each step with the number of roll-outs that still run; may throw to stop. */
   onStep?: (step: number, running: number) => void;
-  /** Called with every new frame of a running roll-out, and whether its goal is reached, where that is known. */
-  onFrame?: (start: number, frame: Uint8Array, success: boolean | null) => void;
 }
 
 /** One roll-out. */
@@ -40,6 +38,8 @@ export interface Rollout {
   final: Uint8Array;
   /** From the first to the final one, where they were to be kept. */
   frames?: Uint8Array[];
+  /** Whether the goal is reached at each of `frames`. */
+  successes?: (boolean | null)[];
 }
 
 /**
@@ -51,7 +51,7 @@ export interface Rollout {
 export async function rollOut<Start extends { instruction?: string }>(
   request: RolloutRequest<Start>,
 ): Promise<Rollout[]> {
-  const { env, policy, starts, seed, keepFrames = () => false, onStep, onFrame } = request;
+  const { env, policy, starts, seed, keepFrames = () => false, onStep } = request;
   if (env.limits.maxSteps === undefined) {
     throw new RangeError("rollOut needs an environment with maxSteps: random policies never end");
   }
@@ -62,7 +62,7 @@ export async function rollOut<Start extends { instruction?: string }>(
     terminated: false,
     success: first.infos[i].success,
     final: pixels,
-    ...keepFrames(i) ? { frames: [pixels] } : {},
+    ...keepFrames(i) ? { frames: [pixels], successes: [first.infos[i].success] } : {},
   }));
   const isRunning = starts.map(() => true);
   for (let { observations } = first; isRunning.includes(true);) {
@@ -76,7 +76,7 @@ export async function rollOut<Start extends { instruction?: string }>(
       const { steps, success } = step.infos[i];
       Object.assign(rollout, { steps, success, terminated: step.terminated[i], final: frame });
       rollout.frames?.push(frame);
-      onFrame?.(i, frame, success);
+      rollout.successes?.push(success);
       // The frame that the last action leads to still belongs to the roll-out, as in the released loop.
       isRunning[i] = !step.terminated[i] && !step.truncated[i];
       taken = steps;
