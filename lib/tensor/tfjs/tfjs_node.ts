@@ -2,7 +2,7 @@
  * Loading `@tensorflow/tfjs-node-gpu` from the folder that `deno task install-tfjs-node` fills.
  *
  * Only the addon, its kernels and its backend are taken from the package; the tfjs that they register with is the one that
- * already runs here. Loading SavedModels is not done here.
+ * already runs here. SavedModels are run by the addon alone, beside any backend: `saved_model.ts`.
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -18,12 +18,26 @@ export interface TfjsNode {
   usesGpu: boolean;
 }
 
-interface Addon {
+/** What is used of the addon. Tensors and models are named by numbers that it gives. */
+export interface TfjsNodeAddon {
   TF_Version: string;
   isUsingGpuDevice(): boolean;
+  createTensor(shape: number[], dtype: number, values: ArrayBufferView | Uint8Array[]): number;
+  tensorDataSync(id: number): ArrayBufferView | Uint8Array[];
+  deleteTensor(id: number): void;
+  loadSavedModel(folder: string, tags: string): number;
+  /** Operations by name, separated by commas; each output is a tensor of the caller's. */
+  runSavedModel(
+    id: number,
+    inputs: number[],
+    inputNames: string,
+    outputNames: string,
+  ): { id: number; shape: number[]; dtype: number }[];
+  deleteSavedModel(id: number): void;
 }
 
 let loaded: TfjsNode | undefined;
+let loadedAddon: TfjsNodeAddon | undefined;
 
 /**
  * Registers the `tensorflow` backend with tfjs, once a process.
@@ -40,7 +54,7 @@ export function loadTfjsNode(): TfjsNode {
   const load = createRequire(join(folder, "package.json"));
   // TensorFlow greets on the console otherwise.
   if (Deno.env.get("TF_CPP_MIN_LOG_LEVEL") === undefined) Deno.env.set("TF_CPP_MIN_LOG_LEVEL", "2");
-  let addon: Addon;
+  let addon: TfjsNodeAddon;
   try {
     addon = load("./lib/napi-v8/tfjs_binding.node");
   } catch (error) {
@@ -55,8 +69,19 @@ export function loadTfjsNode(): TfjsNode {
   util.isNullOrUndefined ??= (x: unknown) => x === null || x === undefined;
   util.isArray ??= Array.isArray;
   load("./dist/register_all_kernels.js");
+  loadedAddon = addon;
   const { NodeJSKernelBackend } = load("./dist/nodejs_kernel_backend.js");
   tf.registerBackend("tensorflow", () => new NodeJSKernelBackend(addon, "tfjs-node-gpu"), 3);
   loaded = { tensorflow: addon.TF_Version, usesGpu: addon.isUsingGpuDevice() };
   return loaded;
+}
+
+/**
+ * The addon itself, for what needs no backend.
+ *
+ * @throws {UserError} As {@linkcode loadTfjsNode} does.
+ */
+export function tfjsNodeAddon(): TfjsNodeAddon {
+  loadTfjsNode();
+  return loadedAddon!;
 }

@@ -39,7 +39,6 @@ export interface HttpPolicyOptions {
 const MAX_WAIT = 30_000;
 /** A server that sends more than this is not answering the question. */
 const MAX_ANSWER = 64 << 20;
-let sessions = 0;
 
 /** A failure after which the same request may succeed. */
 class Temporary extends Error {
@@ -86,7 +85,7 @@ export class HttpPolicy implements Policy {
   /** Tells the server what to do. */
   async reset(instructions: readonly string[], seeds: readonly number[]): Promise<void> {
     checkReset(instructions, seeds);
-    this.#session = `${Deno.pid}-${++sessions}`;
+    this.#session = crypto.randomUUID();
     this.#episodes = 0;
     await this.#post("reset", { session: this.#session, instructions, seeds });
     this.#episodes = instructions.length;
@@ -96,6 +95,7 @@ export class HttpPolicy implements Policy {
   /** Sends the frames and returns what the server answers, checked. */
   async act(frames: readonly (PolicyFrame | null)[]): Promise<(Float32Array | null)[]> {
     checkFrames(frames, this.#episodes);
+    if (frames.every((frame) => frame === null)) return frames.map(() => null);
     const answer = await this.#post("act", {
       session: this.#session,
       step: this.#step,

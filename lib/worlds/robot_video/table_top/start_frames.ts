@@ -12,7 +12,8 @@
  * Axes: N episodes, H height, W width.
  */
 
-import { type NdArray, readNpz, writeNpz } from "../../../files/npz.ts";
+import type { NdArray } from "../../../files/npy.ts";
+import { readNpz, writeNpz } from "../../../files/npz.ts";
 import { UserError } from "../../../files/user_error.ts";
 import { type StartState, startWorld } from "./start_states.ts";
 import type { TableTopState } from "./state.ts";
@@ -58,12 +59,16 @@ export async function writeStartFrames(path: string, start: StartFrames): Promis
   const { count, height, width, frames, instructions, starts } = start;
   if (frames.length !== count * height * width * 3 || instructions.length !== count) {
     throw new RangeError(
-      `${count} start frames of ${height}x${width} need ${count * height * width * 3} bytes and ${count} instructions: ` +
+      `${count} start frames of ${height}x${width} need ${
+        count * height * width * 3
+      } bytes and ${count} instructions: ` +
         `received ${frames.length} and ${instructions.length}`,
     );
   }
   const odd = instructions.find((instruction) => instruction.trim() === "" || /[\r\n]/.test(instruction));
-  if (odd !== undefined) throw new RangeError(`an instruction must be one line of text: received ${JSON.stringify(odd)}`);
+  if (odd !== undefined) {
+    throw new RangeError(`an instruction must be one line of text: received ${JSON.stringify(odd)}`);
+  }
   const text = new TextEncoder().encode(instructions.join("\n"));
   const arrays: Record<string, NdArray> = {
     frames: { dtype: "uint8", shape: [count, height, width, 3], data: frames },
@@ -136,7 +141,9 @@ function remakeStarts(
   return instructions.map((instruction, i) => {
     const scene = { seed: Number(seeds.data[i]), objects: Number(objects.data[i]) };
     if (!Number.isSafeInteger(scene.seed) || scene.seed < 0 || !(scene.objects >= 1 && scene.objects <= 4)) {
-      throw new UserError(`${path}: scene ${i} is not of the built-in simulator: seed ${scene.seed}, ${scene.objects} objects`);
+      throw new UserError(
+        `${path}: scene ${i} is not of the built-in simulator: seed ${scene.seed}, ${scene.objects} objects`,
+      );
     }
     const { state } = startWorld(scene);
     const task = tasksOf(state).find((one) => describeTask(state, one) === instruction);
