@@ -11,6 +11,7 @@ import { Philox } from "../../../tensor/random.ts";
 import { UserError } from "../../../files/user_error.ts";
 import { RT1_ACTION, RT1_ACTION_WIDTH } from "../actions.ts";
 import { GRIP_SCALE, MOVE_SCALE } from "../table_top/physics.ts";
+import type { TableTopState } from "../table_top/state.ts";
 import { DrawerPlan } from "./drawer_plan.ts";
 import {
   checkFrames,
@@ -39,7 +40,8 @@ export class ScriptedEpisode {
   readonly #random: Philox;
   readonly #plan: TaskPlan;
   readonly #tracker: SceneTracker;
-  #last: Float32Array | null = null;
+  /** What was done at the last frame. */
+  #last: Float32Array<ArrayBuffer> | null = null;
 
   /**
    * An episode that has not begun.
@@ -55,9 +57,18 @@ export class ScriptedEpisode {
     this.#tracker = new SceneTracker(goal.kind === "push-to-zone" ? [goal] : []);
   }
 
-  /** The next action. */
+  /** The next action, from what the frame shows. */
   act(frame: PolicyFrame): Float32Array<ArrayBuffer> {
-    const scene = this.#tracker.look(frame, this.#last);
+    this.#last = this.actIn(this.#tracker.look(frame, this.#last));
+    return this.#last;
+  }
+
+  /**
+   * The next action in a scene that is known: what it would do if it saw everything exactly. For making training data.
+   *
+   * @param scene its first object is the one that is pushed.
+   */
+  actIn(scene: TableTopState): Float32Array<ArrayBuffer> {
     const { shake, speed, hesitation, impatience } = this.#skill;
     const aim = this.#plan.next(scene);
     // Drawn at every step, so that one decision does not shift all later ones.
@@ -80,7 +91,6 @@ export class ScriptedEpisode {
       const room = aim.grip > 0 ? 1 - arm.closedness : arm.closedness;
       setWithinRange(action, RT1_ACTION.gripperClosedness, aim.grip * Math.min(1, room / GRIP_SCALE));
     }
-    this.#last = action;
     return action;
   }
 }

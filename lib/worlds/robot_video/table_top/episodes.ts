@@ -10,6 +10,13 @@ import { checkEpisodeIndex, type Episode, type EpisodeSource } from "../episode.
 import { EpisodeCache } from "../episode_cache.ts";
 import { ScriptedBehaviour } from "./behaviour.ts";
 import { TableTop } from "./table_top.ts";
+import { TaskBehaviour, taskScene } from "./task_behaviour.ts";
+
+/**
+ * What the robot does: "busy" pushes, picks up and wanders; "tasks" attempts the tasks that policies are judged by, at every
+ * level of skill and with every kind of failure, and in between moves at random or keeps busy.
+ */
+export type TableTopBehaviour = "busy" | "tasks";
 
 /** What episodes to make. */
 export interface TableTopEpisodeOptions {
@@ -23,11 +30,16 @@ export interface TableTopEpisodeOptions {
   width?: number;
   /** Decides everything; a non-negative integer. */
   seed: number;
-  /** Objects in each scene, 1 … 4. Default: 2 or 3, by chance. */
+  /**
+   * What the robot does. Default "busy". For a world model in which policies are rolled out: "tasks", with scenes as
+   * `startStates` makes them.
+   */
+  behaviour?: TableTopBehaviour;
+  /** Objects in each scene, 1 … 4. Default: 2 or 3, by chance; for "tasks" 1. */
   objects?: number;
-  /** Whether scenes have a drawer. Default false. */
+  /** Whether scenes have a drawer. Default false; for "tasks" always. */
   drawer?: boolean;
-  /** Whether scenes have a painted zone. Default false. */
+  /** Whether scenes have a painted zone. Default false; for "tasks" always. */
   zone?: boolean;
   /** See `TableTopConfig`. Default 0. */
   slip?: number;
@@ -58,15 +70,24 @@ export function tableTopEpisodes(options: TableTopEpisodeOptions): EpisodeSource
   if (!(actionNoise >= 0 && actionNoise <= 1)) {
     throw new RangeError(`actionNoise must be in 0..1: received ${actionNoise}`);
   }
-  const { objects, drawer = false, zone = false, slip = 0 } = options;
+  const { behaviour: kind = "busy", slip = 0 } = options;
+  if (kind !== "busy" && kind !== "tasks") {
+    throw new RangeError(`behaviour must be "busy" or "tasks": received ${JSON.stringify(kind)}`);
+  }
+  const tasks = kind === "tasks";
+  const { objects = tasks ? 1 : undefined, drawer = tasks, zone = tasks } = options;
+  if (tasks && !(drawer && zone)) throw new RangeError(`behaviour "tasks" needs scenes with a drawer and a zone`);
   // Made only to have the options checked before the first episode is asked for.
   new TableTop({ seed, objects: objects ?? 3, drawer, zone, slip }).render(height, width);
 
   const make = (index: number): Promise<Episode> => {
     const random = new Philox(seed, EPISODE_STREAM, index);
     const count = objects ?? random.integer(2, 4);
-    const world = new TableTop({ seed: random.uint32(), objects: count, drawer, zone, slip });
-    const behaviour = new ScriptedBehaviour(random, actionNoise);
+    const scene = tasks ? taskScene(random, count) : { seed: random.uint32(), firstTask: null };
+    const world = new TableTop({ seed: scene.seed, objects: count, drawer, zone, slip });
+    const behaviour = tasks
+      ? new TaskBehaviour(random, actionNoise, scene.firstTask)
+      : new ScriptedBehaviour(random, actionNoise);
     const frames = new Uint8Array(length * height * width * 3);
     const actions = new Float32Array(length * RT1_ACTION_WIDTH);
     for (let t = 0; t < length; t++) {
@@ -96,6 +117,8 @@ export function tableTopEpisodes(options: TableTopEpisodeOptions): EpisodeSource
     zone,
     slip,
     actionNoise,
+    // What was not there from the start is left out where it is at its default: older runs can be resumed.
+    ...(tasks ? [kind] : []),
   ];
   return {
     name: "table_top",
