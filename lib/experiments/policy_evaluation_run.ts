@@ -1,0 +1,273 @@
+/**
+ * A policy evaluation from start to report, in one call: what `deno task evaluate-policy` and the notebook do.
+ */
+import { join } from "node:path";
+import { writeFileAtomic } from "../files/atomic.ts";
+import { UserError } from "../files/user_error.ts";
+import type { CausalTransformer } from "../models/causal_transformer.ts";
+import { SuccessClassifier } from "../models/success_classifier.ts";
+import type { SamplingOptions } from "../nn/sampling.ts";
+import type { GalleryClip } from "../report/gallery.ts";
+import { peakMemory } from "../training/environment.ts";
+import type { Progress } from "../training/progress.ts";
+import { RunInterruptedError } from "../training/stage.ts";
+import type { Policy } from "../worlds/robot_video/policies/policy.ts";
+import { RandomPolicy } from "../worlds/robot_video/policies/random_policy.ts";
+import { ScriptedPolicy } from "../worlds/robot_video/policies/scripted_policy.ts";
+import { SKILL_NAMES } from "../worlds/robot_video/policies/scripted_skill.ts";
+import { START_TASKS, type StartTask } from "../worlds/robot_video/table_top/start_states.ts";
+import { judgeTrials, outcomesOf, runTrials, type TaskStarts, type Trial } from "./policy_evaluation.ts";
+import {
+  agreementMetrics,
+  claimEvaluationFolder,
+  type JudgedBy,
+  type PolicyEvaluationResult,
+  readLabelledOutcomes,
+  writeGifs,
+  writeTrials,
+} from "./policy_evaluation_files.ts";
+import { type JudgeReport, makeJudge, type TrainedJudge } from "./policy_evaluation_judge.ts";
+import { asModelShows, predictionSampling, predictorOf } from "./policy_evaluation_models.ts";
+import { policyReportHtml, rolloutClips } from "./policy_evaluation_report.ts";
+import { type PolicyTable, policyTable } from "./policy_evaluation_table.ts";
+import type { RobotVideoExperiment } from "./robot_video.ts";
+
+/** What to evaluate, and how. */
+export interface PolicyEvaluationOptions {
+  /** Whose tokenizer, actions and sizes the models have. */
+  experiment: RobotVideoExperiment;
+  /** World models by name: `base`, `rlvr`. They stay the caller's. */
+  models: Readonly<Record<string, CausalTransformer>>;
+  /** Who acts. They stay the caller's. */
+  policies: readonly Policy[];
+  /** At what, from where. */
+  tasks: readonly TaskStarts[];
+  /** Longest roll-out. */
+  maxSteps: number;
+  /** Of everything random. */
+  seed: number;
+  /** How the models' frames are drawn; as the experiment evaluates when left out. */
+  sampling?: SamplingOptions;
+  /** Folder for everything; it must not hold an evaluation. */
+  out: string;
+  /**
+   * Who judges the models' final frames: a classifier that is trained now (the default, with what it takes), one of an earlier
+   * evaluation by its folder, or nobody: then the frames are only written for people to label.
+   */
+  judge?: { train: JudgeTraining } | { folder: string } | "none";
+  /** Where it is said how far the work is. */
+  progress: Progress;
+  /** Stops it; nothing of the evaluation is kept then but what is written already. */
+  signal?: AbortSignal;
+}
+
+/** How much goes into a judge; see `JudgeRequest`. */
+export interface JudgeTraining {
+  /** Roll-outs of each task and policy to learn from. */
+  starts?: number;
+  /** Roll-outs of each task and policy to measure the quality on. */
+  heldOut?: number;
+  /** Updates. */
+  steps?: number;
+}
+
+/** What an evaluation gave. */
+export interface PolicyEvaluationOutcome {
+  /** As in `result.json`. */
+  result: PolicyEvaluationResult;
+  /** Every roll-out, judged. */
+  trials: Trial[];
+  /** Those that the report shows. */
+  clips: { examples: GalleryClip[]; disagreements: GalleryClip[] };
+  /** Path of the report. */
+  report: string;
+}
+
+/**
+ * Runs an evaluation. See the file's head.
+ *
+ * @throws {UserError} When the folder is taken, frames and models do not fit, or a judge is wanted for tasks without a simulator.
+ * @throws {RunInterruptedError} When the signal stops it.
+ */
+export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Promise<PolicyEvaluationOutcome> {
+  const { experiment, models, policies, tasks, maxSteps, seed, out, progress, signal } = options;
+  const { engine, config, data: { source, bins } } = experiment, { height, width } = source;
+  for (const { frames, task } of tasks) {
+    const other = frames.find((frame) => frame.length !== height * width * 3);
+    if (other) {
+      throw new UserError(
+        `the start frames of "${task}" have ${other.length} bytes each, the models' have ${height} × ${width} × 3: ` +
+          `resize them to the models' size`,
+      );
+    }
+  }
+  const stopIfAsked = () => {
+    if (signal?.aborted) throw new RunInterruptedError("stopped; nothing of this evaluation is kept");
+  };
+  const sampling = options.sampling ?? predictionSampling(experiment);
+  using owned = new DisposableStack();
+  const predictors: Record<string, Awaited<ReturnType<typeof predictorOf>>> = {};
+  for (const [name, model] of Object.entries(models)) {
+    predictors[name] = owned.adopt(await predictorOf(experiment, model, { sampling }), (each) => each.dispose());
+  }
+  // Before the work: what cannot be judged or written should not be rolled out.
+  const judge = await openJudge(options, stopIfAsked);
+  if (judge) owned.defer(() => judge.judge.dispose());
+  await claimEvaluationFolder(out);
+  const seconds: Record<string, number> = judge ? { judge: judge.seconds } : {};
+  let began = performance.now();
+  const rolled = await runTrials({
+    models: predictors,
+    actionRanges: bins.ranges,
+    policies,
+    tasks,
+    height,
+    width,
+    maxSteps,
+    seed,
+    progress,
+    stopIfAsked,
+  });
+  seconds["roll-outs"] = (performance.now() - began) / 1000;
+  began = performance.now();
+  const trials = judge ? await judgeTrials(judge.judge, rolled, tasks) : rolled;
+  const outcomes = outcomesOf(trials);
+  const table = outcomes.length > 0 ? policyTable(outcomes, { seed }) : emptyTable(tasks, policies);
+  const clips = rolloutClips(trials, { height, width });
+  if (judge?.trained) await judge.judge.save(join(out, "judge"));
+  if (judge) await writeFileAtomic(join(out, "judge_quality.json"), JSON.stringify(judge.report, null, 1) + "\n");
+  await writeTrials(out, trials, tasks, { height, width, seed });
+  await writeGifs(join(out, "gifs"), clips);
+  seconds["judging and writing"] = (performance.now() - began) / 1000;
+  const result: PolicyEvaluationResult = {
+    task: "evaluate-policy",
+    preset: config.preset,
+    engine: `${engine.name} (${engine.backend} ${engine.version})`,
+    device: engine.device,
+    seed,
+    metrics: agreementMetrics(table),
+    seconds,
+    peakMemoryBytes: peakMemory(),
+    table,
+    judge: judge ? { kind: "classifier", report: judge.report } : { kind: "none", note: UNJUDGED },
+    settings: {
+      prediction: config.data.prediction,
+      models: Object.keys(models).join(", "),
+      policies: policies.map(({ name }) => name).join(", "),
+      tasks: tasks.map(({ task }) => task).join(", "),
+      startsEach: Math.max(...tasks.map(({ frames }) => frames.length)),
+      maxSteps,
+      ...Object.fromEntries(Object.entries(sampling).map(([name, value]) => [`sampling.${name}`, value])),
+    },
+  };
+  return { result, trials, clips, report: await writeResult(out, result, clips) };
+}
+
+const UNJUDGED =
+  "Nobody has judged the models' final frames. Label them with deno task label, then read the labels with " +
+  "deno task evaluate-policy --labels FILE --key FILE.";
+
+/** Rates by people's labels, from an evaluation's key and the labels alone. */
+export async function runLabelledEvaluation(
+  options: { labels: readonly string[]; key: string; out: string; seed: number },
+): Promise<{ result: PolicyEvaluationResult; report: string; notes: string[] }> {
+  const { labels, key, out, seed } = options;
+  const began = performance.now();
+  const { outcomes, notes, labellers } = await readLabelledOutcomes(labels, key);
+  await claimEvaluationFolder(out);
+  const table = policyTable(outcomes, { seed });
+  const judge: JudgedBy = { kind: "people", note: `Judged by ${labellers.join(", ")}. ${notes.join(". ")}.` };
+  const result: PolicyEvaluationResult = {
+    task: "evaluate-policy",
+    preset: "labels",
+    engine: "people",
+    device: "none",
+    seed,
+    metrics: agreementMetrics(table),
+    seconds: { labels: (performance.now() - began) / 1000 },
+    peakMemoryBytes: peakMemory(),
+    table,
+    judge,
+    settings: { labels: labels.join(", "), key },
+  };
+  return { result, report: await writeResult(out, result, { examples: [], disagreements: [] }), notes };
+}
+
+/** Writes report and result, the result last: it says that the evaluation is complete. */
+async function writeResult(
+  out: string,
+  result: PolicyEvaluationResult,
+  clips: { examples: readonly GalleryClip[]; disagreements: readonly GalleryClip[] },
+): Promise<string> {
+  const report = join(out, "report.html");
+  await writeFileAtomic(report, await policyReportHtml(result, clips));
+  await writeFileAtomic(join(out, "result.json"), JSON.stringify(result, null, 1) + "\n");
+  return report;
+}
+
+/** The judge that the options ask for, with its quality; undefined for nobody. */
+async function openJudge(
+  options: PolicyEvaluationOptions,
+  stopIfAsked: () => void,
+): Promise<TrainedJudge & { seconds: number; trained: boolean } | undefined> {
+  const { experiment, tasks, judge = { train: {} }, seed, maxSteps, progress } = options;
+  if (judge === "none") return undefined;
+  const began = performance.now();
+  const { engine, data: { source: { height, width } } } = experiment;
+  if ("folder" in judge) {
+    const loaded = await SuccessClassifier.load(engine, judge.folder);
+    const { height: h, width: w } = loaded.config;
+    if (h !== height || w !== width) {
+      loaded.dispose();
+      throw new UserError(`the judge ${judge.folder} sees frames of ${h} × ${w}, the models show ${height} × ${width}`);
+    }
+    const report = await readQuality(judge.folder);
+    return { judge: loaded, report, seconds: (performance.now() - began) / 1000, trained: false };
+  }
+  const strange = tasks.find(({ task, states }) => states === null || !isStartTask(task));
+  if (strange) {
+    throw new UserError(
+      `a judge learns from the built-in simulator, which has no task "${strange.task}": leave the judging to people ` +
+        `(--judge none), or name a judge (--judge FOLDER)`,
+    );
+  }
+  const made = await makeJudge({
+    engine,
+    height,
+    width,
+    tasks: tasks.map(({ task }) => task as StartTask),
+    objects: tasks[0].states![0].objects,
+    policies: [new RandomPolicy(), ...SKILL_NAMES.map((name) => new ScriptedPolicy(name))],
+    maxSteps,
+    seed,
+    ...judge.train,
+    asModelShows: (pairs) => asModelShows(experiment, pairs),
+    progress,
+    stopIfAsked,
+  });
+  return { ...made, seconds: (performance.now() - began) / 1000, trained: true };
+}
+
+function isStartTask(task: string): task is StartTask {
+  return (START_TASKS as readonly string[]).includes(task);
+}
+
+/** The quality that was measured when a judge was made. */
+async function readQuality(folder: string): Promise<JudgeReport> {
+  const path = join(folder, "..", "judge_quality.json");
+  try {
+    return JSON.parse(await Deno.readTextFile(path)) as JudgeReport;
+  } catch (error) {
+    throw new UserError(`${path}, which says how good the judge is, cannot be read: ${(error as Error).message}`);
+  }
+}
+
+function emptyTable(tasks: readonly TaskStarts[], policies: readonly Policy[]): PolicyTable {
+  return {
+    worlds: [],
+    tasks: tasks.map(({ task }) => task),
+    policies: policies.map(({ name }) => name),
+    cells: [],
+    models: {},
+  };
+}
