@@ -168,13 +168,18 @@ export function helpText(command: Command): string {
 /**
  * Runs a command: a user's error is one line and exit code 2; a stop by Ctrl-C is one line and exit code 130; divergence one
  * line and exit code 1; anything else is a defect and keeps its trace.
+ *
+ * @param options.stopping What the first Ctrl-C is answered with.
  */
-export async function runCommand(main: (signal: AbortSignal) => Promise<void>): Promise<void> {
+export async function runCommand(
+  main: (signal: AbortSignal) => Promise<void>,
+  { stopping = "stopping after this step, to save" }: { stopping?: string } = {},
+): Promise<void> {
   const stop = new AbortController();
   const onInterrupt = () => {
     if (stop.signal.aborted) Deno.exit(130);
     stop.abort();
-    console.error("\nstopping after this step, to save; press Ctrl-C again to stop at once");
+    console.error(`\n${stopping}; press Ctrl-C again to stop at once`);
   };
   // A batch system that takes a machine back asks with SIGTERM first.
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];

@@ -12,6 +12,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["lib/models", "lib/worlds"],
   ["lib/rl", "lib/training", "lib/report"],
   ["lib/experiments"],
+  ["lib/play"],
   ["mod.ts", "tasks", "bench", "notebooks"],
 ];
 

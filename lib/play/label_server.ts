@@ -1,0 +1,87 @@
+/**
+ * The server of the labelling page. The page learns positions, pictures and task texts; ids, models and policies stay here.
+ *
+ *     GET  /task            what to show (`LabelTask`)
+ *     GET  /frame/POSITION  the picture
+ *     POST /answer          {position, success: true | false | null} → the next task
+ *     POST /undo            → the task before
+ */
+import { cannotRead } from "../files/random_access.ts";
+import type { LabelSession } from "./label_session.ts";
+import {
+  type LocalServer,
+  type LocalServerOptions,
+  pageResponse,
+  serveLocally,
+  styleResponse,
+  textResponse,
+} from "./local_server.ts";
+import page from "./label_page.html" with { type: "text" };
+
+/** Options of {@linkcode serveLabels}. */
+export interface LabelServerOptions extends LocalServerOptions {
+  /** Whose work it is; stays the caller's. */
+  session: LabelSession;
+}
+
+/** Bytes of a request at most. */
+const LARGEST = 4096;
+
+/** Starts the server. @throws {UserError} When the port cannot be had. */
+export function serveLabels({ session, ...options }: LabelServerOptions): LocalServer {
+  // One answer after the other, however fast they come.
+  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<Response> => {
+    const own = turn.then(work).then(() => Response.json(session.task), refusal);
+    turn = own;
+    return own;
+  };
+  return serveLocally(options, async (request) => {
+    const { pathname } = new URL(request.url), { method } = request;
+    if (method === "GET") {
+      if (pathname === "/") return pageResponse(page);
+      if (pathname === "/page.css") return styleResponse();
+      if (pathname === "/task") return Response.json(session.task);
+      const [, position] = /^\/frame\/(\d{1,9})$/.exec(pathname) ?? [];
+      if (position !== undefined) return await picture(session, Number(position));
+    }
+    if (method === "POST" && pathname === "/undo") return await inTurn(() => session.undo());
+    if (method === "POST" && pathname === "/answer") {
+      const text = await request.text();
+      return await inTurn(async () => {
+        const { position, success } = parseAnswer(text);
+        await session.answer(position, success);
+      });
+    }
+    return textResponse(404, "there is only the page /");
+  });
+}
+
+async function picture(session: LabelSession, position: number): Promise<Response> {
+  try {
+    const path = session.framePath(position);
+    const bytes = await Deno.readFile(path).catch((error) => Promise.reject(cannotRead(path, error)));
+    return new Response(bytes, { headers: { "content-type": "image/png", "cache-control": "no-store" } });
+  } catch (error) {
+    return refusal(error);
+  }
+}
+
+function parseAnswer(text: string): { position: number; success: boolean | null } {
+  let value: unknown;
+  try {
+    value = text.length <= LARGEST ? JSON.parse(text) : undefined;
+  } catch { /* said below */ }
+  const { position, success } = (value ?? {}) as Record<string, unknown>;
+  if (typeof position !== "number" || (typeof success !== "boolean" && success !== null)) {
+    throw new RangeError(
+      `an answer must be {position, success: true, false or null}: received ${JSON.stringify(text.slice(0, 80))}`,
+    );
+  }
+  return { position, success };
+}
+
+function refusal(error: unknown): Response {
+  const message = error instanceof Error ? error.message : String(error);
+  return textResponse(error instanceof RangeError ? 400 : 500, message);
+}
