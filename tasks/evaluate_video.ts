@@ -1,8 +1,8 @@
 /**
  * `deno task evaluate-video`: scores any checkpoint on any episodes, without training.
  *
- * A run's own models on its own held-out clips, or a released model and tokenizer on a folder of episodes; one answer a clip,
- * best-of-N, with or without rejection of answers that repeat the last frame.
+ * A run's own models on its own held-out clips, or a released model and tokenizer on a folder of episodes (single-step or
+ * multi-step as the preset says); one answer a clip, best-of-N, with or without rejection of answers that repeat.
  */
 import { resolve } from "node:path";
 import { RobotVideoExperiment } from "../lib/experiments/robot_video.ts";
@@ -39,7 +39,7 @@ const COMMAND: Command = {
     preset: { value: "NAME", description: "Values to start from when there is no run", default: "demo" },
     samples: { value: "N", description: "Answers a clip; the best of them is reported as well", default: "1" },
     items: { value: "N", description: "At most so many clips", default: "all" },
-    "reject-repeating": { description: "Draw again while an answer repeats the last frame" },
+    "reject-repeating": { description: "Draw again while an answer repeats the frame before (evaluation.maxAttempts)" },
     out: { value: "FILE", description: "Write the numbers of every clip as JSON" },
     seed: { value: "N", description: "Seed of the sampling", default: "the run's, or 0" },
     ...ENGINE_FLAGS,
@@ -87,7 +87,9 @@ await runCommand(async (signal) => {
         ...each,
         values: plainNumbers(each.values),
         best: plainNumbers(each.best),
+        ...(each.byFrame ? { byFrame: plainFrames(each.byFrame) } : {}),
         repetition: [...each.repetition],
+        trueRepetition: [...each.trueRepetition],
       }]);
       await writeFileAtomic(out, JSON.stringify({ config, models: Object.fromEntries(plain) }, null, 1) + "\n");
       console.log(`numbers of every clip: ${out}`);
@@ -146,4 +148,8 @@ async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; run
 
 function plainNumbers(values: Record<string, Float64Array>): Record<string, number[]> {
   return Object.fromEntries(Object.entries(values).map(([name, each]) => [name, [...each]]));
+}
+
+function plainFrames(values: Record<string, Float64Array[]>): Record<string, number[][]> {
+  return Object.fromEntries(Object.entries(values).map(([name, each]) => [name, each.map((frame) => [...frame])]));
 }

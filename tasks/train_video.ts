@@ -7,10 +7,10 @@
 import { ROBOT_VIDEO_STAGES, RobotVideoExperiment, type RobotVideoStage } from "../lib/experiments/robot_video.ts";
 import {
   describeRobotVideoFields,
-  ROBOT_VIDEO_PRESETS,
   type RobotVideoConfig,
   robotVideoConfig,
 } from "../lib/experiments/robot_video_config.ts";
+import { ROBOT_VIDEO_PRESETS } from "../lib/experiments/robot_video_presets.ts";
 import { robotVideoHeadline } from "../lib/experiments/robot_video_report.ts";
 import { runRobotVideo } from "../lib/experiments/robot_video_run.ts";
 import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
@@ -24,8 +24,8 @@ await runTraining<RobotVideoConfig, RobotVideoStage>({
     flags: {
       preset: {
         value: "NAME",
-        description: `One of ${Object.keys(ROBOT_VIDEO_PRESETS).join(", ")}`,
-        default: "demo; demo-64 with --data",
+        description: "Values to start from, by name: see below",
+        default: "demo; with --data the 64 × 64 form of a demo",
       },
       data: { value: "FOLDER", description: "Episodes as .npz files", default: "the built-in table-top robot" },
       tokenizer: { value: "FOLDER", description: "A trained frame tokenizer (config.json, safetensors)" },
@@ -35,8 +35,7 @@ await runTraining<RobotVideoConfig, RobotVideoStage>({
     epilogue: () => trainingEpilogue(ROBOT_VIDEO_PRESETS, describeRobotVideoFields()),
   },
   stages: ROBOT_VIDEO_STAGES,
-  // Data of one's own have any resolution and any actions: the preset that takes them.
-  presetOf: (flags) => flags.text("preset") ?? (flags.text("data") === undefined ? "demo" : "demo-64"),
+  presetOf,
   overrides,
   configOf: robotVideoConfig,
   // How long it trains, how it is looked at, and what one changes after a training that diverged.
@@ -54,6 +53,16 @@ await runTraining<RobotVideoConfig, RobotVideoStage>({
     return { seconds, headline: result && robotVideoHeadline(result), report };
   },
 });
+
+/**
+ * The preset that was named; of the demos the one that takes data of one's own, which have any resolution and any actions.
+ * `--preset demo` is a name too: it takes data of RT-1's actions.
+ */
+function presetOf(flags: Flags): string {
+  const named = flags.text("preset"), hasData = flags.text("data") !== undefined;
+  if (named === "demo-multi-step" && hasData) return "demo-multi-step-64";
+  return named ?? (hasData ? "demo-64" : "demo");
+}
 
 /** Flags that stand for fields of the configuration, and `--set`. */
 function overrides(flags: Flags): Record<string, unknown> {

@@ -3,12 +3,11 @@
  *
  * @module
  */
-export {
-  ROBOT_VIDEO_PRESETS,
-  type RobotVideoConfig,
-  robotVideoConfig,
-  robotVideoSchema,
-} from "./robot_video_config.ts";
+export { type RobotVideoConfig, robotVideoConfig, robotVideoSchema } from "./robot_video_config.ts";
+export { ROBOT_VIDEO_PRESETS } from "./robot_video_presets.ts";
+export type { VideoKind, VideoPrediction } from "./robot_video_prediction.ts";
+export { SingleStepPrediction } from "./robot_video_single_step.ts";
+export { MultiStepPrediction } from "./robot_video_multi_step.ts";
 export { type RobotVideoData } from "./robot_video_data.ts";
 export {
   type ExperimentContext,

@@ -8,35 +8,32 @@
  *   evaluate     all of them on held-out clips; result.json and report.html
  *
  * Each stage resumes from its newest valid checkpoint and needs the ones before it. What a stage computes stands in
- * `lib/training` and `lib/rl`; here is only what is given to whom.
+ * `lib/training` and `lib/rl`; here is only what is given to whom. Whether one frame is predicted or several is the business of
+ * `robot_video_single_step.ts` and `robot_video_multi_step.ts`.
  *
- * Source: RLVR-World §6.1 (single-step).
+ * Source: RLVR-World §6.1 (single-step), §6.3 (multi-step).
  */
 import { UserError } from "../files/user_error.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
 import { Discriminator, RELEASED_DISCRIMINATOR } from "../models/discriminator.ts";
-import { FrameTokenizer } from "../models/frame_tokenizer.ts";
 import type { Lpips } from "../models/lpips.ts";
 import { transformerConfig } from "../models/transformer_config.ts";
 import { GrpoTrainer } from "../rl/grpo.ts";
 import type { Engine } from "../tensor/engine.ts";
-import { Philox } from "../tensor/random.ts";
-import { tensor } from "../tensor/tensor.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
 import { pickMetrics, RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
 import { STREAM } from "../training/streams.ts";
-import { TokenizerTrainer } from "../training/tokenizer.ts";
 import type { Clip } from "../worlds/robot_video/clips.ts";
-import { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "../worlds/robot_video/metrics.ts";
-import { type FrameBatch, RobotVideoWorld } from "../worlds/robot_video/world.ts";
 import { grpoOptions } from "./grpo_fields.ts";
 import type { RobotVideoConfig } from "./robot_video_config.ts";
 import { openRobotVideoData, readActionRanges, type RobotVideoData, writeActionRanges } from "./robot_video_data.ts";
-import { type GivenModels, loadFittingModel, openGivenModels, tokenizerSizes } from "./robot_video_models.ts";
 import { evaluateRobotVideo, type Evaluation } from "./robot_video_evaluation.ts";
+import { type AnyVideoPrediction, videoKind } from "./robot_video_kinds.ts";
+import { type GivenModels, loadFittingModel, openGivenModels } from "./robot_video_models.ts";
+import { setBackground, type VideoKind, type VideoTokenizer, type VideoWorld } from "./robot_video_prediction.ts";
 
 /** Stages in order. */
 export const ROBOT_VIDEO_STAGES = ["tokenizer", "likelihood", "grpo", "control", "evaluate"] as const;
@@ -57,10 +54,6 @@ export interface ExperimentContext {
   signal?: AbortSignal;
 }
 
-/** Frames whose tokens are remembered, so that each is computed once. */
-const REMEMBERED_FRAMES = 200_000;
-/** Frames whose mean is the tokenizer's background. */
-const BACKGROUND_FRAMES = 512;
 /** Held-out clips of the evaluations during GRPO. */
 const WATCHED_ITEMS = 64;
 /** Samples written to samples.jsonl: one prompt's group, every so many steps. */
@@ -78,14 +71,16 @@ export class RobotVideoExperiment {
   readonly data: RobotVideoData;
   readonly #context: StageContext;
   readonly #lpips: Lpips | undefined;
-  #tokenizer: FrameTokenizer | undefined;
-  #world: RobotVideoWorld | undefined;
+  readonly #kind: VideoKind;
+  #tokenizer: VideoTokenizer | undefined;
+  #prediction: AnyVideoPrediction | undefined;
 
   private constructor(context: ExperimentContext, run: RunFolder, data: RobotVideoData, given: GivenModels) {
     this.engine = context.engine;
     this.config = context.config;
     this.run = run;
     this.data = data;
+    this.#kind = videoKind(context.config);
     this.#lpips = given.lpips;
     this.#tokenizer = given.tokenizer;
     this.#context = {
@@ -131,35 +126,19 @@ export class RobotVideoExperiment {
     const { tokenizer: settings } = this.config;
     if (settings.folder !== null) return 0;
     using owned = new DisposableStack();
-    const tokenizer = this.#newTokenizer();
-    if (settings.background) await this.#setBackground(tokenizer);
+    const { engine, config, data } = this;
+    const tokenizer = this.#kind.newTokenizer(engine, config, data);
     // What is left unfinished is given back; the finished one stays the experiment's.
     owned.defer(() => tokenizer !== this.#tokenizer && tokenizer.dispose());
+    if (settings.background) await setBackground(engine, tokenizer, data, config.seed);
     const discriminator = settings.adversarialWeight > 0
       ? owned.adopt(
-        Discriminator.initialize(this.engine, RELEASED_DISCRIMINATOR, { seed: this.config.seed }),
+        Discriminator.initialize(engine, RELEASED_DISCRIMINATOR, { seed: config.seed }),
         (each) => each.dispose(),
       )
       : undefined;
-    const trainer = new TokenizerTrainer({
-      tokenizer,
-      config: {
-        steps: settings.steps,
-        learningRate: settings.learningRate,
-        warmupSteps: settings.warmupSteps,
-        maxGradientNorm: settings.maxGradientNorm,
-        beta2: settings.beta2,
-        squaredErrorWeight: settings.mseWeight,
-        roundingWeight: settings.roundingWeight,
-        latentSpreadWeight: settings.latentSpreadWeight,
-        perceptualWeight: settings.lpipsWeight,
-        adversarialWeight: settings.adversarialWeight,
-        adversarialStart: settings.adversarialStart,
-      },
-      frames: async (step) => ({ frames: await this.#tokenizerFrames(step) }),
-      perceptual: settings.lpipsWeight > 0 ? this.#lpips : undefined,
-      discriminator,
-    });
+    const perceptual = settings.lpipsWeight > 0 ? this.#lpips : undefined;
+    const trainer = this.#kind.trainer(tokenizer, { config, data, perceptual, discriminator });
     owned.defer(() => trainer.dispose());
     const { seconds } = await runStage(this.#context, {
       name: "tokenizer",
@@ -186,30 +165,22 @@ export class RobotVideoExperiment {
     return seconds;
   }
 
-  /** The frozen tokenizer: the given one, or the trained one. */
-  async tokenizer(): Promise<FrameTokenizer> {
-    if (this.#tokenizer) return this.#tokenizer;
-    const { source } = this.data;
-    const folder = this.config.tokenizer.folder ?? this.run.file("models/tokenizer");
-    if (this.config.tokenizer.folder === null) await this.#needFolder(folder, "tokenizer");
-    const { height, width } = source, { computeType } = this.config.model;
-    this.#tokenizer = await FrameTokenizer.load(this.engine, folder, { height, width, computeType });
-    return this.#tokenizer;
+  /** The frozen tokenizer (the given one, or the trained one) and the world over it. */
+  async prediction(): Promise<AnyVideoPrediction> {
+    if (this.#prediction) return this.#prediction;
+    const { engine, config, data } = this;
+    if (!this.#tokenizer) {
+      const folder = config.tokenizer.folder ?? this.run.file("models/tokenizer");
+      if (config.tokenizer.folder === null) await this.#needFolder(folder, "tokenizer");
+      this.#tokenizer = await this.#kind.loadTokenizer(engine, folder, config, data);
+    }
+    this.#prediction = this.#kind.prediction(this.#tokenizer, config, data, this.#lpips) as AnyVideoPrediction;
+    return this.#prediction;
   }
 
   /** The world over the frozen tokenizer. */
-  async world(): Promise<RobotVideoWorld> {
-    if (this.#world) return this.#world;
-    const metrics: ImageMetric[] = [mae, mse, psnr, ssim];
-    const lpips = this.#lpips;
-    if (lpips) metrics.push(lpipsMetric((predicted, target) => lpips.distance(predicted, target)));
-    this.#world = new RobotVideoWorld({
-      tokenizer: await this.tokenizer(),
-      bins: this.data.bins,
-      metrics,
-      rememberFrames: this.config.data.augment || this.config.data.frameStep !== 1 ? 0 : REMEMBERED_FRAMES,
-    });
-    return this.#world;
+  async world(): Promise<AnyVideoPrediction["world"]> {
+    return (await this.prediction()).world;
   }
 
   /** Trains the transformer by likelihood, unless one was given. Returns seconds of training. */
@@ -225,12 +196,12 @@ export class RobotVideoExperiment {
   /** Trains the likelihood model by GRPO. Returns seconds of training. */
   async trainGrpo(): Promise<number> {
     const { config } = this, { grpo } = config;
-    const world = await this.world();
+    const world: VideoWorld = await this.world();
     using owned = new DisposableStack();
     const load = async () => owned.adopt(await this.likelihoodModel(), (each) => each.dispose());
     const model = await load();
     const reference = grpo.kl !== "none" && grpo.klCoefficient > 0 ? await load() : undefined;
-    const trainer = new GrpoTrainer<Clip, FrameBatch>(model, reference, world, {
+    const trainer = new GrpoTrainer<Clip, unknown>(model, reference, world, {
       ...grpoOptions(grpo),
       reward: grpo.reward,
       alsoMeasured: [],
@@ -309,12 +280,13 @@ export class RobotVideoExperiment {
     const { evaluation, seed, grpo } = this.config;
     return await evaluateRobotVideo({
       model,
-      world: await this.world(),
+      prediction: await this.prediction(),
       clips: this.data.evaluation,
       items: options.items ?? evaluation.maxItems ?? undefined,
       samples: options.samples ?? evaluation.samples,
       sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
       rejectRepeating: options.rejectRepeating ?? evaluation.rejectRepeating,
+      maxAttempts: evaluation.maxAttempts,
       metrics: this.#metricNames(),
       seed,
       rows: grpo.rolloutRows,
@@ -326,6 +298,7 @@ export class RobotVideoExperiment {
   dispose(): void {
     this.#tokenizer?.dispose();
     this.#tokenizer = undefined;
+    this.#prediction = undefined;
   }
 
   /** Same as {@linkcode RobotVideoExperiment.dispose}. */
@@ -335,29 +308,7 @@ export class RobotVideoExperiment {
 
   #metricNames(): string[] {
     const rewarded = this.config.grpo.reward.map((term) => term.metric);
-    return [...new Set([...rewarded, ...this.config.evaluation.metrics])];
-  }
-
-  #newTokenizer(): FrameTokenizer {
-    const { seed, model: { computeType }, tokenizer: { codeGain } } = this.config;
-    const sizes = tokenizerSizes(this.config, this.data);
-    return FrameTokenizer.initialize(this.engine, sizes, { seed, codeGain, computeType });
-  }
-
-  /** The mean of some training frames becomes the background. */
-  async #setBackground(tokenizer: FrameTokenizer): Promise<void> {
-    const { source, split } = this.data;
-    const size = source.height * source.width * 3, mean = new Float32Array(size);
-    const random = new Philox(this.config.seed, STREAM.tokenizerBatch, BACKGROUND_FRAMES);
-    for (let i = 0; i < BACKGROUND_FRAMES; i++) {
-      const episode = await source.load(split.train[random.integer(0, split.train.length)]);
-      const at = random.integer(0, episode.length) * size;
-      for (let p = 0; p < size; p++) mean[p] += episode.frames[at + p] / (255 * BACKGROUND_FRAMES);
-    }
-    const background = tokenizer.parameters.get("background")!;
-    const value = tensor(this.engine, mean, background.shape);
-    background.assign(value);
-    value.dispose();
+    return [...new Set([...rewarded, ...this.config.evaluation.metrics])].filter((name) => name !== "repetition");
   }
 
   async #saveModel(model: CausalTransformer, name: string): Promise<void> {
@@ -385,7 +336,7 @@ export class RobotVideoExperiment {
 
   async #loadModel(folder: string, stage: string): Promise<CausalTransformer> {
     if (folder !== this.config.model.folder) await this.#needFolder(folder, stage);
-    return await loadFittingModel(this.engine, folder, this.config, this.data, await this.tokenizer());
+    return await loadFittingModel(this.engine, folder, this.config, await this.prediction());
   }
 
   async #likelihoodStage(name: "likelihood" | "control", model: CausalTransformer, steps: number, from: number) {
@@ -429,20 +380,6 @@ export class RobotVideoExperiment {
     const clips: Clip[] = [];
     for (let item = 0; item < count; item++) clips.push(await this.data.training.clip(stream, step, item));
     return clips;
-  }
-
-  /** Frames for a tokenizer step: single frames of random training episodes. */
-  async #tokenizerFrames(step: number): Promise<Uint8Array> {
-    const { source, split } = this.data, { batch } = this.config.tokenizer;
-    const random = new Philox(this.config.seed, STREAM.tokenizerBatch, step);
-    const size = source.height * source.width * 3;
-    const frames = new Uint8Array(batch * size);
-    for (let i = 0; i < batch; i++) {
-      const episode = await source.load(split.train[random.integer(0, split.train.length)]);
-      const at = random.integer(0, episode.length);
-      frames.set(episode.frames.subarray(at * size, (at + 1) * size), i * size);
-    }
-    return frames;
   }
 
   async #needFolder(folder: string, stage: string): Promise<void> {

@@ -1,13 +1,14 @@
 /**
- * The configuration of the robot-video experiment: every field with its meaning, its default, and the named presets.
+ * The configuration of the robot-video experiment: every field with its meaning and its default.
  *
  * A configuration is one plain object, checked before anything is loaded: unknown keys and values out of range are named.
- * Defaults are the demo's; presets change what differs. Numbers of the `rt1-single-step` preset are the released scripts'
- * (RLVR-World, App. B, Tables 5, 7, 8).
+ * Defaults are the demo's; presets (`robot_video_presets.ts`) change what differs. `data.prediction` decides between one
+ * frame ahead and a clip of several; fields that only one of the two reads say so.
  */
 import { z } from "zod";
 import { UserError } from "../files/user_error.ts";
 import { COMMON_GRPO_FIELDS } from "./grpo_fields.ts";
+import { ROBOT_VIDEO_PRESETS } from "./robot_video_presets.ts";
 import { checkedConfig, describeFields } from "./settings.ts";
 
 const count = z.int().min(1);
@@ -24,7 +25,12 @@ const dataSchema = z.strictObject({
   width: count.nullable().default(32).describe("Frames are resized to this width; null: as they are"),
   actionRanges: z.enum(["rt1", "computed"]).default("rt1").describe("Ranges of the action bins"),
   actionBins: z.int().min(2).default(256).describe("Bins of each action dimension"),
-  history: count.default(1).describe("Past frames (and actions) in the question"),
+  prediction: z.enum(["single-step", "multi-step"]).default("single-step").describe(
+    "One frame after some, or several after one with the actions between",
+  ),
+  history: count.default(1).describe("Single-step: past frames (and actions) in the question"),
+  frames: z.int().min(2).default(8).describe("Multi-step: frames of a clip, the first given and the others predicted"),
+  contextReach: z.int().min(0).default(15).describe("Multi-step: how long before a clip its context frame may lie"),
   frameStep: count.default(1).describe("Episode frames from one frame of a clip to the next"),
   shortEpisodes: z.enum(["repeat", "drop", "refuse"]).default("repeat").describe(
     "What becomes of episodes shorter than a clip",
@@ -37,6 +43,11 @@ const dataSchema = z.strictObject({
   episodes: z.int().min(2).default(160).describe("Built-in data: number of episodes"),
   episodeLength: z.int().min(8).default(40).describe("Built-in data: frames of an episode"),
   objects: z.int().min(1).max(4).default(2).describe("Built-in data: objects on the table"),
+  behaviour: z.enum(["busy", "tasks"]).default("busy").describe(
+    "Built-in data: the robot keeps busy, or attempts the tasks of policies",
+  ),
+  drawer: z.boolean().default(false).describe("Built-in data: whether the table has a drawer (for tasks always)"),
+  zone: z.boolean().default(false).describe("Built-in data: whether a zone is painted on it (for tasks always)"),
   slip: z.number().min(0).max(1).default(0).describe("Built-in data: chance that an object slips"),
 });
 
@@ -52,7 +63,17 @@ const tokenizerSchema = z.strictObject({
     "What is normalized together: all positions (released models), or each on its own",
   ),
   fsqLevels: z.array(z.int().min(2)).min(1).default([7, 5, 5, 5]).describe("Values of each dimension of a code"),
+  contextLevels: z.array(z.int().min(2)).min(1).default([7, 5, 5, 5]).describe(
+    "Multi-step: the same of the context frame's codes",
+  ),
   midAttention: z.boolean().default(false).describe("Self-attention at the lowest resolution"),
+  contextMidAttention: z.boolean().default(false).describe("Multi-step: the same in the context frame's networks"),
+  patchSize: count.default(2).describe("Multi-step: side of the latent squares that are one token of a later frame"),
+  maxAttentionResolution: count.default(32).describe(
+    "Multi-step: feature maps of at most so many rows see the context frame's",
+  ),
+  attentionHeads: count.default(4).describe("Multi-step: heads of that attention"),
+  attentionDropout: z.number().min(0).lt(1).default(0).describe("Multi-step: dropout of that attention in training"),
   downsamplings: z.int().min(0).default(0).describe("How often the resolution is halved"),
   pixelPatch: count.default(4).describe(
     "Side of the pixel squares that the first convolution sees as one; 1 in released models",
@@ -62,7 +83,12 @@ const tokenizerSchema = z.strictObject({
   ),
   codeGain: rate.default(4).describe("How much larger than PyTorch's the first weights before the quantizer are"),
   steps: count.default(500).describe("Training steps"),
-  batch: count.default(16).describe("Frames a step"),
+  batch: count.default(16).describe("Frames a step; multi-step: clips"),
+  laterFrames: count.default(7).describe("Multi-step: frames of a training clip beside its context frame"),
+  frameChoice: z.enum(["contiguous", "random"]).default("contiguous").describe(
+    "Multi-step: the frames after the context (released code), or any of the horizon (paper)",
+  ),
+  horizon: count.default(32).describe("Multi-step: frames of an episode from which random ones are chosen"),
   learningRate: rate.default(4e-3).describe("Peak learning rate"),
   warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
   maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
@@ -106,7 +132,7 @@ const likelihoodSchema = z.strictObject({
 });
 
 const rewardSchema = z.array(z.strictObject({
-  metric: z.enum(["mae", "mse", "psnr", "ssim", "lpips"]),
+  metric: z.enum(["mae", "mse", "psnr", "ssim", "lpips", "repetition"]),
   weight: rate,
 })).min(1);
 
@@ -121,6 +147,9 @@ const grpoSchema = z.strictObject({
     "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
   ),
   reward: rewardSchema.default([{ metric: "mae", weight: 1 }]).describe("Weighted metrics"),
+  aggregate: z.enum(["mean", "last", "discount"]).default("mean").describe(
+    "Multi-step: how a metric's values of the predicted frames become one",
+  ),
   dualClip: z.number().gt(1).nullable().default(3).describe("Bound of the dual clip; null: none"),
   entropyCoefficient: z.number().default(0).describe("Weight of the entropy bonus"),
   rolloutRows: count.default(512).describe("Answers sampled at once"),
@@ -142,7 +171,8 @@ const evaluationSchema = z.strictObject({
   temperature: rate.default(1).describe("Sampling temperature"),
   topK: z.int().min(0).default(100).describe("Sample among the k likeliest tokens; 0: all"),
   topP: fraction.gt(0).default(1).describe("Sample within this probability mass"),
-  rejectRepeating: z.boolean().default(false).describe("Sample again while an answer repeats the last frame"),
+  rejectRepeating: z.boolean().default(false).describe("Sample again while an answer repeats the frame before"),
+  maxAttempts: count.default(20).describe("Samplings of an answer that repeats, until one is kept all the same"),
   every: z.int().min(0).default(0).describe(
     "GRPO steps between evaluations on some held-out clips; 0: only at the end",
   ),
@@ -176,86 +206,6 @@ export const robotVideoSchema = z.strictObject({
 /** A checked configuration; see the schema for every field. */
 export type RobotVideoConfig = (typeof robotVideoSchema)["_output"];
 
-/** What each preset changes of the defaults. */
-export const ROBOT_VIDEO_PRESETS: Readonly<Record<string, { description: string; values: Record<string, unknown> }>> = {
-  demo: {
-    description: "Built-in table-top robot at 32×32, minutes on two cores",
-    values: {},
-  },
-  "demo-64": {
-    description: "Episodes of any action width at 64×64 (such as Meta-World), half an hour on two cores",
-    values: {
-      data: { height: 64, width: 64, actionRanges: "computed", testEvery: 6 },
-      tokenizer: { channels: [96], pixelPatch: 8, steps: 1000 },
-      model: { hiddenSize: 192, layers: 4, heads: 6, intermediateSize: 512, initializerRange: 0.07 },
-      likelihood: { steps: 1000, learningRate: 2e-3, decaySteps: 400 },
-      grpo: { steps: 60, learningRate: 5e-4 },
-    },
-  },
-  "rt1-single-step": {
-    description: "The paper's single-step experiment on RT-1 (one large GPU; LPIPS weights needed)",
-    values: {
-      data: { height: 256, width: 320, history: 4, actionRanges: "rt1", augment: true, testEvery: 100 },
-      tokenizer: {
-        channels: [128, 256, 256, 512, 768],
-        layersPerBlock: 2,
-        latentChannels: 64,
-        normGroups: 32,
-        fsqLevels: [7, 5, 5, 5, 5],
-        midAttention: true,
-        downsamplings: 4,
-        pixelPatch: 1,
-        background: false,
-        normScope: "image",
-        roundingWeight: 0,
-        codeGain: 1,
-        beta2: 0.999,
-        mseWeight: 0,
-        steps: 500_000,
-        batch: 128,
-        learningRate: 5e-4,
-        warmupSteps: 5000,
-        lpipsWeight: 1,
-        adversarialWeight: 0.1,
-        adversarialStart: 10_000,
-      },
-      model: {
-        hiddenSize: 768,
-        layers: 12,
-        heads: 12,
-        intermediateSize: 3072,
-        initializerRange: 0.02,
-        computeType: "bfloat16",
-      },
-      likelihood: {
-        steps: 990_000,
-        batch: 32,
-        microBatch: 32,
-        learningRate: 5e-5,
-        beta2: 0.999,
-        warmupSteps: 5000,
-        decaySteps: 0,
-        weightDecay: 0,
-      },
-      grpo: {
-        steps: 200,
-        promptsPerStep: 128,
-        groupSize: 16,
-        miniBatchPrompts: 32,
-        microBatchPrompts: 1,
-        learningRate: 5e-5,
-        decaySteps: 0,
-        reward: [{ metric: "mae", weight: 1 }, { metric: "lpips", weight: 1 }],
-        rolloutRows: 2048,
-        scoreRows: 64,
-      },
-      control: { enabled: false },
-      evaluation: { itemsPerEpisode: 1, metrics: ["mae", "mse", "psnr", "ssim", "lpips"] },
-      checkpointEvery: 10_000,
-    },
-  },
-};
-
 /**
  * Builds a checked configuration: the defaults, then the preset, then `overrides`.
  *
@@ -285,6 +235,19 @@ function checkTogether(config: RobotVideoConfig): void {
   if (tokenizer.folder === null && tokenizer.warmupSteps >= tokenizer.steps) {
     throw new UserError(
       `tokenizer.warmupSteps ${tokenizer.warmupSteps} must be below tokenizer.steps ${tokenizer.steps}: change one of them`,
+    );
+  }
+  const isRandom = config.data.prediction === "multi-step" && tokenizer.frameChoice === "random";
+  if (isRandom && tokenizer.horizon <= tokenizer.laterFrames) {
+    throw new UserError(
+      `tokenizer.horizon ${tokenizer.horizon} must exceed tokenizer.laterFrames ${tokenizer.laterFrames}, which are ` +
+        `chosen from it: change one of them`,
+    );
+  }
+  if (config.data.prediction === "single-step" && grpo.reward.some((term) => term.metric === "repetition")) {
+    throw new UserError(
+      `grpo.reward: repetition is about frames that follow each other, and one is predicted: leave it out, or set ` +
+        `data.prediction=multi-step`,
     );
   }
   if (grpo.miniBatchPrompts > grpo.promptsPerStep) {

@@ -23,6 +23,7 @@ import { openNpzEpisodes } from "../worlds/robot_video/npz_episodes.ts";
 import { splitEpisodes } from "../worlds/robot_video/split.ts";
 import { tableTopEpisodes } from "../worlds/robot_video/table_top/episodes.ts";
 import type { RobotVideoConfig } from "./robot_video_config.ts";
+import { videoKind } from "./robot_video_kinds.ts";
 
 /** See the file's head. */
 export interface RobotVideoData {
@@ -68,6 +69,8 @@ export async function openRobotVideoData(
       height: height ?? 32,
       width: width ?? 32,
       objects: data.objects,
+      behaviour: data.behaviour,
+      ...(data.behaviour === "tasks" ? {} : { drawer: data.drawer, zone: data.zone }),
       slip: data.slip,
       seed: STREAM.simulator * 1_000_003 + seed,
     })
@@ -86,8 +89,8 @@ export async function openRobotVideoData(
         `out others: bring at least 2`,
     );
   }
-  const shape = { segment: data.history + 1, step: data.frameStep };
-  const notes = await checkEpisodes(config, source, split.train, shape.segment * shape.step);
+  const shape = videoKind(config).clipShape(data);
+  const notes = await checkEpisodes(config, source, split.train, shape.segment * data.frameStep);
   const training = new TrainingClips(source, split.train, {
     ...shape,
     seed,
@@ -115,7 +118,7 @@ function everyEpisode(count: number): { train: number[]; test: number[] } {
 
 /** Reads episodes, so that a bad one is named now, and says what becomes of short ones. */
 async function checkEpisodes(config: RobotVideoConfig, source: EpisodeSource, train: readonly number[], span: number) {
-  const { folder, shortEpisodes, actionRanges } = config.data;
+  const { folder, shortEpisodes, actionRanges, prediction } = config.data;
   if (folder !== null && actionRanges === "rt1" && source.actionWidth !== RT1_ACTION_WIDTH) {
     throw new UserError(
       `${source.name} has actions of ${source.actionWidth} numbers, RT-1's ranges are for ${RT1_ACTION_WIDTH}: compute ` +
@@ -139,7 +142,8 @@ async function checkEpisodes(config: RobotVideoConfig, source: EpisodeSource, tr
       `${
         shortEpisodes === "refuse" ? "an episode" : "every training episode"
       } of ${source.name} is shorter than a clip: ${one}: ` +
-        `remove it, lower data.history or data.frameStep, or set data.shortEpisodes=repeat`,
+        `remove it, lower ${prediction === "multi-step" ? "data.frames" : "data.history"} or data.frameStep, or set ` +
+        `data.shortEpisodes=repeat`,
     );
   }
   const fate = shortEpisodes === "repeat" ? "the last frame is repeated" : "not used for training";

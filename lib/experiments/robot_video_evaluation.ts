@@ -1,9 +1,10 @@
 /**
- * Evaluation on held-out clips: every clip's next frame is sampled, decoded and compared by every metric.
+ * Evaluation on held-out clips: what follows every clip's question is sampled, decoded and compared by every metric.
  *
  * One answer a clip gives the tables; N answers give the mean, and the best of the N for each metric on its own
- * (best-of-N). An answer that says exactly the tokens of the last history frame is repeating; with rejection it is drawn
- * again with the next attempt's random stream, and after `MAX_ATTEMPTS` it is kept.
+ * (best-of-N). Where several frames are predicted, a metric is the mean over them, and its mean at each of them is kept. An
+ * answer that repeats (its frame is the last one of its history, or its last two frames are the same) may be rejected: it is
+ * drawn again with the next attempt's random stream, and after the last attempt it is kept.
  *
  * Source: RLVR-World §6, and its code's evaluation (sampling at temperature 1 among the 100 likeliest tokens).
  */
@@ -15,13 +16,14 @@ import type { Clip, EvaluationClips } from "../worlds/robot_video/clips.ts";
 import type { RobotVideoWorld } from "../worlds/robot_video/world.ts";
 import { singleStepQuestion } from "../worlds/robot_video/sequences.ts";
 import type { Tokens } from "../worlds/world.ts";
+import type { VideoPrediction } from "./robot_video_prediction.ts";
 
 /** What to evaluate. */
 export interface EvaluationRequest {
   /** Whose answers are judged. */
   model: CausalTransformer;
-  /** Decodes them. */
-  world: RobotVideoWorld;
+  /** Decodes and compares them. */
+  prediction: VideoPrediction;
   /** On what. */
   clips: EvaluationClips;
   /** Evaluate items 0 … items − 1; all when left out. */
@@ -30,8 +32,10 @@ export interface EvaluationRequest {
   samples: number;
   /** How answers are drawn. */
   sampling: SamplingOptions;
-  /** Whether answers that repeat the last frame are drawn again. */
+  /** Whether answers that repeat are drawn again. */
   rejectRepeating: boolean;
+  /** Samplings of an answer, rejected ones included, at most; 20 when left out. */
+  maxAttempts?: number;
   /** Names of the metrics. */
   metrics: readonly string[];
   /** Of the sampling. */
@@ -48,53 +52,84 @@ export interface Evaluation {
   values: Record<string, Float64Array>;
   /** By metric: the best of the item's samples. */
   best: Record<string, Float64Array>;
-  /** Share of the item's answers that repeat the last history frame. */
+  /** By metric, where several frames are predicted: the mean over the item's samples at each of them, first to last. */
+  byFrame?: Record<string, Float64Array[]>;
+  /** Share of the item's answers that repeat the frame before. */
   repetition: Float64Array;
+  /** 1 where the true answer does so, which is no fault of a model's. */
+  trueRepetition: Float64Array;
+  /** Mean number of samplings an answer took: 1 without rejection. */
+  attempts: number;
   /** Episode of each item: clips of one episode are not independent. */
   episodes: string[];
 }
 
-const MAX_ATTEMPTS = 20;
-
 /** See the file's head. */
 export async function evaluateRobotVideo(request: EvaluationRequest): Promise<Evaluation> {
-  const { world, clips, samples, metrics } = request;
+  const { prediction, clips, samples } = request, { world } = prediction;
+  const metrics = [...new Set([...request.metrics, ...prediction.ownMetrics])];
   const items = Math.min(request.items ?? clips.length, clips.length);
   const empty = () => Object.fromEntries(metrics.map((name) => [name, new Float64Array(items)]));
-  const result: Evaluation = { values: empty(), best: empty(), repetition: new Float64Array(items), episodes: [] };
+  const result: Evaluation = {
+    values: empty(),
+    best: empty(),
+    repetition: new Float64Array(items),
+    trueRepetition: new Float64Array(items),
+    attempts: 0,
+    episodes: [],
+  };
   const atOnce = Math.max(1, Math.floor(request.rows / samples));
   for (let from = 0; from < items; from += atOnce) {
     const numbers = Array.from({ length: Math.min(atOnce, items - from) }, (_, i) => from + i);
     const some: Clip[] = [];
     for (const item of numbers) some.push(await clips.clip(item));
     result.episodes.push(...some.map((clip) => clip.episode));
-    const { answers, repeating } = await sampleAnswers(request, some, numbers);
+    const { answers, repeating, truthRepeats, attempts } = await sampleAnswers(request, some, numbers);
+    result.attempts += attempts;
     numbers.forEach((item, i) => {
       const own = repeating.slice(i * samples, (i + 1) * samples);
       result.repetition[item] = own.filter(Boolean).length / samples;
+      result.trueRepetition[item] = Number(truthRepeats[i]);
     });
     const owners = answers.map((_, row) => some[Math.floor(row / samples)]);
-    const predicted = await world.decode(answers), truth = await world.truth(owners);
+    const predicted = await world.decode(answers, owners), truth = await world.truth(owners);
     for (const name of metrics) {
-      const metric = world.metrics[name];
-      const values = await metric.compute(predicted, truth);
+      const { values, byFrame } = await prediction.measure(name, predicted, truth);
+      const best = prediction.better(name) === "lower" ? Math.min : Math.max;
       numbers.forEach((item, i) => {
         const own = [...values.subarray(i * samples, (i + 1) * samples)];
         result.values[name][item] = own.reduce((sum, value) => sum + value, 0) / samples;
-        result.best[name][item] = metric.better === "lower" ? Math.min(...own) : Math.max(...own);
+        result.best[name][item] = best(...own);
+        if (byFrame) keepFrames(result, name, item, items, meanRow(byFrame, values.length, i * samples, samples));
       });
     }
-    world.release(predicted);
-    world.release(truth);
+    world.release?.(predicted);
+    world.release?.(truth);
     request.onProgress?.(from + numbers.length, items);
   }
+  result.attempts /= items * samples;
   return result;
 }
 
+/** The mean of some rows of [rows, T]. */
+function meanRow(values: Float32Array, rows: number, first: number, count: number): Float64Array {
+  const frames = values.length / rows, mean = new Float64Array(frames);
+  for (let row = first; row < first + count; row++) {
+    for (let t = 0; t < frames; t++) mean[t] += values[row * frames + t] / count;
+  }
+  return mean;
+}
+
+function keepFrames(result: Evaluation, name: string, item: number, items: number, values: Float64Array): void {
+  const all = result.byFrame ??= {};
+  const own = all[name] ??= Array.from(values, () => new Float64Array(items));
+  values.forEach((value, t) => own[t][item] = value);
+}
+
 async function sampleAnswers(request: EvaluationRequest, clips: readonly Clip[], items: readonly number[]) {
-  const { model, world, samples, sampling, seed, rows } = request;
-  const encoded = await world.encode(clips);
-  const lastFrames = (await world.frameTokens(clips)).map((frames) => frames[frames.length - 2]);
+  const { model, prediction, samples, sampling, seed, rows, maxAttempts = 20 } = request;
+  const encoded = await prediction.world.encode(clips);
+  const repeats = await prediction.repetitionRule(clips);
   const draw = (chosen: readonly number[], attempt: number) =>
     rollout(model, {
       questions: chosen.map((i) => encoded[i].question),
@@ -107,9 +142,10 @@ async function sampleAnswers(request: EvaluationRequest, clips: readonly Clip[],
     });
   const everyone = clips.map((_, i) => i);
   const { answers } = await draw(everyone, 0);
-  const repeats = (row: number) => lastFrames[Math.floor(row / samples)].every((token, t) => token === answers[row][t]);
-  const repeating = answers.map((_, row) => repeats(row));
-  for (let attempt = 1; request.rejectRepeating && attempt < MAX_ATTEMPTS; attempt++) {
+  let attempts = answers.length;
+  const isRepeating = (row: number) => repeats(Math.floor(row / samples), answers[row]);
+  const repeating = answers.map((_, row) => isRepeating(row));
+  for (let attempt = 1; request.rejectRepeating && attempt < maxAttempts; attempt++) {
     const again = everyone.filter((i) => repeating.slice(i * samples, (i + 1) * samples).some(Boolean));
     if (again.length === 0) break;
     const next = await draw(again, attempt);
@@ -117,12 +153,14 @@ async function sampleAnswers(request: EvaluationRequest, clips: readonly Clip[],
       for (let g = 0; g < samples; g++) {
         const row = i * samples + g;
         if (!repeating[row]) continue;
+        attempts++;
         answers[row] = next.answers[at * samples + g];
-        repeating[row] = repeats(row);
+        repeating[row] = isRepeating(row);
       }
     });
   }
-  return { answers, repeating };
+  const truthRepeats = encoded.map(({ answer }, i) => repeats(i, answer.tokens));
+  return { answers, repeating, truthRepeats, attempts };
 }
 
 /**

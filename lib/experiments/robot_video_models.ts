@@ -4,19 +4,17 @@
  */
 import { UserError } from "../files/user_error.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
-import { FrameTokenizer } from "../models/frame_tokenizer.ts";
-import { type FrameTokenizerConfig, frameTokenizerConfig } from "../models/frame_tokenizer_config.ts";
 import { Lpips } from "../models/lpips.ts";
 import type { Engine } from "../tensor/engine.ts";
-import { singleStepLengths } from "../worlds/robot_video/sequences.ts";
-import { singleStepVocabulary } from "../worlds/robot_video/vocabulary.ts";
 import type { RobotVideoConfig } from "./robot_video_config.ts";
 import type { RobotVideoData } from "./robot_video_data.ts";
+import { videoKind } from "./robot_video_kinds.ts";
+import type { VideoPrediction, VideoTokenizer } from "./robot_video_prediction.ts";
 
 /** Models that were given by folder or file. */
 export interface GivenModels {
   lpips?: Lpips;
-  tokenizer?: FrameTokenizer;
+  tokenizer?: VideoTokenizer;
 }
 
 /** Smallest side of an image that LPIPS can look at. */
@@ -44,51 +42,23 @@ export async function openGivenModels(
     );
   }
   const lpips = vgg && linear ? await Lpips.load(engine, { vgg, linear }) : undefined;
+  const kind = videoKind(config);
   if (config.tokenizer.folder === null) {
     // The sizes are checked; a tokenizer of them is made by its stage.
-    tokenizerSizes(config, data);
+    kind.checkSizes(config, data);
     return { lpips };
   }
-  const tokenizer = await FrameTokenizer.load(engine, config.tokenizer.folder, { height, width, computeType });
+  const tokenizer = await kind.loadTokenizer(engine, config.tokenizer.folder, config, data);
   if (config.model.folder !== null) {
     try {
-      (await loadFittingModel(engine, config.model.folder, config, data, tokenizer)).dispose();
+      const prediction = kind.prediction(tokenizer, config, data, lpips);
+      (await loadFittingModel(engine, config.model.folder, config, prediction)).dispose();
     } catch (error) {
       tokenizer.dispose();
       throw error;
     }
   }
   return { lpips, tokenizer };
-}
-
-/**
- * The sizes of a tokenizer that is to be trained.
- *
- * @throws {UserError} When no tokenizer can have them.
- */
-export function tokenizerSizes(config: RobotVideoConfig, data: RobotVideoData): FrameTokenizerConfig {
-  const { tokenizer } = config, { height, width } = data.source;
-  const { channels, layersPerBlock, latentChannels, normGroups, fsqLevels } = tokenizer;
-  const { midAttention, downsamplings, pixelPatch, background, normScope } = tokenizer;
-  try {
-    return frameTokenizerConfig({
-      height,
-      width,
-      channels,
-      layersPerBlock,
-      latentChannels,
-      normGroups,
-      fsqLevels,
-      midAttention,
-      downsamplings,
-      pixelPatch,
-      background,
-      normScope,
-    });
-  } catch (error) {
-    if (error instanceof RangeError) throw new UserError(`the tokenizer's sizes: ${error.message}`);
-    throw error;
-  }
 }
 
 /**
@@ -100,22 +70,16 @@ export async function loadFittingModel(
   engine: Engine,
   folder: string,
   config: RobotVideoConfig,
-  data: RobotVideoData,
-  tokenizer: FrameTokenizer,
+  { world: { vocabulary: { size } }, sequenceLength, lengthField }: VideoPrediction,
 ): Promise<CausalTransformer> {
   const model = await CausalTransformer.load(engine, folder, { computeType: config.model.computeType });
-  const { size } = singleStepVocabulary(tokenizer.codebookSize, data.bins.bins);
-  const { total } = singleStepLengths({
-    tokensPerFrame: tokenizer.tokensPerFrame,
-    history: config.data.history,
-    actionWidth: data.source.actionWidth,
-  });
   const { vocabularySize, maxPositions } = model.config;
-  if (vocabularySize === size && maxPositions >= total) return model;
+  if (vocabularySize === size && maxPositions >= sequenceLength) return model;
   model.dispose();
   throw new UserError(
     vocabularySize === size
-      ? `${folder} reads at most ${maxPositions} tokens, a clip has ${total}: lower data.history, or the frames' size`
+      ? `${folder} reads at most ${maxPositions} tokens, a clip has ${sequenceLength}: lower ${lengthField}, or the ` +
+        `frames' size`
       : `${folder} has a vocabulary of ${vocabularySize}, the tokenizer and the action bins need ${size}: give the ` +
         `tokenizer that the model was trained with (--tokenizer), and its number of action bins (data.actionBins)`,
   );

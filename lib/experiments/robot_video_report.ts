@@ -5,7 +5,7 @@
  * is one, else the likelihood model; both are in the result. Clips of one episode are resampled together.
  */
 import { type Clip as ReportClip, clip as reportClip } from "../report/frames.ts";
-import { trainingCurve } from "../report/figures.ts";
+import { horizonFigure, trainingCurve } from "../report/figures.ts";
 import { type ReportContent, type ReportFigure, type ReportTable, writeReport } from "../report/html_report.ts";
 import { formatNumber } from "../report/html.ts";
 import { meanInterval, pairedDifference } from "../report/intervals.ts";
@@ -15,7 +15,6 @@ import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { MetricEntry } from "../training/metric_log.ts";
 import { STREAM } from "../training/streams.ts";
 import { type Clip, cutClip } from "../worlds/robot_video/clips.ts";
-import { imagine } from "./robot_video_evaluation.ts";
 import type { Evaluation } from "./robot_video_evaluation.ts";
 import type { RobotVideoExperiment } from "./robot_video.ts";
 
@@ -32,16 +31,20 @@ export interface VideoMetricResult extends MetricResult {
   likelihood: Interval;
   /** Best of N samples, when N > 1. */
   bestOfN?: { base: Interval; rlvr: Interval };
+  /** At each predicted frame, first to last, where there are several. */
+  byFrame?: { base: Interval[]; rlvr: Interval[] };
 }
 
 /** `result.json` of a robot-video run. */
 export interface RobotVideoResult extends RunResult {
-  /** By name; `repetition` among them. */
+  /** By name; `repetition` among them: the share of answers that repeat the frame before (README, "Repetition"). */
   metrics: Record<string, VideoMetricResult>;
   /** Which model `base` is. */
   base: "likelihood" | "control";
   /** Name of the reward's first metric: the headline. */
   headline: string;
+  /** The share of true answers that repeat the frame before: what a model that repeats as often as the world would have. */
+  trueRepetition: Interval;
 }
 
 /** Puts evaluations together; pure but for the bootstrap's seeded draws. */
@@ -59,6 +62,8 @@ export function robotVideoResult(
   const difference = (before: Float64Array, after: Float64Array) =>
     isOneEpisode ? {} : { difference: pairedDifference(before, after, options) };
   const directions: Record<string, "lower" | "higher"> = { psnr: "higher", ssim: "higher" };
+  const frames = ({ byFrame }: Evaluation, name: string) =>
+    (byFrame?.[name] ?? []).map((values) => meanInterval(values, options));
   const metrics: Record<string, VideoMetricResult> = {};
   for (const name of Object.keys(base.values)) {
     metrics[name] = {
@@ -76,6 +81,7 @@ export function robotVideoResult(
           },
         }
         : {}),
+      ...(base.byFrame?.[name] ? { byFrame: { base: frames(base, name), rlvr: frames(models.rlvr, name) } } : {}),
     };
   }
   metrics.repetition = {
@@ -93,6 +99,7 @@ export function robotVideoResult(
     seed: config.seed,
     base: models.control ? "control" : "likelihood",
     headline: config.grpo.reward[0].metric,
+    trueRepetition: meanInterval(base.trueRepetition, options),
     metrics,
     seconds,
     peakMemoryBytes,
@@ -105,21 +112,23 @@ export async function imaginedClips(
   models: Record<string, CausalTransformer>,
 ): Promise<GalleryClip[]> {
   const { data, config } = experiment, { evaluation } = config;
-  const world = await experiment.world(), chosen: { label: string; truth: Clip }[] = [];
+  const prediction = await experiment.prediction(), { shown } = prediction;
+  const chosen: { label: string; truth: Clip }[] = [];
   const count = Math.min(evaluation.gifs, data.split.test.length);
   for (let i = 0; i < count; i++) {
     const episode = await data.source.load(data.split.test[Math.floor(i * data.split.test.length / count)]);
-    const length = Math.min(config.data.history + evaluation.gifFrames, episode.length);
+    const length = Math.min(shown.frames, episode.length);
     // Somewhere in the middle, where things move.
     const start = Math.floor((episode.length - length) / 3);
-    const truth = cutClip(episode, start, length, config.data.frameStep);
+    const context = "contextBefore" in shown ? Math.max(0, start - shown.contextBefore) : undefined;
+    const truth = cutClip(episode, start, length, config.data.frameStep, context);
     chosen.push({ label: `${episode.id}, from frame ${start}`, truth });
   }
   if (chosen.length === 0) return [];
   const imagined: Record<string, Uint8Array[]> = {};
   for (const [label, model] of Object.entries(models)) {
     const clips = chosen.map((each) => each.truth);
-    imagined[label] = await imagine(model, world, data.bins, clips, config.data.history, {
+    imagined[label] = await prediction.imagine(model, clips, {
       sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
       stream: [config.seed, STREAM.evaluation, 1_000_000],
     });
@@ -128,8 +137,8 @@ export async function imaginedClips(
     const shape = (frames: Uint8Array): ReportClip => reportClip(frames, truth.length, truth.height, truth.width);
     return {
       label,
-      note: `${config.data.history} true frames, then ${
-        truth.length - config.data.history
+      note: `${shown.given} true frame${shown.given === 1 ? "" : "s"}, then ${
+        truth.length - shown.given
       } imagined from the actions alone`,
       panels: {
         Truth: shape(truth.frames),
@@ -150,10 +159,13 @@ export async function writeRobotVideoReport(
   const path = run.file("report.html");
   const records = await run.metrics.read();
   const content: ReportContent = {
-    title: "Robot video: likelihood, then reinforcement learning on the metric",
+    title: config.data.prediction === "multi-step"
+      ? "Robot video, several frames ahead: likelihood, then reinforcement learning on the metric"
+      : "Robot video: likelihood, then reinforcement learning on the metric",
     summary: robotVideoHeadline(result),
     result,
     curves: curvesOf(records),
+    horizon: horizonFigures(result),
     clips,
     tables: [modelTable(result)],
     config,
@@ -178,7 +190,27 @@ export function robotVideoHeadline(result: RobotVideoResult): string {
   return `Held-out ${name.toUpperCase()} is ${formatNumber(metric.rlvr.mean)} after GRPO and ` +
     `${formatNumber(metric.base.mean)} after ${against}: ${formatNumber(Math.abs(share), 3)} % ` +
     `${share >= 0 ? "better" : "worse"}; ${judged} ` +
-    `(${metric.rlvr.n} held-out clips).`;
+    `(${metric.rlvr.n} held-out clips).${metric.byFrame ? repetitionSentence(result) : ""}`;
+}
+
+function repetitionSentence({ metrics: { repetition: { base, rlvr } }, trueRepetition }: RobotVideoResult): string {
+  const percent = ({ mean }: Interval) => `${formatNumber(100 * mean, 3)} %`;
+  return ` Its predictions stand still at their end in ${percent(rlvr)} of the clips, the base's in ${
+    percent(base)
+  }, ` +
+    `true ones in ${percent(trueRepetition)}.`;
+}
+
+function horizonFigures({ metrics }: RobotVideoResult): ReportFigure[] {
+  return Object.entries(metrics).flatMap(([name, { byFrame, better }]) =>
+    byFrame
+      ? [{
+        title: `${name.toUpperCase()} at each predicted frame`,
+        caption: `Mean and 95 % interval over held-out clips; ${better} is better.`,
+        figure: horizonFigure(byFrame, name.toUpperCase(), better),
+      }]
+      : []
+  );
 }
 
 function modelTable(result: RobotVideoResult): ReportTable {
@@ -201,7 +233,8 @@ function modelTable(result: RobotVideoResult): ReportTable {
       show(metric.rlvr),
       ...(n ? (metric.bestOfN ? [show(metric.bestOfN.base), show(metric.bestOfN.rlvr)] : ["", ""]) : []),
     ]),
-    caption: "Mean and 95 % interval over held-out clips; clips of one episode are resampled together.",
+    caption: "Mean and 95 % interval over held-out clips; clips of one episode are resampled together. " +
+      `Of the true clips, ${formatNumber(100 * result.trueRepetition.mean, 3)} % repeat in the same sense.`,
   };
 }
 
@@ -242,14 +275,28 @@ export function scoreTable(evaluations: Record<string, Evaluation>, seed: number
       return isBestOfN ? [mean, show(each.best[metric], each.episodes)] : [mean];
     }),
   ]);
-  rows.push([
-    "repetition",
-    ...models.flatMap(([, each]) => {
-      const rate = show(each.repetition, each.episodes);
-      return isBestOfN ? [rate, ""] : [rate];
-    }),
-  ]);
+  const addRow = (name: string, values: (each: Evaluation) => Float64Array) =>
+    void rows.push([
+      name,
+      ...models.flatMap(([, each]) => {
+        const cell = show(values(each), each.episodes);
+        return isBestOfN ? [cell, ""] : [cell];
+      }),
+    ]);
+  addRow("repetition", (each) => each.repetition);
+  const [headline] = Object.keys(first.values);
+  first.byFrame?.[headline]?.forEach((_, t) =>
+    addRow(`${headline}, frame ${t + 1}`, (each) => each.byFrame![headline][t])
+  );
   const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column].length)));
   return [header, ...rows].map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n") +
-    `\n${first.episodes.length} held-out clips of ${new Set(first.episodes).size} episodes; mean [95 % interval]`;
+    `\n${first.episodes.length} held-out clips of ${new Set(first.episodes).size} episodes; mean [95 % interval]` +
+    rejectionLine(models);
+}
+
+/** How much rejection cost; nothing where nothing was drawn again. */
+function rejectionLine(models: readonly (readonly [name: string, evaluation: Evaluation])[]): string {
+  if (models.every(([, { attempts }]) => attempts === 1)) return "";
+  const each = models.map(([name, { attempts }]) => `${name} ${formatNumber(attempts)}`).join(", ");
+  return `\nanswers that repeat were drawn again; samplings an answer: ${each}`;
 }

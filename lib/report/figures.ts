@@ -271,6 +271,34 @@ export function groupSizeFigure(
   };
 }
 
+/**
+ * A metric at each of the frames that are predicted from one question, base and RLVR: how fast errors grow along a rollout.
+ *
+ * @param curves One interval a frame, first predicted to last.
+ */
+export function horizonFigure(
+  curves: { base: readonly Interval[]; rlvr: readonly Interval[] },
+  metric: string,
+  better: "lower" | "higher",
+): PlotlyFigure {
+  const frames = curves.base.map((_, i) => i + 1);
+  return {
+    data: (["base", "rlvr"] as const).map((model, i) => ({
+      // Side by side, so that intervals do not hide one another.
+      ...intervalMarks(frames.map((frame) => frame + (i - 0.5) * 0.08), curves[model], colors[model]),
+      mode: "lines+markers",
+      line: { color: colors[model], width: 2.2 },
+      name: model === "base" ? "Base" : "RLVR",
+      customdata: frames,
+      hovertemplate: "frame %{customdata}: %{y:.4g}<extra></extra>",
+    })),
+    layout: baseLayout("Along the rollout", {
+      xaxis: { ...axis("Predicted frame"), tickvals: frames, ticktext: frames.map(String) },
+      yaxis: axis(`${metric} (${better} is better)`),
+    }),
+  };
+}
+
 /** Puts the stages of one run one after the other on a common axis, but for those without a value. */
 function layOutStages(records: readonly CurveRecord[], metric: string) {
   const x: number[] = [], y: (number | null)[] = [], stages: { name: string; start: number; end: number }[] = [];

@@ -49,8 +49,10 @@ export interface ReportContent {
   summary?: string;
   /** The headline numbers. */
   result: RunResult;
-  /** Figures of the training and of analyses. */
+  /** Figures of the training. */
   curves?: readonly ReportFigure[];
+  /** How metrics change along a rollout of several frames. */
+  horizon?: readonly ReportFigure[];
   /** Held-out clips, played and as strips. */
   clips?: readonly GalleryClip[];
   /** Speed of the GIFs, length of the strips. */
@@ -75,17 +77,18 @@ export async function writeReport(path: string, content: ReportContent): Promise
 
 /** The report as HTML; {@link writeReport} writes it to a file. */
 export async function renderReport(content: ReportContent): Promise<string> {
-  const { title, result, curves = [], clips = [], tables = [] } = content;
+  const { title, result, curves = [], horizon = [], clips = [], tables = [] } = content;
   const metrics = Object.keys(result.metrics).length > 0;
   const overview = metrics ? [improvementFigure(result.metrics), metricPanels(result.metrics)] : [];
   const body = [
     `<header><p class="kicker">${chips(result)}</p><h1>${escapeHtml(title)}</h1>`,
     `<p class="headline">${escapeHtml(content.summary ?? headline(result))}</p></header>`,
     metrics ? section("Base against RLVR", resultTable(result.metrics) + overviewFigures(overview)) : "",
+    horizon.length > 0 ? section("Along the rollout", figureCards(horizon, "horizon")) : "",
     clips.length > 0
       ? section("Held-out clips", galleryHtml(clips, content.clipOptions), "Every GIF plays its panels in step.")
       : "",
-    curves.length > 0 ? section("Training", `<div class="figures">${curves.map(figureCard).join("\n")}</div>`) : "",
+    curves.length > 0 ? section("Training", figureCards(curves, "figure")) : "",
     ...tables.map((table) => section(table.title, plainTable(table), table.caption)),
     clips.length > 0 ? section("Frame by frame", stripsHtml(clips, content.clipOptions)) : "",
     section(
@@ -96,7 +99,7 @@ export async function renderReport(content: ReportContent): Promise<string> {
   return page(
     title,
     `<style>${GALLERY_STYLE}${REPORT_STYLE}</style>\n` +
-      await plotlyScript([...overview, ...curves.map(({ figure }) => figure)]),
+      await plotlyScript([...overview, ...[...horizon, ...curves].map(({ figure }) => figure)]),
     `<main>${body.filter((part) => part !== "").join("\n")}</main>`,
   );
 }
@@ -161,12 +164,16 @@ function overviewFigures([improvement, panels]: PlotlyFigure[]): string {
   }<p class="muted small note">Mean and 95 % interval. Axes do not start at zero.</p></div></div>`;
 }
 
-function figureCard({ figure, title, caption }: ReportFigure, index: number): string {
+function figureCards(figures: readonly ReportFigure[], id: string): string {
+  return `<div class="figures">${figures.map((each, i) => figureCard(each, `${id}-${i}`)).join("\n")}</div>`;
+}
+
+function figureCard({ figure, title, caption }: ReportFigure, id: string): string {
   // The card has a heading of its own.
   const { title: _, ...layout } = figure.layout;
   const top = layout.showlegend === false && !layout.annotations ? 14 : 44;
   const bare = { data: figure.data, layout: { ...layout, margin: { l: 64, r: 18, t: top, b: 52 } } };
-  return `<div class="card"><h3>${escapeHtml(title)}</h3>${figureHtml(bare, `figure-${index}`)}${
+  return `<div class="card"><h3>${escapeHtml(title)}</h3>${figureHtml(bare, id)}${
     caption === undefined ? "" : `<p class="muted small note">${escapeHtml(caption)}</p>`
   }</div>`;
 }

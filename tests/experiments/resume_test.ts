@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openRobotVideoData } from "../../lib/experiments/robot_video_data.ts";
-import { tokenizerSizes } from "../../lib/experiments/robot_video_models.ts";
+import { tokenizerSizes } from "../../lib/experiments/robot_video_single_step.ts";
 import { FrameTokenizer } from "../../lib/models/frame_tokenizer.ts";
 import type { Tensor } from "../../lib/tensor/tensor.ts";
 import { RobotVideoWorld } from "../../lib/worlds/robot_video/world.ts";

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   bestOfNFigure,
   groupSizeFigure,
+  horizonFigure,
   improvementFigure,
   metricPanels,
   type PlotlyFigure,
@@ -106,6 +107,16 @@ Deno.test("best of N carries the single sample of RLVR across", () => {
     4,
     "log",
   ]);
+});
+
+Deno.test("along the rollout: a point a predicted frame and model, ticks at whole frames", () => {
+  const curves = { base: [1, 2, 4].map((mean) => interval(mean)), rlvr: [1, 1.5, 2].map((mean) => interval(mean)) };
+  const figure = horizonFigure(curves, "MAE", "lower");
+  const [base, rlvr] = traces(figure);
+  assert.deepEqual([base.y, rlvr.y], [[1, 2, 4], [1, 1.5, 2]]);
+  assert.deepEqual(base.error_y.array, [0.5, 0.5, 0.5]);
+  assert.deepEqual(layout(figure).xaxis.tickvals, [1, 2, 3]);
+  for (const { x } of [base, rlvr]) assert.deepEqual(x.map(Math.round), [1, 2, 3]);
 });
 
 Deno.test("group sizes are sorted", () => {

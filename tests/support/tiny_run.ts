@@ -37,6 +37,13 @@ const TINY: Plain = {
   checkpointEvery: 2,
 };
 
+/** What makes the tiny run one of multi-step prediction: 4 × 4 context tokens, 2 × 2 a frame, three frames ahead. */
+export const MULTI_STEP: Plain = {
+  data: { prediction: "multi-step", frames: 4, contextReach: 3 },
+  tokenizer: { contextLevels: [4, 4], patchSize: 2, attentionHeads: 2, laterFrames: 2 },
+  grpo: { reward: [{ metric: "mae", weight: 1 }, { metric: "repetition", weight: 0.1 }] },
+};
+
 /** The tiny configuration, changed. */
 export function tinyConfig(change: Plain = {}): RobotVideoConfig {
   return robotVideoConfig("demo", mergeSettings(TINY, change));
