@@ -40,7 +40,7 @@ interface Row {
 /** Rollouts that are computed together. */
 interface Batch {
   cache: SharedCache;
-  /** One entry a row. */
+  /** One entry a prompt of the cache. */
   features: ContextFeatures;
   rows: Row[];
 }
@@ -162,15 +162,11 @@ export class MultiStepPredictor implements FramePredictor {
         .cache
     );
     try {
-      if (!isEven) cache.select(of.map((prompt) => ({ prompt, samples: [0] })));
-      const features = tidy(() => {
-        const shared = tokenizer.contextFeatures(tensor(engine, flatten(contexts), shape, "int64"));
-        try {
-          return shared.select(of);
-        } finally {
-          shared.dispose();
-        }
-      });
+      let features = tidy(() => tokenizer.contextFeatures(tensor(engine, flatten(contexts), shape, "int64")));
+      if (!isEven) {
+        cache.select(of.map((prompt) => ({ prompt, samples: [0] })));
+        features = selected(features, of);
+      }
       const rows = rollouts.map((rollout, row): Row => {
         const context = ids[of[row]], last = starts[of[row]];
         return { rollout, context, last, waiting: last, said: this.#penalizes ? [...context] : [] };
@@ -237,10 +233,13 @@ export class MultiStepPredictor implements FramePredictor {
   }
 
   /** The last frame of every row, as pixels. */
-  #decode({ features, rows }: Batch): Promise<Uint8Array[]> {
-    const { tokenizer } = this.#options, shape = [rows.length, 1, tokenizer.tokensPerFrame];
+  #decode({ cache, features, rows }: Batch): Promise<Uint8Array[]> {
+    const { tokenizer } = this.#options, shape = [cache.prompts, cache.group, tokenizer.tokensPerFrame];
     const ids = flatten(rows.map(({ last }) => clampedFrame(this.#vocabulary, last)));
-    return toBytes(tidy(() => tokenizer.decode(features, tensor(tokenizer.engine, ids, shape, "int64"))));
+    return toBytes(tidy(() => {
+      const frames = tokenizer.decode(features, tensor(tokenizer.engine, ids, shape, "int64"));
+      return frames.reshape([rows.length, this.height, this.width, 3]);
+    }));
   }
 }
 
@@ -259,16 +258,22 @@ function keepRows(batch: Batch, running: ReadonlySet<number>): boolean {
   }
   const byPrompt = Map.groupBy(kept, (row) => Math.floor(row / group));
   const isEven = new Set([...byPrompt.values()].map((each) => each.length)).size === 1;
-  cache.select(
-    isEven
-      ? [...byPrompt].map(([prompt, own]) => ({ prompt, samples: own.map((row) => row % group) }))
-      : kept.map((row) => ({ prompt: Math.floor(row / group), samples: [row % group] })),
-  );
-  const features = batch.features;
-  batch.features = features.select(kept);
-  features.dispose();
+  const prompts = isEven
+    ? [...byPrompt].map(([prompt, own]) => ({ prompt, samples: own.map((row) => row % group) }))
+    : kept.map((row) => ({ prompt: Math.floor(row / group), samples: [row % group] }));
+  cache.select(prompts);
+  batch.features = selected(batch.features, prompts.map(({ prompt }) => prompt));
   batch.rows = kept.map((row) => rows[row]);
   return true;
+}
+
+/** Some of the entries, in the place of all. */
+function selected(features: ContextFeatures, entries: readonly number[]): ContextFeatures {
+  try {
+    return features.select(entries);
+  } finally {
+    features.dispose();
+  }
 }
 
 function disposeBatch({ cache, features }: Batch): void {

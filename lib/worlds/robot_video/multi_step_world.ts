@@ -64,7 +64,7 @@ export interface MultiStepWorldOptions {
   metrics: readonly ImageMetric[];
   /** How the numbers of a sequence's frames become one. Default `"mean"`. */
   aggregate?: FrameAggregate;
-  /** Frames that are tokenized, decoded and compared at once. Default 64. */
+  /** Frames that are handed to the tokenizer's encoder and to a metric at once. Default 64. */
   frameBatch?: number;
   /**
    * Remember the tokens of at most so many clips by episode, start and context. Only for clips that are neither augmented
@@ -212,40 +212,40 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
    * @returns [B, T', H, W, 3] in [0, 1].
    */
   async decodeTokens(tokens: readonly (readonly Tokens[])[], clips: readonly Clip[]): Promise<Tensor> {
-    const { tokenizer } = this, { engine } = tokenizer, frames = tokens[0].length;
-    const distinct = [...new Set(clips)], ofDistinct = new Map(distinct.map((clip, i) => [clip, i]));
-    const contexts = await this.clipTokens(distinct);
-    const ids = new Int32Array(distinct.length * tokenizer.contextTokens);
-    contexts.forEach(({ context }, i) => ids.set(context, i * tokenizer.contextTokens));
-    const atOnce = Math.max(1, Math.floor(this.#frameBatch / frames));
+    const { tokenizer } = this, { engine, contextTokens } = tokenizer;
+    // Answers of one clip side by side: the decoder computes what they share once.
+    const byClip = Map.groupBy(tokens.keys(), (i) => clips[i]), groups = [...byClip.values()], order = groups.flat();
+    const contexts = flatten((await this.clipTokens([...byClip.keys()])).map(({ context }) => context));
+    const isEven = groups.every(({ length }) => length === groups[0].length);
     return tidy(() => {
-      const features = tokenizer.contextFeatures(
-        tensor(engine, ids, [distinct.length, tokenizer.contextTokens], "int64"),
-      );
+      const features = tokenizer.contextFeatures(tensor(engine, contexts, [groups.length, contextTokens], "int64"));
       try {
-        const parts: Tensor[] = [];
-        for (let from = 0; from < tokens.length; from += atOnce) {
-          const rows = clips.slice(from, from + atOnce).map((clip) => ofDistinct.get(clip)!);
-          parts.push(this.#decodeSome(tokens.slice(from, from + atOnce), features, rows));
-        }
-        return parts.length === 1 ? parts[0] : concat(parts);
+        const decode = (of: ContextFeatures, rows: readonly number[]) =>
+          this.#decodeRows(of, rows.map((i) => tokens[i]));
+        const frames = isEven ? decode(features, order) : concat(groups.map((own, clip) => {
+          const one = features.select([clip]);
+          try {
+            return decode(one, own);
+          } finally {
+            one.dispose();
+          }
+        }));
+        if (order.every((answer, place) => answer === place)) return frames;
+        const places = new Int32Array(order.length);
+        order.forEach((answer, place) => places[answer] = place);
+        return frames.gather(tensor(engine, places));
       } finally {
         features.dispose();
       }
     });
   }
 
-  /** Frames of some sequences; `rows` says which context each belongs to. */
-  #decodeSome(tokens: readonly (readonly Tokens[])[], contexts: ContextFeatures, rows: readonly number[]): Tensor {
-    const { tokenizer } = this, n = tokenizer.tokensPerFrame, frames = tokens[0].length;
-    const ids = new Int32Array(tokens.length * frames * n);
-    tokens.forEach((sequence, i) => sequence.forEach((frame, t) => ids.set(frame, (i * frames + t) * n)));
-    const own = contexts.select(rows);
-    try {
-      return tidy(() => tokenizer.decode(own, tensor(tokenizer.engine, ids, [tokens.length, frames, n], "int64")));
-    } finally {
-      own.dispose();
-    }
+  /** Frames [B, T', H, W, 3] of sequences that lie side by side, as many of each context. */
+  #decodeRows(contexts: ContextFeatures, sequences: readonly (readonly Tokens[])[]): Tensor {
+    const { engine, tokensPerFrame } = this.tokenizer, frames = sequences[0].length;
+    const shape = [contexts.batch, sequences.length / contexts.batch * frames, tokensPerFrame];
+    const decoded = this.tokenizer.decode(contexts, tensor(engine, flatten(sequences.flat()), shape, "int64"));
+    return decoded.reshape([sequences.length, frames, ...decoded.shape.slice(2)]);
   }
 
   /**
@@ -276,6 +276,10 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
       },
     };
   }
+}
+
+function flatten(tokens: readonly Tokens[]): Int32Array {
+  return Int32Array.from(tokens.flatMap((each) => [...each]));
 }
 
 function checkClips(clips: readonly Clip[]): void {
