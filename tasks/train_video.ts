@@ -25,7 +25,7 @@ await runTraining<RobotVideoConfig, RobotVideoStage>({
       preset: {
         value: "NAME",
         description: "Values to start from, by name: see below",
-        default: "demo; with --data the 64 × 64 form of a demo",
+        default: "demo; with --data a 64 × 64 form of it",
       },
       data: { value: "FOLDER", description: "Episodes as .npz files", default: "the built-in table-top robot" },
       tokenizer: { value: "FOLDER", description: "A trained frame tokenizer (config.json, safetensors)" },

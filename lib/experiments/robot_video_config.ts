@@ -86,7 +86,7 @@ const tokenizerSchema = z.strictObject({
   batch: count.default(16).describe("Frames a step; multi-step: clips"),
   laterFrames: count.default(7).describe("Multi-step: frames of a training clip beside its context frame"),
   frameChoice: z.enum(["contiguous", "random"]).default("contiguous").describe(
-    "Multi-step: the frames after the context (released code), or any of the horizon (paper)",
+    "Multi-step: the frames after the context, or any of the horizon (paper)",
   ),
   horizon: count.default(32).describe("Multi-step: frames of an episode from which random ones are chosen"),
   learningRate: rate.default(4e-3).describe("Peak learning rate"),
