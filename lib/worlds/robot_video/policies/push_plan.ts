@@ -39,7 +39,8 @@ export class PushPlan implements TaskPlan {
   next(scene: TableTopState): Aim | null {
     const { arm, zone } = scene;
     const [object] = scene.objects;
-    if (zone === null) return null;
+    // Until the zone has been seen there is nothing to aim at.
+    if (zone === null) return { x: arm.x, y: arm.y, z: TRAVEL_Z, grip: 1 };
     const ox = object.x + this.#error.objectX, oy = object.y + this.#error.objectY;
     const goalX = zone.x + this.#error.x, goalY = zone.y + this.#error.y;
     const way = Math.hypot(goalX - ox, goalY - oy);

@@ -26,6 +26,12 @@ const NOISE = 16;
 const ARM = 0.01;
 /** Radius that is assumed for objects: the middle of what there is. */
 const RADIUS = 0.054;
+/** Radius of zones. */
+const ZONE_RADIUS = 0.1;
+/** A patch of colour of more pixels than this is no accident. */
+const SURE = 4;
+/** An object that is seen this far from where it is believed to be has been lost. */
+const LOST = 0.1;
 
 /** An object that the tracker should follow. */
 export interface TrackedObject {
@@ -53,11 +59,14 @@ interface SoftFrame {
 /** Follows a scene over the frames of one episode. */
 export class SceneTracker {
   readonly #objects: readonly TrackedObject[];
+  /** For how many frames in a row each object has been seen elsewhere than it is believed to be. */
+  readonly #lost: number[];
   #state: TableTopState | null = null;
 
   /** A tracker that has seen nothing yet. */
   constructor(objects: readonly TrackedObject[]) {
     this.#objects = objects;
+    this.#lost = objects.map(() => 0);
   }
 
   /**
@@ -76,8 +85,28 @@ export class SceneTracker {
       advance(this.#state, action, 0, 0);
       correct(this.#state, seen, this.#unknowns(before, this.#state), 2);
       letGo(this.#state);
+      this.#lookAgain(this.#state, small);
     }
     return this.#state;
+  }
+
+  /** Finds by colour what was overlooked or has been lost: a learned model may let things jump. */
+  #lookAgain(state: TableTopState, sharp: PolicyFrame): void {
+    if (state.zone === null) {
+      const zone = findZone(sharp);
+      if (zone !== null && zone.size > SURE) state.zone = { x: zone.x, y: zone.y, radius: ZONE_RADIUS };
+    }
+    state.objects.forEach((object, index) => {
+      const found = findObject(sharp, object.colour);
+      const isLost = found !== null && found.size > SURE && found.x > leftEdge(state) + object.radius &&
+        Math.hypot(found.x - object.x, found.y - object.y) > LOST &&
+        Math.hypot(found.x - state.arm.x, found.y - state.arm.y) > LOST;
+      this.#lost[index] = isLost ? this.#lost[index] + 1 : 0;
+      if (found === null || this.#lost[index] < 3) return;
+      Object.assign(object, { x: found.x, y: found.y, vx: 0, vy: 0 });
+      if (state.straddled === index) state.held = state.straddled = null;
+      this.#lost[index] = 0;
+    });
   }
 
   #firstLook(sharp: PolicyFrame, frame: SoftFrame): TableTopState {
@@ -92,19 +121,19 @@ export class SceneTracker {
       held: null,
       straddled: null,
       drawer: hasCabinet(sharp) ? { opening: 0, held: false } : null,
-      zone: zone === null ? null : { x: zone.x, y: zone.y, radius: 0.1 },
+      zone: zone === null ? null : { x: zone.x, y: zone.y, radius: ZONE_RADIUS },
     };
     if (state.drawer !== null) {
       choose(state, frame, [0, 0.085, 0.11, 0.14, 0.17].map((opening) => () => state.drawer!.opening = opening));
     }
-    const left = leftEdge(state);
-    const places: (() => void)[] = [];
-    for (let x = left + 0.1; x <= 0.95; x += 0.075) {
-      for (let y = 0.1; y <= 0.72; y += 0.075) {
-        for (const z of [0.12, 0.16]) places.push(() => Object.assign(state.arm, { x, y, z }));
-      }
+    const places: [x: number, y: number, z: number][] = [];
+    for (let x = leftEdge(state) + 0.1; x <= 0.95; x += 0.1) {
+      for (let y = 0.1; y <= 0.72; y += 0.1) places.push([x, y, 0.14]);
     }
-    choose(state, frame, places);
+    chooseArm(state, frame, places);
+    const { x, y } = state.arm;
+    const near = [-0.05, 0, 0.05];
+    chooseArm(state, frame, near.flatMap((dx) => near.flatMap((dy) => near.map((dz) => [x + dx, y + dy, 0.14 + dz]))));
     // The arm may have hidden the drawer's end.
     if (state.drawer !== null) {
       choose(state, frame, [0, 0.085, 0.11, 0.14, 0.17].map((opening) => () => state.drawer!.opening = opening));
@@ -206,6 +235,11 @@ function choose(state: TableTopState, frame: SoftFrame, changes: readonly (() =>
     if (cost < least) [best, least] = [i, cost];
   });
   changes[best]();
+}
+
+/** The same for places of the arm. */
+function chooseArm(state: TableTopState, frame: SoftFrame, places: readonly number[][]): void {
+  choose(state, frame, places.map(([x, y, z]) => () => Object.assign(state.arm, { x, y, z })));
 }
 
 /** How much two pictures differ, with large differences of a pixel cut off. */

@@ -107,7 +107,7 @@ export class ScriptedPolicy implements Policy {
   /** A policy of a level of skill: "novice", "learner", "able" or "expert". */
   constructor(skill: SkillName) {
     this.#skill = SKILLS[skill];
-    if (this.#skill === undefined) {
+    if (!SKILL_NAMES.includes(skill)) {
       throw new UserError(`there is no scripted policy ${JSON.stringify(skill)}: use one of ${SKILL_NAMES.join(", ")}`);
     }
     this.name = `scripted:${skill}`;
