@@ -1,6 +1,13 @@
 /**
  * How well a scripted policy does what it means to do. Four levels, from one that mostly fails to one that mostly
  * succeeds; the differences are in the hand and the judgement, not in the plan.
+ *
+ * Success in the true world, in per cent of 50 starts (`startStates(task, 50, 1)`, 32 × 32 frames, at most 28 steps):
+ *
+ *                    novice   learner   able   expert
+ *     open-drawer       8        32      66       96
+ *     close-drawer     16        38      84       96
+ *     push-to-zone     18        32      74       92
  */
 
 /** What a level of skill is made of. Lengths are in table widths. */

@@ -66,6 +66,20 @@ Deno.test("ScriptedPolicy: the same seeds and frames give the same actions, whoe
   assert.notDeepEqual((await one.act([frames[2]]))[0], (await all.act(frames))[2]);
 });
 
+Deno.test("ScriptedPolicy: frames that show nothing, or another thing each time, do no harm", async () => {
+  const random = new Philox(6),
+    instructions = ["push the blue disc into the zone", "open the drawer", "close the drawer"];
+  const policy = new ScriptedPolicy("expert");
+  await policy.reset(instructions, [1, 2, 3]);
+  for (let step = 0; step < 8; step++) {
+    const pixels = Uint8Array.from({ length: 32 * 40 * 3 }, () => step < 4 ? 128 : random.integer(0, 256));
+    const frame = { pixels, height: 32, width: 40 };
+    for (const action of await policy.act([frame, frame, frame])) {
+      action!.forEach((value, d) => assert.ok(value >= RT1_ACTION_RANGES.min[d] && value <= RT1_ACTION_RANGES.max[d]));
+    }
+  }
+});
+
 Deno.test("SceneTracker: gripper, object and drawer are found and followed", () => {
   const errors = { arm: [] as number[], object: [] as number[], drawer: [] as number[] };
   for (const start of startStates("push-to-zone", 5, 2)) {
