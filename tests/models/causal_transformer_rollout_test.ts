@@ -68,3 +68,20 @@ for (const [name, options] of Object.entries(OPTIONS)) {
     for (const each of [tokens, logp, prompts, model]) each.dispose();
   });
 }
+
+forEachEngine("SharedCache.rewind: what follows is as if what was forgotten had not been", async (engine) => {
+  const model = smallModel(engine), prompts = randomTokens(engine, 2, 5, 37, 3);
+  const { cache, hidden } = model.prefill(prompts, { group: 2, maxNewTokens: 6 });
+  const [kept, forgotten, others] = [2, 4, 3].map((length, i) => randomTokens(engine, 4, length, 37, 7 + i));
+  model.decode(cache, kept).dispose();
+  const expected = await take(model.decode(cache, others));
+  cache.rewind(2);
+  model.decode(cache, forgotten).dispose();
+  assert.throws(() => cache.rewind(7), /rewind: length must be in 0\.\.6: received 7/);
+  cache.rewind(2);
+  assert.equal(cache.length, 2);
+  assert.deepEqual(await take(model.decode(cache, others)), expected);
+  cache.rewind();
+  assert.equal(cache.length, 0);
+  for (const each of [cache, hidden, prompts, kept, forgotten, others, model]) each.dispose();
+});

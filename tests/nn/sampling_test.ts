@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { sampleTokens } from "../../lib/nn/sampling.ts";
+import { sampleTokens, seenTokens, withSeenTokens } from "../../lib/nn/sampling.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { full, tensor, zeros } from "../../lib/tensor/tensor.ts";
 import { assertClose } from "../support/compare.ts";
@@ -62,4 +62,12 @@ forEachEngine("bad sampling options are named", (engine) => {
     assert.throws(() => sampleTokens(logits, uniforms, { topP: 0 }), /topP must be above 0 and at most 1: received 0/);
     assert.throws(() => sampleTokens(logits, full(engine, [3], 0.5)), /do not fit/);
   });
+});
+
+forEachEngine("seenTokens: what sequences have, and what is drawn after", async (engine) => {
+  const seen = seenTokens(engine, [[0, 2, 2], [], Int32Array.of(-1, 4, 1)], 4);
+  const more = withSeenTokens(seen, tensor(engine, Int32Array.of(3, 0, 1)));
+  assert.deepEqual([...await seen.data()], [1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0]);
+  assert.deepEqual([...await more.data()], [1, 0, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0]);
+  for (const each of [seen, more]) each.dispose();
 });

@@ -34,7 +34,7 @@ export class SingleStepPredictor implements FramePredictor {
   /** A. */
   readonly actionWidth: number;
   /** Infinity: the history is always the last K frames. */
-  readonly horizon = Infinity;
+  readonly horizon: number = Infinity;
   readonly #options: SingleStepPredictorOptions;
   readonly #vocabulary: SingleStepVocabulary;
   readonly #rest: Int32Array;
