@@ -65,10 +65,15 @@ export class BrowserPage implements AsyncDisposable {
       socket.onerror = reject;
     });
     const page = new BrowserPage(child, socket, folder);
-    for (const domain of ["Page", "Runtime", "Log"]) await page.send(`${domain}.enable`);
-    await page.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
-    await page.send("Page.navigate", { url });
-    return page;
+    try {
+      for (const domain of ["Page", "Runtime", "Log"]) await page.send(`${domain}.enable`);
+      await page.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
+      await page.send("Page.navigate", { url });
+      return page;
+    } catch (error) {
+      await page[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Sends a command of the protocol. */
