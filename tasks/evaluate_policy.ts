@@ -80,7 +80,7 @@ const COMMAND: Command = {
       description: "A judge of an earlier evaluation, or none",
       default: "one is trained",
     },
-    "judge-starts": { value: "N", description: "Roll-outs of each task and policy that it learns from", default: "32" },
+    "judge-starts": { value: "N", description: "Scenes of each task that it learns from", default: "120" },
     "judge-steps": { value: "N", description: "Updates that it is trained for", default: "600" },
     labels: { value: "FILE", description: "Answers of people instead of roll-outs (deno task label)", repeated: true },
     key: { value: "FILE", description: "The key.jsonl of the evaluation that was labelled" },
@@ -151,8 +151,8 @@ function show(result: PolicyEvaluationResult, report: string): void {
   const { table, judge } = result;
   if (table.cells.length > 0) console.log(`success in per cent [95 % interval]\n${plainText(rateTable(table))}\n`);
   if (Object.keys(table.models).length > 0) console.log(`${plainText(agreementTable(table))}\n`);
-  if (judge.kind === "classifier") {
-    console.log(`the judge against the simulator's rule\n${plainText(judgeTable(result))}\n`);
+  if (judge.kind === "classifier" && judge.report) {
+    console.log(`the judge against the simulator's rule\n${plainText(judgeTable(judge.report))}\n`);
   }
   console.log(`${policyHeadline(result)}\nreport: ${report}`);
 }

@@ -19,7 +19,6 @@ import type { FramePredictor } from "../worlds/robot_video/frame_predictor.ts";
 import type { Policy } from "../worlds/robot_video/policies/policy.ts";
 import { renderStartFrames, type StartFrames } from "../worlds/robot_video/table_top/start_frames.ts";
 import { type StartState, startStates, type StartTask } from "../worlds/robot_video/table_top/start_states.ts";
-import { tableTopStart } from "./policy_evaluation_judge.ts";
 import { type Rollout, rollOut } from "./policy_evaluation_rollouts.ts";
 import { type Outcome, TRUTH } from "./policy_evaluation_table.ts";
 
@@ -170,6 +169,11 @@ export async function runTrials(request: TrialsRequest): Promise<Trial[]> {
   }
   progress.done();
   return trials;
+}
+
+/** A start state as the simulator's environment takes it. */
+function tableTopStart({ seed, objects, state, task, instruction }: StartState) {
+  return { config: { seed, objects, drawer: true, zone: true }, state, task, instruction };
 }
 
 /** Starts of each cell whose frames are kept where not all can be. */

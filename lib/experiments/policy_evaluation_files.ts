@@ -23,9 +23,9 @@ import type { TaskStarts, Trial } from "./policy_evaluation.ts";
 import type { JudgeReport } from "./policy_evaluation_judge.ts";
 import { type Outcome, type PolicyTable, TRUTH } from "./policy_evaluation_table.ts";
 
-/** Who said what succeeded in the models. */
+/** Who said what succeeded in the models; a classifier's quality is there where there is a truth. */
 export type JudgedBy =
-  | { kind: "classifier"; report: JudgeReport }
+  | { kind: "classifier"; report?: JudgeReport }
   | { kind: "people" | "none"; note: string };
 
 /** `result.json` of a policy evaluation. */

@@ -2,14 +2,17 @@
  * The judge of a policy evaluation: made from roll-outs in the true simulator, where success is known, for frames that a world
  * model shows, where it is not.
  *
- * Policies of every skill are rolled out from starts that the evaluation does not use. Every frame of these roll-outs is an
- * example, labelled by the simulator's rule on the true state at that moment: once as it is, and once as the model's tokenizer
- * leaves it, since model frames are what will be judged. The quality is measured on the final frames of roll-outs from further
- * starts, which is the very question that is asked of the judge later.
+ * Attempts of every skill, and random motion, start from scenes that the evaluation does not use. Some frames of each are
+ * examples, the final one among them, labelled by the simulator's rule on the true state at that moment: once as it is, and once
+ * as the model's tokenizer leaves it, since model frames are what will be judged. The attempts see the true state, which is
+ * faster than looking at frames and moves the same way.
+ *
+ * The quality is measured on the evaluation's own roll-outs in truth, of which the judge has seen none: their final frames as the
+ * tokenizer leaves them, against the simulator's rule. What a model gets wrong beyond its tokenizer is not in that number.
  */
 import { instructionWords, SuccessClassifier } from "../models/success_classifier.ts";
-import { OBJECT_COLOURS, OBJECT_SHAPES } from "../worlds/robot_video/table_top/state.ts";
 import type { Engine } from "../tensor/engine.ts";
+import { Philox } from "../tensor/random.ts";
 import type { Progress } from "../training/progress.ts";
 import {
   type JudgeQuality,
@@ -17,14 +20,30 @@ import {
   type LabelledEpisode,
   trainSuccessClassifier,
 } from "../training/success_classifier.ts";
-import { TableTopVectorEnv } from "../worlds/robot_video/environments/table_top_env.ts";
-import type { Policy } from "../worlds/robot_video/policies/policy.ts";
-import { type StartState, startStates, type StartTask } from "../worlds/robot_video/table_top/start_states.ts";
+import { isTerminal } from "../worlds/robot_video/policies/policy.ts";
+import { RandomMotion } from "../worlds/robot_video/policies/random_policy.ts";
+import { ScriptedEpisode } from "../worlds/robot_video/policies/scripted_policy.ts";
+import { SKILL_NAMES, SKILLS } from "../worlds/robot_video/policies/scripted_skill.ts";
+import {
+  type StartState,
+  startStates,
+  type StartTask,
+  startWorld,
+} from "../worlds/robot_video/table_top/start_states.ts";
+import { OBJECT_COLOURS, OBJECT_SHAPES } from "../worlds/robot_video/table_top/state.ts";
+import { taskSucceeded } from "../worlds/robot_video/table_top/tasks.ts";
 import type { FramePair } from "./policy_evaluation_models.ts";
-import { rollOut } from "./policy_evaluation_rollouts.ts";
+
+/** How much goes into a judge. */
+export interface JudgeTraining {
+  /** Scenes of each task; every skill attempts each. Default 120. */
+  starts?: number;
+  /** Updates. Default 600. */
+  steps?: number;
+}
 
 /** How a judge is made. */
-export interface JudgeRequest {
+export interface JudgeRequest extends JudgeTraining {
   /** Who computes. */
   engine: Engine;
   /** H of the frames. */
@@ -35,16 +54,8 @@ export interface JudgeRequest {
   tasks: readonly StartTask[];
   /** Objects of each scene. */
   objects: number;
-  /** Who acts in the roll-outs; of several skills, so that there are successes and failures. */
-  policies: readonly Policy[];
-  /** Roll-outs of each task and policy to learn from. Default 32. */
-  starts?: number;
-  /** Roll-outs of each task and policy to measure the quality on. Default 16. */
-  heldOut?: number;
-  /** Longest roll-out. */
+  /** Longest attempt. */
   maxSteps: number;
-  /** Updates. Default 600. */
-  steps?: number;
   /** Of everything random. */
   seed: number;
   /** What a model shows of frames. */
@@ -55,15 +66,7 @@ export interface JudgeRequest {
   stopIfAsked: () => void;
 }
 
-/** A judge, and how good it is on held-out roll-outs of the true simulator. */
-export interface TrainedJudge {
-  /** To be disposed of. */
-  judge: SuccessClassifier;
-  /** See {@linkcode JudgeReport}. */
-  report: JudgeReport;
-}
-
-/** How good a judge is. */
+/** How good a judge is on roll-outs of the true simulator that it has not seen. */
 export interface JudgeReport {
   /** On final frames as the model's tokenizer leaves them, all tasks: what the judge is for. */
   quality: JudgeQuality;
@@ -71,94 +74,98 @@ export interface JudgeReport {
   tasks: Record<string, JudgeQuality>;
   /** On the frames as the simulator draws them. */
   trueFrames: JudgeQuality;
-  /** Examples that it learned from. */
-  examples: number;
 }
 
-/** Starts for judges: none of them is an evaluation's, whatever the seed. */
+/** Scenes for judges: none of them is an evaluation's, whatever the seed. */
 const JUDGE_SEEDS = 1_000_000_000;
+/** The second number of the stream of an attempt ("jatt" in ASCII). */
+const ATTEMPT_STREAM = 0x6a617474;
+/** Frames of an attempt that are examples beside the final one: neighbours differ too little to teach more. */
+const EARLIER_FRAMES = 5;
 
-/** Makes a judge. See the file's head. */
-export async function makeJudge(request: JudgeRequest): Promise<TrainedJudge> {
-  const { engine, height, width, tasks, seed, steps = 600, starts = 32, heldOut = 16, progress } = request;
-  const learn: LabelledEpisode[] = [], test: LabelledEpisode[] = [];
-  const words = new Set<string>([...OBJECT_COLOURS, ...OBJECT_SHAPES]);
-  const rollouts = tasks.length * request.policies.length * (starts + heldOut);
-  progress.stage("judge: roll-outs", rollouts, { unit: "roll-outs" });
-  let done = 0;
-  for (const task of tasks) {
-    const states = startStates(task, starts + heldOut, JUDGE_SEEDS + seed, { objects: request.objects });
-    for (const { instruction } of states) for (const word of instructionWords(instruction)) words.add(word);
-    for (const policy of request.policies) {
-      await collect(request, task, policy, states, starts, learn, test);
-      progress.step(done += states.length, { frames: learn.length });
+/** Makes a judge; the caller disposes of it. See the file's head. */
+export async function makeJudge(request: JudgeRequest): Promise<SuccessClassifier> {
+  const { engine, height, width, tasks, seed, starts = 120, steps = 600, progress, stopIfAsked } = request;
+  const words = new Set<string>([...OBJECT_COLOURS, ...OBJECT_SHAPES]), examples: LabelledEpisode[] = [];
+  progress.stage("judge: attempts", tasks.length * starts, { unit: "scenes" });
+  for (const [t, task] of tasks.entries()) {
+    const states = startStates(task, starts, JUDGE_SEEDS + seed, { objects: request.objects });
+    for (const [i, start] of states.entries()) {
+      for (const word of instructionWords(start.instruction)) words.add(word);
+      ["random", ...SKILL_NAMES].forEach((_, level) => {
+        const random = new Philox(seed, ATTEMPT_STREAM, t, i, level);
+        examples.push(...attempt(start, task, SKILL_NAMES[level - 1], random, request));
+      });
+      progress.step(t * starts + i + 1, { frames: examples.length });
+      stopIfAsked();
+      // Nothing above waits for anything: without this a stop would not be heard.
+      if (i % 10 === 0) await new Promise((resolve) => setTimeout(resolve));
     }
   }
-  const shown = async (episodes: readonly LabelledEpisode[]): Promise<LabelledEpisode[]> => {
-    const finals = await request.asModelShows(episodes);
-    return episodes.map((episode, i) => ({ ...episode, final: finals[i] }));
-  };
+  const finals = await request.asModelShows(examples);
+  const shown = examples.map((example, i) => ({ ...example, final: finals[i] }));
   const judge = SuccessClassifier.initialize(engine, { height, width, words: [...words].sort() }, { seed });
   try {
-    const examples = [...learn, ...await shown(learn)];
     progress.stage("judge: training", steps);
-    await trainSuccessClassifier(judge, examples, {
+    await trainSuccessClassifier(judge, [...examples, ...shown], {
       steps,
       seed,
       onStep: (step, loss) => {
         progress.step(step, { loss });
-        request.stopIfAsked();
+        stopIfAsked();
       },
     });
     progress.done();
-    const seen = await shown(test);
-    const byTask = tasks.map(async (task) =>
-      [task, await judgeQuality(judge, seen.filter((each) => each.task === task))] as const
-    );
-    const report = {
-      quality: await judgeQuality(judge, seen),
-      tasks: Object.fromEntries(await Promise.all(byTask)),
-      trueFrames: await judgeQuality(judge, test),
-      examples: examples.length,
-    };
-    return { judge, report };
+    return judge;
   } catch (error) {
     judge.dispose();
     throw error;
   }
 }
 
-/** Rolls a policy out and sorts what it gives: frames to learn from, final frames to test on. */
-async function collect(
-  request: JudgeRequest,
+/** An attempt at a task from its start by a level of skill (random motion without one): some of its frames with their success. */
+function attempt(
+  start: StartState,
   task: string,
-  policy: Policy,
-  states: readonly StartState[],
-  learnStarts: number,
-  learn: LabelledEpisode[],
-  test: LabelledEpisode[],
-): Promise<void> {
-  const { height, width, maxSteps, seed } = request;
-  const rollouts = await rollOut({
-    env: new TableTopVectorEnv({ height, width, maxSteps }),
-    policy,
-    starts: states.map(tableTopStart),
-    seed: JUDGE_SEEDS + seed,
-    keepFrames: () => true,
-    onStep: request.stopIfAsked,
-  });
-  rollouts.forEach(({ frames, successes, final, success }, i) => {
-    const { instruction } = states[i], first = frames![0];
-    if (i >= learnStarts) test.push({ first, final, instruction, task, success: success === true });
-    else {
-      for (let t = 1; t < frames!.length; t++) {
-        learn.push({ first, final: frames![t], instruction, task, success: successes![t] === true });
-      }
+  skill: keyof typeof SKILLS | undefined,
+  random: Philox,
+  { height, width, maxSteps }: JudgeRequest,
+): LabelledEpisode[] {
+  const { instruction } = start, world = startWorld(start), examples: LabelledEpisode[] = [];
+  world.setState(start.state);
+  const first = world.render(height, width);
+  const scripted = skill && new ScriptedEpisode(SKILLS[skill], instruction, random), motion = new RandomMotion(random);
+  const choice = random.permutation(maxSteps).slice(0, EARLIER_FRAMES);
+  for (let step = 0; step < maxSteps; step++) {
+    const state = world.state;
+    const action = scripted ? scripted.actIn(state) : motion.action();
+    world.step(action);
+    const isLast = isTerminal(action) || step === maxSteps - 1;
+    if (isLast || choice.includes(step)) {
+      const success = taskSucceeded(world.state, start.task);
+      examples.push({ first, final: world.render(height, width), instruction, task, success });
     }
-  });
+    if (isLast) break;
+  }
+  return examples;
 }
 
-/** A start state as the simulator's environment takes it. */
-export function tableTopStart({ seed, objects, state, task, instruction }: StartState) {
-  return { config: { seed, objects, drawer: true, zone: true }, state, task, instruction };
+/**
+ * How good a judge is on final frames of true roll-outs.
+ *
+ * @param episodes What happened in truth, with the rule's answer.
+ * @throws {RangeError} When there is none.
+ */
+export async function reportJudge(
+  judge: SuccessClassifier,
+  episodes: readonly LabelledEpisode[],
+  asModelShows: JudgeRequest["asModelShows"],
+): Promise<JudgeReport> {
+  const finals = await asModelShows(episodes);
+  const shown = episodes.map((episode, i) => ({ ...episode, final: finals[i] }));
+  const tasks: Record<string, JudgeQuality> = {};
+  for (const task of new Set(episodes.map(({ task }) => task))) {
+    tasks[task] = await judgeQuality(judge, shown.filter((each) => each.task === task));
+  }
+  return { quality: await judgeQuality(judge, shown), tasks, trueFrames: await judgeQuality(judge, episodes) };
 }

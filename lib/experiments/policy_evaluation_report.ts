@@ -11,6 +11,7 @@ import type { Interval } from "../report/result.ts";
 import { colors, fontStack, runColors } from "../report/theme.ts";
 import type { Trial } from "./policy_evaluation.ts";
 import type { PolicyEvaluationResult } from "./policy_evaluation_files.ts";
+import type { JudgeReport } from "./policy_evaluation_judge.ts";
 import { type Agreement, type PolicyTable, TRUTH } from "./policy_evaluation_table.ts";
 
 /** A table to be shown: on a page, in a notebook or a terminal. */
@@ -54,7 +55,7 @@ export function rateTable({ tasks, worlds, policies, cells }: PolicyTable): Text
 /** Gap in percentage points and Pearson's r of each model: over all cells, and over the policies of each task. */
 export function agreementTable({ tasks, models }: PolicyTable): TextTable {
   const pair = (each: Agreement | undefined) =>
-    each ? `${each.gap.toFixed(1)} / ${each.r === undefined ? "—" : each.r.toFixed(3)}` : "—";
+    each ? `${each.gap.toFixed(1)} / ${each.r === undefined ? "—" : each.r.toFixed(3).replace("-", "−")}` : "—";
   return {
     columns: ["Model", "Gap (points)", "Pearson r", ...tasks.map((task) => `${task}: gap / r`)],
     rows: Object.entries(models).map(([model, all]) => [
@@ -82,11 +83,11 @@ export function confusionTable({ cells, models }: PolicyTable): TextTable {
 }
 
 /** How good the judge is on roll-outs of the true simulator that it has not seen. */
-export function judgeTable({ judge }: PolicyEvaluationResult): TextTable {
-  const rows = judge.kind !== "classifier" ? [] : [
-    ["all tasks", judge.report.quality] as const,
-    ...Object.entries(judge.report.tasks),
-    ["all tasks, frames as the simulator draws them", judge.report.trueFrames] as const,
+export function judgeTable({ quality, tasks, trueFrames }: JudgeReport): TextTable {
+  const rows = [
+    ["all tasks", quality] as const,
+    ...Object.entries(tasks),
+    ["all tasks, frames as the simulator draws them", trueFrames] as const,
   ];
   const share = (value: number) => Number.isNaN(value) ? "—" : `${(100 * value).toFixed(1)} %`;
   return {
@@ -151,7 +152,7 @@ export function successFigure(table: PolicyTable): PlotlyFigure {
       margin: { l: 64, r: 18, t: 14, b: 52 },
       xaxis: axis("Success in truth (%)"),
       yaxis: axis("Success in the model (%)"),
-      legend: { orientation: "v", x: 0.01, xanchor: "left", y: 0.99, yanchor: "top", bgcolor: "rgba(255,255,255,0.8)" },
+      legend: { orientation: "v", x: 1.02, xanchor: "left", y: 1, yanchor: "top" },
       shapes: [{
         type: "line",
         layer: "below",
@@ -175,7 +176,7 @@ export function policyHeadline({ table }: PolicyEvaluationResult): string {
       : low > 0
       ? "worse, and the 95 % interval of the difference excludes zero"
       : "the 95 % interval of the difference includes zero";
-    const r = (value?: number) => value === undefined ? "not defined" : value.toFixed(2);
+    const r = (value?: number) => value === undefined ? "not defined" : value.toFixed(2).replace("-", "−");
     return `Success rates in the RLVR model are ${
       rlvr.gap.toFixed(1)
     } points off the truth on average, those in the base model ` +
@@ -266,6 +267,8 @@ function toClip(group: readonly Trial[], height: number, width: number): Gallery
   };
 }
 
+const UNCHECKED = "A classifier of an earlier evaluation judged. There is no truth here to check it with.";
+
 /** The report as one page of HTML. */
 export async function policyReportHtml(
   result: PolicyEvaluationResult,
@@ -301,16 +304,16 @@ export async function policyReportHtml(
           note("Per cent, with Wilson's 95 % interval. Starts are the same in every world and for every policy."),
       )
       : "",
-    judge.kind === "classifier"
+    judge.kind === "classifier" && judge.report
       ? section(
         "The judge",
-        card(judgeTable(result)) + note(
-          "A small classifier sees the first frame, the final frame and the instruction. Its answers on final frames of roll-outs of the " +
-            "true simulator that it has not seen, against the simulator's rule; unless said otherwise as the model's tokenizer leaves " +
-            "the frames. In truth success is always the rule's.",
+        card(judgeTable(judge.report)) + note(
+          "A small classifier sees the first frame, the final frame and the instruction. Here are its answers on this evaluation's " +
+            "roll-outs in truth, of which it has seen none, against the simulator's rule; unless said otherwise with the frames as the " +
+            "model's tokenizer leaves them. What counts as success in truth is always the rule's answer.",
         ),
       )
-      : section("The judge", `<p>${escapeHtml(judge.note)}</p>`),
+      : section("The judge", `<p>${escapeHtml(judge.kind === "classifier" ? UNCHECKED : judge.note)}</p>`),
     compared
       ? section(
         "Start by start",
@@ -356,8 +359,12 @@ function note(text: string): string {
 }
 
 function card({ columns, rows }: TextTable): string {
+  // Names are set on the left, numbers on the right.
+  const isName = columns.map((_, i) => rows.some((row) => /^\p{L}/u.test(row[i])));
   const line = (cells: readonly string[], tag: string) =>
-    `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
+    `<tr>${
+      cells.map((cell, i) => `<${tag}${isName[i] ? ' class="name"' : ""}>${escapeHtml(cell)}</${tag}>`).join("")
+    }</tr>`;
   return `<div class="card scroll"><table><thead>${line(columns, "th")}</thead><tbody>${
     rows.map((row) => line(row, "td")).join("\n")
   }</tbody></table></div>`;
@@ -369,5 +376,7 @@ const STYLE = `
 .headline { font-size: 19px; line-height: 1.5; margin: 0; max-width: 70ch; }
 .note { margin: 10px 0 0; max-width: 90ch; }
 .near { display: grid; gap: 16px; }
+.near .figure { max-width: 760px; margin: 0 auto; }
 td, th { white-space: nowrap; }
+td.name, th.name { text-align: left; white-space: normal; }
 `;

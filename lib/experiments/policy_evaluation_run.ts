@@ -12,9 +12,6 @@ import { peakMemory } from "../training/environment.ts";
 import type { Progress } from "../training/progress.ts";
 import { RunInterruptedError } from "../training/stage.ts";
 import type { Policy } from "../worlds/robot_video/policies/policy.ts";
-import { RandomPolicy } from "../worlds/robot_video/policies/random_policy.ts";
-import { ScriptedPolicy } from "../worlds/robot_video/policies/scripted_policy.ts";
-import { SKILL_NAMES } from "../worlds/robot_video/policies/scripted_skill.ts";
 import { START_TASKS, type StartTask } from "../worlds/robot_video/table_top/start_states.ts";
 import { judgeTrials, outcomesOf, runTrials, type TaskStarts, type Trial } from "./policy_evaluation.ts";
 import {
@@ -26,10 +23,10 @@ import {
   writeGifs,
   writeTrials,
 } from "./policy_evaluation_files.ts";
-import { type JudgeReport, makeJudge, type TrainedJudge } from "./policy_evaluation_judge.ts";
+import { type JudgeReport, type JudgeTraining, makeJudge, reportJudge } from "./policy_evaluation_judge.ts";
 import { asModelShows, predictionSampling, predictorOf } from "./policy_evaluation_models.ts";
 import { policyReportHtml, rolloutClips } from "./policy_evaluation_report.ts";
-import { type PolicyTable, policyTable } from "./policy_evaluation_table.ts";
+import { type PolicyTable, policyTable, TRUTH } from "./policy_evaluation_table.ts";
 import type { RobotVideoExperiment } from "./robot_video.ts";
 
 /** What to evaluate, and how. */
@@ -59,16 +56,6 @@ export interface PolicyEvaluationOptions {
   progress: Progress;
   /** Stops it; nothing of the evaluation is kept then but what is written already. */
   signal?: AbortSignal;
-}
-
-/** How much goes into a judge; see `JudgeRequest`. */
-export interface JudgeTraining {
-  /** Roll-outs of each task and policy to learn from. */
-  starts?: number;
-  /** Roll-outs of each task and policy to measure the quality on. */
-  heldOut?: number;
-  /** Updates. */
-  steps?: number;
 }
 
 /** What an evaluation gave. */
@@ -111,11 +98,17 @@ export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Pro
     predictors[name] = owned.adopt(await predictorOf(experiment, model, { sampling }), (each) => each.dispose());
   }
   // Before the work: what cannot be judged or written should not be rolled out.
-  const judge = await openJudge(options, stopIfAsked);
-  if (judge) owned.defer(() => judge.judge.dispose());
+  const given = await givenJudge(options);
+  if (given) owned.defer(() => given.dispose());
   await claimEvaluationFolder(out);
-  const seconds: Record<string, number> = judge ? { judge: judge.seconds } : {};
+  const seconds: Record<string, number> = {};
   let began = performance.now();
+  const judge = given ?? await newJudge(options, stopIfAsked);
+  if (judge && !given) {
+    owned.defer(() => judge.dispose());
+    seconds.judge = (performance.now() - began) / 1000;
+  }
+  began = performance.now();
   const rolled = await runTrials({
     models: predictors,
     actionRanges: bins.ranges,
@@ -130,12 +123,12 @@ export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Pro
   });
   seconds["roll-outs"] = (performance.now() - began) / 1000;
   began = performance.now();
-  const trials = judge ? await judgeTrials(judge.judge, rolled, tasks) : rolled;
+  const trials = judge ? await judgeTrials(judge, rolled, tasks) : rolled;
+  const report = judge && await qualityInTruth(judge, options, trials);
   const outcomes = outcomesOf(trials);
   const table = outcomes.length > 0 ? policyTable(outcomes, { seed }) : emptyTable(tasks, policies);
   const clips = rolloutClips(trials, { height, width });
-  if (judge?.trained) await judge.judge.save(join(out, "judge"));
-  if (judge) await writeFileAtomic(join(out, "judge_quality.json"), JSON.stringify(judge.report, null, 1) + "\n");
+  await judge?.save(join(out, "judge"));
   await writeTrials(out, trials, tasks, { height, width, seed });
   await writeGifs(join(out, "gifs"), clips);
   seconds["judging and writing"] = (performance.now() - began) / 1000;
@@ -149,7 +142,7 @@ export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Pro
     seconds,
     peakMemoryBytes: peakMemory(),
     table,
-    judge: judge ? { kind: "classifier", report: judge.report } : { kind: "none", note: UNJUDGED },
+    judge: judge ? { kind: "classifier", report } : { kind: "none", note: UNJUDGED },
     settings: {
       prediction: config.data.prediction,
       models: Object.keys(models).join(", "),
@@ -205,39 +198,52 @@ async function writeResult(
   return report;
 }
 
-/** The judge that the options ask for, with its quality; undefined for nobody. */
-async function openJudge(
-  options: PolicyEvaluationOptions,
-  stopIfAsked: () => void,
-): Promise<TrainedJudge & { seconds: number; trained: boolean } | undefined> {
-  const { experiment, tasks, judge = { train: {} }, seed, maxSteps, progress } = options;
+/**
+ * The judge of an earlier evaluation, where one is named.
+ *
+ * @throws {UserError} When it does not fit, or a judge is to be trained for tasks that the simulator does not have.
+ */
+async function givenJudge(
+  { experiment, tasks, judge }: PolicyEvaluationOptions,
+): Promise<SuccessClassifier | undefined> {
   if (judge === "none") return undefined;
-  const began = performance.now();
-  const { engine, data: { source: { height, width } } } = experiment;
-  if ("folder" in judge) {
-    const loaded = await SuccessClassifier.load(engine, judge.folder);
-    const { height: h, width: w } = loaded.config;
-    if (h !== height || w !== width) {
-      loaded.dispose();
-      throw new UserError(`the judge ${judge.folder} sees frames of ${h} × ${w}, the models show ${height} × ${width}`);
-    }
-    const report = await readQuality(judge.folder);
-    return { judge: loaded, report, seconds: (performance.now() - began) / 1000, trained: false };
-  }
-  const strange = tasks.find(({ task, states }) => states === null || !isStartTask(task));
-  if (strange) {
+  if (judge === undefined || "train" in judge) {
+    const strange = tasks.find(({ task, states }) => states === null || !isStartTask(task));
+    if (strange === undefined) return undefined;
     throw new UserError(
       `a judge learns from the built-in simulator, which has no task "${strange.task}": leave the judging to people ` +
         `(--judge none), or name a judge (--judge FOLDER)`,
     );
   }
-  const made = await makeJudge({
+  const { engine, data: { source: { height, width } } } = experiment;
+  const loaded = await SuccessClassifier.load(engine, judge.folder), { height: h, width: w } = loaded.config;
+  try {
+    if (h !== height || w !== width) {
+      throw new RangeError(`it sees frames of ${h} × ${w}, the models show ${height} × ${width}`);
+    }
+    for (const instruction of new Set(tasks.flatMap(({ instructions }) => instructions))) {
+      loaded.wordVector(instruction);
+    }
+    return loaded;
+  } catch (error) {
+    loaded.dispose();
+    throw new UserError(`the judge ${judge.folder} does not fit: ${(error as Error).message}`);
+  }
+}
+
+/** A judge that is trained now, where one is to be. */
+async function newJudge(
+  { experiment, tasks, judge = { train: {} }, seed, maxSteps, progress }: PolicyEvaluationOptions,
+  stopIfAsked: () => void,
+): Promise<SuccessClassifier | undefined> {
+  if (judge === "none" || !("train" in judge)) return undefined;
+  const { engine, data: { source: { height, width } } } = experiment;
+  return await makeJudge({
     engine,
     height,
     width,
     tasks: tasks.map(({ task }) => task as StartTask),
-    objects: tasks[0].states![0].objects,
-    policies: [new RandomPolicy(), ...SKILL_NAMES.map((name) => new ScriptedPolicy(name))],
+    objects: Math.max(...tasks.flatMap(({ states }) => states!.map(({ objects }) => objects))),
     maxSteps,
     seed,
     ...judge.train,
@@ -245,21 +251,28 @@ async function openJudge(
     progress,
     stopIfAsked,
   });
-  return { ...made, seconds: (performance.now() - began) / 1000, trained: true };
+}
+
+/** The judge's quality on the roll-outs in truth; undefined without any. */
+async function qualityInTruth(
+  judge: SuccessClassifier,
+  { experiment, tasks }: PolicyEvaluationOptions,
+  trials: readonly Trial[],
+): Promise<JudgeReport | undefined> {
+  const firsts = new Map(tasks.map(({ task, frames }) => [task, frames]));
+  const episodes = trials.filter(({ world }) => world === TRUTH).map((trial) => ({
+    first: firsts.get(trial.task)![trial.start],
+    final: trial.rollout.final,
+    instruction: trial.instruction,
+    task: trial.task,
+    success: trial.success === true,
+  }));
+  if (episodes.length === 0) return undefined;
+  return await reportJudge(judge, episodes, (pairs) => asModelShows(experiment, pairs));
 }
 
 function isStartTask(task: string): task is StartTask {
   return (START_TASKS as readonly string[]).includes(task);
-}
-
-/** The quality that was measured when a judge was made. */
-async function readQuality(folder: string): Promise<JudgeReport> {
-  const path = join(folder, "..", "judge_quality.json");
-  try {
-    return JSON.parse(await Deno.readTextFile(path)) as JudgeReport;
-  } catch (error) {
-    throw new UserError(`${path}, which says how good the judge is, cannot be read: ${(error as Error).message}`);
-  }
 }
 
 function emptyTable(tasks: readonly TaskStarts[], policies: readonly Policy[]): PolicyTable {
