@@ -15,16 +15,23 @@ import { tf } from "./runtime.ts";
 export interface TfjsNode {
   /** TensorFlow's version. */
   tensorflow: string;
+  /** Whether TensorFlow computes on a GPU. */
   usesGpu: boolean;
 }
 
 /** What is used of the addon. Tensors and models are named by numbers that it gives. */
 export interface TfjsNodeAddon {
+  /** TensorFlow's version. */
   TF_Version: string;
+  /** Whether TensorFlow computes on a GPU. */
   isUsingGpuDevice(): boolean;
+  /** A tensor of the caller's, by TensorFlow's number of its type. */
   createTensor(shape: number[], dtype: number, values: ArrayBufferView | Uint8Array[]): number;
+  /** A tensor's elements; texts as bytes. */
   tensorDataSync(id: number): ArrayBufferView | Uint8Array[];
+  /** Frees a tensor. */
   deleteTensor(id: number): void;
+  /** Loads the graph with the given tags. */
   loadSavedModel(folder: string, tags: string): number;
   /** Operations by name, separated by commas; each output is a tensor of the caller's. */
   runSavedModel(
@@ -33,6 +40,7 @@ export interface TfjsNodeAddon {
     inputNames: string,
     outputNames: string,
   ): { id: number; shape: number[]; dtype: number }[];
+  /** Frees a model. */
   deleteSavedModel(id: number): void;
 }
 
