@@ -106,7 +106,7 @@ export abstract class VectorEnv<Start extends { instruction?: string }> {
   #episodes: Episode[] | undefined;
   #isBusy = false;
 
-  /** @throws {RangeError} When a limit is out of its range. */
+  /** No episode has begun yet. @throws {RangeError} When a limit is out of its range. */
   constructor(limits: EnvLimits) {
     const { maxSteps, actionWidth, actionRanges } = limits;
     if (maxSteps !== undefined && !(Number.isInteger(maxSteps) && maxSteps >= 1)) {

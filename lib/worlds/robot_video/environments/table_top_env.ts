@@ -51,12 +51,14 @@ export class TableTopVectorEnv extends VectorEnv<TableTopStart> {
     return table.state;
   }
 
+  /** See `VectorEnv`. */
   protected override instructionOf(start: TableTopStart): string | null {
     const { instruction, state, config, task } = start;
     if (instruction !== undefined) return instruction;
     return task ? describeTask(state ?? new TableTop(config).state, task) : null;
   }
 
+  /** See `VectorEnv`. */
   protected override begin(starts: readonly TableTopStart[]): Promise<Outcome[]> {
     this.#tables = starts.map(({ config, state }) => {
       const table = new TableTop(config);
@@ -67,6 +69,7 @@ export class TableTopVectorEnv extends VectorEnv<TableTopStart> {
     return Promise.resolve(starts.map((_, i) => this.#outcome(i)));
   }
 
+  /** See `VectorEnv`. */
   protected override advance(actions: readonly (Float32Array | null)[]): Promise<(Outcome | null)[]> {
     return Promise.resolve(actions.map((action, i) => {
       if (action === null) return null;

@@ -79,6 +79,7 @@ export class WorldModelVectorEnv extends VectorEnv<FrameStart> {
     return this.#options.predictor.horizon;
   }
 
+  /** See `VectorEnv`. */
   protected override async begin(starts: readonly FrameStart[], seed: number): Promise<Outcome[]> {
     const frames = starts.map(({ frame }, i) =>
       this.#startPixels(frame, starts.length > 1 ? `start ${i}` : "the start")
@@ -88,6 +89,7 @@ export class WorldModelVectorEnv extends VectorEnv<FrameStart> {
     return shown.map((pixels) => ({ pixels, reward: null, success: null }));
   }
 
+  /** See `VectorEnv`. */
   protected override async advance(
     actions: readonly (Float32Array | null)[],
     instructions: readonly (string | null)[],
