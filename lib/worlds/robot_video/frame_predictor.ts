@@ -41,7 +41,8 @@ export interface FramePredictor {
    * @returns [H, W, 3] each.
    * @throws {RangeError} When an action has another width than the model's, or a number outside the ranges of its training
    *   data; nothing is predicted then.
-   * @throws {Error} Before `reset`, while another step is running, or when an ended rollout is asked to go on.
+   * @throws {Error} Before `reset`, while another step is running, or when an ended rollout is asked to go on. After an error
+   *   of the engine all rollouts are dropped: `reset` begins again.
    */
   step(actions: readonly (Float32Array | null)[]): Promise<Uint8Array[]>;
   /** Frees what the predictor holds; the models stay the caller's. */

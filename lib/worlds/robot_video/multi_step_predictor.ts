@@ -100,13 +100,15 @@ export class MultiStepPredictor implements FramePredictor {
       // Equal start frames lie side by side.
       const { of } = distinctFrames(frames), order = [...frames.keys()].sort((a, b) => of[a] - of[b] || a - b);
       const atOnce = this.#options.maxRows ?? order.length;
-      for (let from = 0; from < order.length; from += atOnce) {
-        const rollouts = order.slice(from, from + atOnce);
-        const batch = await this.#begin(rollouts, rollouts.map((rollout) => frames[rollout]));
-        this.#batches.push(batch);
-        const decoded = await this.#decode(batch);
-        rollouts.forEach((rollout, row) => shown[rollout] = decoded[row]);
-      }
+      await this.#orClear(async () => {
+        for (let from = 0; from < order.length; from += atOnce) {
+          const rollouts = order.slice(from, from + atOnce);
+          const batch = await this.#begin(rollouts, rollouts.map((rollout) => frames[rollout]));
+          this.#batches.push(batch);
+          const decoded = await this.#decode(batch);
+          rollouts.forEach((rollout, row) => shown[rollout] = decoded[row]);
+        }
+      });
       return this.#states.begin(shown, seed);
     });
   }
@@ -124,11 +126,13 @@ export class MultiStepPredictor implements FramePredictor {
         );
       }
       const shown = new Map<number, Uint8Array>();
-      for (const batch of this.#batches) {
-        await this.#predict(batch, batch.rows.map(({ rollout }) => actions[rollout]!));
-        const decoded = await this.#decode(batch);
-        batch.rows.forEach(({ rollout }, row) => shown.set(rollout, decoded[row]));
-      }
+      await this.#orClear(async () => {
+        for (const batch of this.#batches) {
+          await this.#predict(batch, batch.rows.map(({ rollout }) => actions[rollout]!));
+          const decoded = await this.#decode(batch);
+          batch.rows.forEach(({ rollout }, row) => shown.set(rollout, decoded[row]));
+        }
+      });
       this.#inWindow++;
       return this.#states.advance(shown);
     });
@@ -137,6 +141,16 @@ export class MultiStepPredictor implements FramePredictor {
   /** See `FramePredictor`. */
   dispose(): void {
     this.#clear();
+  }
+
+  /** Work that leaves rollouts half a step further when it fails, out of memory: they are then all dropped. */
+  async #orClear(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#clear();
+      throw error;
+    }
   }
 
   #clear(): void {

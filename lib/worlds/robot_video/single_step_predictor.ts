@@ -89,11 +89,17 @@ export class SingleStepPredictor implements FramePredictor {
   async step(actions: readonly (Float32Array | null)[]): Promise<Uint8Array[]> {
     return await this.#states.exclusively("step", async () => {
       const running = this.#states.check(actions), drawn: Tokens[] = [];
-      for (const some of this.#portions(running)) {
-        drawn.push(...await this.#predict(some, some.map((rollout) => actions[rollout]!)));
+      try {
+        for (const some of this.#portions(running)) {
+          drawn.push(...await this.#predict(some, some.map((rollout) => actions[rollout]!)));
+        }
+        const decoded = await this.#decode(drawn);
+        return this.#states.advance(new Map(running.map((rollout, i) => [rollout, decoded[i]])));
+      } catch (error) {
+        // Some rollouts may be a frame further than others.
+        this.dispose();
+        throw error;
       }
-      const decoded = await this.#decode(drawn);
-      return this.#states.advance(new Map(running.map((rollout, i) => [rollout, decoded[i]])));
     });
   }
 
