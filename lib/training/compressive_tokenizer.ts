@@ -110,6 +110,7 @@ export class CompressiveTokenizerTrainer extends ImageTokenizerTrainer<ClipBatch
     return await super.step();
   }
 
+  /** Bytes as tensors; refuses what does not have the tokenizer's size. */
   protected override prepare({ context, frames, pixelWeights }: ClipBatch): PreparedClips {
     const { engine, config: { height, width } } = this.#tokenizer;
     const image = height * width * 3, batch = context.length / image, length = frames.length / context.length;
@@ -131,6 +132,7 @@ export class CompressiveTokenizerTrainer extends ImageTokenizerTrainer<ClipBatch
     return { ...prepared, weights: tensor(engine, scaled, [batch * length, height, width, 1]) };
   }
 
+  /** What the tokenizer makes of them. */
   protected override images({ context, frames, weights }: PreparedClips, step: number): ReconstructedImages[] {
     const { rate, seed } = this.#dropout, { height, width } = this.#tokenizer.config;
     const dropout = rate > 0 ? { rate, random: new Philox(seed, DROPOUT_STREAM, step) } : undefined;

@@ -57,6 +57,7 @@ export class TokenizerTrainer extends ImageTokenizerTrainer<FrameBatch, { frames
     this.#tokenizer = tokenizer;
   }
 
+  /** Bytes as tensors; refuses what does not have the tokenizer's size. */
   protected override prepare({ frames, pixelWeights }: FrameBatch): { frames: Tensor; weights?: Tensor } {
     const { engine, config: { height, width } } = this.#tokenizer;
     const count = frames.length / (height * width * 3);
@@ -71,6 +72,7 @@ export class TokenizerTrainer extends ImageTokenizerTrainer<FrameBatch, { frames
     return { frames: pixels, weights: tensor(engine, scaled, [count, height, width, 1]) };
   }
 
+  /** What the tokenizer makes of them. */
   protected override images({ frames, weights }: { frames: Tensor; weights?: Tensor }): ReconstructedImages[] {
     const { quantizer } = this.#tokenizer;
     return [{ kind: "", target: frames, weights, quantizer, ...this.#tokenizer.reconstruct(frames) }];
