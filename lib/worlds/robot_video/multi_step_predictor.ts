@@ -169,7 +169,7 @@ export class MultiStepPredictor implements FramePredictor {
     const ids = contexts.map((each) => contextIds(this.#vocabulary, each));
     // Rows of one prompt must be equally many for each; where they are not, every row gets its own copy of the keys.
     const group = frames.length / distinct.length;
-    const isEven = of.every((each, row) => each === Math.floor(row / group));
+    const isEven = Number.isInteger(group) && of.every((each, row) => each === Math.floor(row / group));
     const room = Math.min(this.horizon, this.#mostFrames) * (tokensPerFrame + this.actionWidth) + tokensPerFrame - 1;
     const cache = tidy(() =>
       model.prefill(tensor(engine, flatten(ids), shape, "int64"), { group: isEven ? group : 1, maxNewTokens: room })

@@ -147,6 +147,7 @@ forEachEngine("multiStepPredictor: rollouts of one start share it, and ended one
   await compare(engine, { steps: 5, starts: [1, 2, 1, 2], horizon: 2, sampling, ends });
   // Uneven from the start; one start alone in its batch.
   await compare(engine, { steps: 2, starts: [1, 2, 1, 1, 3], horizon: 7, sampling, ends: { 2: 1, 4: 0 } });
+  await compare(engine, { steps: 1, starts: [1, 1, 2], horizon: 7, sampling });
   await compare(engine, { steps: 2, starts: [1, 2, 1, 1, 2], horizon: 7, sampling, ends: { 0: 1 }, maxRows: 2 });
 });
 
