@@ -15,6 +15,26 @@ export interface SavedValue {
   data: Float32Array | Int32Array | Uint8Array | BigInt64Array | string[];
 }
 
+/** An output that TensorFlow holds, to be given to a model again. Call {@linkcode KeptValue.dispose} when done. */
+export class KeptValue {
+  /** The addon's number of it. */
+  readonly id: number;
+  readonly #addon: TfjsNodeAddon;
+  #disposed = false;
+
+  /** Takes over an output. */
+  constructor(id: number, addon: TfjsNodeAddon) {
+    this.id = id;
+    this.#addon = addon;
+  }
+
+  /** Frees it; once is enough. */
+  dispose(): void {
+    if (!this.#disposed) this.#addon.deleteTensor(this.id);
+    this.#disposed = true;
+  }
+}
+
 /** A loaded SavedModel. Call {@linkcode SavedModel.dispose} when done. */
 export class SavedModel implements Disposable {
   /** Its folder. */
@@ -62,32 +82,65 @@ export class SavedModel implements Disposable {
    * @param outputs the names of the outputs wanted; all without it.
    * @throws {UserError} if there is no such function, an input or output is missing or of another type, or it fails.
    */
-  run(signature: string, inputs: Record<string, SavedValue>, outputs?: readonly string[]): Record<string, SavedValue> {
+  run(
+    signature: string,
+    inputs: Record<string, SavedValue | KeptValue>,
+    outputs?: readonly string[],
+  ): Record<string, SavedValue> {
+    return this.runKeeping(signature, inputs, outputs, []).values;
+  }
+
+  /**
+   * Runs a function; some outputs stay where they are, to go in again. They may be of any type that TensorFlow knows, and
+   * nothing is copied.
+   *
+   * @param keep the names of the outputs to keep; each is the caller's to dispose of.
+   * @throws {UserError} as {@linkcode SavedModel.run} does.
+   */
+  runKeeping(
+    signature: string,
+    inputs: Record<string, SavedValue | KeptValue>,
+    outputs: readonly string[] | undefined,
+    keep: readonly string[],
+  ): { values: Record<string, SavedValue>; kept: Record<string, KeptValue> } {
     if (this.#id === null) throw new Error(`the SavedModel of ${this.folder} has been disposed`);
     const wanted = this.signatures[signature];
     if (wanted === undefined) {
       const there = Object.keys(this.signatures).join(", ") || "none";
       throw new UserError(`${this.folder} has no signature ${signature}: it has ${there}`);
     }
-    const inputNames = Object.keys(wanted.inputs), outputNames = outputs ?? Object.keys(wanted.outputs);
-    const missing = inputNames.find((name) => inputs[name] === undefined) ??
-      outputNames.find((name) => wanted.outputs[name] === undefined);
-    if (missing !== undefined) throw new UserError(`${this.folder}: ${signature} has or needs another ${missing}`);
-    const ids: number[] = [];
+    const inputNames = Object.keys(wanted.inputs);
+    const outputNames = [...outputs ?? Object.keys(wanted.outputs), ...keep],
+      readCount = outputNames.length - keep.length;
+    const missing = inputNames.find((name) => inputs[name] === undefined);
+    if (missing !== undefined) throw new UserError(`${this.folder}: ${signature} needs a value for ${missing}`);
+    const unknown = outputNames.find((name) => wanted.outputs[name] === undefined);
+    if (unknown !== undefined) throw new UserError(`${this.folder}: ${signature} has no output ${unknown}`);
+    const made: number[] = [];
+    let results: { id: number; shape: number[] }[] = [];
     try {
-      for (const name of inputNames) ids.push(this.#create(name, wanted.inputs[name], inputs[name]));
-      const results = this.#addon.runSavedModel(
+      const ids = inputNames.map((name) => {
+        const value = inputs[name];
+        if (value instanceof KeptValue) return value.id;
+        made.push(this.#create(name, wanted.inputs[name], value));
+        return made.at(-1)!;
+      });
+      results = this.#addon.runSavedModel(
         this.#id,
         ids,
         inputNames.map((name) => wanted.inputs[name].operation).join(","),
         outputNames.map((name) => wanted.outputs[name].operation).join(","),
       );
-      return Object.fromEntries(results.map(({ id, shape }, i) => [outputNames[i], this.#take(id, shape)]));
+      made.push(...results.slice(0, readCount).map(({ id }) => id));
+      const read = results.slice(0, readCount).map(({ id, shape }, i) => [outputNames[i], this.#read(id, shape)]);
+      const kept = results.slice(readCount).map(({ id }, i) => [keep[i], new KeptValue(id, this.#addon)]);
+      return { values: Object.fromEntries(read), kept: Object.fromEntries(kept) };
     } catch (error) {
+      made.push(...results.slice(readCount).map(({ id }) => id));
       if (error instanceof UserError) throw error;
       throw new UserError(`${this.folder}: ${signature} failed (${firstLine(error)})`);
     } finally {
-      for (const id of ids) this.#addon.deleteTensor(id);
+      for (const id of made) this.#addon.deleteTensor(id);
     }
   }
 
@@ -119,9 +172,8 @@ export class SavedModel implements Disposable {
     return this.#addon.createTensor(shape, Number(code), values as ArrayBufferView);
   }
 
-  #take(id: number, shape: number[]): SavedValue {
+  #read(id: number, shape: number[]): SavedValue {
     const data = this.#addon.tensorDataSync(id);
-    this.#addon.deleteTensor(id);
     const texts = Array.isArray(data) ? data.map((bytes) => new TextDecoder().decode(bytes)) : null;
     return { shape, data: texts ?? data as Float32Array };
   }

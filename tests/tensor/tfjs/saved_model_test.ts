@@ -38,8 +38,8 @@ Deno.test("readSavedGraph: signatures as TensorFlow wrote them", () => {
   const image = inputs["0/observation/image"];
   assert.deepEqual([image.dtype, image.shape], ["uint8", [1, 256, 320, 3]]);
   assert.equal(image.operation, "action_0_observation_image:0");
-  assert.deepEqual([inputs["1/seq_idx"].dtype, inputs["1/seq_idx"].shape], ["int32", [1, 1, 1, 1, 1]]);
-  assert.deepEqual([outputs["action/terminate_episode"].dtype, Object.keys(outputs).length], ["int32", 8]);
+  assert.deepEqual([inputs["1/step_num"].dtype, inputs["1/step_num"].shape], ["int32", [1, 1, 1, 1, 1]]);
+  assert.deepEqual([outputs["action/terminate_episode"].dtype, Object.keys(outputs).length], ["int32", 10]);
   const encoder = join(FOLDER, "sentence_encoder/saved_model.pb");
   const { serving_default } = readSavedGraph(Deno.readFileSync(encoder), encoder).signatures;
   assert.deepEqual([serving_default.inputs.inputs.dtype, serving_default.inputs.inputs.shape], ["string", [-1]]);

@@ -6,11 +6,13 @@
  * are put together in RT-1's order, and gripper commands below 0.01 are set to 0. Episodes are run one after the other, as
  * the released models were exported for a batch of one. The policies draw nothing at random: seeds change nothing.
  *
- * The released checkpoints were not at hand when this was written; `rt1_signature.ts` says what is assumed of them.
+ * The released weights were not at hand when this was written: what is assumed of them (`rt1_signature.ts`) was checked
+ * against TF-Agents' `PolicySaver` and the `policy_specs.pbtxt` published with RT-1, whose state is action_tokens, image,
+ * step_num and t, and on a small SavedModel with that signature. State stays in TensorFlow's memory between steps.
  */
 
 import { UserError } from "../../../files/user_error.ts";
-import { SavedModel, type SavedValue } from "../../../tensor/tfjs/saved_model.ts";
+import { KeptValue, SavedModel, type SavedValue } from "../../../tensor/tfjs/saved_model.ts";
 import type { SavedTensor } from "../../../tensor/tfjs/saved_model_file.ts";
 import { RT1_ACTION, RT1_ACTION_RANGES, RT1_ACTION_WIDTH } from "../actions.ts";
 import { type InstructionEmbeddings, openEmbeddings } from "./instruction_embeddings.ts";
@@ -23,7 +25,7 @@ const GRIPPER_DEAD_ZONE = 1e-2;
 
 interface Episode {
   embedding: SavedValue;
-  state: Record<string, SavedValue>;
+  state: Record<string, SavedValue | KeptValue>;
 }
 
 /** A policy with RT-1's signature. */
@@ -53,6 +55,7 @@ export class Rt1Policy implements Policy {
   reset(instructions: readonly string[], seeds: readonly number[]): Promise<void> {
     return settled(() => {
       checkReset(instructions, seeds);
+      this.#forget();
       this.#episodes = instructions.map((instruction) => {
         const data = this.#embeddings.embed(instruction) as Float32Array<ArrayBuffer>;
         return { embedding: { shape: [1, data.length], data }, state: this.#initialState() };
@@ -70,11 +73,17 @@ export class Rt1Policy implements Policy {
 
   /** Frees model and encoder. */
   dispose(): void {
+    this.#forget();
     this.#model.dispose();
     this.#embeddings.dispose();
   }
 
-  #initialState(): Record<string, SavedValue> {
+  #forget(): void {
+    for (const { state } of this.#episodes) freeState(state);
+    this.#episodes = [];
+  }
+
+  #initialState(): Episode["state"] {
     const { state } = this.#binding;
     const signature = this.#model.signatures.get_initial_state;
     if (signature === undefined) {
@@ -84,30 +93,36 @@ export class Rt1Policy implements Policy {
     const inputs = Object.fromEntries(
       Object.entries(signature.inputs).map(([name, tensor]) => [name, filled(tensor, 1)]),
     );
-    const values = this.#model.run("get_initial_state", inputs);
-    return Object.fromEntries(state.map(({ key }) => {
-      const value = values[key] ?? values[`state/${key}`];
-      if (value === undefined) {
-        throw new UserError(
-          `${this.#model.folder}: get_initial_state gives no ${key}: it gives ${Object.keys(values).join(", ")}`,
-        );
-      }
-      return [key, value];
-    }));
+    const names = state.map(({ key }) => {
+      const name = [key, `state/${key}`, `policy_state/${key}`].find((one) => signature.outputs[one] !== undefined);
+      if (name !== undefined) return name;
+      throw new UserError(
+        `${this.#model.folder}: get_initial_state gives no ${key}: it gives ${
+          Object.keys(signature.outputs).join(", ")
+        }`,
+      );
+    });
+    const { kept } = this.#model.runKeeping("get_initial_state", inputs, [], names);
+    return Object.fromEntries(state.map(({ key }, i) => [key, kept[names[i]]]));
   }
 
   #step(episode: Episode, frame: PolicyFrame): Float32Array {
     const { signature, image, imageSize: [height, width], embedding, constants, outputs, state } = this.#binding;
-    const inputs: Record<string, SavedValue> = {
+    const inputs: Record<string, SavedValue | KeptValue> = {
       [image]: { shape: [1, height, width, 3], data: resizeWithPad(frame, height, width) },
       [embedding]: episode.embedding,
     };
     for (const { input, tensor, value } of constants) inputs[input] = filled(tensor, value);
-    for (const { key, input } of state) inputs[input] = fed(episode.state[key]);
-    const wanted = [...outputs.filter((name) => name !== undefined), ...state.map(({ output }) => output)];
-    const answer = this.#model.run(signature, inputs, wanted);
-    episode.state = Object.fromEntries(state.map(({ key, output }) => [key, answer[output]]));
-    return this.#action(outputs.map((name) => name === undefined ? null : answer[name]));
+    for (const { key, input } of state) inputs[input] = episode.state[key];
+    const { values, kept } = this.#model.runKeeping(
+      signature,
+      inputs,
+      outputs.filter((name) => name !== undefined),
+      state.map(({ output }) => output),
+    );
+    freeState(episode.state);
+    episode.state = Object.fromEntries(state.map(({ key, output }) => [key, kept[output]]));
+    return this.#action(outputs.map((name) => name === undefined ? null : values[name]));
   }
 
   /** The parts as one action; numbers outside of RT-1's ranges are moved into them, as its own tokens would be. */
@@ -174,9 +189,10 @@ function filled({ dtype, shape }: SavedTensor, value: number): SavedValue {
   return { shape: extents, data: new array(count).fill(value) };
 }
 
-/** A value that came out, as it goes in again: the addon takes int64 as int32. */
-function fed({ shape, data }: SavedValue): SavedValue {
-  return { shape, data: data instanceof BigInt64Array ? Int32Array.from(data, Number) : data };
+function freeState(state: Episode["state"]): void {
+  for (const value of Object.values(state)) {
+    if (value instanceof KeptValue) value.dispose();
+  }
 }
 
 /** Runs something at once and gives its result, or what it throws, as a promise. */

@@ -121,7 +121,7 @@ Deno.test({
     await Deno.remove(folder, { recursive: true });
     using model = SavedModel.open(POLICY);
     assert.throws(() => model.run("nope", {}), /has no signature nope: it has action, get_initial_state/);
-    assert.throws(() => model.run("action", {}), /needs another 0\//);
+    assert.throws(() => model.run("action", {}), /action needs a value for 0\//);
   },
 });
 
