@@ -96,7 +96,7 @@ export class BrowserPage implements AsyncDisposable {
   }
 
   /** Waits until an expression is true. */
-  async see(expression: string, seconds = 10): Promise<void> {
+  async see(expression: string, seconds = 30): Promise<void> {
     await until(expression, async () => await this.ask(expression).catch(() => false) || undefined, seconds);
   }
 

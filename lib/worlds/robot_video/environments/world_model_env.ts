@@ -69,7 +69,7 @@ export class WorldModelVectorEnv extends VectorEnv<FrameStart> {
     const isLong = horizon < (maxSteps ?? Infinity);
     this.notes = isLong && window === "slide"
       ? [
-        `the model predicts ${horizon} frames in a row; after every ${horizon} steps its window slides: the last frame is the start again`,
+        `the model predicts ${horizon} frames in a row, then its window slides: the last frame is the start again`,
       ]
       : [];
   }

@@ -124,7 +124,7 @@ Deno.test("environments: the same actions give the same books in a simulator and
 Deno.test("WorldModelEnv: the window slides every `horizon` steps and says so, or is refused", async () => {
   const env = new WorldModelEnv({ predictor: simulatorPredictor(3), maxSteps: 8 });
   assert.deepEqual(env.notes, [
-    "the model predicts 3 frames in a row; after every 3 steps its window slides: the last frame is the start again",
+    "the model predicts 3 frames in a row, then its window slides: the last frame is the start again",
   ]);
   for (let round = 0; round < 2; round++) {
     await env.reset({ frame, seed: 2 });
