@@ -268,6 +268,7 @@ export class TextGameExperiment {
       scoring: this.config.grpo.scoring,
       seed: this.config.seed,
       rows: this.config.evaluation.rows,
+      sampledAnswers: this.config.evaluation.sampledAnswers,
       onProgress: options.onProgress,
     });
   }

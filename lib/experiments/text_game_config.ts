@@ -120,6 +120,9 @@ const evaluationSchema = z.strictObject({
     "At most so many held-out transitions, from all over them; null: all",
   ),
   rows: count.default(256).describe("Answers sampled at once"),
+  sampledAnswers: z.int().min(0).default(8).describe(
+    "Answers drawn at temperature 1 for each transition, whose accuracy stands beside the greedy one's; 0: none",
+  ),
   samples: z.int().min(0).default(8).describe("Answers shown in the report"),
 });
 

@@ -34,7 +34,10 @@ export interface TextGameMetricResult extends MetricResult {
 
 /** `result.json` of a text-game run. */
 export interface TextGameResult extends RunResult {
-  /** `changed`, `unchanged`, `all` (accuracies) and `taskSpecific` (mean reward). */
+  /**
+   * `changed`, `unchanged`, `all` (accuracies of greedy answers), `changedSampled` and so on (of answers drawn at temperature
+   * 1, where they were asked for), and `taskSpecific` (mean reward of greedy answers).
+   */
   metrics: Record<string, TextGameMetricResult>;
   /** Rewards that models were trained by, in order. */
   rewards: TextGameRewardName[];
@@ -76,7 +79,10 @@ export function textGameResult(
   const metrics: Record<string, TextGameMetricResult> = {};
   for (const part of TEXT_GAME_PARTS) {
     const rows = [...test.keys()].filter((row) => part === "all" || test[row].isChanged === (part === "changed"));
-    if (rows.length > 0) metrics[part] = metric(rows, (evaluation) => evaluation.binary);
+    if (rows.length === 0) continue;
+    metrics[part] = metric(rows, (evaluation) => evaluation.binary);
+    if (!models.likelihood.sampledBinary) continue;
+    metrics[sampledName(part)] = metric(rows, (evaluation) => evaluation.sampledBinary!);
   }
   metrics.taskSpecific = metric([...test.keys()], (evaluation) => evaluation.taskSpecific);
   const cut = ({ ended }: TextGameEvaluation) => ended.filter((each) => !each).length / ended.length;
@@ -97,11 +103,16 @@ export function textGameResult(
   };
 }
 
+/** Name of a part's accuracy of sampled answers. */
+function sampledName(part: TextGamePart): string {
+  return `${part}Sampled`;
+}
+
 /** One sentence a reward: what GRPO did to the accuracies. */
 export function textGameHeadline(result: TextGameResult): string {
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-  const part = (name: TextGamePart, reward: TextGameRewardName) => {
-    const metric = result.metrics[name];
+  const part = (name: TextGamePart, reward: TextGameRewardName, isSampled: boolean) => {
+    const metric = result.metrics[isSampled ? sampledName(name) : name];
     if (!metric) return undefined;
     const { low, high } = metric.differences[reward]!;
     const sure = low > 0 || high < 0 ? "" : ", the interval crosses zero";
@@ -114,10 +125,12 @@ export function textGameHeadline(result: TextGameResult): string {
     return `Held-out accuracy after likelihood training: ${shown.join(", ")}; ${n} transitions.`;
   }
   return result.rewards.map((reward) => {
-    const shown = TEXT_GAME_PARTS.map((name) => part(name, reward)).filter((each) => each !== undefined);
+    const shown = (isSampled: boolean) =>
+      TEXT_GAME_PARTS.map((name) => part(name, reward, isSampled)).filter((each) => each !== undefined).join(", ");
+    const sampled = shown(true);
     return `Held-out accuracy, likelihood → GRPO on the ${reward === "binary" ? "binary" : "task-specific"} reward: ${
-      shown.join(", ")
-    }; ${n} transitions.`;
+      shown(false)
+    }${sampled && `; of sampled answers ${sampled}`}; ${n} transitions.`;
   }).join("\n");
 }
 
@@ -135,7 +148,11 @@ export async function writeTextGameReport(
     result,
     curves: curvesOf(await run.metrics.read()),
     clips: [],
-    tables: [accuracyTable(result), answerTable(experiment, models)],
+    tables: [
+      accuracyTable(result),
+      ...models.likelihood.sampledBinary ? [accuracyTable(result, true)] : [],
+      answerTable(experiment, models),
+    ],
     config,
     environment: await run.readEnvironment(),
   };
@@ -143,29 +160,37 @@ export async function writeTextGameReport(
   return path;
 }
 
-/** The paper's Table 1, for this run, beside what always answering "nothing changes" earns. */
-export function accuracyTable(result: TextGameResult): ReportTable {
+/**
+ * The paper's Table 1, for this run, beside what always answering "nothing changes" earns.
+ *
+ * @param isSampled Of answers drawn at temperature 1 instead of greedy ones; these have no mean reward.
+ */
+export function accuracyTable(result: TextGameResult, isSampled = false): ReportTable {
   const show = ({ mean, low, high }: Interval) =>
     `${(100 * mean).toFixed(1)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
-  const parts = ["unchanged", "changed", "all"].filter((name) => result.metrics[name]);
+  const parts = (["unchanged", "changed", "all"] as const).filter((name) => result.metrics[name]);
+  const metricOf = (part: TextGamePart) => result.metrics[isSampled ? sampledName(part) : part];
   const row = (label: string, of: (metric: TextGameMetricResult) => Interval) => [
     label,
-    ...parts.map((name) => show(of(result.metrics[name]))),
-    formatNumber(of(result.metrics.taskSpecific).mean),
+    ...parts.map((name) => show(of(metricOf(name)))),
+    ...isSampled ? [] : [formatNumber(of(result.metrics.taskSpecific).mean)],
   ];
   return {
-    title: "Accuracy",
+    title: isSampled ? "Accuracy of sampled answers" : "Accuracy",
     columns: [
       "Model",
-      ...parts.map((name) => `${name} (n = ${result.metrics[name].base.n}), %`),
-      "mean task-specific reward",
+      ...parts.map((name) => `${name} (n = ${metricOf(name).base.n}), %`),
+      ...isSampled ? [] : ["mean task-specific reward"],
     ],
     rows: [
       row("Always “nothing changes”", (metric) => metric.unchangedBaseline),
       row("Likelihood", (metric) => metric.base),
       ...result.rewards.map((reward) => row(rewardLabel(reward), (metric) => metric.byReward[reward]!)),
     ],
-    caption: "Share of held-out transitions whose next state was predicted exactly, greedy decoding; 95 % intervals.",
+    caption: isSampled
+      ? "Share of answers drawn at temperature 1 that predict the next state exactly: the expectation that GRPO raises; " +
+        "95 % intervals over transitions."
+      : "Share of held-out transitions whose next state was predicted exactly, greedy decoding; 95 % intervals.",
   };
 }
 

@@ -36,6 +36,8 @@ forEachEngine("a text-game run stopped in every stage ends as one that was not",
     // Always "nothing changes" is right exactly where nothing does.
     assert.equal(result!.metrics.changed.unchangedBaseline.mean, 0);
     assert.equal(result!.metrics.unchanged.unchangedBaseline.mean, 1);
+    assert.equal(result!.metrics.allSampled.base.n, 6);
+    assert.match(textGameHeadline(result!), /; of sampled answers .* \(changed/);
     assert.match(
       textGameHeadline(result!),
       /^Held-out accuracy, likelihood → GRPO on the binary reward: .*; 6 transitions/,
@@ -130,11 +132,21 @@ Deno.test("evaluation: scores are the world's, tables and lines say them", async
     const model = await experiment.likelihoodModel();
     const done: number[] = [];
     const own = await experiment.evaluate(model, { onProgress: (count) => done.push(count) });
-    assert.equal(done.at(-1), 6);
+    const { sampledAnswers } = config.evaluation;
+    assert.equal(done.at(-1), 12, "6 greedily, 6 by samples");
+    assert.ok(own.sampledBinary!.every((share) => [0, 0.5, 1].includes(share)), String(own.sampledBinary));
     // The folder alone says as much as the run does.
     const { world } = await readTextGameTokens(join(run, "models/likelihood"), config);
     const { test: examples } = experiment;
-    const again = await evaluateTextGame({ model, world, examples, scoring: "strict", seed: 0, rows: 2 });
+    const again = await evaluateTextGame({
+      model,
+      world,
+      examples,
+      scoring: "strict",
+      seed: 0,
+      rows: 2,
+      sampledAnswers,
+    });
     assert.deepEqual(again, own);
     // Right and wrong answers, told apart.
     const perfect = {

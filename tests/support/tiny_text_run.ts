@@ -35,7 +35,7 @@ const TINY: Plain = {
     // A model that has learnt little earns little: nearly no answer reads as one.
     advantageScale: "none",
   },
-  evaluation: { samples: 2 },
+  evaluation: { samples: 2, sampledAnswers: 2 },
   checkpointEvery: 2,
 };
 
