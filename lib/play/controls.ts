@@ -58,11 +58,12 @@ export type Robot = "table-top" | "rt1" | "other";
 const LEFT = ["ArrowLeft", "KeyA"], RIGHT = ["ArrowRight", "KeyD"];
 const UP = ["ArrowUp", "KeyW"], DOWN = ["ArrowDown", "KeyS"];
 const RAISE = ["KeyR", "PageUp"], LOWER = ["KeyF", "PageDown"];
-/** Share of a computed range that a key stands for: the ends are what the fastest episode did once. */
-const SHARE = 0.7;
-
-/** How a robot is driven. Values of keys lie within the ranges. */
-export function controlsFor(robot: Robot, width: number, ranges: ActionRanges): Controls {
+/**
+ * How a robot is driven. Values of keys lie within the ranges.
+ *
+ * @param usual Of a robot that nothing is known of: what its actions usually lie between. Ranges alone say what was done once.
+ */
+export function controlsFor(robot: Robot, width: number, ranges: ActionRanges, usual: ActionRanges = ranges): Controls {
   const min = Array.from(ranges.min), max = Array.from(ranges.max);
   const within = (value: number, d: number) => Math.min(Math.max(value, min[d]), max[d]);
   const isRt1 = robot !== "other" && width === RT1_ACTION_WIDTH;
@@ -109,7 +110,7 @@ export function controlsFor(robot: Robot, width: number, ranges: ActionRanges): 
   const hasGripper = width === 4;
   const axes = Array.from({ length: hasGripper ? 3 : width }, (_, d) => {
     const [less, more, lessKeys, moreKeys] = known[d] ?? [`${names[d]} −`, `${names[d]} +`, [], []];
-    return axis(d, [SHARE * min[d], SHARE * max[d]], [less, [...lessKeys]], [more, [...moreKeys]]);
+    return axis(d, [usual.min[d], usual.max[d]], [less, [...lessKeys]], [more, [...moreKeys]]);
   });
   // Four numbers are, in Meta-World and most others, a displacement and a gripper that is told at every step.
   const toggle: ToggleControl | null = hasGripper
@@ -117,7 +118,7 @@ export function controlsFor(robot: Robot, width: number, ranges: ActionRanges): 
       dimension: 3,
       labels: ["close gripper", "open gripper"],
       keys: ["Space"],
-      values: [SHARE * min[3], SHARE * max[3]],
+      values: [within(usual.min[3], 3), within(usual.max[3], 3)],
       steps: null,
     }
     : null;

@@ -9,7 +9,8 @@ import { predictorOf } from "../experiments/policy_evaluation_models.ts";
 import type { Engine } from "../tensor/engine.ts";
 import type { Progress } from "../training/progress.ts";
 import { RunFolder } from "../training/run_folder.ts";
-import { RT1_ACTION_WIDTH } from "../worlds/robot_video/actions.ts";
+import { quantile } from "../report/intervals.ts";
+import { type ActionRanges, RT1_ACTION_WIDTH } from "../worlds/robot_video/actions.ts";
 import { TableTopEnv } from "../worlds/robot_video/environments/table_top_env.ts";
 import { WorldModelEnv } from "../worlds/robot_video/environments/world_model_env.ts";
 import { TableTop } from "../worlds/robot_video/table_top/table_top.ts";
@@ -21,6 +22,9 @@ import { taskStart } from "./simulator_playground.ts";
 export const PLAY_STAGES = ["likelihood", "grpo"] as const;
 /** One of them. */
 export type PlayStage = typeof PLAY_STAGES[number];
+
+/** Episodes that tell how a robot is usually driven. */
+const USUAL_EPISODES = 16;
 
 /** What is to be played. */
 export interface RunPlaygroundOptions {
@@ -60,6 +64,7 @@ export async function openRunPlayground(options: RunPlaygroundOptions): Promise<
   const { predictor, env } = await newEnv();
   predictor.dispose();
   const robot = isTableTop ? "table-top" : actionWidth === RT1_ACTION_WIDTH ? "rt1" : "other";
+  const usual = robot === "other" ? await usualActions(experiment) : undefined;
   const playground: Playground = {
     title: "Driving in a world model",
     facts: [
@@ -71,7 +76,7 @@ export async function openRunPlayground(options: RunPlaygroundOptions): Promise<
     modelName: stage === "grpo" ? "RLVR model" : "Base model",
     height,
     width,
-    controls: controlsFor(robot, actionWidth, bins.ranges),
+    controls: controlsFor(robot, actionWidth, bins.ranges, usual),
     starts: isTableTop ? null : split.test.length,
     start: (number) =>
       isTableTop
@@ -119,6 +124,17 @@ function sceneStart(
   if (drawer && zone) return taskStart(number, seed, height, width, objects);
   const config = { seed: seed * 1_000_003 + number, objects, drawer, zone, slip };
   return { frame: new TableTop(config).render(height, width), scene: { config } };
+}
+
+/** Between what the actions of some training episodes lie, outliers left out. */
+async function usualActions({ data: { source, split } }: RobotVideoExperiment): Promise<ActionRanges> {
+  const values: number[][] = Array.from({ length: source.actionWidth }, () => []);
+  for (const index of split.train.slice(0, USUAL_EPISODES)) {
+    const { actions } = await source.load(index);
+    actions.forEach((value, i) => values[i % source.actionWidth].push(value));
+  }
+  const at = (share: number) => Float32Array.from(values, (each) => quantile(each.sort((a, b) => a - b), share));
+  return { min: at(0.05), max: at(0.95) };
 }
 
 async function episodeStart({ data: { source } }: RobotVideoExperiment, index: number): Promise<PlayStart> {
