@@ -4,13 +4,16 @@ import { join } from "node:path";
 import { openEngine } from "../../lib/tensor/registry.ts";
 import { UserError } from "../../lib/files/user_error.ts";
 import { withFolder } from "../files/support.ts";
-import { runTask, tinyFlags, tinyRun } from "../support/tiny_run.ts";
+import { mergeSettings } from "../../lib/experiments/settings.ts";
+import { MULTI_STEP, runTask, tinyFlags, tinyRun } from "../support/tiny_run.ts";
 
 interface Scores {
   models: Record<string, {
     values: Record<string, number[]>;
     best: Record<string, number[]>;
+    byFrame?: Record<string, number[][]>;
     repetition: number[];
+    trueRepetition: number[];
     episodes: string[];
   }>;
 }
@@ -138,6 +141,55 @@ Deno.test("evaluate-video", async (t) => {
           join(folder, "none"),
         ),
       ]);
+    });
+  });
+});
+
+Deno.test("evaluate-video of a multi-step run", async (t) => {
+  await withFolder(async (folder) => {
+    const run = join(folder, "run");
+    const { engine } = await openEngine({ engine: "wasm" });
+    const change = mergeSettings(MULTI_STEP, { evaluation: { itemsPerEpisode: 4 } });
+    await tinyRun(engine, run, { change });
+
+    let own: Scores | undefined;
+    await t.step("--run scores as the run itself did, frame by frame", async () => {
+      const { stdout, scores } = await evaluate(folder, ["--run", run]);
+      own = scores;
+      const result = JSON.parse(await Deno.readTextFile(join(run, "result.json"))).metrics;
+      const { values, byFrame, repetition } = scores.models.rlvr;
+      for (const metric of ["mae", "mse", "psnr", "ssim", "repeatedFrames"]) {
+        assert.equal(mean(values[metric]), result[metric].rlvr.mean);
+      }
+      assert.equal(mean(repetition), result.repetition.rlvr.mean);
+      assert.equal(byFrame!.mae.length, 3);
+      byFrame!.mae.forEach((frame, i) => assert.equal(mean(frame), result.mae.byFrame.rlvr[i].mean));
+      assert.match(stdout, /^mae, frame 3 +[\d.]+ \[/m);
+      assert.match(stdout, /8 held-out clips of 2 episodes; mean \[95 % interval\]/);
+    });
+
+    await t.step("--model and --tokenizer score the same folders the same; the best of N is the best", async () => {
+      const folders = ["--model", join(run, "models/rlvr"), "--tokenizer", join(run, "models/tokenizer")];
+      const { scores } = await evaluate(folder, [...folders, ...tinyFlags(change)]);
+      assert.deepEqual(Object.values(scores.models)[0], own!.models.rlvr);
+      const more = await evaluate(folder, ["--run", run, "--which", "grpo", "--samples", "4", "--reject-repeating"]);
+      const { values, best } = more.scores.models.rlvr;
+      assert.ok(mean(best.mae) < mean(values.mae) && mean(best.psnr) > mean(values.psnr));
+    });
+
+    await t.step("a single-step tokenizer or model in its place is refused", async () => {
+      const single = join(folder, "single");
+      await tinyRun(engine, single, { stages: ["tokenizer", "likelihood"] });
+      const wasm = ["--engine", "wasm", ...tinyFlags(change)];
+      const [model, tokenizer] = ["models/likelihood", "models/tokenizer"];
+      await fails(
+        [...wasm, "--model", join(run, model), "--tokenizer", join(single, tokenizer)],
+        "single/models/tokenizer/config.json",
+      );
+      await fails(
+        [...wasm, "--model", join(single, model), "--tokenizer", join(run, tokenizer)],
+        "single/models/likelihood has a vocabulary of ",
+      );
     });
   });
 });
