@@ -123,7 +123,7 @@ await runCommand(async (signal) => {
     for (const [name, model] of Object.entries(await openModels(experiment, named, progress))) {
       models[name] = loaded.adopt(model, (each) => each.dispose());
     }
-    const tasks = await readTasks(flags, experiment, seed);
+    const tasks = await readTasks(flags, experiment, seed, progress);
     const isBuiltIn = tasks.every(({ states }) => states !== null);
     const sampling = predictionSampling(experiment);
     const { result, report } = await runPolicyEvaluation({
@@ -271,6 +271,7 @@ async function readTasks(
   flags: Flags,
   { config, data: { source } }: RobotVideoExperiment,
   seed: number,
+  progress: Progress,
 ): Promise<TaskStarts[]> {
   const file = flags.text("start-frames"), count = flags.integer("starts", 1), { height, width } = source;
   if (file !== undefined) {
@@ -297,6 +298,13 @@ async function readTasks(
   if (config.data.folder !== null) {
     throw new UserError(
       `the run was trained on ${config.data.folder}, not on the built-in simulator: give first frames of it (--start-frames FILE)`,
+    );
+  }
+  const { behaviour, drawer, zone } = config.data;
+  if (behaviour !== "tasks" && !(drawer && zone)) {
+    progress.note(
+      "the run was trained on scenes without drawer and zone, which the tasks are about: expect nothing of it " +
+        "(train-video --preset demo-multi-step has both)",
     );
   }
   return builtInStarts(tasks as StartTask[], count ?? 50, { seed, objects: config.data.objects, height, width });
