@@ -187,8 +187,11 @@ export class TextGameExperiment {
   async trainGrpo(reward: TextGameRewardName): Promise<number> {
     const { grpo, seed, model: { checkpointing }, logitChunk } = this.config;
     using owned = new DisposableStack();
-    const model = owned.adopt(await this.likelihoodModel(), (each) => each.dispose());
-    this.#attachNew(model);
+    // Where all weights are trained, none may be of the type that frozen ones are kept in.
+    const trainsAll = this.config.model.lora === null || !grpo.adapters;
+    const parameterType = trainsAll ? "float32" : this.config.model.parameterType;
+    const model = owned.adopt(await this.likelihoodModel(parameterType), (each) => each.dispose());
+    if (!trainsAll) this.#attachNew(model);
     const needsReference = grpo.kl !== "none" && grpo.klCoefficient > 0;
     // With adapters the reference is the same model without them.
     const reference = !needsReference
@@ -240,9 +243,9 @@ export class TextGameExperiment {
   }
 
   /** The model that GRPO begins with: what likelihood training made, or the given one where that has no steps. */
-  async likelihoodModel(): Promise<CausalTransformer> {
-    if (this.config.likelihood.steps === 0) return await this.#firstModel();
-    return await this.#load("models/likelihood", "likelihood");
+  async likelihoodModel(parameterType = this.config.model.parameterType): Promise<CausalTransformer> {
+    if (this.config.likelihood.steps === 0) return await this.#firstModel(parameterType);
+    return await this.#load("models/likelihood", "likelihood", parameterType);
   }
 
   /** A trained model by its reward, or undefined when that stage has not run. */
@@ -327,12 +330,12 @@ export class TextGameExperiment {
   }
 
   /** The given model, or a new one. */
-  async #firstModel(): Promise<CausalTransformer> {
+  async #firstModel(parameterType = this.config.model.parameterType): Promise<CausalTransformer> {
     const { model, seed } = this.config;
     if (this.modelFolder !== null) {
       return await CausalTransformer.load(this.engine, this.modelFolder, {
         computeType: model.computeType,
-        parameterType: model.parameterType,
+        parameterType,
       });
     }
     const { tokenizer } = this, end = tokenizer.eosToken!.id;
@@ -369,15 +372,21 @@ export class TextGameExperiment {
     await this.tokenizer.save(folder);
   }
 
-  async #load(name: string, stage: string): Promise<CausalTransformer> {
+  async #load(
+    name: string,
+    stage: string,
+    parameterType = this.config.model.parameterType,
+  ): Promise<CausalTransformer> {
     const folder = this.run.file(name);
     try {
       await Deno.stat(folder);
     } catch {
       throw new UserError(`${folder} does not exist: run the ${stage} stage first (--stage ${stage})`);
     }
-    const { computeType, parameterType } = this.config.model;
-    return await CausalTransformer.load(this.engine, folder, { computeType, parameterType });
+    return await CausalTransformer.load(this.engine, folder, {
+      computeType: this.config.model.computeType,
+      parameterType,
+    });
   }
 }
 

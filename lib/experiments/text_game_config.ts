@@ -107,6 +107,9 @@ const grpoSchema = z.strictObject({
     "Bound of the dual clip; null: none, as released for text",
   ),
   entropyCoefficient: z.number().default(0.001).describe("Weight of the entropy bonus"),
+  adapters: z.boolean().default(true).describe(
+    "Where model.lora is set, train adapters in this stage too; false: all weights, after low-rank imitation (the paper)",
+  ),
   rolloutRows: count.default(256).describe("Answers sampled at once"),
   rollouts: z.string().nullable().default(null).describe(
     "A server of OpenAI's completions interface that samples; null: here",
@@ -168,7 +171,8 @@ export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; v
         maxQuestionTokens: 7192,
         maxAnswerTokens: 4096,
       },
-      model: { computeType: "bfloat16", checkpointing: true },
+      // Imitation trains adapters; reinforcement learning all weights.
+      model: { computeType: "bfloat16", checkpointing: true, lora: { rank: 32, alpha: 16, targets: "all-linear" } },
       // Table 5 and sft_trainer.yaml; 4,237 samples, 16 a step, 10 epochs.
       likelihood: {
         trainsQuestions: false,
@@ -182,6 +186,7 @@ export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; v
         weightDecay: 0.01,
       },
       grpo: {
+        adapters: false,
         scoring: "released",
         rewards: ["taskSpecific"],
         othersPerGold: { binary: 0.4, taskSpecific: 0.05 },

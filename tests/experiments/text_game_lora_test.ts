@@ -86,3 +86,33 @@ forEachEngine(
     });
   },
 );
+
+forEachEngine("low-rank imitation, then GRPO on all weights, as in the paper", async (engine) => {
+  await withFolder(async (folder) => {
+    const base = await tinyLanguageModel(folder), run = join(folder, "run");
+    await tinyTextRun(engine, run, {
+      change: {
+        data: { maxQuestionTokens: 2000, maxAnswerTokens: 70, targets: "released" },
+        model: { folder: base, lora: { rank: 2, alpha: 8, targets: ["q_proj"] } },
+        likelihood: { steps: 1, warmupSteps: 0, decaySteps: 0 },
+        // The divergence moves nothing at first; the decay of the weights does.
+        grpo: { rewards: ["binary"], adapters: false, steps: 1, weightDecay: 0.5, learningRate: 0.1 },
+      },
+      stages: ["likelihood", "grpo"],
+    });
+    const moved = async (name: string, from: string) => {
+      using after = await openWeights(join(run, "models", name)), before = await openWeights(from);
+      const names: string[] = [];
+      for (const each of after.names) {
+        const [ours, old] = [toFloat32(await after.read(each)), toFloat32(await before.read(each))];
+        if (ours.some((x, i) => x !== old[i])) names.push(each);
+      }
+      return { names, all: after.names.length };
+    };
+    const imitated = await moved("likelihood", base);
+    assert.ok(imitated.names.every((name) => name.endsWith("q_proj.weight")), imitated.names.join());
+    const { names, all } = await moved("rlvr-binary", join(run, "models/likelihood"));
+    assert.equal(names.length, all);
+    await assert.rejects(Deno.stat(join(run, "models/rlvr-binary/adapter")), Deno.errors.NotFound);
+  });
+});
