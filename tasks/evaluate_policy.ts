@@ -30,11 +30,12 @@ import { type Progress, progressFor } from "../lib/training/progress.ts";
 import { RunFolder } from "../lib/training/run_folder.ts";
 import { makePolicy } from "../lib/worlds/robot_video/policies/make_policy.ts";
 import type { Policy } from "../lib/worlds/robot_video/policies/policy.ts";
+import { SKILL_NAMES } from "../lib/worlds/robot_video/policies/scripted_skill.ts";
 import { readStartFrames } from "../lib/worlds/robot_video/table_top/start_frames.ts";
 import { START_TASK_STEPS, START_TASKS, type StartTask } from "../lib/worlds/robot_video/table_top/start_states.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 
-const DEFAULT_POLICIES = "scripted:novice,scripted:learner,scripted:able,scripted:expert";
+const DEFAULT_POLICIES = SKILL_NAMES.map((name) => `scripted:${name}`).join();
 /** The paper's tasks are to open and to close drawers. */
 const DEFAULT_TASKS = "open-drawer,close-drawer";
 /** 16 windows of 7 frames, as released. */
@@ -55,8 +56,8 @@ const COMMAND: Command = {
     preset: { value: "NAME", description: "Values to start from when there is no run", default: "demo-multi-step" },
     policies: {
       value: "A,B,…",
-      description: "random, scripted:novice|learner|able|expert, http://HOST:PORT, rt1:FOLDER",
-      default: DEFAULT_POLICIES,
+      description: `random, scripted:${SKILL_NAMES.join("|")}, http://HOST, rt1:FOLDER`,
+      default: "the scripted ones",
     },
     embeddings: { value: "PATH", description: "For rt1: a file of instruction embeddings, or a sentence encoder" },
     tasks: { value: "A,B,…", description: `Of ${START_TASKS.join(", ")}`, default: DEFAULT_TASKS },

@@ -15,7 +15,7 @@ function frozen(help: string): string {
   return [...flags, ...fields].join("\n") + "\n";
 }
 
-for (const task of ["train_video", "evaluate_video", "train_text_game", "evaluate_text_game"]) {
+for (const task of ["train_video", "evaluate_video", "train_text_game", "evaluate_text_game", "evaluate_policy"]) {
   Deno.test(`${task} --help: flags and fields are those that are frozen`, async () => {
     const { code, stdout, stderr } = await runTask(task, ["--help"]);
     assert.equal(code, 0, stderr);
