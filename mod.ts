@@ -99,6 +99,17 @@ export { type ChatMessage, type ChatOptions, type SpecialToken, TextTokenizer } 
 export { type BpeOptions, type BpePattern, trainBpe } from "./lib/models/bpe_trainer.ts";
 export { type ComputeType, FrameTokenizer, type FrameTokenizerOptions } from "./lib/models/frame_tokenizer.ts";
 export { type FrameTokenizerConfig, RELEASED_FRAME_TOKENIZER } from "./lib/models/frame_tokenizer_config.ts";
+export {
+  type ClipReconstruction,
+  CompressiveTokenizer,
+  type CompressiveTokenizerOptions,
+} from "./lib/models/compressive_tokenizer.ts";
+export { ContextFeatures } from "./lib/models/compressive_tokenizer_context.ts";
+export { type ContextKeys, type Dropout } from "./lib/models/cross_attention.ts";
+export {
+  type CompressiveTokenizerConfig,
+  RELEASED_COMPRESSIVE_TOKENIZER,
+} from "./lib/models/compressive_tokenizer_config.ts";
 export { FiniteScalarQuantizer, FSQ_LEVELS } from "./lib/models/fsq.ts";
 export { Lpips, type LpipsOptions, type LpipsPaths } from "./lib/models/lpips.ts";
 
@@ -144,8 +155,102 @@ export { type NpzEpisodeOptions, openNpzEpisodes } from "./lib/worlds/robot_vide
 export { type SingleStepLengths, singleStepLengths, type SingleStepSizes } from "./lib/worlds/robot_video/sequences.ts";
 export { type EpisodeSplit, splitEpisodes } from "./lib/worlds/robot_video/split.ts";
 export { TableTop, type TableTopConfig } from "./lib/worlds/robot_video/table_top/table_top.ts";
-export { type TableTopEpisodeOptions, tableTopEpisodes } from "./lib/worlds/robot_video/table_top/episodes.ts";
+export {
+  type TableTopBehaviour,
+  type TableTopEpisodeOptions,
+  tableTopEpisodes,
+} from "./lib/worlds/robot_video/table_top/episodes.ts";
 export { type FrameBatch, RobotVideoWorld, type RobotVideoWorldOptions } from "./lib/worlds/robot_video/world.ts";
+export {
+  type ClipTokenizer,
+  type ClipTokens,
+  type FrameSequences,
+  MultiStepWorld,
+  type MultiStepWorldOptions,
+} from "./lib/worlds/robot_video/multi_step_world.ts";
+export {
+  frameTokensOfMultiStepAnswer,
+  multiStepAnswer,
+  type MultiStepLengths,
+  multiStepLengths,
+  multiStepQuestion,
+  type MultiStepSizes,
+} from "./lib/worlds/robot_video/multi_step_sequences.ts";
+export { type MultiStepVocabulary } from "./lib/worlds/robot_video/vocabulary.ts";
+export {
+  aggregateFrames,
+  endsRepeating,
+  type FrameAggregate,
+  frameWeights,
+  perFrame,
+  repetitionRate,
+} from "./lib/worlds/robot_video/video_metrics.ts";
+export {
+  chooseTokenizerFrames,
+  type TokenizerFrameChoice,
+  type TokenizerFrameOptions,
+  type TokenizerFrames,
+} from "./lib/worlds/robot_video/tokenizer_frames.ts";
+
+// Driving a robot in a model, and judging policies there
+export {
+  type FramePredictor,
+  multiStepPredictor,
+  type MultiStepPredictorOptions,
+  type PredictorOptions,
+  singleStepPredictor,
+  type SingleStepPredictorOptions,
+} from "./lib/worlds/robot_video/frame_predictor.ts";
+export {
+  Env,
+  type EnvInfo,
+  type EnvLimits,
+  type Outcome,
+  type Reset,
+  type Step,
+  VectorEnv,
+  type VectorReset,
+  type VectorStep,
+} from "./lib/worlds/robot_video/environments/environment.ts";
+export {
+  type FrameReward,
+  type FrameStart,
+  WorldModelEnv,
+  type WorldModelEnvOptions,
+  WorldModelVectorEnv,
+} from "./lib/worlds/robot_video/environments/world_model_env.ts";
+export {
+  TableTopEnv,
+  type TableTopEnvOptions,
+  type TableTopStart,
+  TableTopVectorEnv,
+} from "./lib/worlds/robot_video/environments/table_top_env.ts";
+export { isTerminal, type Policy, type PolicyFrame } from "./lib/worlds/robot_video/policies/policy.ts";
+export { makePolicy, type MakePolicyOptions } from "./lib/worlds/robot_video/policies/make_policy.ts";
+export { RandomPolicy } from "./lib/worlds/robot_video/policies/random_policy.ts";
+export { ScriptedPolicy } from "./lib/worlds/robot_video/policies/scripted_policy.ts";
+export { type Skill, SKILL_NAMES, type SkillName, SKILLS } from "./lib/worlds/robot_video/policies/scripted_skill.ts";
+export { HttpPolicy, type HttpPolicyOptions } from "./lib/worlds/robot_video/policies/http_policy.ts";
+export { openRt1Policy, Rt1Policy } from "./lib/worlds/robot_video/policies/rt1_policy.ts";
+export {
+  type InstructionEmbeddings,
+  openEmbeddings,
+} from "./lib/worlds/robot_video/policies/instruction_embeddings.ts";
+export { type TableTopTask, taskSucceeded } from "./lib/worlds/robot_video/table_top/tasks.ts";
+export {
+  START_TASKS,
+  type StartState,
+  type StartStateOptions,
+  startStates,
+  type StartTask,
+  startWorld,
+} from "./lib/worlds/robot_video/table_top/start_states.ts";
+export {
+  readStartFrames,
+  renderStartFrames,
+  type StartFrames,
+  writeStartFrames,
+} from "./lib/worlds/robot_video/table_top/start_frames.ts";
 
 // Text games
 export {
