@@ -120,8 +120,7 @@ function splitFrames(task: string, { count, height, width, frames, instructions,
  */
 export async function runTrials(request: TrialsRequest): Promise<Trial[]> {
   const { models, policies, tasks, height, width, maxSteps, seed, actionRanges, progress, stopIfAsked } = request;
-  const twice = policies.find(({ name }, i) => policies.findIndex((each) => each.name === name) !== i);
-  if (twice) throw new UserError(`the policy ${twice.name} is there twice: its roll-outs could not be told apart`);
+  checkPolicyNames(policies);
   const worlds = (task: TaskStarts) => [...task.states ? [TRUTH] : [], ...Object.keys(models)];
   const total = tasks.reduce((sum, task) => sum + task.frames.length * worlds(task).length, 0) * policies.length;
   const { frameBytes = 512 * 2 ** 20 } = request;
@@ -169,6 +168,12 @@ export async function runTrials(request: TrialsRequest): Promise<Trial[]> {
   }
   progress.done();
   return trials;
+}
+
+/** @throws {UserError} When two policies have one name: their roll-outs could not be told apart. */
+export function checkPolicyNames(policies: readonly Policy[]): void {
+  const twice = policies.find(({ name }, i) => policies.findIndex((each) => each.name === name) !== i);
+  if (twice) throw new UserError(`the policy ${twice.name} is there twice: its roll-outs could not be told apart`);
 }
 
 /** A start state as the simulator's environment takes it. */

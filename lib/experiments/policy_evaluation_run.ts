@@ -13,7 +13,14 @@ import type { Progress } from "../training/progress.ts";
 import { RunInterruptedError } from "../training/stage.ts";
 import type { Policy } from "../worlds/robot_video/policies/policy.ts";
 import { START_TASKS, type StartTask } from "../worlds/robot_video/table_top/start_states.ts";
-import { judgeTrials, outcomesOf, runTrials, type TaskStarts, type Trial } from "./policy_evaluation.ts";
+import {
+  checkPolicyNames,
+  judgeTrials,
+  outcomesOf,
+  runTrials,
+  type TaskStarts,
+  type Trial,
+} from "./policy_evaluation.ts";
 import {
   agreementMetrics,
   claimEvaluationFolder,
@@ -73,7 +80,8 @@ export interface PolicyEvaluationOutcome {
 /**
  * Runs an evaluation. See the file's head.
  *
- * @throws {UserError} When the folder is taken, frames and models do not fit, or a judge is wanted for tasks without a simulator.
+ * @throws {UserError} When the folder is taken, frames and models do not fit, a policy does not know an instruction or cannot be
+ *   reached, or a judge is wanted for tasks without a simulator.
  * @throws {RunInterruptedError} When the signal stops it.
  */
 export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Promise<PolicyEvaluationOutcome> {
@@ -98,6 +106,9 @@ export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Pro
     predictors[name] = owned.adopt(await predictorOf(experiment, model, { sampling }), (each) => each.dispose());
   }
   // Before the work: what cannot be judged or written should not be rolled out.
+  checkPolicyNames(policies);
+  const instructions = [...new Set(tasks.flatMap((task) => task.instructions))];
+  for (const policy of policies) await policy.reset(instructions, instructions.map((_, i) => i));
   const given = await givenJudge(options);
   if (given) owned.defer(() => given.dispose());
   await claimEvaluationFolder(out);

@@ -80,8 +80,16 @@ Deno.test("evaluate-policy", async (t) => {
         join(run, "models/tokenizer"),
       ];
       const fitting = ["--preset", "demo", "--set", "data.history=2"];
-      const given = [...models, ...fitting, ...wasm, "--start-frames", frames, "--out", out, "--policies", "random"];
-      const { stdout } = await evaluate([...given, "--max-steps", "2", "--repetition-penalty", "1.2"]);
+      const given = [...models, ...fitting, ...wasm, "--start-frames", frames, "--max-steps", "2"];
+      const { stdout } = await evaluate([
+        ...given,
+        "--out",
+        out,
+        "--policies",
+        "random",
+        "--repetition-penalty",
+        "1.2",
+      ]);
       assert.match(stdout, /Nobody has judged these roll-outs yet/);
       assert.match(stdout, /final frames to label: .*items/);
       assert.equal((await readLabelItems(join(out, "items"))).items.length, 2);
