@@ -24,24 +24,35 @@ import type { RobotVideoData } from "./robot_video_data.ts";
 
 /** What the stages ask of a tokenizer of either kind. */
 export interface VideoTokenizer {
+  /** By the names of released state dicts. */
   readonly parameters: Parameters;
+  /** Writes a folder that the same kind loads. */
   save(folder: string): Promise<void>;
+  /** Gives the parameters back. */
   dispose(): void;
 }
 
 /** What the tokenizer stage asks of a trainer of either kind. */
 export interface VideoTokenizerTrainer {
+  /** One update; returns what is logged. */
   step(): Promise<object>;
+  /** Everything that a later trainer needs to go on. */
   stateToHost(): Promise<TokenizerTrainerState>;
+  /** Goes on where another trainer stopped. */
   loadState(state: TokenizerTrainerState, source?: string): Promise<void>;
+  /** Gives the moments back. */
   dispose(): void;
 }
 
 /** What a trainer is made of beside the tokenizer and its clips. */
 export interface TrainerParts {
+  /** Every value. */
   config: RobotVideoConfig;
+  /** Where clips come from. */
   data: RobotVideoData;
+  /** Without it there is no perceptual loss. */
   perceptual?: Lpips;
+  /** Without it there is no adversarial loss. */
   discriminator?: Discriminator;
 }
 
@@ -50,6 +61,7 @@ export type VideoWorld = World<Clip, unknown> & { readonly vocabulary: SingleSte
 
 /** A frozen tokenizer and the world over it. */
 export interface VideoPrediction {
+  /** Clips to sequences, answers to frames. */
   readonly world: VideoWorld;
   /** Tokens of a clip's question and answer together. */
   readonly sequenceLength: number;
@@ -81,11 +93,19 @@ export interface VideoPrediction {
 export interface VideoKind<T extends VideoTokenizer = VideoTokenizer> {
   /** What clips are cut to. */
   clipShape(data: RobotVideoConfig["data"]): ClipShape;
-  /** @throws {UserError} When no tokenizer can have the sizes that are asked for. */
+  /**
+   * Checks the sizes of a tokenizer that is to be trained.
+   *
+   * @throws {UserError} When no tokenizer can have them.
+   */
   checkSizes(config: RobotVideoConfig, data: RobotVideoData): void;
   /** A tokenizer to be trained. */
   newTokenizer(engine: Engine, config: RobotVideoConfig, data: RobotVideoData): T;
-  /** @throws {UserError} When the folder is not what it should be. */
+  /**
+   * A trained tokenizer.
+   *
+   * @throws {UserError} When the folder is not what it should be.
+   */
   loadTokenizer(engine: Engine, folder: string, config: RobotVideoConfig, data: RobotVideoData): Promise<T>;
   /** Trains a tokenizer; step n sees the same whether or not the run was interrupted. */
   trainer(tokenizer: T, parts: TrainerParts): VideoTokenizerTrainer;

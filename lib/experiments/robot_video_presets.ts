@@ -8,9 +8,9 @@ import { mergeSettings, type Presets } from "./settings.ts";
 /** What both multi-step demos change of the defaults. */
 const DEMO_MULTI_STEP = {
   data: { prediction: "multi-step", frames: 7, contextReach: 15, behaviour: "tasks", objects: 1 },
-  tokenizer: { patchSize: 2, laterFrames: 5, batch: 4, frameChoice: "random", horizon: 24 },
-  likelihood: { steps: 500 },
-  grpo: { steps: 40 },
+  tokenizer: { patchSize: 2, laterFrames: 5, batch: 4, frameChoice: "random", horizon: 24, steps: 600 },
+  likelihood: { steps: 450 },
+  grpo: { steps: 35, decaySteps: 15 },
 };
 
 /** Values that both of the paper's experiments on RT-1 share. */
