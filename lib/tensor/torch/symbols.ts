@@ -5,6 +5,7 @@
  * for what that interface lacks: sums of tensors (`aten::add` has an argument type that the dispatcher refuses), products in
  * half the time, a leaf's gradient, and the number of threads. Nothing here knows about tensors of ours; `dispatcher.ts` makes the calls safe.
  */
+import { reuseFreedMemory } from "./host_memory.ts";
 import { UserError } from "../../files/user_error.ts";
 import { type LibraryFolder, libraryName, NOT_ON_WINDOWS, thisMachine } from "./location.ts";
 import { cudaDevices, preloadCuda } from "./cuda.ts";
@@ -140,6 +141,7 @@ export function loadLibrary(folder: LibraryFolder): Library {
     }
     throw new UserError(`LibTorch at ${path} cannot be loaded: ${missing} (${remedyFor(missing)})`);
   };
+  reuseFreedMemory();
   const c10 = open("c10", C10);
   const torch = open("torch_cpu", TORCH);
   let cuda: ReturnType<Library["cuda"]> | undefined;

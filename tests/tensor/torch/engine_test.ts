@@ -321,3 +321,31 @@ torchTest("the recorded graph does not outlive its call", (engine) => {
   assert.ok(grown < 60e6, `grew by ${grown} bytes`);
   assert.equal(engine.memory().tensors, 2);
 });
+
+// Of the main thread, where commands compute: glibc gives other threads heaps of 64 MiB each, which it does give back.
+Deno.test({
+  name: there ? "memory that was freed is used again, not asked for anew" : "memory reuse (ignored: no LibTorch)",
+  ignore: !there || Deno.build.os !== "linux",
+  fn: async () => {
+    const from = (path: string) => JSON.stringify(new URL(`../../../lib/tensor/${path}`, import.meta.url).href);
+    const program = `
+      import { openTorchEngine } from ${from("torch/engine.ts")};
+      import { tidy } from ${from("scope.ts")};
+      import { zeros } from ${from("tensor.ts")};
+      // Fields after the command's name, which may hold anything: minor faults are the tenth of all.
+      const faults = () => Number(Deno.readTextFileSync("/proc/self/stat").split(") ").at(-1).split(" ")[7]);
+      const engine = await openTorchEngine({ device: "cpu", threads: 1 });
+      const x = zeros(engine, [2 ** 20]), chain = () => tidy(() => void x.add(1).mul(2).sub(3));
+      for (let i = 0; i < 5; i++) chain();
+      const before = faults();
+      for (let i = 0; i < 20; i++) chain();
+      console.log(faults() - before);`;
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", `data:application/typescript;base64,${btoa(program)}`],
+      env: { OMP_NUM_THREADS: "1" },
+    }).output();
+    const pages = Number(new TextDecoder().decode(stdout));
+    // A tensor has 4 MiB, which are 1,024 pages.
+    assert.ok(pages < 1024, `${pages} pages for 20 rounds; ${new TextDecoder().decode(stderr)}`);
+  },
+});
