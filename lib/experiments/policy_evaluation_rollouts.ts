@@ -81,6 +81,8 @@ export async function rollOut<Start extends { instruction?: string }>(
       isRunning[i] = !step.terminated[i] && !step.truncated[i];
       taken = steps;
     });
+    // The simulator and scripted policies wait for nothing: without this, Ctrl-C would not be heard until all is done.
+    await new Promise((resolve) => setTimeout(resolve));
     onStep?.(taken, isRunning.filter(Boolean).length);
   }
   return rollouts;
