@@ -6,6 +6,7 @@
  */
 
 import { languageCases } from "./language_cases.ts";
+import { videoCases } from "./video_cases.ts";
 
 /** Sizes, as both sides read them. */
 export type CaseSizes = Record<string, number | boolean | string | readonly number[]>;
@@ -25,6 +26,8 @@ export interface BenchCase {
   bytes?: number;
   /** Operators of one run, where the time of one is shown. */
   operators?: number;
+  /** Frames that one run makes, where frames per second are shown. */
+  frames?: number;
   /** PyTorch's time over ours that we want, at least; absent: shown for comparison. */
   goal?: number;
   /** Our peak memory over what is loaded that we want, at most. */
@@ -32,7 +35,9 @@ export interface BenchCase {
   /** Whether the case is of what only the torch engine has. */
   onlyTorch?: boolean;
   /** What the other side needs. */
-  needs: "torch" | "transformers";
+  needs: "torch" | "transformers" | "nothing";
+  /** Where the other side is this library too: what it does otherwise. The ratio is then that of the two. */
+  against?: { title: string; sizes: CaseSizes };
   /** Measured in processes of its own, whose peak memory is shown. */
   ownProcesses: boolean;
 }
@@ -245,5 +250,6 @@ export function benchCases(quick: boolean): BenchCase[] {
     rollouts("rollouts", one, model),
     rollouts("rollouts-4", four, model),
     ...languageCases(quick),
+    ...videoCases(quick),
   ];
 }

@@ -1,5 +1,6 @@
 /**
- * `deno task bench`: our operators, updates, rollouts and loading against PyTorch doing the same work in the same run.
+ * `deno task bench`: our operators, updates, rollouts, loading and decoding of frames against PyTorch doing the same work in
+ * the same run.
  *
  * Each side is a process of its own that is kept alive; they work in turns. Results are compared before anything is timed.
  * Every run prints a table and appends a line to `bench/results.jsonl`. Nothing here is a test: times depend on the machine.
@@ -12,13 +13,14 @@ import { type BenchCase, benchCases, ceilings } from "./cases.ts";
 import { measure, type Measurement } from "./measure.ts";
 import type { OpenedSide } from "./ours/worker.ts";
 import { type Reply, Side } from "./side.ts";
-import { type Ceilings, formatTable, formatTime } from "./table.ts";
+import { type Ceilings, formatTable, speedText } from "./table.ts";
 
 const RESULTS = new URL("./results.jsonl", import.meta.url);
 
 const COMMAND: Command = {
   name: "bench",
-  summary: "Measures operators, updates, rollouts and loading against PyTorch doing the same work in the same run.",
+  summary:
+    "Measures operators, updates, rollouts, loading and decoding against PyTorch doing the same work in the same run.",
   flags: {
     only: { value: "NAME,…", description: "These cases only" },
     quick: { description: "Tiny sizes that only show that everything runs; nothing is recorded" },
@@ -59,10 +61,18 @@ await runCommand(async (signal) => {
   const folder = await Deno.makeTempDir({ prefix: "rlvr-bench-" });
   const sides: Side[] = [];
 
-  const open = async (): Promise<Pair> => {
+  const openOurs = async () => {
     const ours = new Side("our side", Deno.execPath(), ["run", "-A", import.meta.resolve("./ours/worker.ts")], signal);
     sides.push(ours);
-    const opened = await ours.ask({ do: "open", engine, device, clock }) as unknown as OpenedSide;
+    return { ours, opened: await ours.ask({ do: "open", engine, device, clock }) as unknown as OpenedSide };
+  };
+  /** This library on both sides. */
+  const openTwice = async (): Promise<Pair> => {
+    const first = await openOurs(), second = await openOurs();
+    return { ...first, theirs: second.ours, other: { missing: [], idleBytes: second.opened.idleBytes } };
+  };
+  const open = async (): Promise<Pair> => {
+    const { ours, opened } = await openOurs();
     const pair: Pair = { ours, theirs: undefined, opened, other: { missing: ["python"] } };
     let theirs: Side;
     try {
@@ -107,7 +117,7 @@ await runCommand(async (signal) => {
         note(`  ${each.name}: left out, it needs the torch engine`);
         continue;
       }
-      const pair = each.ownProcesses ? await open() : common;
+      const pair = each.against ? await openTwice() : each.ownProcesses ? await open() : common;
       const theirs = (pair.other.missing as string[]).includes(each.needs) ? undefined : pair.theirs;
       // The goals are the torch engine's: PyTorch's own library, called from here.
       const goal = common.opened.engine.name === "torch" ? each.goal : undefined;
@@ -192,9 +202,9 @@ async function peakMemory({ ours, opened, other }: Pair, theirs: Side | undefine
   };
 }
 
-function briefly({ ours, theirs, ratio }: Measurement): string {
-  const text = `ours ${formatTime(ours.median)}`;
-  return ratio ? `${text}, PyTorch ${formatTime(theirs!.median)}, ${ratio.median.toFixed(2)}×` : text;
+function briefly(measurement: Measurement): string {
+  const { ours, theirs, ratio, against = "PyTorch" } = measurement, text = `ours ${speedText(measurement, ours)}`;
+  return ratio ? `${text}, ${against} ${speedText(measurement, theirs!)}, ${ratio.median.toFixed(2)}×` : text;
 }
 
 function ceilingText({ flopsPerSecond, bytesPerSecond }: Ceilings): string {

@@ -18,9 +18,9 @@ export interface Measurement {
   title: string;
   /** Seconds of one run. */
   ours: Spread;
-  /** Absent where PyTorch could not be asked. */
+  /** Of the other side; absent where PyTorch could not be asked. */
   theirs?: Spread;
-  /** PyTorch's time over ours: above 1 we are faster. */
+  /** PyTorch's (or the other side's) time over ours: above 1 we are faster. */
   ratio?: Spread;
   goal?: number;
   /** Runs of one round, and rounds. */
@@ -28,6 +28,10 @@ export interface Measurement {
   flops?: number;
   bytes?: number;
   operators?: number;
+  /** Frames that one run makes. */
+  frames?: number;
+  /** What the other side is, where it is not PyTorch but this library too. */
+  against?: string;
   /** Bytes of what was loaded, and our peak memory (what is idle taken off) over them that we want, at most. */
   loaded?: { bytes: number; memoryGoal?: number };
   /** Of processes that did nothing else; null where the system does not say. */
@@ -67,9 +71,15 @@ export async function measure(
   theirs: Side | undefined,
   { rounds, folder, blockSeconds = BLOCK_SECONDS }: { rounds: number; folder: string; blockSeconds?: number },
 ): Promise<Measurement> {
-  const { kind, sizes } = each;
+  const { kind, sizes, against } = each;
   const prepared = await ours.ask({ do: "prepare", kind, sizes, folder });
-  const other = await theirs?.ask({ do: "prepare", kind, sizes, folder, shared: prepared.shared });
+  const other = await theirs?.ask({
+    do: "prepare",
+    kind,
+    sizes: against?.sizes ?? sizes,
+    folder,
+    shared: prepared.shared,
+  });
   if (other) checkSame(each, prepared, other);
   const block = async (side: Side, count: number) => (await side.ask({ do: "time", count })).seconds as number;
   const countFor = async (side: Side) => {
@@ -84,7 +94,7 @@ export async function measure(
   }
   await ours.ask({ do: "release" });
   await theirs?.ask({ do: "release" });
-  const { name, title, goal, memoryGoal, flops, bytes, operators } = each;
+  const { name, title, goal, memoryGoal, flops, bytes, operators, frames } = each;
   const loadedBytes = (prepared.shared as Record<string, unknown> | null)?.bytes;
   return {
     name,
@@ -97,14 +107,17 @@ export async function measure(
     flops,
     bytes,
     operators,
+    frames,
+    against: against?.title,
     loaded: typeof loadedBytes === "number" ? { bytes: loadedBytes, memoryGoal } : undefined,
   };
 }
 
-function checkSame({ name }: BenchCase, ours: Reply, theirs: Reply): void {
+function checkSame({ name, against }: BenchCase, ours: Reply, theirs: Reply): void {
   if (ours.check === null && theirs.check === null) return;
   const [a, b] = [Number(ours.check), Number(theirs.check)];
   if (!(Math.abs(a - b) <= TOLERANCE * Math.max(Math.abs(a), Math.abs(b)))) {
-    throw new Error(`${name}: our result ${a} and PyTorch's ${b} differ: the two sides do not do the same work`);
+    const other = against ? `that of ${against.title}` : "PyTorch's";
+    throw new Error(`${name}: our result ${a} and ${other}, ${b}, differ: the two sides do not do the same work`);
   }
 }

@@ -1,5 +1,5 @@
 /** The table that people read. */
-import type { Measurement, PeakMemory } from "./measure.ts";
+import type { Measurement, PeakMemory, Spread } from "./measure.ts";
 
 /** The machine's limits, as measured in the same run. */
 export interface Ceilings {
@@ -13,8 +13,8 @@ export interface Ceilings {
 export function formatTable(measurements: readonly Measurement[], ceilings: Ceilings | undefined): string {
   const rows = measurements.map((each) => [
     each.title,
-    formatTime(each.ours.median / (each.operators ?? 1)),
-    each.theirs ? formatTime(each.theirs.median / (each.operators ?? 1)) : "—",
+    speedText(each, each.ours),
+    each.theirs ? speedText(each, each.theirs) + (each.against ? ` (ours, ${each.against})` : "") : "—",
     each.ratio ? `${each.ratio.median.toFixed(2)}×` : "—",
     goalText(each),
     ceilings ? limitText(each, ceilings) : "",
@@ -22,6 +22,15 @@ export function formatTable(measurements: readonly Measurement[], ceilings: Ceil
   ]);
   const header = ["", "ours", "PyTorch", "PyTorch / ours", "goal", "of the machine's limit", "peak memory (idle)"];
   return alignColumns([header, ...rows]);
+}
+
+/** Time of a run or of one operator; frames per second where a run makes frames. */
+export function speedText(
+  { operators, frames }: Pick<Measurement, "operators" | "frames">,
+  { median }: Spread,
+): string {
+  if (frames !== undefined) return `${(frames / median).toPrecision(3)} frames/s`;
+  return formatTime(median / (operators ?? 1));
 }
 
 /** `12.3 ms`. */

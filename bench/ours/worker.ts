@@ -10,7 +10,8 @@ import { chooseClock, type ClockName, seconds } from "./clock.ts";
 import { LANGUAGE } from "./language.ts";
 import { MODELS } from "./models.ts";
 import { OPERATORS } from "./operators.ts";
-import type { Work } from "./work.ts";
+import { VIDEO } from "./video.ts";
+import type { Prepare, Work } from "./work.ts";
 
 /** What `open` answers with. */
 export interface OpenedSide {
@@ -26,6 +27,8 @@ type Request =
   | { do: "time"; count: number }
   | { do: "memory" }
   | { do: "release" };
+
+const KINDS: Readonly<Record<string, Prepare>> = { ...OPERATORS, ...MODELS, ...LANGUAGE, ...VIDEO };
 
 let engine: Engine | undefined, work: Work | undefined;
 
@@ -45,11 +48,7 @@ async function answer(request: Request): Promise<Record<string, unknown>> {
     }
     case "prepare": {
       work?.dispose();
-      work = await (OPERATORS[request.kind] ?? MODELS[request.kind] ?? LANGUAGE[request.kind])(
-        engine!,
-        request.sizes,
-        request.folder,
-      );
+      work = await KINDS[request.kind](engine!, request.sizes, request.folder);
       return { check: await work.check() ?? null, shared: work.shared ?? null };
     }
     case "time":

@@ -54,8 +54,9 @@ class Worker:
 
     def prepare(self, kind, sizes, folder, shared):
         from operators import OPERATORS
+        from video import VIDEO
 
-        prepare = OPERATORS.get(kind)
+        prepare = {**OPERATORS, **VIDEO}.get(kind)
         if prepare is None:
             from language import LANGUAGE
             from models import MODELS
