@@ -16,8 +16,8 @@ import type { CaseSizes } from "../cases.ts";
 import { hashed, hashedTokens } from "../numbers.ts";
 import type { Prepare, Work } from "./work.ts";
 
-/** Names the numbers along which frames are judged. */
-const DIRECTION = 7;
+/** Names the numbers with which frames are judged, so many in a row. */
+const DIRECTION = 7, PIECE = 512;
 
 /** What both tokenizers' configurations take from a case. */
 function tokenizerSizes(sizes: CaseSizes) {
@@ -59,14 +59,14 @@ function fill(parameters: Parameters): void {
   });
 }
 
-/** Work that decodes frames and is judged by their sum along a direction, which misplaced pixels change as well. */
+/** Work that decodes frames, which are judged as a whole. */
 function decoding(decode: () => Tensor, parameters: Parameters, dispose: () => void): Work {
   return {
     run: () => tidy(() => void decode()),
     check: async () => {
       const frames = tidy(decode);
       try {
-        return along(await frames.data());
+        return judged(await frames.data());
       } finally {
         frames.dispose();
       }
@@ -76,8 +76,11 @@ function decoding(decode: () => Tensor, parameters: Parameters, dispose: () => v
   };
 }
 
-function along(numbers: ArrayLike<number>): number {
-  return hashed(numbers.length, DIRECTION).reduce((sum, x, i) => sum + x * numbers[i], 0);
+/** Sum of squares of each piece's product with random numbers: misplaced pixels change it, rounding hardly. */
+function judged(numbers: ArrayLike<number>): number {
+  const products = new Float64Array(numbers.length / PIECE);
+  hashed(numbers.length, DIRECTION).forEach((x, i) => products[Math.floor(i / PIECE)] += x * numbers[i]);
+  return products.reduce((sum, each) => sum + each ** 2, 0);
 }
 
 /** What is computed of the context is there before: a clip's frames are decoded with it. */
@@ -159,7 +162,7 @@ const interactive: Prepare = (engine, sizes) => {
       const likeliest = predictorOf({ greedy: true });
       try {
         const shown = await predict(likeliest, CHECKED_FRAMES, 0);
-        return along(shown.flatMap((frame) => [...frame]));
+        return judged(shown.flatMap((frame) => [...frame]));
       } finally {
         likeliest.dispose();
       }

@@ -7,7 +7,7 @@ from torch import nn
 
 from hashed_numbers import hashed, hashed_tokens
 
-DIRECTION = 7
+DIRECTION, PIECE = 7, 512
 
 
 class Residual(nn.Module):
@@ -163,7 +163,7 @@ def filled(model, names, device):
 
 
 class Decoding:
-    """Decodes frames; judged by their sum along a direction."""
+    """Decodes frames; judged by the squares of each piece's product with random numbers."""
 
     def __init__(self, sizes, device):
         self.sizes, self.device, self.count = sizes, device, sizes["frames"]
@@ -185,7 +185,8 @@ class Decoding:
 
     def check(self):
         pixels = self.run().permute(0, 2, 3, 1)
-        return (pixels.double() * hashed(pixels.shape, DIRECTION, self.device).double()).sum().item()
+        products = pixels.double() * hashed(pixels.shape, DIRECTION, self.device).double()
+        return products.reshape(-1, PIECE).sum(1).square().sum().item()
 
 
 class DecodeFrames(Decoding):
