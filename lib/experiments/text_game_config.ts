@@ -93,14 +93,14 @@ const grpoSchema = z.strictObject({
     "The released scorer, or the one without its defects",
   ),
   othersPerGold: z.strictObject({ binary: z.number().min(0), taskSpecific: z.number().min(0) })
-    .default({ binary: 0.8, taskSpecific: 0.8 }).describe("Rows without changed properties for each with"),
-  steps: count.default(80).describe("GRPO steps"),
+    .default({ binary: 0.4, taskSpecific: 0.35 }).describe("Rows without changed properties for each with"),
+  steps: count.default(140).describe("GRPO steps"),
   promptsPerStep: count.default(16).describe("Prompts P of a step"),
   groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
   miniBatchPrompts: count.default(16).describe("Prompts of one optimizer update"),
   microBatchPrompts: count.default(16).describe("Prompts computed at once"),
   learningRate: rate.default(4e-4).describe("Learning rate"),
-  decaySteps: z.int().min(0).default(40).describe(
+  decaySteps: z.int().min(0).default(70).describe(
     "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
   ),
   dualClip: z.number().gt(1).nullable().default(null).describe(

@@ -51,7 +51,13 @@ Deno.test("train-video: flags", async () => {
     await checkAll(folder, {
       "misspelt flag": { args: () => ["--sed", "1"], says: ["unknown flag --sed", "did you mean --seed?", "--help"] },
       "unknown flag": { args: () => ["--quantum"], says: ["unknown flag --quantum", "--help"] },
-      "preset": { args: () => ["--preset", "dmo"], says: ['unknown preset "dmo"', "demo, demo-64, demo-multi-step, demo-multi-step-64, rt1-single-step, rt1-multi-step"] },
+      "preset": {
+        args: () => ["--preset", "dmo"],
+        says: [
+          'unknown preset "dmo"',
+          "demo, demo-64, demo-multi-step, demo-multi-step-64, rt1-single-step, rt1-multi-step",
+        ],
+      },
       "engine": { args: () => ["--engine", "jax"], says: ["--engine must be one of auto, torch", 'received "jax"'] },
       "stage": { args: () => ["--stage", "grop"], says: ["--stage must be one of tokenizer, ", 'received "grop"'] },
       "no value": { args: () => ["--seed"], says: ["--seed needs a value: --seed N"] },
