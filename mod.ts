@@ -110,6 +110,11 @@ export {
   type CompressiveTokenizerConfig,
   RELEASED_COMPRESSIVE_TOKENIZER,
 } from "./lib/models/compressive_tokenizer_config.ts";
+export {
+  type JudgedEpisode,
+  SuccessClassifier,
+  type SuccessClassifierConfig,
+} from "./lib/models/success_classifier.ts";
 export { FiniteScalarQuantizer, FSQ_LEVELS } from "./lib/models/fsq.ts";
 export { Lpips, type LpipsOptions, type LpipsPaths } from "./lib/models/lpips.ts";
 
@@ -401,6 +406,7 @@ export {
   type CurveRecord,
   type CurveRun,
   groupSizeFigure,
+  horizonFigure,
   improvementFigure,
   metricPanels,
   type PlotlyFigure,
@@ -417,6 +423,8 @@ export {
 } from "./lib/report/frames.ts";
 export { type GalleryClip, type GalleryOptions } from "./lib/report/gallery.ts";
 export { type IntervalOptions, meanInterval, pairedDifference } from "./lib/report/intervals.ts";
+export { type Correlation, correlation, meanAbsoluteGap, pearson } from "./lib/report/correlation.ts";
+export { wilsonInterval } from "./lib/report/proportions.ts";
 export {
   showClip,
   showFigure,

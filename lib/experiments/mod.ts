@@ -57,3 +57,32 @@ export {
 } from "./text_game_report.ts";
 export { type EvaluatedTextModels, runTextGame, type TextGameOutcome } from "./text_game_run.ts";
 export { answerLines, type ScoreTableOptions, textGameScoreTable } from "./text_game_scores.ts";
+export {
+  builtInStarts,
+  judgeTrials,
+  outcomesOf,
+  runTrials,
+  startsByTask,
+  type TaskStarts,
+  type Trial,
+  type TrialsRequest,
+} from "./policy_evaluation.ts";
+export { predictorOf } from "./policy_evaluation_models.ts";
+export { makeJudge } from "./policy_evaluation_judge.ts";
+export {
+  agreementTable,
+  judgeTable,
+  policyHeadline,
+  policyReportHtml,
+  rateTable,
+  successFigure,
+} from "./policy_evaluation_report.ts";
+export {
+  type PolicyEvaluationOptions,
+  type PolicyEvaluationOutcome,
+  runLabelledEvaluation,
+  runPolicyEvaluation,
+} from "./policy_evaluation_run.ts";
+export { type Outcome, type PolicyTable, policyTable } from "./policy_evaluation_table.ts";
+export { type LabelItem, type LabelKey, readLabelItems, readLabelKey, writeLabelItems } from "./blind_label_items.ts";
+export { type Agreement, agreement, type Label, type LabelReading, readLabels, successCounts } from "./blind_labels.ts";
