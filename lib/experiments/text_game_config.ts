@@ -108,7 +108,7 @@ const grpoSchema = z.strictObject({
   ),
   entropyCoefficient: z.number().default(0.001).describe("Weight of the entropy bonus"),
   adapters: z.boolean().default(true).describe(
-    "Where model.lora is set, train adapters in this stage too; false: all weights, after low-rank imitation (the paper)",
+    "With model.lora: train adapters in this stage too; false: all weights (the paper)",
   ),
   rolloutRows: count.default(256).describe("Answers sampled at once"),
   rollouts: z.string().nullable().default(null).describe(
@@ -124,7 +124,7 @@ const evaluationSchema = z.strictObject({
   ),
   rows: count.default(256).describe("Answers sampled at once"),
   sampledAnswers: z.int().min(0).default(8).describe(
-    "Answers drawn at temperature 1 for each transition, whose accuracy stands beside the greedy one's; 0: none",
+    "Answers drawn for each transition besides the greedy one; 0: none",
   ),
   samples: z.int().min(0).default(8).describe("Answers shown in the report"),
 });
