@@ -349,7 +349,7 @@ Deno.test({
       env: { OMP_NUM_THREADS: "1" },
     }).output();
     const pages = Number(new TextDecoder().decode(stdout));
-    // A tensor has 4 MiB, which are 1,024 pages.
-    assert.ok(pages < 1024, `${pages} pages for 20 rounds; ${new TextDecoder().decode(stderr)}`);
+    // 160 tensors of 4 MiB are 163,840 pages; the engine that runs the program needs some as well.
+    assert.ok(pages < 16_384, `${pages} pages for 20 rounds; ${new TextDecoder().decode(stderr)}`);
   },
 });
