@@ -71,11 +71,13 @@ export { predictorOf } from "./policy_evaluation_models.ts";
 export { makeJudge } from "./policy_evaluation_judge.ts";
 export {
   agreementTable,
+  confusionTable,
   judgeTable,
   policyHeadline,
   policyReportHtml,
   rateTable,
   successFigure,
+  type TextTable,
 } from "./policy_evaluation_report.ts";
 export {
   type PolicyEvaluationOptions,
