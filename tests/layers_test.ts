@@ -11,6 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["lib/nn"],
   ["lib/models", "lib/worlds"],
   ["lib/rl", "lib/training", "lib/report"],
+  ["lib/agent"],
   ["lib/experiments"],
   ["lib/play"],
   ["mod.ts", "tasks", "bench", "notebooks"],
