@@ -3,6 +3,7 @@
  *
  * Source: WebArena §2.4; grammar as RLVR-World's agent parses it (its `browser_env/actions.py`).
  */
+import type { PageNode } from "./browser.ts";
 
 /** An action, parsed. */
 export type WebAction =
@@ -16,3 +17,143 @@ export type WebAction =
   | { readonly kind: "stop"; readonly answer: string }
   /** What could not be parsed, with what was said. */
   | { readonly kind: "none"; readonly text: string };
+
+/** Keys that WebArena accepts in any case; all others are passed on as they are. */
+const KEY_NAMES: ReadonlyMap<string, string> = new Map(
+  [
+    ...["Backquote", "Minus", "Equal", "Backslash", "Backspace", "Meta", "Tab", "Delete", "Escape", "ArrowDown", "End"],
+    ...["Enter", "Home", "Insert", "PageDown", "PageUp", "ArrowRight", "ArrowUp"],
+    ...Array.from({ length: 12 }, (_, index) => `F${index + 1}`),
+  ].map((key) => [key.toLowerCase(), key]),
+);
+
+/**
+ * Reads an action as WebArena does: its name is what stands before the first `[` (or the first word), its arguments stand in
+ * brackets. `type` presses Enter unless it ends in `[0]`; a `stop` without an answer stops with an empty one. Keys of `press` get
+ * their usual names (`enter` → `Enter`).
+ *
+ * @returns The action; kind `none` with the text for whatever is not one. Never throws.
+ */
+export function parseAction(text: string): WebAction {
+  const trimmed = text.trim();
+  const name = (trimmed.includes("[") ? trimmed.slice(0, trimmed.indexOf("[")) : trimmed.split(/\s/)[0]).trim();
+  return parseNamed(name, trimmed) ?? { kind: "none", text };
+}
+
+function parseNamed(name: string, text: string): WebAction | undefined {
+  switch (name) {
+    case "click":
+    case "hover": {
+      const match = text.match(name === "click" ? /click ?\[(\d+)\]/ : /hover ?\[(\d+)\]/);
+      return match ? { kind: name, id: Number(match[1]) } : undefined;
+    }
+    case "type": {
+      const flagged = /\[[01]\]$/.test(text) ? text : `${text} [1]`;
+      const match = flagged.match(/type ?\[(\d+)\] ?\[(.+)\] ?\[(\d+)\]/);
+      return match ? { kind: "type", id: Number(match[1]), text: match[2], pressEnter: match[3] === "1" } : undefined;
+    }
+    case "press": {
+      const keys = text.match(/press ?\[(.+)\]/)?.[1];
+      return keys === undefined ? undefined : { kind: "press", keys: keys.split("+").map(keyName).join("+") };
+    }
+    case "scroll": {
+      const direction = text.match(/scroll ?\[?(up|down)\]?/)?.[1];
+      return direction === undefined ? undefined : { kind: "scroll", direction: direction === "up" ? "up" : "down" };
+    }
+    case "goto": {
+      const url = text.match(/goto ?\[(.+)\]/)?.[1];
+      return url === undefined ? undefined : { kind: "goto", url };
+    }
+    case "tab_focus": {
+      const index = text.match(/tab_focus ?\[(\d+)\]/)?.[1];
+      return index === undefined ? undefined : { kind: "tabFocus", index: Number(index) };
+    }
+    case "stop":
+      return { kind: "stop", answer: text.match(/stop ?\[(.+)\]/)?.[1] ?? "" };
+    case "new_tab":
+      return { kind: "newTab" };
+    case "close_tab":
+      return { kind: "closeTab" };
+    case "go_back":
+      return { kind: "goBack" };
+    case "go_forward":
+      return { kind: "goForward" };
+    default:
+      return undefined;
+  }
+}
+
+function keyName(key: string): string {
+  return KEY_NAMES.get(key.toLowerCase()) ?? key;
+}
+
+/** An action in the grammar, Enter said outright: `type [7] [kettle] [1]`. What is not an action is given back as it was said. */
+export function formatAction(action: WebAction): string {
+  switch (action.kind) {
+    case "click":
+    case "hover":
+      return `${action.kind} [${action.id}]`;
+    case "type":
+      return `type [${action.id}] [${action.text}] [${action.pressEnter ? 1 : 0}]`;
+    case "press":
+      return `press [${action.keys}]`;
+    case "scroll":
+      return `scroll [${action.direction}]`;
+    case "newTab":
+      return "new_tab";
+    case "closeTab":
+      return "close_tab";
+    case "goBack":
+      return "go_back";
+    case "goForward":
+      return "go_forward";
+    case "tabFocus":
+      return `tab_focus [${action.index}]`;
+    case "goto":
+      return `goto [${action.url}]`;
+    case "stop":
+      return `stop [${action.answer}]`;
+    case "none":
+      return action.text;
+  }
+}
+
+/**
+ * An action as a history tells it: `click [12] where [12] is link 'Cart'`, `type [7] [kettle] where [7] is searchbox 'Search'`,
+ * `page_focus [1]`, `none`; all others as {@linkcode formatAction} writes them.
+ *
+ * One action is one line here: WebArena's own form has the line break of a pressed Enter inside the typed text.
+ *
+ * @param nodes The page's nodes before the action. Of a node that is not there nothing is said.
+ */
+export function describeAction(action: WebAction, nodes: ReadonlyMap<number, PageNode>): string {
+  switch (action.kind) {
+    case "click":
+    case "hover":
+      return `${action.kind} [${action.id}]${whereIs(action.id, nodes)}`;
+    case "type":
+      return `type [${action.id}] [${action.text}]${whereIs(action.id, nodes)}`;
+    case "tabFocus":
+      return `page_focus [${action.index}]`;
+    case "none":
+      return "none";
+    default:
+      return formatAction(action);
+  }
+}
+
+function whereIs(id: number, nodes: ReadonlyMap<number, PageNode>): string {
+  const node = nodes.get(id);
+  // The line without its id; a run of spaces in a name is one space, as in WebArena's histories.
+  return node ? ` where [${id}] is ${node.line.split(/\s+/).slice(1).join(" ")}` : "";
+}
+
+/**
+ * Whether two actions are the same to a rule that stops an agent which repeats itself: same kind, same node (whatever is typed
+ * into it), same address, keys, direction, tab, answer. Two texts that were no actions are the same.
+ */
+export function isEquivalent(a: WebAction, b: WebAction): boolean {
+  if (a.kind === "type" && b.kind === "type") return a.id === b.id;
+  if (a.kind === "none" && b.kind === "none") return true;
+  return a.kind === b.kind && formatAction(a) === formatAction(b);
+}
