@@ -1,8 +1,8 @@
 /**
  * Requests to an HTTP server that speaks JSON, tried again where that can help.
  *
- * Tried again: 408, 429, 5xx, refused and cut connections, time-outs; after waits that double, or as long as `Retry-After`
- * says. Everything else is one clear line with the server's own words. What is asked is `completions_client.ts`' affair.
+ * Tried again: 408, 429, 5xx, refused and cut connections, time-outs, answers that a check of the caller's refuses; after
+ * waits that double, or as long as `Retry-After` says. Everything else is one clear line with the server's own words. What is asked is `completions_client.ts`' affair.
  */
 import { UserError } from "../files/user_error.ts";
 
@@ -18,6 +18,8 @@ export interface JsonServerOptions {
   backoffSeconds?: number;
   /** Told why something is tried again, in one line. */
   onRetry?: (note: string) => void;
+  /** Says in a few words what is wrong with an answer of status 200, which is then tried again; undefined: nothing. */
+  check?: (path: string, text: string) => string | undefined;
   /** Ends all requests. */
   signal?: AbortSignal;
 }
@@ -85,7 +87,7 @@ export class JsonServer {
     const place = `${this.#base}${path}`;
     const signals = [this.#options.signal, signal].filter((each) => each !== undefined);
     for (let attempt = 0;; attempt++) {
-      const tried = await this.#try(place, body, signals);
+      const tried = await this.#try(path, body, signals);
       if ("text" in tried) return tried.text;
       if (attempt === retries) {
         throw new UserError(
@@ -112,11 +114,12 @@ export class JsonServer {
   }
 
   async #try(
-    place: string,
+    path: string,
     body: unknown,
     signals: readonly AbortSignal[],
   ): Promise<{ text: string } | { problem: string; wait?: number }> {
-    const { apiKey, timeoutSeconds = 600 } = this.#options;
+    const { apiKey, timeoutSeconds = 600, check } = this.#options;
+    const place = `${this.#base}${path}`;
     signals.forEach((each) => each.throwIfAborted());
     const headers: Record<string, string> = { accept: "application/json" };
     if (apiKey) headers.authorization = `Bearer ${apiKey}`;
@@ -131,7 +134,10 @@ export class JsonServer {
         signal: AbortSignal.any([deadline.signal, ...signals]),
       });
       const text = await response.text();
-      if (response.ok) return { text };
+      if (response.ok) {
+        const wrong = check?.(path, text);
+        return wrong === undefined ? { text } : { problem: wrong };
+      }
       const { status } = response, words = serverWords(text);
       const isPassing = status === 408 || status === 429 || (status >= 500 && status !== 501);
       if (!isPassing) throw new RefusedError(place, status, words);
