@@ -95,8 +95,9 @@ export function meanScore(scores: readonly F1Score[]): F1Score {
   return { precision: mean("precision"), recall: mean("recall"), f1: mean("f1") };
 }
 
-/** Python strips U+001C … U+001F and U+0085, which JavaScript does not, and not U+FEFF, which JavaScript does. */
-const isPythonSpace = (each: string) => each !== "\ufeff" && /[\s\u001c-\u001f\u0085]/.test(each);
+/** What Python strips and JavaScript does not; U+FEFF is the other way round. */
+const PYTHON_SPACES = "\u001c\u001d\u001e\u001f\u0085";
+const isPythonSpace = (each: string) => each !== "\ufeff" && (PYTHON_SPACES.includes(each) || /\s/.test(each));
 
 function pythonStrip(text: string): string {
   let from = 0, to = text.length;
