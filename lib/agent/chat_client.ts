@@ -35,14 +35,6 @@ export interface ChatOptions extends Omit<JsonServerOptions, "check"> {
   maxTokens?: number;
 }
 
-/** Answers to one question. */
-export interface ChatAnswers {
-  /** [n] texts, empty where a query failed. */
-  texts: string[];
-  /** Why queries failed, each reason once. */
-  reasons: string[];
-}
-
 /** A model of a server. */
 export class ChatClient {
   readonly #server: JsonServer;
@@ -117,7 +109,7 @@ export class ChatClient {
   }
 
   /**
-   * Answers to one question.
+   * Answers to one question: n texts, empty where a query failed.
    *
    * @param samples n.
    * @param stream Names the requests' seeds, which servers may heed or not.
@@ -128,7 +120,7 @@ export class ChatClient {
     samples: number,
     stream: readonly number[],
     signal?: AbortSignal,
-  ): Promise<Reply<ChatAnswers>> {
+  ): Promise<Reply<string[]>> {
     const start = performance.now(), usage = usageOf({ queries: samples });
     const reasons = new Set<string>();
     const texts = await Promise.all(Array.from({ length: samples }, async (_, sample) => {
@@ -147,7 +139,7 @@ export class ChatClient {
       }
     }));
     usage.seconds = (performance.now() - start) / 1000;
-    return { value: { texts, reasons: [...reasons] }, usage };
+    return { value: texts, usage, problems: [...reasons] };
   }
 
   get #path(): string {

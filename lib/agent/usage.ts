@@ -20,6 +20,8 @@ export interface Reply<T> {
   value: T;
   /** Its costs. */
   usage: Usage;
+  /** Why queries failed, each reason once. */
+  problems?: string[];
 }
 
 /** No costs, or those named. */

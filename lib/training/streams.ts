@@ -25,4 +25,6 @@ export const STREAM = {
   bootstrap: 9,
   /** Initial weights of the discriminator. */
   discriminator: 10,
+  /** A web agent's queries and scripted roles: (site, task, step, …). */
+  agent: 11,
 } as const;

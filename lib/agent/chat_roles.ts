@@ -1,0 +1,221 @@
+/**
+ * The roles as models behind endpoints: what each is asked, and how its answer is read.
+ *
+ * The policy is told the last action alone, the others all of them; only the world model sees actions as they were proposed
+ * (`click [12]`), the others with what stands at the id. Pages longer than a limit are cut at a line's end, as WebArena cuts them;
+ * the limit counts characters here, since a served model's tokens are not known.
+ *
+ * Source: RLVR-World App. A.3, App. D.
+ */
+import type { ChatClient, ChatMessage } from "./chat_client.ts";
+import type { PromptSet } from "./prompt_files.ts";
+import type {
+  AgentState,
+  Candidate,
+  PolicyRole,
+  SummarizerRole,
+  TranslatorRole,
+  ValueRole,
+  WorldModelRole,
+} from "./roles.ts";
+import { addUsage, type Reply, usageOf } from "./usage.ts";
+
+/** What a chat role needs. */
+export interface ChatRoleOptions {
+  /** Whom to ask. */
+  client: ChatClient;
+  /** What to say. */
+  prompts: PromptSet;
+  /** Characters of a page at most; 15,360 when left out: the paper's 3,840 tokens at four characters each. */
+  maxPageCharacters?: number;
+}
+
+/** Proposes actions. */
+export class ChatPolicy implements PolicyRole {
+  /** Nothing is sent yet. */
+  constructor(private readonly options: ChatRoleOptions) {}
+
+  /** {@inheritDoc PolicyRole.propose} */
+  async propose(state: AgentState, samples: number): Promise<Reply<string[]>> {
+    const messages = this.options.prompts.policy.fill({
+      observation: cutPage(state.observation.tree, this.options.maxPageCharacters),
+      url: state.url,
+      objective: state.objective,
+      previousAction: state.history.at(-1)?.described ?? "None",
+    });
+    return await this.options.client.ask(messages, samples, streamOf(state, 0, 0), state.signal);
+  }
+}
+
+/** What a world model is asked about one candidate. */
+export interface WorldModelQuestion {
+  /** The page's address. */
+  url: string;
+  /** What the user wants. */
+  objective: string;
+  /** The actions so far, as histories tell them. */
+  previousActions: readonly string[];
+  /** The page. */
+  observation: string;
+  /** The action, as it was proposed. */
+  action: string;
+}
+
+/** The question about a candidate. */
+export function questionOf(state: AgentState, { text }: Pick<Candidate, "text">): WorldModelQuestion {
+  return {
+    url: state.url,
+    objective: state.objective,
+    previousActions: state.history.map(({ described }) => described),
+    observation: state.observation.tree,
+    action: text,
+  };
+}
+
+/** Predicts what actions change. */
+export class ChatWorldModel implements WorldModelRole {
+  /**
+   * Nothing is sent yet.
+   *
+   * @param options.instructions The prompt that world models are trained with; a prompt file goes before it.
+   */
+  constructor(
+    private readonly options: ChatRoleOptions & { instructions: (question: WorldModelQuestion) => string },
+  ) {}
+
+  /** {@inheritDoc WorldModelRole.predict} */
+  async predict(state: AgentState, candidates: readonly Candidate[]): Promise<Reply<string[]>> {
+    const { prompts, instructions, maxPageCharacters } = this.options;
+    return await askEach(this.options, state, 1, candidates, (candidate) => {
+      const question = questionOf(state, candidate), observation = cutPage(question.observation, maxPageCharacters);
+      return prompts.world_model
+        ? prompts.world_model.fill({ ...question, observation, previousActions: previousActions(state) })
+        : [{ role: "user", content: instructions({ ...question, observation }) }];
+    });
+  }
+}
+
+/** Sums changes up. */
+export class ChatSummarizer implements SummarizerRole {
+  /** Nothing is sent yet. */
+  constructor(private readonly options: ChatRoleOptions) {}
+
+  /** {@inheritDoc SummarizerRole.summarize} */
+  async summarize(
+    state: AgentState,
+    candidates: Parameters<SummarizerRole["summarize"]>[1],
+  ): Promise<Reply<string[]>> {
+    return await askEach(
+      this.options,
+      state,
+      2,
+      candidates,
+      ({ sections }) =>
+        this.options.prompts.salient_changes.fill({
+          newItems: sections.newItems ?? "None",
+          deletedItems: sections.deletedItems ?? "None",
+          updatedItems: sections.updatedItems ?? "None",
+        }),
+    );
+  }
+}
+
+/** Describes expected states. */
+export class ChatTranslator implements TranslatorRole {
+  /** Nothing is sent yet. */
+  constructor(private readonly options: ChatRoleOptions) {}
+
+  /** {@inheritDoc TranslatorRole.translate} */
+  async translate(
+    state: AgentState,
+    candidates: Parameters<TranslatorRole["translate"]>[1],
+  ): Promise<Reply<string[]>> {
+    return await askEach(
+      this.options,
+      state,
+      3,
+      candidates,
+      ({ described, salientChanges }) =>
+        this.options.prompts.translate.fill({
+          ...commonValues(state, described, this.options),
+          keyChanges: salientChanges,
+        }),
+    );
+  }
+}
+
+/** Scores expected states. */
+export class ChatValue implements ValueRole {
+  /** Nothing is sent yet. */
+  constructor(private readonly options: ChatRoleOptions) {}
+
+  /** {@inheritDoc ValueRole.score} */
+  async score(
+    state: AgentState,
+    candidates: Parameters<ValueRole["score"]>[1],
+    samples: number,
+  ): Promise<Reply<number[][]>> {
+    const { client, prompts } = this.options;
+    const replies = await Promise.all(candidates.map(({ described, description }, i) => {
+      const messages = prompts.value.fill({ ...commonValues(state, described, this.options), nextState: description });
+      return client.ask(messages, samples, streamOf(state, 4, i), state.signal);
+    }));
+    return together(replies, (texts) => texts.map(readScore));
+  }
+}
+
+/** The score that an answer states: 1–5; 0 where it states none or another. */
+export function readScore(answer: string): number {
+  const score = Number(/\[Score\]:\s*(\d+)/.exec(answer)?.[1] ?? 0);
+  return score >= 1 && score <= 5 ? score : 0;
+}
+
+/** A page cut at a line's end to at most so many characters, with a line that says so. */
+export function cutPage(tree: string, maxCharacters = 15_360): string {
+  if (tree.length <= maxCharacters) return tree;
+  const end = tree.lastIndexOf("\n", maxCharacters);
+  const kept = tree.slice(0, end === -1 ? maxCharacters : end);
+  return `${kept}\n(${tree.slice(kept.length).split("\n").length - 1} more lines are left out)`;
+}
+
+function previousActions(state: AgentState): string {
+  return ["None", ...state.history.map(({ described }) => described)].join("\n");
+}
+
+function commonValues(state: AgentState, described: string, { maxPageCharacters }: ChatRoleOptions) {
+  return {
+    url: state.url,
+    objective: state.objective,
+    previousActions: previousActions(state),
+    observation: cutPage(state.observation.tree, maxPageCharacters),
+    action: described,
+  };
+}
+
+/** One query for each candidate, all at once. */
+async function askEach<T>(
+  { client }: ChatRoleOptions,
+  state: AgentState,
+  role: number,
+  candidates: readonly T[],
+  messages: (candidate: T) => ChatMessage[],
+): Promise<Reply<string[]>> {
+  const replies = await Promise.all(
+    candidates.map((each, i) => client.ask(messages(each), 1, streamOf(state, role, i), state.signal)),
+  );
+  return together(replies, ([text]) => text);
+}
+
+function together<T>(replies: readonly Reply<string[]>[], read: (texts: string[]) => T): Reply<T[]> {
+  const usage = addUsage(...replies.map((each) => each.usage));
+  return {
+    value: replies.map(({ value }) => read(value)),
+    // They were waited for at the same time.
+    usage: usageOf({ ...usage, seconds: Math.max(0, ...replies.map((each) => each.usage.seconds)) }),
+    problems: [...new Set(replies.flatMap(({ problems = [] }) => problems))],
+  };
+}
+
+function streamOf(state: AgentState, role: number, candidate: number): number[] {
+  return [...state.stream, role, candidate];
+}
