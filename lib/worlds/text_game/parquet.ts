@@ -2,13 +2,9 @@
  * The hub's files (`thuml/bytesized32-world-model-cot`): a prompt, the true next state or the answer to imitate, and what
  * scoring needs, one row a transition, as parquet.
  *
- * Read and written by polars, which is loaded only when a parquet file is touched, so that nothing else needs its binary.
- *
  * Source: RLVR-World `process_jsonl_train.py`; its dataset card.
  */
-import { Buffer } from "node:buffer";
-import { basename, dirname } from "node:path";
-import { claimAside, removeLeftovers, syncFolder } from "../../files/atomic.ts";
+import { readParquetRecords, writeParquetRecords } from "../../files/parquet.ts";
 import { UserError } from "../../files/user_error.ts";
 import { scoredCurrent, scoredNext, type TextGameTransition } from "./state.ts";
 import { scoredStateJson } from "./state_json.ts";
@@ -48,35 +44,6 @@ export interface ReadParquetOptions {
   limit?: number;
 }
 
-/** Rows that are JavaScript objects at a time: the prompts of a file are a gigabyte of strings. */
-const CHUNK = 512;
-
-/** What is used of polars. */
-interface Frame {
-  readonly columns: string[];
-  readonly height: number;
-  slice(offset: number, length: number): Frame;
-  toRecords(): Record<string, unknown>[];
-  writeParquet(path: string, options: { compression: string }): void;
-}
-
-interface Polars {
-  readParquet(path: string, options: { columns: string[] }): Frame;
-  readJSON(body: Buffer, options: { format: "lines" }): Frame;
-  concat(frames: Frame[]): Frame;
-}
-
-async function loadPolars(): Promise<Polars> {
-  try {
-    return (await import("nodejs-polars")).default as unknown as Polars;
-  } catch (error) {
-    const reason = (error as Error).message.split("\n")[0];
-    throw new UserError(
-      `parquet files need the package nodejs-polars, which does not load here (${reason}): use .jsonl files`,
-    );
-  }
-}
-
 /**
  * The rows of a parquet file, in order.
  *
@@ -84,45 +51,14 @@ async function loadPolars(): Promise<Polars> {
  */
 export async function* readParquet(path: string, options: ReadParquetOptions = {}): AsyncGenerator<ParquetRow> {
   const needsStates = options.states ?? true;
-  const polars = await loadPolars();
-  const frame = openFrame(polars, path, needsStates);
-  const count = Math.min(frame.height, options.limit ?? Infinity);
-  for (let start = 0; start < count; start += CHUNK) {
-    const records = sliceRecords(polars, frame, start, Math.min(CHUNK, count - start));
-    for (let i = 0; i < records.length; i++) yield toRow(records[i], `${path}, row ${start + i}`, needsStates);
-  }
-}
-
-/** This polars refuses to turn a single row with a list of structures into an object; two it takes. */
-function sliceRecords(polars: Polars, frame: Frame, start: number, length: number): Record<string, unknown>[] {
-  const slice = frame.slice(start, length);
-  return length > 1 ? slice.toRecords() : polars.concat([slice, slice]).toRecords().slice(0, 1);
-}
-
-function openFrame(polars: Polars, path: string, needsStates: boolean): Frame {
-  const read = (columns: string[]) => polars.readParquet(path, { columns });
-  try {
-    Deno.statSync(path);
-  } catch {
-    throw new UserError(`${path}: there is no such file`);
-  }
-  const needed = ["prompt", "reward_model", ...(needsStates ? ["extra_info"] : [])];
-  try {
-    if (needsStates) return read(needed);
-    try {
-      return read([...needed, "extra_info"]);
-    } catch {
-      return read(needed);
-    }
-  } catch (error) {
-    const reason = (error as Error).message.replace(/\s+/g, " ");
-    const missing = /unable to find column "([^"]+)"/.exec(reason)?.[1];
-    throw new UserError(
-      missing === undefined
-        ? `${path}: is not a parquet file that can be read (${reason})`
-        : `${path}: has no column "${missing}"; needed are ${needed.join(", ")}`,
-    );
-  }
+  const columns = ["prompt", "reward_model"], extra = ["extra_info"];
+  const records = readParquetRecords(path, {
+    needed: needsStates ? [...columns, ...extra] : columns,
+    optional: needsStates ? [] : extra,
+    limit: options.limit,
+  });
+  let row = 0;
+  for await (const record of records) yield toRow(record, `${path}, row ${row++}`, needsStates);
 }
 
 function toRow(record: Record<string, unknown>, where: string, needsStates: boolean): ParquetRow {
@@ -174,34 +110,16 @@ export function parquetRow(
  * @throws {RangeError} When there is no row.
  */
 export async function writeParquet(path: string, rows: Iterable<ParquetRow>): Promise<void> {
-  const polars = await loadPolars();
-  const frames: Frame[] = [];
-  let lines: string[] = [];
-  // JSON is the one way by which this polars takes lists of structures.
-  const flush = () => {
-    if (lines.length > 0) frames.push(polars.readJSON(Buffer.from(lines.join("\n")), { format: "lines" }));
-    lines = [];
-  };
-  for (const row of rows) {
-    lines.push(rowJson(row));
-    if (lines.length === CHUNK) flush();
-  }
-  flush();
-  if (frames.length === 0) throw new RangeError(`${path}: a parquet file needs at least one row: received none`);
-  await removeLeftovers(dirname(path), (target) => target === basename(path));
-  using aside = claimAside(path);
-  try {
-    polars.concat(frames).writeParquet(aside.path, { compression: "zstd" });
-    await Deno.rename(aside.path, path);
-  } catch (error) {
-    await Deno.remove(aside.path).catch(() => {});
-    throw error;
-  }
-  await syncFolder(dirname(path));
+  await writeParquetRecords(
+    path,
+    (function* () {
+      for (const row of rows) yield recordOf(row);
+    })(),
+  );
 }
 
-function rowJson(row: ParquetRow): string {
-  return JSON.stringify({
+function recordOf(row: ParquetRow): Record<string, unknown> {
+  return {
     data_source: "llm_simulator",
     prompt: row.prompt.map(({ role, content }) => ({ content, role })),
     ability: "next state prediction",
@@ -212,5 +130,5 @@ function rowJson(row: ParquetRow): string {
       index: row.index,
       split: row.split,
     },
-  });
+  };
 }

@@ -7,7 +7,8 @@
  *
  * Source: RLVR-World §5.1, App. A.1.
  */
-import type { ChatMessage, TextTokenizer } from "../../models/text_tokenizer.ts";
+import type { ChatMessage } from "../../models/text_tokenizer.ts";
+import { LanguageTokens, type LanguageTokensOptions } from "../language_tokens.ts";
 import type { EncodedTransition, Metric, OpenAnswers, Tokens, World } from "../world.ts";
 import { answerText } from "./answer.ts";
 import { isChanged, isGold, stateDifference, type Strictness } from "./difference.ts";
@@ -83,21 +84,7 @@ export interface TextGameResponse {
 }
 
 /** Options of {@linkcode TextGameWorld}. */
-export interface TextGameWorldOptions {
-  /** Of the model. Must have a token that ends a text. */
-  tokenizer: TextTokenizer;
-  /** Rows of the model's embedding: the number of token ids. */
-  vocabularySize: number;
-  /** An answer is cut after so many tokens. */
-  maxAnswerTokens: number;
-  /** Plain prompts are put into the tokenizer's chat template as a user's message. */
-  chat: boolean;
-  /**
-   * Likelihood training learns the prompts' tokens as well. For models that start from nothing: states say each name many
-   * times, so it is there that copying is learned soonest. No when left out, as published.
-   */
-  trainsQuestions?: boolean;
-}
+export type TextGameWorldOptions = LanguageTokensOptions;
 
 const METRICS: Record<string, [strictness: Strictness, part: keyof TextGameReward]> = {
   binary: ["released", "binary"],
@@ -116,8 +103,7 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
   readonly openAnswers: OpenAnswers;
   /** `binary` and `taskSpecific` as released, `strictBinary` and `strictTaskSpecific`; all: higher is better. */
   readonly metrics: Readonly<Record<string, Metric<readonly TextGameResponse[]>>>;
-  readonly #options: TextGameWorldOptions;
-  readonly #encoded = new WeakMap<TextGameExample, EncodedTransition>();
+  readonly #tokens: LanguageTokens;
   readonly #scored = new WeakMap<TextGameResponse, Map<Strictness, TextGameReward>>();
 
   /**
@@ -126,13 +112,9 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
    * @throws {RangeError} When the tokenizer has no token that ends a text.
    */
   constructor(options: TextGameWorldOptions) {
-    const { tokenizer, vocabularySize, maxAnswerTokens } = options;
-    if (!tokenizer.eosToken) {
-      throw new RangeError(`${tokenizer.source}: the tokenizer has no eos_token, which ends an answer: name one`);
-    }
-    this.#options = options;
-    this.vocabularySize = vocabularySize;
-    this.openAnswers = { endTokens: [tokenizer.eosToken.id], maxTokens: maxAnswerTokens };
+    this.#tokens = new LanguageTokens(options);
+    this.vocabularySize = options.vocabularySize;
+    this.openAnswers = this.#tokens.openAnswers;
     this.metrics = Object.fromEntries(
       Object.entries(METRICS).map(([name, [strictness, part]]) => [name, {
         better: "higher",
@@ -144,26 +126,7 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
 
   /** Tokens of an example's prompt and target, remembered. */
   encodeOne(example: TextGameExample): EncodedTransition {
-    const known = this.#encoded.get(example);
-    if (known) return known;
-    const { tokenizer, chat, trainsQuestions = false } = this.#options, { question } = example;
-    const isChat = chat || typeof question !== "string";
-    const messages = typeof question === "string" ? [{ role: "user", content: question }] : question;
-    const text = isChat ? tokenizer.chat(messages, { withoutTemplate: "concatenate" }) : question;
-    // What the template wrote is complete; a plain prompt gets what the tokenizer puts around a text.
-    const encodedQuestion = tokenizer.encode(text, { addSpecialTokens: !isChat });
-    const tokens = Int32Array.of(
-      ...tokenizer.encode(example.target, { addSpecialTokens: false }),
-      tokenizer.eosToken!.id,
-    );
-    const encoded = {
-      question: encodedQuestion,
-      answer: { tokens, sampled: new Uint8Array(tokens.length).fill(1) },
-      // The first token has nothing to be predicted from.
-      trainedQuestionTokens: trainsQuestions ? encodedQuestion.length - 1 : 0,
-    };
-    this.#encoded.set(example, encoded);
-    return encoded;
+    return this.#tokens.encodeOne(example);
   }
 
   /** Prompts and targets in tokens. */
@@ -175,7 +138,7 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
   decode(answers: readonly Tokens[], examples: readonly TextGameExample[]): Promise<TextGameResponse[]> {
     return Promise.resolve(answers.map((answer, i) => ({
       example: examples[i],
-      response: this.#options.tokenizer.decode(answer, { keepSpecial: true }),
+      response: this.#tokens.decode(answer),
     })));
   }
 

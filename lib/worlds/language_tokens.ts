@@ -1,0 +1,79 @@
+/**
+ * Questions and answers that are text, in a language model's tokens: what all worlds of text share.
+ *
+ * A question is a plain prompt or a conversation, an answer is text that ends with the tokenizer's end-of-text token.
+ */
+import type { ChatMessage, TextTokenizer } from "../models/text_tokenizer.ts";
+import type { EncodedTransition, OpenAnswers } from "./world.ts";
+
+/** Something to be asked, and what likelihood training imitates. */
+export interface LanguageExample {
+  /** The prompt: plain text, or a conversation for the model's chat template. */
+  readonly question: string | readonly ChatMessage[];
+  /** What likelihood training imitates. */
+  readonly target: string;
+}
+
+/** Options of {@linkcode LanguageTokens}. */
+export interface LanguageTokensOptions {
+  /** Of the model. Must have a token that ends a text. */
+  tokenizer: TextTokenizer;
+  /** Rows of the model's embedding: the number of token ids. */
+  vocabularySize: number;
+  /** An answer is cut after so many tokens. */
+  maxAnswerTokens: number;
+  /** Plain prompts are put into the tokenizer's chat template as a user's message. */
+  chat: boolean;
+  /**
+   * Likelihood training learns the prompts' tokens as well. For models that start from nothing: prompts say each name many
+   * times, so it is there that copying is learned soonest. No when left out, as published.
+   */
+  trainsQuestions?: boolean;
+}
+
+/** See the file's head. */
+export class LanguageTokens {
+  /** Answers end with the tokenizer's end of text. */
+  readonly openAnswers: OpenAnswers;
+  readonly #options: LanguageTokensOptions;
+  readonly #encoded = new WeakMap<LanguageExample, EncodedTransition>();
+
+  /** @throws {RangeError} When the tokenizer has no token that ends a text. */
+  constructor(options: LanguageTokensOptions) {
+    const { tokenizer, maxAnswerTokens } = options;
+    if (!tokenizer.eosToken) {
+      throw new RangeError(`${tokenizer.source}: the tokenizer has no eos_token, which ends an answer: name one`);
+    }
+    this.#options = options;
+    this.openAnswers = { endTokens: [tokenizer.eosToken.id], maxTokens: maxAnswerTokens };
+  }
+
+  /** Tokens of an example's prompt and target, remembered. */
+  encodeOne(example: LanguageExample): EncodedTransition {
+    const known = this.#encoded.get(example);
+    if (known) return known;
+    const { tokenizer, chat, trainsQuestions = false } = this.#options, { question } = example;
+    const isChat = chat || typeof question !== "string";
+    const messages = typeof question === "string" ? [{ role: "user", content: question }] : question;
+    const text = isChat ? tokenizer.chat(messages, { withoutTemplate: "concatenate" }) : question;
+    // What the template wrote is complete; a plain prompt gets what the tokenizer puts around a text.
+    const encodedQuestion = tokenizer.encode(text, { addSpecialTokens: !isChat });
+    const tokens = Int32Array.of(
+      ...tokenizer.encode(example.target, { addSpecialTokens: false }),
+      tokenizer.eosToken!.id,
+    );
+    const encoded = {
+      question: encodedQuestion,
+      answer: { tokens, sampled: new Uint8Array(tokens.length).fill(1) },
+      // The first token has nothing to be predicted from.
+      trainedQuestionTokens: trainsQuestions ? encodedQuestion.length - 1 : 0,
+    };
+    this.#encoded.set(example, encoded);
+    return encoded;
+  }
+
+  /** An answer's text, the token that ended it included. */
+  decode(answer: ArrayLike<number>): string {
+    return this.#options.tokenizer.decode(answer, { keepSpecial: true });
+  }
+}

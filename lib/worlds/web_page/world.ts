@@ -1,0 +1,148 @@
+/**
+ * Web pages as a world: a transition becomes a prompt and the changes of items to answer with; what the model answers is read
+ * as lists of items and scored by F1.
+ *
+ * Answers end when the model says so. Each response is scored once, whatever many metrics ask.
+ *
+ * Source: RLVR-World §5.2, App. A.2.
+ */
+import type { ChatMessage } from "../../models/text_tokenizer.ts";
+import { LanguageTokens, type LanguageTokensOptions } from "../language_tokens.ts";
+import type { EncodedTransition, Metric, OpenAnswers, Tokens, World } from "../world.ts";
+import { type F1Score, scoreChanges } from "./f1_reward.ts";
+import type { WebPageRow } from "./parquet.ts";
+import { buildWebPrompt, type WebPromptStyle } from "./prompt.ts";
+import { answerOf, type WebPageTransition, type WebQuestion } from "./transition.ts";
+
+/** A transition ready to be asked about. */
+export interface WebPageExample {
+  /** Where it comes from: `walk 3, step 4`, for logs. */
+  readonly name: string;
+  /** The prompt: plain text, or a conversation for the model's chat template. */
+  readonly question: string | readonly ChatMessage[];
+  /** What likelihood training imitates. */
+  readonly target: string;
+  /** The true changes, as the text with three sections. */
+  readonly truth: string;
+  /** What is asked, taken apart; undefined where only the prompt is known. */
+  readonly asked: WebQuestion | undefined;
+}
+
+/** An example of a recorded transition. */
+export function webPageExample(transition: WebPageTransition, style: WebPromptStyle): WebPageExample {
+  const truth = answerOf(transition);
+  return {
+    name: `walk ${transition.taskId}, step ${transition.step}`,
+    question: buildWebPrompt(transition, style),
+    target: truth,
+    truth,
+    asked: transition,
+  };
+}
+
+/** How an example is made of a row. */
+export interface RowExampleOptions {
+  /** `given`: the row's own prompt. */
+  style: WebPromptStyle | "given";
+  /** What is imitated: the changes alone, or the row's answer with its chain of thought. */
+  target: "changes" | "answer";
+}
+
+/**
+ * An example of a row of the hub's files.
+ *
+ * @throws {TypeError} When the row lacks what is asked for.
+ */
+export function webPageExampleOfRow(row: WebPageRow, { style, target }: RowExampleOptions): WebPageExample {
+  if (target === "answer" && row.answer === undefined) throw new TypeError("it has no answer to imitate (answer)");
+  if (style !== "given" && row.question === undefined) {
+    throw new TypeError("its prompt has not the fields URL … CURRENT ACTION that another prompt is built from");
+  }
+  return {
+    name: `task ${row.taskId}, step ${row.step}`,
+    question: style === "given" ? row.prompt : buildWebPrompt(row.question!, style),
+    target: target === "answer" ? row.answer! : row.truth,
+    truth: row.truth,
+    asked: row.question,
+  };
+}
+
+/** What a model answered to an example. */
+export interface WebPageResponse {
+  /** What was asked. */
+  readonly example: WebPageExample;
+  /** The text, the token that ended it included. */
+  readonly response: string;
+}
+
+/** Options of {@linkcode WebPageWorld}. */
+export interface WebPageWorldOptions extends LanguageTokensOptions {
+  /** As the released scorer: the text of the end token stays on the last item, which then never matches. Default false. */
+  keepEndOfSequence?: boolean;
+}
+
+/** See the file's head. */
+export class WebPageWorld implements World<WebPageExample, readonly WebPageResponse[]> {
+  /** `web-page`. */
+  readonly name = "web-page";
+  /** Number of token ids. */
+  readonly vocabularySize: number;
+  /** Answers end with the tokenizer's end of text. */
+  readonly openAnswers: OpenAnswers;
+  /** `f1`, `precision` and `recall`; all: higher is better. */
+  readonly metrics: Readonly<Record<keyof F1Score, Metric<readonly WebPageResponse[]>>>;
+  readonly #tokens: LanguageTokens;
+  readonly #options: WebPageWorldOptions;
+  readonly #scored = new WeakMap<WebPageResponse, F1Score>();
+
+  /**
+   * A world in a tokenizer's tokens.
+   *
+   * @throws {RangeError} When the tokenizer has no token that ends a text.
+   */
+  constructor(options: WebPageWorldOptions) {
+    this.#options = options;
+    this.#tokens = new LanguageTokens(options);
+    this.vocabularySize = options.vocabularySize;
+    this.openAnswers = this.#tokens.openAnswers;
+    const metric = (part: keyof F1Score): Metric<readonly WebPageResponse[]> => ({
+      better: "higher",
+      compute: (responses) => Promise.resolve(Float32Array.from(responses, (each) => this.score(each)[part])),
+    });
+    this.metrics = { f1: metric("f1"), precision: metric("precision"), recall: metric("recall") };
+  }
+
+  /** Tokens of an example's prompt and target, remembered. */
+  encodeOne(example: WebPageExample): EncodedTransition {
+    return this.#tokens.encodeOne(example);
+  }
+
+  /** Prompts and targets in tokens. */
+  encode(examples: readonly WebPageExample[]): Promise<EncodedTransition[]> {
+    return Promise.resolve(examples.map((each) => this.encodeOne(each)));
+  }
+
+  /** The responses as text. */
+  decode(answers: readonly Tokens[], examples: readonly WebPageExample[]): Promise<WebPageResponse[]> {
+    return Promise.resolve(
+      answers.map((answer, i) => ({ example: examples[i], response: this.#tokens.decode(answer) })),
+    );
+  }
+
+  /** The true changes as responses. */
+  truth(examples: readonly WebPageExample[]): Promise<WebPageResponse[]> {
+    return Promise.resolve(examples.map((example) => ({ example, response: example.truth })));
+  }
+
+  /** Precision, recall and F1 of a response, computed once. */
+  score(response: WebPageResponse): F1Score {
+    let score = this.#scored.get(response);
+    if (!score) {
+      const { tokenizer, keepEndOfSequence } = this.#options;
+      const endOfSequence = tokenizer.eosToken ? [tokenizer.eosToken.text] : [];
+      score = scoreChanges(response.response, response.example.truth, { keepEndOfSequence, endOfSequence });
+      this.#scored.set(response, score);
+    }
+    return score;
+  }
+}
