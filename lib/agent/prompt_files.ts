@@ -20,11 +20,11 @@ import { join } from "node:path";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 import type { ChatMessage } from "./chat_client.ts";
-import fuzzyMatch from "./prompts/fuzzy_match.md" with { type: "text" };
-import policy from "./prompts/policy.md" with { type: "text" };
-import salientChanges from "./prompts/salient_changes.md" with { type: "text" };
-import translate from "./prompts/translate.md" with { type: "text" };
-import value from "./prompts/value.md" with { type: "text" };
+import fuzzyMatch from "./prompts/fuzzy_match.txt" with { type: "text" };
+import policy from "./prompts/policy.txt" with { type: "text" };
+import salientChanges from "./prompts/salient_changes.txt" with { type: "text" };
+import translate from "./prompts/translate.txt" with { type: "text" };
+import value from "./prompts/value.txt" with { type: "text" };
 
 /** The slots of each prompt. */
 export const PROMPT_SLOTS = {
@@ -42,7 +42,7 @@ export const PROMPT_SLOTS = {
   fuzzy_match: ["question", "reference", "answer"],
 } as const;
 
-/** Name of a prompt; its file is `NAME.md`. */
+/** Name of a prompt; its file is `NAME.txt`. */
 export type PromptName = keyof typeof PROMPT_SLOTS;
 
 /** What is filled into a prompt. */
@@ -105,17 +105,17 @@ export type PromptSet = { readonly [Name in Exclude<PromptName, "world_model">]:
 /**
  * The built-in prompts; those of a folder of one's own in their place, where it has files of their names.
  *
- * @throws {UserError} When the folder cannot be read, has a Markdown file of another name, or a file of it is wrong.
+ * @throws {UserError} When the folder cannot be read, has a text file of another name, or a file of it is wrong.
  */
 export async function loadPrompts(folder?: string): Promise<PromptSet> {
   const texts: Partial<Record<PromptName, [text: string, source: string]>> = {};
-  for (const [name, text] of Object.entries(BUILT_IN)) texts[name as PromptName] = [text, `the built-in ${name}.md`];
+  for (const [name, text] of Object.entries(BUILT_IN)) texts[name as PromptName] = [text, `the built-in ${name}.txt`];
   if (folder !== undefined) {
-    for (const file of await markdownFiles(folder)) {
-      const name = file.slice(0, -".md".length), path = join(folder, file);
+    for (const file of await textFiles(folder)) {
+      const name = file.slice(0, -".txt".length), path = join(folder, file);
       if (!Object.hasOwn(PROMPT_SLOTS, name)) {
         throw new UserError(
-          `${path} is no role's prompt: they are ${Object.keys(PROMPT_SLOTS).map((each) => `${each}.md`).join(", ")}`,
+          `${path} is no role's prompt: they are ${Object.keys(PROMPT_SLOTS).map((each) => `${each}.txt`).join(", ")}`,
         );
       }
       texts[name as PromptName] = [await readText(path), path];
@@ -160,10 +160,10 @@ function parseMessages(text: string, source: string): ChatMessage[] {
   }));
 }
 
-async function markdownFiles(folder: string): Promise<string[]> {
+async function textFiles(folder: string): Promise<string[]> {
   try {
     const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
-    return names.filter((name) => name.endsWith(".md")).sort();
+    return names.filter((name) => name.endsWith(".txt")).sort();
   } catch (error) {
     throw new UserError(`cannot read the prompts of ${folder}: ${(error as Error).message}`);
   }
