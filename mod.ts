@@ -347,7 +347,7 @@ export { type ParsedAction, type Verb } from "./lib/worlds/text_game/games/verbs
 // Likelihood and reinforcement learning
 export { STREAM } from "./lib/training/streams.ts";
 export { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "./lib/training/likelihood.ts";
-export { type AdvantageScale, type GroupAdvantages, groupAdvantages } from "./lib/rl/advantage.ts";
+export { type AdvantageScale, type GroupAdvantages, groupAdvantages, partAdvantages } from "./lib/rl/advantage.ts";
 export { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "./lib/rl/grpo.ts";
 export { type AnswerSampler, ownAnswers, type SampledAnswers } from "./lib/rl/answer_sampler.ts";
 export { generate, type Generation, type GenerationRequest } from "./lib/rl/generation.ts";

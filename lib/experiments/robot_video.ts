@@ -204,6 +204,7 @@ export class RobotVideoExperiment {
     const trainer = new GrpoTrainer<Clip, unknown>(model, reference, world, {
       ...grpoOptions(grpo),
       reward: grpo.reward,
+      credit: grpo.credit === "frame" ? "part" : "answer",
       alsoMeasured: [],
       logitChunk: config.logitChunk,
       scoreRows: grpo.scoreRows,

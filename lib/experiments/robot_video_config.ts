@@ -150,6 +150,9 @@ const grpoSchema = z.strictObject({
   aggregate: z.enum(["mean", "last", "discount"]).default("mean").describe(
     "Multi-step: how a metric's values of the predicted frames become one",
   ),
+  credit: z.enum(["answer", "frame"]).default("answer").describe(
+    "Multi-step: a token is credited with the whole answer's reward (the paper), or with that of its frame and later ones",
+  ),
   dualClip: z.number().gt(1).nullable().default(3).describe("Bound of the dual clip; null: none"),
   entropyCoefficient: z.number().default(0).describe("Weight of the entropy bonus"),
   rolloutRows: count.default(512).describe("Answers sampled at once"),
@@ -242,6 +245,11 @@ function checkTogether(config: RobotVideoConfig): void {
     throw new UserError(
       `tokenizer.horizon ${tokenizer.horizon} must exceed tokenizer.laterFrames ${tokenizer.laterFrames}, which are ` +
         `chosen from it: change one of them`,
+    );
+  }
+  if (config.data.prediction === "single-step" && grpo.credit === "frame") {
+    throw new UserError(
+      'grpo.credit "frame" is for several frames: set data.prediction to multi-step, or leave it out',
     );
   }
   if (config.data.prediction === "single-step" && grpo.reward.some((term) => term.metric === "repetition")) {

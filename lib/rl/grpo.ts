@@ -24,7 +24,7 @@ import { GradientSum } from "../training/gradient_sum.ts";
 import { readScalar } from "../training/likelihood.ts";
 import { STREAM } from "../training/streams.ts";
 import type { EncodedTransition, Tokens, World } from "../worlds/world.ts";
-import { type AdvantageScale, groupAdvantages } from "./advantage.ts";
+import { type AdvantageScale, groupAdvantages, partAdvantages } from "./advantage.ts";
 import { type AnswerSampler, ownAnswers, type SampledAnswers } from "./answer_sampler.ts";
 import { checkObjective, type ObjectiveOptions } from "./objective.ts";
 import {
@@ -60,6 +60,11 @@ export interface GrpoOptions {
   objective: ObjectiveOptions;
   /** How centred rewards are scaled. */
   advantageScale: AdvantageScale;
+  /**
+   * What a token is credited with: `answer`, the whole answer's reward (the paper; the default), or `part`, what its part of the
+   * answer and those after it earn, for worlds whose answers have parts (the frames of a video).
+   */
+  credit?: "answer" | "part";
   /** Leave groups of equal rewards out of the update (DAPO's dynamic sampling without resampling). */
   dropEqualGroups: boolean;
   /** The metric, or a weighted list of metrics. */
@@ -156,6 +161,18 @@ export class GrpoTrainer<Transition, States> {
       );
     }
     checkReward(options.reward, world.metrics);
+    const partless = options.reward.find(({ metric }) => !world.metrics[metric].contributions);
+    if (options.credit === "part" && partless) {
+      throw new RangeError(
+        `credit "part" needs metrics that tell what each part of an answer adds, which ${partless.metric} of ${world.name} ` +
+          `does not: use credit "answer"`,
+      );
+    }
+    if (options.credit === "part" && options.objective.ratio === "sequence") {
+      throw new RangeError(
+        `credit "part" has no meaning with ratio "sequence", where an answer is one: use ratio "token"`,
+      );
+    }
     const { kl, klCoefficient } = options.objective;
     if (kl !== "none" && klCoefficient > 0 && !reference) {
       throw new RangeError(
@@ -184,17 +201,22 @@ export class GrpoTrainer<Transition, States> {
     const encoded = await world.encode(transitions);
     const { answers, logProbabilities, ended, retries } = await this.#sample(step, encoded);
     const rolloutSeconds = clock();
-    const { total, parts } = await this.#score(answers, transitions);
+    const { total, parts, contributions } = await this.#score(answers, transitions);
     const rewardSeconds = clock();
     const bad = total.find((reward) => !Number.isFinite(reward));
     if (bad !== undefined) throw new TrainingDivergedError("a reward", step, bad);
     const { advantages, equal, equalGroups, meanStd } = groupAdvantages(total, groupSize, options.advantageScale);
 
+    const partCount = contributions ? contributions.length / total.length : 1;
+    const credited = contributions
+      ? partAdvantages(contributions, groupSize, partCount, options.advantageScale)
+      : advantages;
     const groups: AnswerGroup[] = encoded.map(({ question, answer }, p) => ({
       question,
       answers: answers.slice(p * groupSize, (p + 1) * groupSize),
       sampled: world.openAnswers ? undefined : answer.sampled,
-      advantages: advantages.subarray(p * groupSize, (p + 1) * groupSize),
+      advantages: credited.subarray(p * groupSize * partCount, (p + 1) * groupSize * partCount),
+      parts: contributions && answer.parts,
       sampler: [],
     }));
     for (const [p, group] of groups.entries()) {
@@ -227,7 +249,7 @@ export class GrpoTrainer<Transition, States> {
         truth: [...encoded[0].answer.tokens],
         answers: groups[0].answers.map((answer) => [...answer]),
         rewards: [...total.subarray(0, groupSize)],
-        advantages: [...groups[0].advantages],
+        advantages: [...advantages.subarray(0, groupSize)],
       },
     };
   }
@@ -279,21 +301,24 @@ export class GrpoTrainer<Transition, States> {
   async #score(answers: readonly Tokens[], transitions: readonly Transition[]) {
     const { groupSize, scoreRows, reward, alsoMeasured } = this.options;
     const total = new Float64Array(answers.length);
-    const parts: Record<string, Float32Array> = {};
+    const parts: Record<string, Float32Array> = {}, contributions: Float64Array[] = [];
     for (let from = 0; from < answers.length; from += scoreRows) {
       const some = answers.slice(from, from + scoreRows);
       const owners = some.map((_, i) => transitions[Math.floor((from + i) / groupSize)]);
       const predicted = await this.world.decode(some, owners);
       const truth = await this.world.truth(owners);
-      const scored = await computeRewards(this.world, reward, predicted, truth, alsoMeasured);
+      const byPart = this.options.credit === "part";
+      const scored = await computeRewards(this.world, reward, predicted, truth, alsoMeasured, byPart);
       this.world.release?.(predicted);
       this.world.release?.(truth);
       total.set(scored.total, from);
+      if (scored.contributions) contributions.push(scored.contributions);
       for (const [name, values] of Object.entries(scored.parts)) {
         (parts[name] ??= new Float32Array(answers.length)).set(values, from);
       }
     }
-    return { total, parts };
+    const all = Float64Array.from(contributions.flatMap((each) => [...each]));
+    return { total, parts, contributions: contributions.length > 0 ? all : undefined };
   }
 
   async #update(step: number, groups: readonly AnswerGroup[]) {

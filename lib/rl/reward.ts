@@ -21,6 +21,8 @@ export interface Rewards {
   total: Float64Array;
   /** Unsigned metric values by name. */
   parts: Record<string, Float32Array>;
+  /** What each part of every answer adds to its total, [B·parts] row-major; there when it was asked for. */
+  contributions?: Float64Array;
 }
 
 /**
@@ -44,6 +46,8 @@ export function checkReward(terms: readonly RewardTerm[], metrics: Readonly<Reco
  * Scores predicted states against the truth.
  *
  * @param alsoMeasured Metrics that are logged beside the reward but do not count.
+ * @param byPart Whether what each part of an answer adds is wanted.
+ * @throws {RangeError} When that is wanted of a metric that cannot tell.
  */
 export async function computeRewards<Transition, States>(
   world: World<Transition, States>,
@@ -51,16 +55,22 @@ export async function computeRewards<Transition, States>(
   predicted: States,
   truth: States,
   alsoMeasured: readonly string[] = [],
+  byPart = false,
 ): Promise<Rewards> {
   const parts: Record<string, Float32Array> = {};
   for (const name of new Set([...terms.map((term) => term.metric), ...alsoMeasured])) {
     parts[name] = await world.metrics[name].compute(predicted, truth);
   }
-  const count = parts[terms[0].metric].length;
-  const total = new Float64Array(count);
-  for (const { metric, weight } of terms) {
-    const sign = world.metrics[metric].better === "lower" ? -1 : 1;
-    for (let i = 0; i < count; i++) total[i] += sign * weight * parts[metric][i];
+  const total = new Float64Array(parts[terms[0].metric].length);
+  let contributions: Float64Array | undefined;
+  for (const { metric: name, weight } of terms) {
+    const metric = world.metrics[name], factor = (metric.better === "lower" ? -1 : 1) * weight;
+    parts[name].forEach((value, i) => total[i] += factor * value);
+    if (!byPart) continue;
+    if (!metric.contributions) throw new RangeError(`reward: ${name} cannot tell what each part of an answer adds`);
+    const added = await metric.contributions(predicted, truth);
+    contributions ??= new Float64Array(added.length);
+    for (let i = 0; i < added.length; i++) contributions[i] += factor * added[i];
   }
-  return { total, parts };
+  return { total, parts, contributions };
 }

@@ -22,6 +22,8 @@ export interface AnswerPlan {
   tokens: Tokens;
   /** 1 where the model speaks, 0 where the token is given; as long as `tokens`. */
   sampled: Uint8Array;
+  /** Number of the part that each token belongs to (the frame of a video), where answers have parts; ascending from 0. */
+  parts?: Uint8Array;
 }
 
 /** A transition in tokens. */
@@ -40,6 +42,8 @@ export interface Metric<States> {
   readonly better: "lower" | "higher";
   /** One number an item; the two batches are parallel. Never throws on what a model may say. */
   compute(predicted: States, truth: States): Promise<Float32Array>;
+  /** Where answers have parts: what each part adds to the number, [B·parts] row-major; an item's sum is its number. */
+  contributions?(predicted: States, truth: States): Promise<Float32Array>;
 }
 
 /** How answers end where the model itself says when (text). */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { groupAdvantages } from "../../lib/rl/advantage.ts";
+import { groupAdvantages, partAdvantages } from "../../lib/rl/advantage.ts";
 
 const near = (actual: ArrayLike<number>, expected: number[], tolerance = 5e-7) =>
   expected.forEach((value, i) =>
@@ -32,6 +32,23 @@ Deno.test("groupAdvantages: variants of the scale", () => {
   const scale = (Math.SQRT2 + 8 / Math.SQRT2) / 2;
   assert.ok(Math.abs(meanStd - scale) < 1e-12);
   near(advantages, [-1 / scale, 1 / scale, -4 / scale, 4 / scale], 1e-5);
+});
+
+Deno.test("partAdvantages: a part is credited with what it and those after it earn, in the whole answer's scale", () => {
+  // Two answers of three parts: totals 6 and 12, deviations ±3 of a standard deviation of √18.
+  const contributions = Float64Array.of(1, 2, 3, 2, 4, 6), scale = Math.sqrt(18);
+  near(partAdvantages(contributions, 2, 3), [-3, -2.5, -1.5, 3, 2.5, 1.5].map((each) => each / scale), 1e-5);
+  near(partAdvantages(contributions, 2, 3, "none"), [-3, -2.5, -1.5, 3, 2.5, 1.5], 0);
+  // The first part's are the whole answers'.
+  const whole = groupAdvantages([6, 12], 2).advantages;
+  near([partAdvantages(contributions, 2, 3)[0], partAdvantages(contributions, 2, 3)[3]], [...whole], 0);
+});
+
+Deno.test("partAdvantages: one part is the whole answer, and equal tails are exactly zero", () => {
+  const rewards = [-0.2, -0.25, -0.18, -0.3];
+  near(partAdvantages(Float64Array.from(rewards), 4, 1), [...groupAdvantages(rewards, 4).advantages], 0);
+  const tails = partAdvantages(Float64Array.of(1, -0.1234567, 2, -0.1234567, 5, -0.1234567), 3, 2);
+  near([tails[1], tails[3], tails[5]], [0, 0, 0], 0);
 });
 
 Deno.test("groupAdvantages: bad input", () => {

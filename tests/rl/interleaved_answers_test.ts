@@ -73,7 +73,7 @@ async function policyGradients(model: CausalTransformer, settings: PolicyLossSet
     (hidden) => policyLoss(model, hidden, some, olds, references, weights, settings),
   );
   const read = await Promise.all(gradients.map(take)), names = [...model.parameters.keys()];
-  const loss = Number((await take(value))[0]), kl = Number((await take(aux.kl))[0]);
+  const loss = Number((await take(value))[0]), kl = aux.kl ? Number((await take(aux.kl))[0]) : 0;
   for (const each of [...olds, ...references, aux.clipped, aux.mismatch]) each.dispose();
   reference.dispose();
   return { loss, kl, gradients: new Map(names.map((name, i) => [name, read[i]])) };
@@ -118,6 +118,51 @@ forEachEngine("interleaved answers: shared and unshared prompts, regular and pac
     for (const [name, numbers] of expected.gradients) assertClose(other.gradients.get(name)!, numbers, 1e-5, name);
   }
   assert.notEqual(whole.loss, ofPacked.loss);
+  model.dispose();
+});
+
+forEachEngine("interleaved answers: parts are credited each with its own advantage", async (engine) => {
+  const model = smallModel(engine), length = FRAME + ACTION;
+  const settings = { ...SETTINGS, objective: { ...SETTINGS.objective, klCoefficient: 0, entropyCoefficient: 0 } };
+  const parts = Uint8Array.from({ length: LENGTH }, (_, t) => Math.floor(t / length));
+  const whole = await policyGradients(model, settings);
+  const same = await policyGradients(
+    model,
+    settings,
+    groups().map((group) => ({
+      ...group,
+      parts,
+      advantages: Float64Array.from({ length: GROUP * FRAMES }, (_, i) => group.advantages[Math.floor(i / FRAMES)]),
+    })),
+  );
+  assert.ok(Math.abs(whole.loss - same.loss) < 1e-6, `${whole.loss} ${same.loss}`);
+  // Where only the first frame is credited, the rest of the answer might as well not be there.
+  const first = await policyGradients(
+    model,
+    settings,
+    groups().map((group) => ({
+      ...group,
+      parts,
+      advantages: Float64Array.from(
+        { length: GROUP * FRAMES },
+        (_, i) => i % FRAMES === 0 ? group.advantages[i / FRAMES] : 0,
+      ),
+    })),
+  );
+  const alone = await policyGradients(
+    model,
+    settings,
+    groups().map((group) => ({
+      ...group,
+      answers: group.answers.map((answer) => answer.subarray(0, length)),
+      sampled: SAMPLED.subarray(0, length),
+      sampler: group.sampler.map((each) => each.subarray(0, length)),
+    })),
+  );
+  for (const [name, numbers] of first.gradients) {
+    const expected = Float64Array.from(alone.gradients.get(name)!, (each) => Number(each) / FRAMES);
+    assertClose(Float64Array.from(numbers, Number), expected, 1e-5, name);
+  }
   model.dispose();
 });
 

@@ -118,7 +118,7 @@ export function multiStepAnswer(
   }
   const perFrame = frameTokens[0].length, width = actionBins[0].length;
   const tokens = new Int32Array(frameTokens.length * (perFrame + width));
-  const sampled = new Uint8Array(tokens.length);
+  const sampled = new Uint8Array(tokens.length), parts = new Uint8Array(tokens.length);
   frameTokens.forEach((frame, t) => {
     const at = t * (perFrame + width);
     checkLength("frame", t, frame.length, perFrame);
@@ -127,8 +127,9 @@ export function multiStepAnswer(
     tokens.set(frame, at);
     tokens.set(actionIds(vocabulary, actionBins[t]), at + perFrame);
     sampled.fill(1, at, at + perFrame);
+    parts.fill(t, at, at + perFrame + width);
   });
-  return { tokens, sampled };
+  return { tokens, sampled, parts };
 }
 
 /**

@@ -20,7 +20,14 @@ import type { ActionBins } from "./actions.ts";
 import type { Clip } from "./clips.ts";
 import type { ImageMetric } from "./metrics.ts";
 import { frameTokensOfMultiStepAnswer, multiStepAnswer, multiStepQuestion } from "./multi_step_sequences.ts";
-import { aggregateFrames, type FrameAggregate, perFrame, repetitionRate } from "./video_metrics.ts";
+import {
+  aggregateFrames,
+  type FrameAggregate,
+  frameContributions,
+  perFrame,
+  repeats,
+  repetitionRate,
+} from "./video_metrics.ts";
 import { type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./world.ts";
 
@@ -109,6 +116,7 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
       repetition: {
         better: "lower",
         compute: ({ tokens }) => Promise.resolve(Float32Array.from(tokens, repetitionRate)),
+        contributions: ({ tokens }) => Promise.resolve(Float32Array.from(tokens.flatMap(repeats))),
       },
     };
   }
@@ -268,11 +276,15 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
   }
 
   #sequenceMetric(metric: ImageMetric, aggregate: FrameAggregate): Metric<FrameSequences> {
+    const values = (predicted: FrameSequences, truth: FrameSequences) =>
+      perFrame(metric, predicted.frames, truth.frames, this.#frameBatch);
     return {
       better: metric.better,
-      compute: async (predicted, truth) => {
-        const values = await perFrame(metric, predicted.frames, truth.frames, this.#frameBatch);
-        return aggregateFrames(values, predicted.frames.shape[1], aggregate);
+      compute: async (predicted, truth) =>
+        aggregateFrames(await values(predicted, truth), predicted.frames.shape[1], aggregate),
+      contributions: async (predicted, truth) => {
+        const frames = predicted.frames.shape[1];
+        return Float32Array.from(frameContributions(await values(predicted, truth), frames, aggregate));
       },
     };
   }

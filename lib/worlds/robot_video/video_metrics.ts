@@ -45,15 +45,27 @@ export function frameWeights(frames: number, how: FrameAggregate): Float64Array 
  * @throws {RangeError} if T does not divide the number of values.
  */
 export function aggregateFrames(values: Float32Array, frames: number, how: FrameAggregate): Float32Array {
-  const weights = frameWeights(frames, how), count = values.length / frames;
-  if (!Number.isInteger(count)) {
-    throw new RangeError(`${values.length} values are not those of sequences of ${frames} frames`);
-  }
-  return Float32Array.from({ length: count }, (_, b) => {
+  const weighted = frameContributions(values, frames, how);
+  return Float32Array.from({ length: values.length / frames }, (_, b) => {
     let sum = 0;
-    for (let t = 0; t < frames; t++) sum += weights[t] * values[b * frames + t];
+    for (let t = 0; t < frames; t++) sum += weighted[b * frames + t];
     return sum;
   });
+}
+
+/**
+ * What each frame adds to its sequence's number: values times the frames' weights.
+ *
+ * @param values [B, T] row-major.
+ * @returns [B, T] row-major.
+ * @throws {RangeError} if T does not divide the number of values.
+ */
+export function frameContributions(values: Float32Array, frames: number, how: FrameAggregate): Float64Array {
+  const weights = frameWeights(frames, how);
+  if (values.length % frames !== 0) {
+    throw new RangeError(`${values.length} values are not those of sequences of ${frames} frames`);
+  }
+  return Float64Array.from(values, (value, i) => weights[i % frames] * value);
 }
 
 /**
@@ -103,10 +115,12 @@ export async function perFrame(
  * @returns In [0, 1]; 0 where there is no pair.
  */
 export function repetitionRate(frames: readonly ArrayLike<number>[]): number {
-  if (frames.length < 2) return 0;
-  let repeats = 0;
-  for (let t = 1; t < frames.length; t++) if (repetition(frames[t], frames[t - 1])) repeats++;
-  return repeats / (frames.length - 1);
+  return repeats(frames).reduce((sum, each) => sum + each, 0);
+}
+
+/** What each frame adds to {@linkcode repetitionRate}: [T]; the first one nothing. */
+export function repeats(frames: readonly ArrayLike<number>[]): number[] {
+  return frames.map((frame, t) => t > 0 && repetition(frame, frames[t - 1]) ? 1 / (frames.length - 1) : 0);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The multi-step world over a real, tiny tokenizer: tokens, decoding, metrics, and GRPO through it. */
 import assert from "node:assert/strict";
-import { GrpoTrainer } from "../../../lib/rl/grpo.ts";
+import { type GrpoOptions, GrpoTrainer } from "../../../lib/rl/grpo.ts";
 import { RELEASED_OBJECTIVE } from "../../../lib/rl/objective.ts";
 import { tidy } from "../../../lib/tensor/scope.ts";
 import { tensor } from "../../../lib/tensor/tensor.ts";
@@ -121,6 +121,11 @@ forEachEngine("MultiStepWorld: metrics frame by frame, then as asked; standing s
     const distinct = predicted.tokens[0].map((frame) => frame.join());
     assert.equal(rates[0], [1, 2].filter((t) => distinct[t] === distinct[t - 1]).length / 2);
     assert.ok(rates[1] >= 0.5, "its first two frames are the same");
+    for (const name of ["mae", "repetition"]) {
+      const metric = world.metrics[name], added = await metric.contributions!(predicted, truth);
+      const sums = [0, 1].map((i) => added.subarray(i * 3, i * 3 + 3).reduce((sum, each) => sum + each, 0));
+      assertClose(sums, await metric.compute(predicted, truth), 1e-6, `contributions to ${name}`);
+    }
     world.release(predicted);
     world.release(truth);
   }
@@ -167,7 +172,7 @@ forEachEngine("MultiStepWorld: likelihood and GRPO train on it", async (engine) 
   assert.ok(losses[11] < 0.7 * losses[0], losses.join(" "));
   first.optimizer.dispose();
 
-  const trainer = new GrpoTrainer(model, undefined, world, {
+  const options: GrpoOptions = {
     groupSize: 4,
     miniBatchPrompts: 2,
     microBatchPrompts: 2,
@@ -186,7 +191,8 @@ forEachEngine("MultiStepWorld: likelihood and GRPO train on it", async (engine) 
     rolloutRows: 64,
     scoreRows: 3,
     seed: 1,
-  });
+  };
+  const trainer = new GrpoTrainer(model, undefined, world, options);
   await trainer.step(0, clips);
   const held = engine.memory().tensors;
   const { reward, metrics, tokens, samplerMismatch, gradientNorm } = await trainer.step(1, clips);
@@ -196,6 +202,23 @@ forEachEngine("MultiStepWorld: likelihood and GRPO train on it", async (engine) 
   assert.ok(Number.isFinite(metrics.psnr));
   assert.equal(engine.memory().tensors, held, "tensors of a step");
   trainer.optimizer.dispose();
+  // Credited by frame: the same answers and rewards, another gradient.
+  const byFrame = new GrpoTrainer(model, undefined, world, { ...options, credit: "part", learningRate: 1e-9 });
+  const byAnswer = new GrpoTrainer(model, undefined, world, { ...options, learningRate: 1e-9 });
+  const [one, other] = [await byFrame.step(2, clips), await byAnswer.step(2, clips)];
+  assert.equal(one.reward, other.reward);
+  assert.ok(one.gradientNorm > 0 && one.gradientNorm !== other.gradientNorm, `${one.gradientNorm}`);
+  assert.throws(
+    () =>
+      new GrpoTrainer(model, undefined, world, {
+        ...options,
+        credit: "part",
+        objective: { ...options.objective, ratio: "sequence" },
+      }),
+    /credit "part" has no meaning with ratio "sequence"/,
+  );
+  byFrame.optimizer.dispose();
+  byAnswer.optimizer.dispose();
   model.dispose();
   tokenizer.dispose();
 });

@@ -6,8 +6,10 @@ import { mae, psnr } from "../../../lib/worlds/robot_video/metrics.ts";
 import {
   aggregateFrames,
   endsRepeating,
+  frameContributions,
   frameWeights,
   perFrame,
+  repeats,
   repetitionRate,
 } from "../../../lib/worlds/robot_video/video_metrics.ts";
 import { assertClose } from "../../support/compare.ts";
@@ -20,6 +22,15 @@ Deno.test("frameWeights: mean, last and 0.9^t, normalised", () => {
   const discount = [0.1916799, 0.1725119, 0.1552607, 0.1397347, 0.1257612, 0.1131851, 0.1018666];
   assertClose([...frameWeights(7, "discount")], discount, 1e-6, "discount");
   assert.throws(() => frameWeights(0, "mean"), /frames must be an integer of at least 1: received 0/);
+});
+
+Deno.test("frameContributions, repeats: what each frame adds", () => {
+  const values = Float32Array.of(1, 2, 3, 10, 20, 60);
+  assert.deepEqual([...frameContributions(values, 3, "last")], [0, 0, 3, 0, 0, 60]);
+  assertClose([...frameContributions(values, 3, "mean")], [1 / 3, 2 / 3, 1, 10 / 3, 20 / 3, 20], 1e-12, "mean");
+  assert.throws(() => frameContributions(values, 4, "mean"), /6 values are not those of sequences of 4 frames/);
+  assert.deepEqual(repeats([[1, 2], [1, 2], [1, 3]]), [0, 0.5, 0]);
+  assert.deepEqual(repeats([[1, 2]]), [0]);
 });
 
 Deno.test("aggregateFrames: one number a sequence", () => {
