@@ -14,7 +14,7 @@
  *     DisclosureTriangle 'More' expanded: False
  *     columnheader 'Price' required: False
  *
- * `focused: True` stands first, except after `disabled: True`; where nothing else has the focus, the page has it.
+ * `focused: True` stands first, except after `disabled: True`; the page itself always says it.
  *
  * Source: WebArena (Zhou et al., 2024), its observation processor with `current_viewport_only`. Its threshold (0.6 of a node's
  * area in the viewport) multiplies by the height where it means to divide, so that in effect all is kept that overlaps the
@@ -45,8 +45,11 @@ export type Rectangle = readonly [x: number, y: number, width: number, height: n
 
 /** What is known of the layout. */
 export interface PageLayout {
-  /** Where DOM nodes are; those that are drawn nowhere are missing. */
-  readonly rectangles: ReadonlyMap<number, Rectangle>;
+  /**
+   * Where DOM nodes are; undefined: drawn nowhere. Nodes that the page did not make itself (what a field is made of inside) are
+   * missing: they are where the nodes above them are.
+   */
+  readonly rectangles: ReadonlyMap<number, Rectangle | undefined>;
   /** Size of the viewport in CSS pixels. */
   readonly viewport: { readonly width: number; readonly height: number };
 }
@@ -79,35 +82,43 @@ export function accessibilityTree(nodes: readonly ChromiumAccessibilityNode[], l
   if (nodes.length === 0) throw new Error("accessibility tree is empty: the browser listed no nodes");
   const byId = new Map(nodes.map((node) => [node.nodeId, node]));
 
-  const build = (node: ChromiumAccessibilityNode, field: FieldText | undefined): AccessibilityNode[] => {
+  const build = (node: ChromiumAccessibilityNode, above: Surroundings): AccessibilityNode[] => {
     const role = String(node.role?.value ?? "");
-    const key = keyOf(node, role, field);
-    const inside = FIELD_ROLES.has(role) ? { fieldKey: key, texts: 0 } : field;
+    const key = keyOf(node, role, above.field);
+    const isInView = inView(node, role, layout) ?? above.isInView;
+    const field = FIELD_ROLES.has(role) ? { key, texts: 0 } : above.field;
     const children = (node.childIds ?? []).flatMap((id) => {
       const child = byId.get(id);
-      return child ? build(child, inside) : [];
+      return child ? build(child, { isInView, field }) : [];
     });
-    if (node !== nodes[0] && !isSeen(node, role, layout)) return children;
+    const isSeen = node === nodes[0] || isInView && isTold(node, role);
+    if (!isSeen) return children;
     return [{ role, name: String(node.name?.value ?? ""), properties: propertiesOf(node), key, children }];
   };
-  return build(nodes[0], undefined)[0];
+  return build(nodes[0], { isInView: true, field: undefined })[0];
 }
 
-/** The field around a node, and how many texts have been found in it. */
-interface FieldText {
-  readonly fieldKey: string | number;
-  texts: number;
+/** What is known from the nodes above one. */
+interface Surroundings {
+  readonly isInView: boolean;
+  /** The field around it, and how many texts have been found in that. */
+  readonly field: { readonly key: string | number; texts: number } | undefined;
 }
 
-function keyOf(node: ChromiumAccessibilityNode, role: string, field: FieldText | undefined): string | number {
-  if (field && role === "StaticText") return `${field.fieldKey}/text ${field.texts++}`;
+function keyOf(node: ChromiumAccessibilityNode, role: string, field: Surroundings["field"]): string | number {
+  if (field && role === "StaticText") return `${field.key}/text ${field.texts++}`;
   return node.backendDOMNodeId ?? node.nodeId;
 }
 
-function isSeen(node: ChromiumAccessibilityNode, role: string, layout: PageLayout): boolean {
-  if (node.ignored || node.backendDOMNodeId === undefined || node.name === undefined) return false;
-  if (role === "option") return true;
-  if (role === "ListMarker") return false;
+function isTold(node: ChromiumAccessibilityNode, role: string): boolean {
+  return !node.ignored && node.backendDOMNodeId !== undefined && node.name !== undefined && role !== "ListMarker";
+}
+
+/** Whether a node is in the viewport; undefined where that is known of the nodes above it only. */
+function inView(node: ChromiumAccessibilityNode, role: string, layout: PageLayout): boolean | undefined {
+  // A closed list draws no options: they are where the list is.
+  if (role === "option") return undefined;
+  if (node.backendDOMNodeId === undefined || !layout.rectangles.has(node.backendDOMNodeId)) return undefined;
   const rectangle = layout.rectangles.get(node.backendDOMNodeId);
   return rectangle !== undefined && overlapsViewport(rectangle, layout.viewport);
 }

@@ -30,6 +30,8 @@ const SILENT_ROLES: ReadonlySet<string> = new Set([
   "LabelText",
   "Legend",
   "listitem",
+  // The invisible holder of a list's options; WebArena drops it because it is drawn nowhere.
+  "MenuListPopup",
 ]);
 
 /** How many of the shown lines above a text are searched for it. */
@@ -49,6 +51,12 @@ export interface PageView {
   readonly numbering: Numbering;
   /** The tree is cut after so many lines (the line of tabs is not counted). All are shown when left out. */
   readonly maxLines?: number;
+}
+
+/** An observation with what a browser needs to find an action's node again. */
+export interface DescribedPage extends Observation {
+  /** Keys of the nodes by their ids, as {@linkcode Observation.nodes}. */
+  readonly keys: ReadonlyMap<number, AccessibilityNode["key"]>;
 }
 
 /** Gives the shown nodes of a document their ids. */
@@ -84,6 +92,13 @@ export class PageNumbering implements Numbering {
   forget(documentKey: string): void {
     this.documents.delete(documentKey);
   }
+
+  /** An independent copy, for a copy of the browser. */
+  clone(): PageNumbering {
+    const copy = new PageNumbering();
+    for (const [key, numbers] of this.documents) copy.documents.set(key, new Map(numbers));
+    return copy;
+  }
 }
 
 /** WebArena's own numbering: a node's id is its key, which must be a whole number (Chromium's node ids). */
@@ -118,7 +133,7 @@ export class KeyNumbering implements Numbering {
  *
  * Left out are
  * - nodes of a role that only groups or decorates (generic, img, list, strong, paragraph, banner, navigation, Section, LabelText,
- *   Legend, listitem) without name and without properties, and list items without a name even when they have properties;
+ *   Legend, listitem, MenuListPopup) without name and without properties, and list items without a name even when they have properties;
  * - texts (StaticText) that are empty, or that stand in one of the three shown lines above: a link's text repeats its name.
  *
  * Pruning twice changes nothing that pruning once did not, except that a text may then stand nearer to one that it repeats; a tree
@@ -140,11 +155,12 @@ export function pruneTree(root: AccessibilityNode): AccessibilityNode {
  *
  * Nodes below a cut (`maxLines`) are not in `nodes`: nobody has seen them.
  */
-export function describePage(page: PageView): Observation {
+export function describePage(page: PageView): DescribedPage {
   const root = pruneTree(page.root);
   const ids = page.numbering.idsOf(page.documentKey, root);
   const lines: string[] = [];
   const nodes = new Map<number, PageNode>();
+  const keys = new Map<number, AccessibilityNode["key"]>();
   let linesLeftOut = 0;
   for (const { node, depth } of nodesOf(root)) {
     if (lines.length >= (page.maxLines ?? Infinity)) {
@@ -155,14 +171,11 @@ export function describePage(page: PageView): Observation {
     const line = `[${id}] ${describeNode(node)}`;
     lines.push("\t".repeat(depth) + line);
     nodes.set(id, { role: node.role, name: node.name, line });
+    keys.set(id, node.key);
   }
-  const observation = {
-    tree: `${describeTabs(page.tabs)}\n\n${lines.join("\n")}`,
-    url: page.url,
-    tabs: page.tabs,
-    nodes,
-  };
-  return linesLeftOut > 0 ? { ...observation, linesLeftOut } : observation;
+  const tree = `${describeTabs(page.tabs)}\n\n${lines.join("\n")}`;
+  const described = { tree, url: page.url, tabs: page.tabs, nodes, keys };
+  return linesLeftOut > 0 ? { ...described, linesLeftOut } : described;
 }
 
 /** The line of tabs: `Tab 0 (current): Shop | Tab 1: Cart`. */

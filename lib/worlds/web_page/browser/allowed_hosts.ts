@@ -1,0 +1,71 @@
+/**
+ * Which addresses a page under test may reach. The list is kept twice: for what is asked of it before a request is made, and as
+ * rules of Chromium's resolver, which hold for whatever the browser connects to (redirects, sockets, workers, prefetches, popups).
+ */
+
+const HOST_PATTERN = /^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d+)?$/;
+
+/** A list of hosts. */
+export class AllowedHosts {
+  private readonly patterns: readonly string[];
+  private readonly places: Readonly<Record<string, string>>;
+
+  /**
+   * @param patterns Hosts: `shop.test`, `127.0.0.1:8080` (that port only), `*.wikipedia.org` (all below, and itself).
+   * @param places Where some of them are really served: `{"shop.test": "127.0.0.1:8080"}`. They are allowed without being listed.
+   * @throws {RangeError} When the list is empty or an entry is no host.
+   */
+  constructor(patterns: readonly string[], places: Readonly<Record<string, string>> = {}) {
+    this.places = places;
+    this.patterns = [...Object.keys(places), ...patterns].map((pattern) => pattern.toLowerCase());
+    if (this.patterns.length === 0) {
+      throw new RangeError("allowedHosts must name at least one host, like shop.test: received none");
+    }
+    for (const pattern of [...this.patterns, ...Object.values(places)]) {
+      if (HOST_PATTERN.test(pattern)) continue;
+      throw new RangeError(
+        `allowedHosts must be hosts like shop.test, 127.0.0.1:8080 or *.shop.test: received ${JSON.stringify(pattern)}`,
+      );
+    }
+  }
+
+  /** Why an address may not be opened, in one line; undefined when it may. `about:blank` always may. */
+  refusal(address: string): string | undefined {
+    if (address === "about:blank") return undefined;
+    const url = URL.parse(address);
+    if (!url) {
+      return `${shorten(address)} is not an address: write it with its scheme, like http://${this.patterns[0]}/`;
+    }
+    if (url.protocol !== "http:" && url.protocol !== "https:") {
+      return `${shorten(address)} may not be opened: only http and https addresses may`;
+    }
+    if (this.patterns.some((pattern) => matches(pattern, url))) return undefined;
+    return `${shorten(address)} may not be opened: allowed hosts are ${this.patterns.join(", ")}`;
+  }
+
+  /** Value of Chromium's flag `--host-resolver-rules`: all other names, and all other numbers, lead nowhere. */
+  resolverRules(): string {
+    const served = Object.entries(this.places).map(([host, place]) => `MAP ${host} ${place}`);
+    const others = this.patterns.filter((pattern) => !Object.hasOwn(this.places, pattern));
+    // A rule that maps a name to itself ends the search for rules, so the last one does not apply to it.
+    const itself = others.flatMap((pattern) => pattern.startsWith("*.") ? [] : [`MAP ${pattern} ${pattern}`]);
+    const below = others.filter((pattern) => pattern.startsWith("*."))
+      .flatMap((pattern) => [`EXCLUDE ${withoutPort(pattern)}`, `EXCLUDE ${withoutPort(pattern).slice(2)}`]);
+    return [...served, ...itself, "MAP * ~NOTFOUND", ...below].join(", ");
+  }
+}
+
+function matches(pattern: string, url: URL): boolean {
+  const [, host, port] = pattern.match(/^(.*?)(?::(\d+))?$/)!;
+  if (port !== undefined && port !== (url.port || (url.protocol === "https:" ? "443" : "80"))) return false;
+  if (!host.startsWith("*.")) return url.hostname === host;
+  return url.hostname === host.slice(2) || url.hostname.endsWith(host.slice(1));
+}
+
+function withoutPort(pattern: string): string {
+  return pattern.replace(/:\d+$/, "");
+}
+
+function shorten(address: string): string {
+  return JSON.stringify(address.length > 120 ? `${address.slice(0, 117)}…` : address);
+}

@@ -1,0 +1,328 @@
+/**
+ * A real browser: Chromium through playwright-core, seen and acted on as WebArena does.
+ *
+ * Each action is a person's: the pointer goes to the middle of a node, keys are pressed one by one. Two things are done otherwise
+ * than in WebArena. Typing replaces what stands in a field (there, the new text lands wherever the click put the caret). And an
+ * action is over when the page has settled, not after a fixed time.
+ *
+ * The page under test is not trusted. Each reset has a fresh profile; nothing is downloaded, no file, `data:` or `chrome:` address is
+ * opened, no permission is given, dialogs are dismissed, and only the hosts on a list can be reached, by whatever way. Chromium's own
+ * sandbox stays on, except when this process is root, where Chromium does not start with it: do not run as root on pages of strangers.
+ */
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { UserError } from "../../../files/user_error.ts";
+import { formatAction, type WebAction } from "./actions.ts";
+import { AllowedHosts } from "./allowed_hosts.ts";
+import { type Observation, WebActionError, type WebBrowser } from "./browser.ts";
+import { ChromiumTab, type TabRules } from "./chromium_tab.ts";
+import { findChromium } from "./find_chromium.ts";
+import type { SettlingTimes } from "./settling.ts";
+import { describePage, KeyNumbering, type Numbering, PageNumbering } from "./tree.ts";
+
+/** Actions that point at a node. */
+type NodeAction = Extract<WebAction, { id: number }>;
+
+/** How to open a Chromium. */
+export interface ChromiumOptions {
+  /** Hosts that pages may reach: `shop.test`, `127.0.0.1:8080`, `*.wikipedia.org`. Those of `hosts` need not be listed. */
+  readonly allowedHosts?: readonly string[];
+  /** Where hosts are really served: `{"shop.test": "127.0.0.1:8080"}`. */
+  readonly hosts?: Readonly<Record<string, string>>;
+  /** Path of the program; found by itself when left out ({@linkcode findChromium}). */
+  readonly executable?: string;
+  /** Size of the viewport in CSS pixels. Default 1280 × 2048. */
+  readonly viewport?: { readonly width: number; readonly height: number };
+  /** `document` (default): 1, 2, 3, … within each document; `browser`: the browser's own node ids, as WebArena has them. */
+  readonly numbering?: "document" | "browser";
+  /** Trees are cut after so many lines. */
+  readonly maxLines?: number;
+  /** When a page counts as settled, in milliseconds. Default: quiet 100, network 2,000, limit 10,000. */
+  readonly settling?: Partial<SettlingTimes>;
+  /** More tabs are closed as soon as pages open them. Default 10. */
+  readonly maxTabs?: number;
+}
+
+/** Flags that keep the browser from talking to anyone by itself. */
+const QUIET_FLAGS = [
+  "--no-first-run",
+  "--no-default-browser-check",
+  "--no-pings",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-domain-reliability",
+  "--disable-sync",
+  "--disable-quic",
+  "--disable-gpu",
+  "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+];
+
+/** How long a window that a page asked for is waited for. Milliseconds. */
+const WINDOW_OPENS_WITHIN = 2000;
+
+/**
+ * Starts a Chromium.
+ *
+ * @throws {UserError} When there is none, or it does not start.
+ * @throws {RangeError} When the hosts are no hosts.
+ */
+export async function openChromium(options: ChromiumOptions): Promise<ChromiumBrowser> {
+  const allowedHosts = new AllowedHosts(options.allowedHosts ?? [], options.hosts);
+  const executablePath = findChromium(options.executable);
+  const sandbox = Deno.build.os === "windows" || Deno.uid() !== 0 ? [] : ["--no-sandbox"];
+  const resolver = `--host-resolver-rules=${allowedHosts.resolverRules()}`;
+  let browser: Browser;
+  try {
+    browser = await chromium.launch({ executablePath, args: [...QUIET_FLAGS, ...sandbox, resolver] });
+  } catch (error) {
+    const reason = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, " ").slice(0, 300);
+    throw new UserError(`Chromium ${JSON.stringify(executablePath)} did not start: ${reason}`);
+  }
+  return new ChromiumBrowser(browser, allowedHosts, options);
+}
+
+/** A running Chromium with one session. Open it with {@linkcode openChromium}; close it with `await using` or `close()`. */
+export class ChromiumBrowser implements WebBrowser {
+  private readonly rules: TabRules;
+  private readonly viewport: { readonly width: number; readonly height: number };
+  private readonly maxTabs: number;
+  private readonly maxLines: number | undefined;
+  private numbering: Numbering = new PageNumbering();
+  private context: BrowserContext | undefined;
+  private tabs: ChromiumTab[] = [];
+  private current = 0;
+  private newWindows: Page[] = [];
+  private isOpeningTab = false;
+  private notes: string[] = [];
+  private keys: ReadonlyMap<number, string | number> = new Map();
+
+  /** Use {@linkcode openChromium}. */
+  constructor(
+    private readonly browser: Browser,
+    private readonly allowedHosts: AllowedHosts,
+    private readonly options: ChromiumOptions,
+  ) {
+    this.viewport = options.viewport ?? { width: 1280, height: 2048 };
+    this.maxTabs = options.maxTabs ?? 10;
+    this.maxLines = options.maxLines;
+    const times = { quiet: 100, network: 2000, limit: 10_000, ...options.settling };
+    this.rules = { allowedHosts, times, note: (text) => this.notes.push(text) };
+  }
+
+  /** What happened since the last call and cannot be seen on the page, a line each: dialogs, refused requests, pages that did not settle. */
+  takeNotes(): string[] {
+    return this.notes.splice(0);
+  }
+
+  /**
+   * {@inheritDoc WebBrowser.reset}
+   *
+   * @throws {WebActionError} When an address may not be opened or cannot be.
+   */
+  async reset(urls: readonly string[]): Promise<Observation> {
+    for (const url of urls) {
+      const refusal = this.allowedHosts.refusal(url);
+      if (refusal !== undefined) throw new WebActionError(refusal);
+    }
+    await this.context?.close();
+    this.tabs = [];
+    this.newWindows = [];
+    this.notes = [];
+    this.numbering = this.options.numbering === "browser" ? new KeyNumbering() : new PageNumbering();
+    this.context = await this.browser.newContext({
+      viewport: this.viewport,
+      deviceScaleFactor: 1,
+      acceptDownloads: false,
+      serviceWorkers: "block",
+      permissions: [],
+      locale: "en-US",
+      timezoneId: "UTC",
+    });
+    this.context.on("page", (page) => {
+      if (!this.isOpeningTab) this.newWindows.push(page);
+    });
+    for (const url of urls.length > 0 ? urls : ["about:blank"]) {
+      const tab = await this.openTab();
+      if (url !== "about:blank") await tab.goto(url);
+      await this.settle();
+      await tab.view();
+    }
+    return await this.look();
+  }
+
+  /** {@inheritDoc WebBrowser.observe} */
+  async observe(): Promise<Observation> {
+    await this.settle();
+    return await this.look();
+  }
+
+  /** {@inheritDoc WebBrowser.perform} */
+  async perform(action: WebAction): Promise<Observation> {
+    const tab = this.tab();
+    tab.refusal = undefined;
+    await this.act(tab, action);
+    await this.settle();
+    const observation = await this.look();
+    if (tab.refusal !== undefined) throw new WebActionError(`${formatAction(action)}: ${tab.refusal}`);
+    return observation;
+  }
+
+  private async act(tab: ChromiumTab, action: WebAction): Promise<void> {
+    switch (action.kind) {
+      case "click":
+      case "hover":
+      case "type":
+        return await this.actOnNode(tab, action);
+      case "press":
+        return await tab.press(action.keys);
+      case "scroll":
+        return await tab.scroll(action.direction);
+      case "goto":
+        return await tab.goto(action.url);
+      case "goBack":
+        return await tab.moveInHistory(-1);
+      case "goForward":
+        return await tab.moveInHistory(1);
+      case "newTab":
+        if (this.tabs.length >= this.maxTabs) {
+          throw new WebActionError(`new_tab: there are ${this.maxTabs} tabs already`);
+        }
+        await this.openTab();
+        return;
+      case "closeTab":
+        return await tab.page.close();
+      case "tabFocus":
+        if (action.index >= this.tabs.length) {
+          throw new WebActionError(
+            `tab_focus [${action.index}]: there is no such tab, only 0 to ${this.tabs.length - 1}`,
+          );
+        }
+        this.current = action.index;
+        return await this.tab().page.bringToFront();
+      case "stop":
+      case "none":
+        return;
+    }
+  }
+
+  private async actOnNode(tab: ChromiumTab, action: NodeAction): Promise<void> {
+    const key = this.keys.get(action.id);
+    if (key === undefined) throw new WebActionError(`${formatAction(action)}: there is no [${action.id}] on the page`);
+    // Of a text in a field, the key begins with the field's.
+    const node = Number.parseInt(String(key));
+    try {
+      if (action.kind === "type") await tab.type(node, action.text, action.pressEnter);
+      else if (action.kind === "hover") await tab.hover(node);
+      else await tab.click(node);
+    } catch (error) {
+      if (!(error instanceof WebActionError)) throw error;
+      throw new WebActionError(`${formatAction(action)} cannot be done: ${error.message}`);
+    }
+  }
+
+  /** Lets the current page come to rest, takes over the windows that it has opened, and drops tabs that are gone. */
+  private async settle(): Promise<void> {
+    await this.dropClosedTabs();
+    const opener = this.tab();
+    await opener.settle();
+    const end = performance.now() + WINDOW_OPENS_WITHIN;
+    while (this.newWindows.length < opener.windowsAsked && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    opener.windowsAsked = 0;
+    for (const page of this.newWindows.splice(0)) await this.takeOver(page, opener);
+    await this.dropClosedTabs();
+  }
+
+  private async takeOver(page: Page, opener: ChromiumTab): Promise<void> {
+    if (this.tabs.length >= this.maxTabs) {
+      this.rules.note(`a window was closed: there are ${this.maxTabs} tabs already`);
+      await page.close();
+      return;
+    }
+    const tab = await ChromiumTab.of(page, this.context!, this.rules);
+    await tab.settle();
+    const address = (await tab.history()).at(-1) ?? "about:blank";
+    const refusal = tab.refusal ?? this.allowedHosts.refusal(address);
+    if (refusal !== undefined) {
+      opener.refusal = refusal;
+      this.rules.note(refusal);
+      await page.close();
+      return;
+    }
+    this.tabs.push(tab);
+    this.current = this.tabs.length - 1;
+  }
+
+  private async dropClosedTabs(): Promise<void> {
+    const current = this.tabs[this.current];
+    const open = this.tabs.filter((tab) => !tab.page.isClosed());
+    if (open.length === this.tabs.length && open.length > 0) return;
+    this.tabs = open;
+    if (open.length === 0) await this.openTab();
+    // As in WebArena, after a tab was closed the last one is seen.
+    else this.current = open.includes(current) ? open.indexOf(current) : open.length - 1;
+    await this.tab().page.bringToFront();
+  }
+
+  private async openTab(): Promise<ChromiumTab> {
+    this.isOpeningTab = true;
+    try {
+      const tab = await ChromiumTab.of(await this.context!.newPage(), this.context!, this.rules);
+      this.tabs.push(tab);
+      this.current = this.tabs.length - 1;
+      return tab;
+    } finally {
+      this.isOpeningTab = false;
+    }
+  }
+
+  private async look(): Promise<Observation> {
+    const { root, url, documentKey } = await this.tab().view();
+    const tabs = this.tabs.map(({ title }, index) => ({ title, isCurrent: index === this.current }));
+    const { numbering, maxLines } = this;
+    const { keys, ...observation } = describePage({ root, url, tabs, documentKey, numbering, maxLines });
+    this.keys = keys;
+    return observation;
+  }
+
+  private tab(): ChromiumTab {
+    const tab = this.tabs[this.current];
+    if (!tab) throw new Error("the browser has no tab yet: call reset first");
+    return tab;
+  }
+
+  /** {@inheritDoc WebBrowser.locate} */
+  async locate(locator: string, url?: string): Promise<string> {
+    if (url === undefined) return await read(this.tab(), locator);
+    const before = this.current;
+    const tab = await this.openTab();
+    try {
+      await tab.goto(url);
+      await tab.settle();
+      return await read(tab, locator);
+    } finally {
+      await tab.page.close();
+      this.tabs.pop();
+      this.current = before;
+    }
+  }
+
+  /** {@inheritDoc WebBrowser.screenshot} */
+  async screenshot(): Promise<Uint8Array> {
+    return new Uint8Array(await this.tab().page.screenshot({ type: "png" }));
+  }
+
+  /** Ends the browser; its profile is gone with it. */
+  async close(): Promise<void> {
+    await this.browser.close();
+  }
+
+  /** {@inheritDoc ChromiumBrowser.close} */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+async function read(tab: ChromiumTab, locator: string): Promise<string> {
+  return locator.trim() === "" ? await tab.page.content() : await tab.evaluate(locator);
+}
