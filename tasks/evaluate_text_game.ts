@@ -7,13 +7,8 @@
 import { resolveWithProgress } from "../lib/experiments/hub_folder.ts";
 import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
 import { type TextGameConfig, textGameConfig } from "../lib/experiments/text_game_config.ts";
-import {
-  findTestFile,
-  fittingQuestions,
-  openTextGameData,
-  readTextGameExamples,
-  spread,
-} from "../lib/experiments/text_game_data.ts";
+import { fittingQuestions, spread } from "../lib/experiments/language_data.ts";
+import { findTestFile, openTextGameData, readTextGameExamples } from "../lib/experiments/text_game_data.ts";
 import { evaluateTextGame, type TextGameEvaluation } from "../lib/experiments/text_game_evaluation.ts";
 import { readTextGameTokens } from "../lib/experiments/text_game_models.ts";
 import { answerLines, scoredFileTable, textGameScoreTable } from "../lib/experiments/text_game_scores.ts";

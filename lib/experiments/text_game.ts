@@ -10,17 +10,11 @@
  *
  * Source: RLVR-World §5.1.
  */
-import { basename, resolve } from "node:path";
-import { UserError } from "../files/user_error.ts";
 import { trainBpe } from "../models/bpe_trainer.ts";
-import { CausalTransformer } from "../models/causal_transformer.ts";
-import { saveAdapters } from "../models/lora_files.ts";
+import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
-import { transformerConfig } from "../models/transformer_config.ts";
-import type { AnswerSampler } from "../rl/answer_sampler.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
 import { GrpoTrainer } from "../rl/grpo.ts";
-import { ServedAnswers } from "../rl/served_answers.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
@@ -34,14 +28,9 @@ import type { TextGameExample, TextGameResponse, TextGameWorld } from "../worlds
 import { resolveWithProgress } from "./hub_folder.ts";
 import { grpoOptions } from "./grpo_fields.ts";
 import type { TextGameConfig, TextGameRewardName } from "./text_game_config.ts";
-import {
-  fittingExamples,
-  fittingQuestions,
-  openTextGameData,
-  spread,
-  type TextGameData,
-  trainingTexts,
-} from "./text_game_data.ts";
+import { fittingExamples, fittingQuestions, spread, trainingTexts } from "./language_data.ts";
+import { LanguageModels } from "./language_models.ts";
+import { openTextGameData, type TextGameData } from "./text_game_data.ts";
 import { evaluateTextGame, type TextGameEvaluation } from "./text_game_evaluation.ts";
 import { readTextGameTokens, textGameWorld } from "./text_game_models.ts";
 
@@ -75,6 +64,7 @@ export class TextGameExperiment {
   readonly test: readonly TextGameExample[];
   readonly #context: StageContext;
   readonly #imitation: readonly TextGameExample[];
+  readonly #models: LanguageModels;
 
   private constructor(
     /** Who computes. */
@@ -97,6 +87,14 @@ export class TextGameExperiment {
     this.train = examples.train;
     this.test = examples.test;
     this.#imitation = examples.imitation;
+    this.#models = new LanguageModels({
+      engine,
+      config,
+      run,
+      tokenizer,
+      vocabularySize: world.vocabularySize,
+      folder: modelFolder,
+    });
     this.#context = {
       run,
       progress: context.progress,
@@ -154,8 +152,8 @@ export class TextGameExperiment {
     const { likelihood, model: { checkpointing } } = this.config;
     if (likelihood.steps === 0) return 0;
     using owned = new DisposableStack();
-    const model = owned.adopt(await this.#firstModel(), (each) => each.dispose());
-    this.#attachNew(model);
+    const model = owned.adopt(await this.#models.first(), (each) => each.dispose());
+    this.#models.attachNew(model);
     const trainer = new LikelihoodTrainer(model, {
       ...likelihood,
       checkpointing,
@@ -179,7 +177,7 @@ export class TextGameExperiment {
       },
       show: (metrics) => pickMetrics(metrics, { loss: "loss", gradientNorm: "grad" }),
     });
-    await this.#save(model, "models/likelihood", nameOnHub(this.config.model.folder));
+    await this.#models.save(model, "models/likelihood", this.#models.firstName);
     return seconds;
   }
 
@@ -190,17 +188,17 @@ export class TextGameExperiment {
     // Where all weights are trained, none may be of the type that frozen ones are kept in.
     const trainsAll = this.config.model.lora === null || !grpo.adapters;
     const parameterType = trainsAll ? "float32" : this.config.model.parameterType;
-    const model = owned.adopt(await this.likelihoodModel(parameterType), (each) => each.dispose());
-    if (!trainsAll) this.#attachNew(model);
+    const model = owned.adopt(await this.#models.likelihood(parameterType), (each) => each.dispose());
+    if (!trainsAll) this.#models.attachNew(model);
     const needsReference = grpo.kl !== "none" && grpo.klCoefficient > 0;
     // With adapters the reference is the same model without them.
     const reference = !needsReference
       ? undefined
       : model.adapters
       ? "without-adapters" as const
-      : owned.adopt(await this.likelihoodModel(), (each) => each.dispose());
+      : owned.adopt(await this.#models.likelihood(), (each) => each.dispose());
     const metric = metricOf(reward, grpo.scoring), others = { binary: "taskSpecific", taskSpecific: "binary" } as const;
-    await using served = this.#served(model, reward);
+    await using served = this.#models.served(model, reward, (text) => this.#context.progress.note(text));
     const trainer = new GrpoTrainer<TextGameExample, readonly TextGameResponse[]>(model, reference, this.world, {
       ...grpoOptions(grpo),
       reward: [{ metric, weight: 1 }],
@@ -238,25 +236,18 @@ export class TextGameExperiment {
       show: (metrics) =>
         pickMetrics(metrics, { reward: "reward", kl: "KL", entropy: "H", equalGroups: "equal", cutAnswers: "cut" }),
     });
-    await this.#save(model, `models/rlvr-${reward}`, this.#grpoBase());
+    await this.#models.save(model, `models/rlvr-${reward}`, this.#models.grpoBase);
     return seconds;
   }
 
   /** The model that GRPO begins with: what likelihood training made, or the given one where that has no steps. */
-  async likelihoodModel(parameterType = this.config.model.parameterType): Promise<CausalTransformer> {
-    if (this.config.likelihood.steps === 0) return await this.#firstModel(parameterType);
-    return await this.#load("models/likelihood", "likelihood", parameterType);
+  async likelihoodModel(): Promise<CausalTransformer> {
+    return await this.#models.likelihood();
   }
 
   /** A trained model by its reward, or undefined when that stage has not run. */
   async rlvrModel(reward: TextGameRewardName): Promise<CausalTransformer | undefined> {
-    const name = `models/rlvr-${reward}`;
-    try {
-      await Deno.stat(this.run.file(name));
-    } catch {
-      return undefined;
-    }
-    return await this.#load(name, "grpo");
+    return await this.#models.trained(`models/rlvr-${reward}`);
   }
 
   /** Evaluates a model on the held-out transitions. */
@@ -274,35 +265,6 @@ export class TextGameExperiment {
       sampledAnswers: this.config.evaluation.sampledAnswers,
       onProgress: options.onProgress,
     });
-  }
-
-  /** The model that adapters of GRPO belong to, which is also what a server of its answers has to serve. */
-  #grpoBase(): string | undefined {
-    if (this.config.likelihood.steps === 0) return nameOnHub(this.config.model.folder);
-    return resolve(this.run.file("models/likelihood"));
-  }
-
-  /** The server that samples, where one was named. */
-  #served(model: CausalTransformer, reward: TextGameRewardName) {
-    const { grpo } = this.config, { run, progress } = this.#context;
-    if (grpo.rollouts === null) return undefined;
-    const note = (text: string) => progress.note(text);
-    note(`rollouts: sampled by ${grpo.rollouts}, which has to serve ${this.#grpoBase()}`);
-    const client = new CompletionsClient(grpo.rollouts, {
-      model: grpo.rolloutModel ?? undefined,
-      apiKey: Deno.env.get("ROLLOUTS_API_KEY"),
-      encode: (text) => this.tokenizer.encode(text, { addSpecialTokens: false }),
-      onRetry: note,
-    });
-    const sampler = new ServedAnswers(client, {
-      model,
-      folder: resolve(run.path, "rollouts"),
-      // Resumed runs begin again at a step that the server may have seen.
-      name: `${basename(resolve(run.path))}-${reward}-${Date.now().toString(36)}`,
-      baseModel: this.#grpoBase(),
-      onNote: note,
-    });
-    return { sampler: sampler as AnswerSampler, [Symbol.asyncDispose]: () => sampler.close() };
   }
 
   /** Examples of a step: epochs of the mixture in random order, one after the other. */
@@ -328,75 +290,10 @@ export class TextGameExperiment {
         return epochOf(Math.floor(at / mixture.length))[at % mixture.length];
       });
   }
-
-  /** The given model, or a new one. */
-  async #firstModel(parameterType = this.config.model.parameterType): Promise<CausalTransformer> {
-    const { model, seed } = this.config;
-    if (this.modelFolder !== null) {
-      return await CausalTransformer.load(this.engine, this.modelFolder, {
-        computeType: model.computeType,
-        parameterType,
-      });
-    }
-    const { tokenizer } = this, end = tokenizer.eosToken!.id;
-    const { maxQuestionTokens, maxAnswerTokens } = this.config.data;
-    const config = transformerConfig({
-      vocabularySize: this.world.vocabularySize,
-      hiddenSize: model.hiddenSize,
-      layers: model.layers,
-      heads: model.heads,
-      feedForwardSize: model.intermediateSize,
-      initializerRange: model.initializerRange,
-      maxPositions: maxQuestionTokens + maxAnswerTokens,
-      tiedEmbeddings: true,
-      eosToken: end,
-      padToken: end,
-    });
-    return CausalTransformer.initialize(this.engine, config, { seed, computeType: model.computeType });
-  }
-
-  #attachNew(model: CausalTransformer): void {
-    const { lora } = this.config.model;
-    if (lora === null) return;
-    model.attachAdapters({ ...lora, seed: this.config.seed });
-  }
-
-  /** Adapters are kept beside a merged model: whoever loads the folder gets what was trained. */
-  async #save(model: CausalTransformer, name: string, baseModel: string | undefined): Promise<void> {
-    const folder = this.run.file(name);
-    if (model.adapters) {
-      await saveAdapters(model, `${folder}/adapter`, { baseModel });
-      model.mergeAdapters();
-    }
-    await model.save(folder, { dtype: this.config.model.parameterType });
-    await this.tokenizer.save(folder);
-  }
-
-  async #load(
-    name: string,
-    stage: string,
-    parameterType = this.config.model.parameterType,
-  ): Promise<CausalTransformer> {
-    const folder = this.run.file(name);
-    try {
-      await Deno.stat(folder);
-    } catch {
-      throw new UserError(`${folder} does not exist: run the ${stage} stage first (--stage ${stage})`);
-    }
-    return await CausalTransformer.load(this.engine, folder, {
-      computeType: this.config.model.computeType,
-      parameterType,
-    });
-  }
 }
 
 /** Name of the world's metric of a reward. */
 export function metricOf(reward: TextGameRewardName, scoring: TextGameConfig["grpo"]["scoring"]): string {
   if (scoring === "released") return reward;
   return reward === "binary" ? "strictBinary" : "strictTaskSpecific";
-}
-
-/** As other tools name it. */
-function nameOnHub(folder: string | null): string | undefined {
-  return folder?.replace(/^hub:/, "");
 }

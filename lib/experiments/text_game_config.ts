@@ -5,12 +5,17 @@
  * App. B, Table 5).
  */
 import { z } from "zod";
-import { UserError } from "../files/user_error.ts";
 import { COMMON_GRPO_FIELDS } from "./grpo_fields.ts";
+import {
+  checkLanguageConfig,
+  languageGrpoFields,
+  languageLikelihoodSchema,
+  languageModelSchema,
+  languageTokenizerSchema,
+} from "./language_fields.ts";
 import { checkedConfig, describeFields } from "./settings.ts";
 
 const count = z.int().min(1);
-const rate = z.number().positive();
 const fraction = z.number().min(0).max(1);
 
 const dataSchema = z.strictObject({
@@ -40,51 +45,6 @@ const dataSchema = z.strictObject({
   changedShare: fraction.nullable().default(0.6).describe("Built-in data: share of transitions that change something"),
 });
 
-const tokenizerSchema = z.strictObject({
-  vocabularySize: z.int().min(300).default(1024).describe(
-    "Tokens of the byte-pair vocabulary that is trained without a model",
-  ),
-  pattern: z.enum(["words", "long", "code"]).default("code").describe("How text is cut before merging"),
-});
-
-const loraSchema = z.strictObject({
-  rank: count.default(32).describe("Rank r"),
-  alpha: rate.default(16).describe("α: what the product is scaled by, over r"),
-  targets: z.union([z.literal("all-linear"), z.array(z.string()).min(1)]).default("all-linear").describe("As in PEFT"),
-});
-
-const modelSchema = z.strictObject({
-  folder: z.string().nullable().default(null).describe(
-    "A language model as transformers saves it, or hub:org/name; null: a new small one",
-  ),
-  hiddenSize: count.default(64).describe("Width"),
-  layers: count.default(3).describe("Layers"),
-  heads: count.default(2).describe("Attention heads"),
-  intermediateSize: count.default(192).describe("Width of the SwiGLU layer"),
-  initializerRange: rate.default(0.12).describe("Standard deviation of new weights"),
-  computeType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of products (bfloat16: torch only)"),
-  parameterType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of frozen weights, with LoRA"),
-  checkpointing: z.boolean().default(false).describe(
-    "Keep only what enters each block: less memory, a third more work",
-  ),
-  lora: loraSchema.nullable().default(null).describe("Train low-rank adapters; null: all weights"),
-});
-
-const likelihoodSchema = z.strictObject({
-  steps: z.int().min(0).default(3000).describe("Training steps; 0: the model is good enough already"),
-  trainsQuestions: z.boolean().default(true).describe(
-    "Learn the prompts' tokens as well: copying is learned sooner from nothing; published models: no",
-  ),
-  batch: count.default(16).describe("Sequences a step"),
-  microBatch: count.default(16).describe("Sequences computed at once"),
-  learningRate: rate.default(4e-3).describe("Highest learning rate"),
-  warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
-  decaySteps: z.int().min(0).default(1500).describe("Last steps, over which the rate falls linearly to 0; 0: it stays"),
-  beta2: fraction.default(0.95).describe("Decay of AdamW's second moment"),
-  weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
-  maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
-});
-
 const grpoSchema = z.strictObject({
   rewards: z.array(z.enum(["binary", "taskSpecific"])).min(1).default(["binary", "taskSpecific"]).describe(
     "One model is trained by each",
@@ -94,27 +54,7 @@ const grpoSchema = z.strictObject({
   ),
   othersPerGold: z.strictObject({ binary: z.number().min(0), taskSpecific: z.number().min(0) })
     .default({ binary: 0.4, taskSpecific: 0.35 }).describe("Rows without changed properties for each with"),
-  steps: count.default(140).describe("GRPO steps"),
-  promptsPerStep: count.default(16).describe("Prompts P of a step"),
-  groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
-  miniBatchPrompts: count.default(16).describe("Prompts of one optimizer update"),
-  microBatchPrompts: count.default(16).describe("Prompts computed at once"),
-  learningRate: rate.default(4e-4).describe("Learning rate"),
-  decaySteps: z.int().min(0).default(70).describe(
-    "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
-  ),
-  dualClip: z.number().gt(1).nullable().default(null).describe(
-    "Bound of the dual clip; null: none, as released for text",
-  ),
-  entropyCoefficient: z.number().default(0.001).describe("Weight of the entropy bonus"),
-  adapters: z.boolean().default(true).describe(
-    "With model.lora: train adapters in this stage too; false: all weights (the paper)",
-  ),
-  rolloutRows: count.default(256).describe("Answers sampled at once"),
-  rollouts: z.string().nullable().default(null).describe(
-    "A server of OpenAI's completions interface that samples; null: here",
-  ),
-  rolloutModel: z.string().nullable().default(null).describe("Name of the model there; null: the only one it has"),
+  ...languageGrpoFields({ steps: 140, decaySteps: 70 }),
   ...COMMON_GRPO_FIELDS,
 });
 
@@ -134,9 +74,9 @@ export const textGameSchema = z.strictObject({
   preset: z.string().default("demo").describe("Name of the preset that the values started from"),
   seed: z.int().min(0).default(0).describe("Seed of every random number"),
   data: dataSchema.prefault({}),
-  tokenizer: tokenizerSchema.prefault({}),
-  model: modelSchema.prefault({}),
-  likelihood: likelihoodSchema.prefault({}),
+  tokenizer: languageTokenizerSchema.prefault({}),
+  model: languageModelSchema.prefault({}),
+  likelihood: languageLikelihoodSchema({ steps: 3000, decaySteps: 1500 }).prefault({}),
   grpo: grpoSchema.prefault({}),
   evaluation: evaluationSchema.prefault({}),
   checkpointEvery: count.default(500).describe("Steps between checkpoints"),
@@ -213,27 +153,7 @@ export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; v
  */
 export function textGameConfig(preset = "demo", overrides: Record<string, unknown> = {}): TextGameConfig {
   const config = checkedConfig(textGameSchema, TEXT_GAME_PRESETS, preset, overrides);
-  const { model, grpo, likelihood } = config;
-  if (model.hiddenSize % model.heads !== 0 || (model.hiddenSize / model.heads) % 2 !== 0) {
-    throw new UserError(
-      `model.hiddenSize ${model.hiddenSize} must be an even multiple of model.heads ${model.heads}: change one of them`,
-    );
-  }
-  if (grpo.miniBatchPrompts > grpo.promptsPerStep) {
-    throw new UserError(
-      `grpo.miniBatchPrompts ${grpo.miniBatchPrompts} exceeds grpo.promptsPerStep ${grpo.promptsPerStep}: lower it`,
-    );
-  }
-  if (likelihood.steps === 0 && model.folder === null) {
-    throw new UserError(
-      "likelihood.steps is 0, but there is no model.folder: a new model knows nothing yet (--model FOLDER)",
-    );
-  }
-  if (model.parameterType === "bfloat16" && model.lora === null) {
-    throw new UserError(
-      "model.parameterType bfloat16 is for frozen weights: training all of them needs float32; set model.lora as well",
-    );
-  }
+  checkLanguageConfig(config);
   return config;
 }
 

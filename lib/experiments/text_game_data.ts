@@ -14,7 +14,8 @@ import { readParquet } from "../worlds/text_game/parquet.ts";
 import type { GameRules, PromptOptions } from "../worlds/text_game/prompt.ts";
 import { loadRules } from "../worlds/text_game/rules.ts";
 import type { TextGameTransition } from "../worlds/text_game/state.ts";
-import { exampleOf, exampleOfRow, type TextGameExample, type TextGameWorld } from "../worlds/text_game/world.ts";
+import { exampleOf, exampleOfRow, type TextGameExample } from "../worlds/text_game/world.ts";
+import { findName, namesIn } from "./language_data.ts";
 import type { TextGameConfig } from "./text_game_config.ts";
 
 /** See the file's head. */
@@ -172,103 +173,6 @@ async function readImitation(path: string): Promise<TextGameExample[]> {
   return examples;
 }
 
-/** How {@linkcode fittingExamples} judges. */
-export interface FittingOptions {
-  /** Longest sequence of the model. */
-  maxPositions: number;
-  /** Gets a line where examples were left out. */
-  note: (text: string) => void;
-}
-
-/**
- * Leaves out examples that are too long for a model or for the configuration's limits, and says how many.
- *
- * @throws {UserError} When the data are strict and there is one, or nothing is left.
- */
-export function fittingExamples(
-  examples: readonly TextGameExample[],
-  world: TextGameWorld,
-  config: TextGameConfig,
-  what: string,
-  { maxPositions, note }: FittingOptions,
-): TextGameExample[] {
-  const { maxQuestionTokens, maxAnswerTokens, strict } = config.data;
-  const lengths = examples.map((each) => {
-    const { question, answer } = world.encodeOne(each);
-    return {
-      question: question.length,
-      answer: answer.tokens.length,
-      // The last token of an answer is never fed.
-      whole: question.length + answer.tokens.length - 1,
-    };
-  });
-  const limits = { question: maxQuestionTokens, answer: maxAnswerTokens, whole: maxPositions };
-  const report = (part: keyof typeof limits, names: string, field: string) => {
-    const over = lengths.filter((each) => each[part] > limits[part]).length;
-    if (over === 0) return;
-    const longest = lengths.reduce((most, each) => Math.max(most, each[part]), 0);
-    const text = `${what}: ${over} of ${examples.length} ${names} exceed ${field} ${limits[part]} ` +
-      `(longest: ${longest} tokens)`;
-    if (strict) throw new UserError(`${text}: raise it, or leave --strict-data out to skip them`);
-    note(`${text}: skipped`);
-  };
-  report("question", "prompts", "data.maxQuestionTokens");
-  report("answer", "answers", "data.maxAnswerTokens");
-  report("whole", "prompts with their answers", "the model's max_position_embeddings");
-  const fitting = examples.filter((_, i) =>
-    (["question", "answer", "whole"] as const).every((part) => lengths[i][part] <= limits[part])
-  );
-  if (fitting.length === 0) {
-    throw new UserError(
-      `${what}: no example is within data.maxQuestionTokens, data.maxAnswerTokens and the model's own limit`,
-    );
-  }
-  return fitting;
-}
-
-/**
- * Leaves out examples whose prompts are too long for a model or for the configuration's limit, and says how many. True
- * answers may have any length: a model is judged on those that it cannot give, too.
- *
- * @throws {UserError} When the data are strict and there is one, or nothing is left.
- */
-export function fittingQuestions(
-  { examples, rows }: { examples: readonly TextGameExample[]; rows: readonly number[] },
-  world: TextGameWorld,
-  config: TextGameConfig,
-  { maxPositions, note }: FittingOptions,
-): { examples: TextGameExample[]; rows: number[] } {
-  const { maxQuestionTokens, strict } = config.data;
-  // An answer needs room for a token at least.
-  const limit = Math.min(maxQuestionTokens, maxPositions - 1);
-  const field = limit === maxQuestionTokens ? "data.maxQuestionTokens" : "the model's max_position_embeddings less 1,";
-  const lengths = examples.map((each) => world.encodeOne(each).question.length);
-  const kept = [...examples.keys()].filter((i) => lengths[i] <= limit);
-  if (kept.length < examples.length) {
-    const longest = lengths.reduce((most, each) => Math.max(most, each), 0);
-    const text = `${examples.length - kept.length} of ${examples.length} prompts exceed ${field} ${limit} ` +
-      `(longest: ${longest} tokens)`;
-    if (strict || kept.length === 0) throw new UserError(`held-out data: ${text}: raise it`);
-    note(`${text}: skipped, and not among the scores`);
-  }
-  return { examples: kept.map((i) => examples[i]), rows: kept.map((i) => rows[i]) };
-}
-
-/** So many of some things, from all over them: files have their rows game by game. */
-export function spread<Item>(items: readonly Item[], count: number | null): Item[] {
-  if (count === null || count >= items.length) return [...items];
-  return Array.from({ length: count }, (_, i) => items[Math.floor(i * items.length / count)]);
-}
-
-/** Texts that a vocabulary is trained on. */
-export function* trainingTexts(examples: readonly TextGameExample[]): Generator<string> {
-  for (const { question, target } of examples) {
-    if (typeof question === "string") yield question;
-    else for (const { content } of question) yield content;
-    yield target;
-  }
-}
-
 function fingerprintOf(examples: readonly TextGameExample[]): string {
   const hash = createHash("sha256");
   for (const { name, question, target } of examples) hash.update(JSON.stringify([name, question, target]));
@@ -301,7 +205,7 @@ export interface TextGameFiles {
 export async function findTextGameFiles(path: string): Promise<TextGameFiles> {
   const names = await namesIn(path);
   if (names === undefined) return { train: path };
-  const train = find(names, TRAIN_FILES), test = find(names, TEST_FILES);
+  const train = findName(names, TRAIN_FILES), test = findName(names, TEST_FILES);
   if (train === undefined) {
     throw new UserError(
       `${path} has no training file (train.jsonl, train.jsonl.gz or train_state_difference.parquet): found ${
@@ -325,37 +229,11 @@ export async function findTextGameFiles(path: string): Promise<TextGameFiles> {
 export async function findTestFile(path: string): Promise<string> {
   const names = await namesIn(path);
   if (names === undefined) return path;
-  const test = find(names, TEST_FILES);
+  const test = findName(names, TEST_FILES);
   if (test !== undefined) return join(path, test);
   throw new UserError(
     `${path} has no test file (test.jsonl, test.jsonl.gz or test_state_difference.parquet): found ${
       names.slice(0, 6).join(", ") || "nothing"
     }`,
   );
-}
-
-/** Files in a folder, and in folders in it, as data sets of the hub may have them; undefined where it is a file. */
-async function namesIn(path: string): Promise<string[] | undefined> {
-  try {
-    if (!(await Deno.stat(path)).isDirectory) return undefined;
-    const names: string[] = [];
-    for await (const entry of Deno.readDir(path)) {
-      const isFolder = entry.isDirectory;
-      if (!isFolder) names.push(entry.name);
-      else for await (const inner of Deno.readDir(join(path, entry.name))) names.push(join(entry.name, inner.name));
-    }
-    // The folder's own files come first.
-    const depth = (name: string) => name === basename(name) ? 0 : 1;
-    return names.sort((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1));
-  } catch (error) {
-    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
-  }
-}
-
-function find(names: readonly string[], patterns: readonly RegExp[]): string | undefined {
-  for (const pattern of patterns) {
-    const found = names.find((name) => pattern.test(basename(name)));
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }

@@ -1,10 +1,9 @@
 /**
  * What a language model's folder says of itself, for text games: its tokenizer, the world in its tokens, its longest sequence.
  */
-import { UserError } from "../files/user_error.ts";
-import { readTransformerConfig } from "../models/causal_transformer_files.ts";
-import { TextTokenizer } from "../models/text_tokenizer.ts";
+import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { TextGameWorld } from "../worlds/text_game/world.ts";
+import { checkEndsTexts, readLanguageModelFolder } from "./language_models.ts";
 import type { TextGameConfig } from "./text_game_config.ts";
 
 /** The world in a model's tokens. */
@@ -24,9 +23,7 @@ export interface TextGameTokens {
  * token that ends a text.
  */
 export async function readTextGameTokens(folder: string, config: TextGameConfig): Promise<TextGameTokens> {
-  const tokenizer = await TextTokenizer.load(folder);
-  const { vocabularySize, maxPositions } = await readTransformerConfig(folder);
-  tokenizer.checkFits(vocabularySize);
+  const { tokenizer, vocabularySize, maxPositions } = await readLanguageModelFolder(folder);
   return { tokenizer, world: textGameWorld(tokenizer, vocabularySize, config), maxPositions };
 }
 
@@ -36,11 +33,7 @@ export function textGameWorld(
   vocabularySize: number,
   config: TextGameConfig,
 ): TextGameWorld {
-  if (!tokenizer.eosToken) {
-    throw new UserError(
-      `${tokenizer.source}: the tokenizer has no eos_token, which ends an answer: name one in its tokenizer_config.json`,
-    );
-  }
+  checkEndsTexts(tokenizer);
   return new TextGameWorld({
     tokenizer,
     vocabularySize,

@@ -2,15 +2,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { resolveWithProgress } from "../../lib/experiments/hub_folder.ts";
+import { fittingExamples, fittingQuestions, spread, trainingTexts } from "../../lib/experiments/language_data.ts";
 import {
   findTestFile,
   findTextGameFiles,
-  fittingExamples,
-  fittingQuestions,
   openTextGameData,
   readTextGameExamples,
-  spread,
-  trainingTexts,
 } from "../../lib/experiments/text_game_data.ts";
 import { textGameWorld } from "../../lib/experiments/text_game_models.ts";
 import { trainBpe } from "../../lib/models/bpe_trainer.ts";
