@@ -16,7 +16,7 @@ type Properties = AccessibilityNode["properties"];
 /** The accessibility tree of a page as it stands. Keys are the elements' paths, with a suffix for nodes below. */
 export function pageTree(page: SitePage, state: DocumentState): AccessibilityNode {
   const children = [...treeOf(page.header, "0", state), ...treeOf(page.body, "1", state)];
-  return node("RootWebArea", page.title, "root", children, state.focus === undefined ? { focused: true } : {});
+  return node("RootWebArea", page.title, "root", children, { focused: true });
 }
 
 /** The path of the element that a node's key belongs to; undefined for the page itself. */
