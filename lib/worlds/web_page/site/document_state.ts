@@ -23,6 +23,8 @@ export class DocumentState {
   focus: ElementPath | undefined;
   /** Where the last click or jump went, which is where the Tab key goes on from. */
   start: ElementPath | undefined;
+  /** Whether the Tab key has led out of the page: then not even the page has the focus. */
+  isLeftByTab = false;
 
   /** An independent copy. */
   clone(): DocumentState {
@@ -32,6 +34,7 @@ export class DocumentState {
     for (const path of this.open) copy.open.add(path);
     copy.focus = this.focus;
     copy.start = this.start;
+    copy.isLeftByTab = this.isLeftByTab;
     return copy;
   }
 

@@ -5,7 +5,7 @@
  *
  * What Chromium does and is kept here: texts of links, buttons and headings stand below them once more as StaticText; a field's value
  * is a StaticText below the field; a combobox has its options below it; a closed disclosure hides its content; the focused element
- * says so, or the page where no element has the focus.
+ * says so, and so does the page, unless the Tab key has led out of it.
  */
 import type { AccessibilityNode } from "../browser/browser.ts";
 import type { DocumentState } from "./document_state.ts";
@@ -16,7 +16,7 @@ type Properties = AccessibilityNode["properties"];
 /** The accessibility tree of a page as it stands. Keys are the elements' paths, with a suffix for nodes below. */
 export function pageTree(page: SitePage, state: DocumentState): AccessibilityNode {
   const children = [...treeOf(page.header, "0", state), ...treeOf(page.body, "1", state)];
-  return node("RootWebArea", page.title, "root", children, { focused: true });
+  return node("RootWebArea", page.title, "root", children, state.isLeftByTab ? {} : { focused: true });
 }
 
 /** The path of the element that a node's key belongs to; undefined for the page itself. */

@@ -203,6 +203,7 @@ export class SimulatedBrowser implements WebBrowser {
     const placed = path === undefined ? undefined : elementAt(page, path);
     state.focus = undefined;
     state.start = path;
+    state.isLeftByTab = false;
     if (!placed) return;
     const { element } = placed;
     if (isFocusable(placed)) state.focus = path;
@@ -236,6 +237,7 @@ export class SimulatedBrowser implements WebBrowser {
       throw new WebActionError(`[${id}] takes no text: type into a textbox`);
     }
     state.focus = state.start = placed.path;
+    state.isLeftByTab = false;
     if (pressEnter) this.#press("Enter");
   }
 
@@ -359,7 +361,7 @@ function isFocusable({ element }: PlacedElement): boolean {
   return ["link", "button", "textbox", "combobox", "checkbox", "disclosure"].includes(element.kind);
 }
 
-/** Moves the focus to the next (or previous) element that can have it; past the last, to the page. */
+/** Moves the focus to the next (or previous) element that can have it; past the last, out of the page. */
 function moveFocus(page: SitePage, state: DocumentState, step: 1 | -1): void {
   const placed = placedElements(page).filter(({ disclosures }) => disclosures.every((path) => state.open.has(path)));
   const from = state.focus ?? state.start;
@@ -368,6 +370,7 @@ function moveFocus(page: SitePage, state: DocumentState, step: 1 | -1): void {
   do index += step; while (index >= 0 && index < placed.length && !isFocusable(placed[index]));
   const target: ElementPath | undefined = placed[index]?.path;
   state.focus = state.start = target;
+  state.isLeftByTab = target === undefined;
 }
 
 /** A part of a document, as `document.querySelector('#id').outerText` gives it; empty where there is no such part. */
