@@ -7,6 +7,8 @@
  *
  * Source: RLVR-World App. A.3, App. D.
  */
+import { buildWebPrompt } from "../worlds/web_page/prompt.ts";
+import { NO_ACTION, type WebQuestion } from "../worlds/web_page/transition.ts";
 import type { ChatClient, ChatMessage } from "./chat_client.ts";
 import type { PromptSet } from "./prompt_files.ts";
 import type {
@@ -41,56 +43,37 @@ export class ChatPolicy implements PolicyRole {
       observation: cutPage(state.observation.tree, this.options.maxPageCharacters),
       url: state.url,
       objective: state.objective,
-      previousAction: state.history.at(-1)?.described ?? "None",
+      previousAction: state.history.at(-1)?.described ?? NO_ACTION,
     });
     return await this.options.client.ask(messages, samples, streamOf(state, 0, 0), state.signal);
   }
 }
 
-/** What a world model is asked about one candidate. */
-export interface WorldModelQuestion {
-  /** The page's address. */
-  url: string;
-  /** What the user wants. */
-  objective: string;
-  /** The actions so far, as histories tell them. */
-  previousActions: readonly string[];
-  /** The page. */
-  observation: string;
-  /** The action, as it was proposed. */
-  action: string;
-}
-
-/** The question about a candidate. */
-export function questionOf(state: AgentState, { text }: Pick<Candidate, "text">): WorldModelQuestion {
+/** The question to a world model about a candidate. */
+export function questionOf(state: AgentState, { text }: Pick<Candidate, "text">): WebQuestion {
   return {
     url: state.url,
     objective: state.objective,
-    previousActions: state.history.map(({ described }) => described),
+    previousActions: [NO_ACTION, ...state.history.map(({ described }) => described)],
     observation: state.observation.tree,
     action: text,
   };
 }
 
-/** Predicts what actions change. */
+/** Predicts what actions change: by a prompt file, or by the prompt that world models are trained with. */
 export class ChatWorldModel implements WorldModelRole {
-  /**
-   * Nothing is sent yet.
-   *
-   * @param options.instructions The prompt that world models are trained with; a prompt file goes before it.
-   */
-  constructor(
-    private readonly options: ChatRoleOptions & { instructions: (question: WorldModelQuestion) => string },
-  ) {}
+  /** Nothing is sent yet. */
+  constructor(private readonly options: ChatRoleOptions) {}
 
   /** {@inheritDoc WorldModelRole.predict} */
   async predict(state: AgentState, candidates: readonly Candidate[]): Promise<Reply<string[]>> {
-    const { prompts, instructions, maxPageCharacters } = this.options;
+    const { prompts, maxPageCharacters } = this.options;
     return await askEach(this.options, state, 1, candidates, (candidate) => {
-      const question = questionOf(state, candidate), observation = cutPage(question.observation, maxPageCharacters);
+      const asked = questionOf(state, candidate);
+      const question = { ...asked, observation: cutPage(asked.observation, maxPageCharacters) };
       return prompts.world_model
-        ? prompts.world_model.fill({ ...question, observation, previousActions: previousActions(state) })
-        : [{ role: "user", content: instructions({ ...question, observation }) }];
+        ? prompts.world_model.fill({ ...question, previousActions: question.previousActions.join("\n") })
+        : [{ role: "user", content: buildWebPrompt(question, "instructions") }];
     });
   }
 }
@@ -179,7 +162,7 @@ export function cutPage(tree: string, maxCharacters = 15_360): string {
 }
 
 function previousActions(state: AgentState): string {
-  return ["None", ...state.history.map(({ described }) => described)].join("\n");
+  return [NO_ACTION, ...state.history.map(({ described }) => described)].join("\n");
 }
 
 function commonValues(state: AgentState, described: string, { maxPageCharacters }: ChatRoleOptions) {

@@ -24,6 +24,7 @@ import fuzzyMatch from "./prompts/fuzzy_match.txt" with { type: "text" };
 import policy from "./prompts/policy.txt" with { type: "text" };
 import salientChanges from "./prompts/salient_changes.txt" with { type: "text" };
 import translate from "./prompts/translate.txt" with { type: "text" };
+import unachievableMatch from "./prompts/unachievable_match.txt" with { type: "text" };
 import value from "./prompts/value.txt" with { type: "text" };
 
 /** The slots of each prompt. */
@@ -40,6 +41,8 @@ export const PROMPT_SLOTS = {
   value: ["url", "objective", "previousActions", "observation", "action", "nextState"],
   /** Compares an answer with a reference, for tasks whose evaluator needs a judge. */
   fuzzy_match: ["question", "reference", "answer"],
+  /** Compares the reasons for which a task is said to be impossible. */
+  unachievable_match: ["question", "reference", "answer"],
 } as const;
 
 /** Name of a prompt; its file is `NAME.txt`. */
@@ -54,6 +57,7 @@ const BUILT_IN: Partial<Record<PromptName, string>> = {
   translate,
   value,
   fuzzy_match: fuzzyMatch,
+  unachievable_match: unachievableMatch,
 };
 
 /** One prompt, parsed and checked. */

@@ -8,7 +8,8 @@
  * comes second. Which steps these are follows from the seed, task and step alone, so agents that are compared meet the same
  * confusions. It never says `stop` too early, since no world model could keep an agent from that: a proposed stop ends the task.
  *
- * Going wrong can be mended: it proposes to go back until it is where it was, does again what a form has forgotten, and goes on.
+ * Going wrong can be mended: where a later step can be done already it goes on from there, else it proposes to go back until it
+ * is where it was, does again what a form has forgotten, and goes on.
  * What was changed on the site by mistake stays changed.
  */
 import { Philox } from "../../tensor/random.ts";
@@ -24,6 +25,8 @@ export interface Solution {
   readonly length: number;
   /** The step as an action on this page; undefined where it cannot be done there. */
   resolve(step: number, observation: Observation): WebAction | undefined;
+  /** Whether the step only leads to another page, and may be left out where a later step can be done already. */
+  isNavigation(step: number): boolean;
 }
 
 /** How it errs. */
@@ -97,9 +100,25 @@ export class NoisyPolicy implements PolicyRole {
 
   #rightAction(observation: Observation): WebAction {
     if (observation.url !== this.#place!.url) {
+      const short = this.#shortCut(observation);
+      if (short) return short;
       return this.#backs++ < BACKS ? { kind: "goBack" } : { kind: "goto", url: this.#place!.url };
     }
     return this.#solution.resolve(this.#next, observation) ?? { kind: "goBack" };
+  }
+
+  /** A later step that this page allows, if all before it only lead to pages; that is then where it goes on. */
+  #shortCut(observation: Observation): WebAction | undefined {
+    let last = this.#next;
+    while (last + 1 < this.#solution.length && this.#solution.isNavigation(last)) last++;
+    for (let step = last; step > this.#next; step--) {
+      const action = this.#solution.isNavigation(step) ? this.#solution.resolve(step, observation) : undefined;
+      if (!action) continue;
+      this.#next = this.#entered = step;
+      this.#place = observation;
+      return action;
+    }
+    return undefined;
   }
 }
 
@@ -110,7 +129,8 @@ const PLAUSIBLE: Readonly<Record<string, number>> = { link: 1, button: 1.5, sear
 function wrongActions(observation: Observation, objective: string, right: WebAction, random: Philox): WebAction[] {
   const wanted = contentWords(objective);
   const choices = [...observation.nodes].flatMap(([id, node]) => {
-    const weight = PLAUSIBLE[node.role] ?? 0, action = wrongAction(id, node, objective, random);
+    const weight = isSearch(node) ? PLAUSIBLE.searchbox : PLAUSIBLE[node.role] ?? 0,
+      action = wrongAction(id, node, objective, random);
     if (weight === 0 || formatAction(action) === formatAction(right)) return [];
     const shared = [...contentWords(node.name)].filter((word) => wanted.has(word)).length;
     return [{ action, weight: weight * (1 + 2 * shared) }];
@@ -124,10 +144,14 @@ function wrongActions(observation: Observation, objective: string, right: WebAct
 }
 
 /** Types a word of the objective into a search field; clicks on all else. */
-function wrongAction(id: number, { role }: PageNode, objective: string, random: Philox): WebAction {
-  if (role !== "searchbox") return { kind: "click", id };
+function wrongAction(id: number, node: PageNode, objective: string, random: Philox): WebAction {
+  if (!isSearch(node)) return { kind: "click", id };
   const words = [...contentWords(objective)];
   return { kind: "type", id, text: words[random.integer(0, words.length || 1)] ?? "sale", pressEnter: true };
+}
+
+function isSearch({ role, name }: PageNode): boolean {
+  return role === "searchbox" || (role === "textbox" && /search/i.test(name));
 }
 
 /** A place in the list, drawn by weights that need not sum to 1. */
