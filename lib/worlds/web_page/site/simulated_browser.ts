@@ -7,7 +7,7 @@
  */
 import type { WebAction } from "../browser/actions.ts";
 import { type Observation, WebActionError, type WebBrowser } from "../browser/browser.ts";
-import { describePage, PageNumbering, pruneTree } from "../browser/tree.ts";
+import { type DescribedPage, describePage, PageNumbering } from "../browser/tree.ts";
 import { DocumentState, elementAt } from "./document_state.ts";
 import { type Button, type ElementPath, type PlacedElement, placedElements, type SitePage } from "./page.ts";
 import { pageHtml } from "./page_html.ts";
@@ -130,11 +130,12 @@ export class SimulatedBrowser implements WebBrowser {
   #attempt(act: () => void): Promise<Observation> {
     return new Promise((resolve) => {
       act();
-      resolve(this.#look());
+      const { keys: _, ...observation } = this.#look();
+      resolve(observation);
     });
   }
 
-  #look(): Observation {
+  #look(): DescribedPage {
     const { document } = this.#tab;
     return describePage({
       root: pageTree(document.page, document.state),
@@ -187,13 +188,9 @@ export class SimulatedBrowser implements WebBrowser {
 
   /** The key of the node that an id names on the current page. */
   #keyOf(id: number): string {
-    const { nodes } = this.#look();
-    const { key, page, state } = this.#tab.document;
-    if (nodes.has(id)) {
-      for (const [node, number] of this.#numbering.idsOf(key, pruneTree(pageTree(page, state)))) {
-        if (number === id) return String(node.key);
-      }
-    }
+    const { nodes, keys } = this.#look();
+    const key = keys.get(id);
+    if (key !== undefined && nodes.has(id)) return String(key);
     throw new WebActionError(`there is no node [${id}] on the page: ids are ${idRange([...nodes.keys()])}`);
   }
 
@@ -229,10 +226,6 @@ export class SimulatedBrowser implements WebBrowser {
     const placed = path === undefined ? undefined : elementAt(page, path);
     if (placed?.element.kind === "textbox") {
       state.values.set(placed.path, text.replaceAll(/[\r\n]/g, ""));
-    } else if (placed?.element.kind === "combobox") {
-      const typed = text.trim().toLowerCase();
-      const option = placed.element.options.find((each) => each.toLowerCase().startsWith(typed));
-      if (option !== undefined) state.values.set(placed.path, option);
     } else {
       throw new WebActionError(`[${id}] takes no text: type into a textbox`);
     }
@@ -298,7 +291,9 @@ export class SimulatedBrowser implements WebBrowser {
   #follow(request: SiteRequest, tab: Tab = this.#tab): void {
     // As in browsers, asking for the address that is already shown is loading it again, not another entry of the history.
     const isReload = request.method === "GET" && SHOP_ORIGIN + request.path === tab.document.url;
-    this.#show(tab, this.#load(request), isReload || tab.document.url === BLANK_URL);
+    // The blank page that every tab begins with is no place to go back to.
+    const isFirst = tab.position === 0 && tab.document.url === BLANK_URL;
+    this.#show(tab, this.#load(request), isReload || isFirst);
   }
 
   #show(tab: Tab, document: LoadedDocument, replacesEntry: boolean): void {
