@@ -1,8 +1,8 @@
 /**
  * Which action an explorer tries next on a page: drawn from what the page offers, so that a walk sees much of a site.
  *
- * Each element weighs by its role; one that was used often weighs less, so the links of a page's head do not swallow a walk,
- * and what did nothing on the very same page is not tried there again.
+ * Each element weighs by its role. One that was used, or that stood on the pages before, weighs less, so the links of a page's
+ * head do not swallow a walk; what did nothing on the very same page is not tried there again.
  */
 import type { Philox } from "../../tensor/random.ts";
 import type { WebAction } from "./browser/actions.ts";
@@ -50,7 +50,10 @@ export class ActionProposals {
   readonly #random: Philox;
   readonly #options: ProposalOptions;
   readonly #uses = new Map<string, number>();
+  /** On how many pages before this one a text stood. */
+  readonly #seen = new Map<string, number>();
   readonly #idle = new Set<string>();
+  #lastUrl: string | undefined;
   #pages = 0;
 
   /** @param random Where choices are drawn from. */
@@ -68,12 +71,16 @@ export class ActionProposals {
     const weight = (each: Choice) => each.weight / (1 + (this.#uses.get(each.kind) ?? 0));
     let left = this.#random.uniform() * choices.reduce((sum, each) => sum + weight(each), 0);
     const chosen = choices.find((each) => (left -= weight(each)) < 0) ?? choices[choices.length - 1];
-    this.#uses.set(chosen.kind, (this.#uses.get(chosen.kind) ?? 0) + 1);
+    count(this.#uses, chosen.kind);
     return chosen.action;
   }
 
   /** What came of an action: one that changed nothing is not proposed for that very page again. */
   observe(before: Observation, action: WebAction, after: Observation | undefined): void {
+    if (after !== undefined && before.url !== this.#lastUrl) {
+      for (const { line } of before.nodes.values()) count(this.#seen, textOf(line));
+      this.#lastUrl = before.url;
+    }
     if (after === undefined || after.tree === before.tree) this.#idle.add(idleKey(before.tree, action));
     if (after !== undefined && after.url !== before.url) this.#pages++;
   }
@@ -82,13 +89,13 @@ export class ActionProposals {
     const choices: Choice[] = [];
     const { clickWeights = {}, usesTabs = true } = this.#options;
     for (const [id, node] of observation.nodes) {
-      const text = node.line.slice(node.line.indexOf("]") + 2);
+      const text = textOf(node.line), novelty = 1 / (1 + (this.#seen.get(text) ?? 0)) ** 2;
       const clickWeight = clickWeights[node.role] ?? CLICK_WEIGHTS[node.role] ?? OTHER_CLICK;
-      choices.push({ weight: clickWeight, kind: `click ${text}`, action: { kind: "click", id } });
+      choices.push({ weight: clickWeight * novelty, kind: `click ${text}`, action: { kind: "click", id } });
       const typeWeight = TYPE_WEIGHTS[node.role] ?? 0;
       if (typeWeight === 0) continue;
       choices.push({
-        weight: typeWeight,
+        weight: typeWeight * novelty,
         kind: `type ${node.role} ${node.name}`,
         action: {
           kind: "type",
@@ -98,12 +105,12 @@ export class ActionProposals {
         },
       });
     }
-    if (this.#pages > 0) choices.push({ weight: 3, kind: "goBack", action: { kind: "goBack" } });
-    if (this.#pages > 1) choices.push({ weight: 0.5, kind: "goForward", action: { kind: "goForward" } });
+    if (this.#pages > 0) choices.push({ weight: 1, kind: "goBack", action: { kind: "goBack" } });
+    if (this.#pages > 1) choices.push({ weight: 0.3, kind: "goForward", action: { kind: "goForward" } });
     const first = observation.nodes.keys().next();
-    if (!first.done) choices.push({ weight: 0.2, kind: "hover", action: { kind: "hover", id: first.value } });
-    choices.push({ weight: 0.2, kind: "scroll", action: { kind: "scroll", direction: "down" } });
-    choices.push({ weight: 0.2, kind: "press", action: { kind: "press", keys: "Tab" } });
+    if (!first.done) choices.push({ weight: 0.1, kind: "hover", action: { kind: "hover", id: first.value } });
+    choices.push({ weight: 0.1, kind: "scroll", action: { kind: "scroll", direction: "down" } });
+    choices.push({ weight: 0.1, kind: "press", action: { kind: "press", keys: "Tab" } });
     if (usesTabs) {
       const { tabs } = observation, current = tabs.findIndex((each) => each.isCurrent);
       if (tabs.length < 3) choices.push({ weight: 0.1, kind: "newTab", action: { kind: "newTab" } });
@@ -125,6 +132,15 @@ export class ActionProposals {
     const from = words.length > 0 && (names.length === 0 || this.#random.uniform() < 0.5) ? words : names;
     return from.length === 0 ? "hello" : from[this.#random.integer(0, from.length)];
   }
+}
+
+function count(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+/** A line without its id. */
+function textOf(line: string): string {
+  return line.slice(line.indexOf("]") + 2);
 }
 
 function idleKey(tree: string, action: WebAction): string {

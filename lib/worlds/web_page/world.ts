@@ -18,6 +18,8 @@ import { answerOf, type WebPageTransition, type WebQuestion } from "./transition
 export interface WebPageExample {
   /** Where it comes from: `walk 3, step 4`, for logs. */
   readonly name: string;
+  /** What shares pages with it (a task, a walk, a shop): drawn together where intervals are computed, held out together. */
+  readonly group: string;
   /** The prompt: plain text, or a conversation for the model's chat template. */
   readonly question: string | readonly ChatMessage[];
   /** What likelihood training imitates. */
@@ -33,6 +35,7 @@ export function webPageExample(transition: WebPageTransition, style: WebPromptSt
   const truth = answerOf(transition);
   return {
     name: `walk ${transition.taskId}, step ${transition.step}`,
+    group: `walk ${transition.taskId}`,
     question: buildWebPrompt(transition, style),
     target: truth,
     truth,
@@ -60,6 +63,7 @@ export function webPageExampleOfRow(row: WebPageRow, { style, target }: RowExamp
   }
   return {
     name: `task ${row.taskId}, step ${row.step}`,
+    group: `task ${row.taskId}`,
     question: style === "given" ? row.prompt : buildWebPrompt(row.question!, style),
     target: target === "answer" ? row.answer! : row.truth,
     truth: row.truth,

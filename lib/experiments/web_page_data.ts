@@ -1,0 +1,192 @@
+/**
+ * Data of the web-page experiment: transitions to train with and to judge by, as examples with prompts and targets.
+ *
+ * Sources are walks through the built-in site and parquet files with the columns of the hub's data set. What cannot be used (a
+ * row that lacks something, a prompt over the limit) is skipped and counted, or ends the run where the configuration is strict.
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { UserError } from "../files/user_error.ts";
+import type { TextTokenizer } from "../models/text_tokenizer.ts";
+import { STREAM } from "../training/streams.ts";
+import { builtInWalks, type SiteTransition } from "../worlds/web_page/built_in_walks.ts";
+import { readWebPageRows } from "../worlds/web_page/parquet.ts";
+import { buildWebPrompt } from "../worlds/web_page/prompt.ts";
+import { type WebPageExample, webPageExample, webPageExampleOfRow } from "../worlds/web_page/world.ts";
+import { findName, namesIn } from "./language_data.ts";
+import type { WebPageConfig } from "./web_page_config.ts";
+
+/** See the file's head. */
+export interface WebPageData {
+  /** To train with. */
+  train: WebPageExample[];
+  /** To judge by. */
+  test: WebPageExample[];
+  /** Hash of all examples. */
+  fingerprint: string;
+  /** What the user should know of the data, a line each. */
+  notes: string[];
+}
+
+/** Seeds of training shops begin here; below are those that are held out, and those that agents work in. */
+const FIRST_TRAINING_SITE = 100_000;
+
+/**
+ * Opens the data that a configuration names.
+ *
+ * @throws {UserError} When a file is not what it should be, or nothing is left to train with or judge by.
+ */
+export async function openWebPageData(config: WebPageConfig): Promise<WebPageData> {
+  const { data } = config, notes: string[] = [];
+  let train: WebPageExample[], test: WebPageExample[];
+  if (data.train === null) {
+    if (data.test !== null) {
+      throw new UserError(
+        `data.test is ${data.test}, but there is no data.train: name both, or neither for the built-in site`,
+      );
+    }
+    ({ train, test } = await builtIn(config));
+  } else {
+    train = (await readWebPageExamples(data.train, config, notes)).examples;
+    if (data.test === null) {
+      // Steps of one task see the same pages, so tasks are held out whole.
+      const tasks = [...new Set(train.map((each) => each.group))];
+      const heldOut = new Set(tasks.filter((_, i) => i % data.testEvery === 0));
+      test = train.filter((each) => heldOut.has(each.group));
+      train = train.filter((each) => !heldOut.has(each.group));
+      notes.push(`no test file: every ${data.testEvery}th task is held out (${heldOut.size} of ${tasks.length})`);
+      if (train.length === 0) throw new UserError(`${data.train}: all of its rows are of one task: name a test file`);
+    } else {
+      test = (await readWebPageExamples(data.test, config, notes)).examples;
+    }
+  }
+  notes.push(`transitions: ${train.length} to train with, ${test.length} to judge by`);
+  return { train, test, fingerprint: fingerprintOf([...train, ...test]), notes };
+}
+
+async function builtIn({ data, seed }: WebPageConfig) {
+  const range = (from: number, length: number) => Array.from({ length }, (_, i) => from + i);
+  const options = { walks: data.walks, steps: data.steps, stream: [seed, STREAM.simulator] };
+  const train = await builtInWalks({
+    ...options,
+    sites: range(FIRST_TRAINING_SITE * (1 + seed % 1000), data.sites),
+  });
+  const heldOut = await builtInWalks({ ...options, walks: 1, sites: range(0, data.heldOutSites) });
+  const examples = (recorded: SiteTransition[]) =>
+    recorded.map(({ site, transition }): WebPageExample => ({
+      ...webPageExample(transition, data.prompt === "compact" ? "compact" : "instructions"),
+      group: `shop ${site}`,
+    }));
+  return { train: examples(train), test: examples(heldOut) };
+}
+
+/**
+ * Examples of a parquet file, and the row of each, from 0.
+ *
+ * @throws {UserError} When the file is not what it should be, or has no usable row; where the configuration is strict, also
+ * at the first row that cannot be used.
+ * @param notes Gets a line where rows were skipped.
+ */
+export async function readWebPageExamples(
+  path: string,
+  { data }: WebPageConfig,
+  notes: string[],
+): Promise<{ examples: WebPageExample[]; rows: number[] }> {
+  const examples: WebPageExample[] = [], rows: number[] = [];
+  let row = -1, skipped = 0, firstReason = "";
+  for await (const each of readWebPageRows(path)) {
+    row++;
+    try {
+      const example = webPageExampleOfRow(each, { style: data.prompt, target: data.target });
+      examples.push(each.taskId < 0 ? { ...example, name: `row ${row}`, group: `row ${row}` } : example);
+      rows.push(row);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      const reason = `row ${row}: ${error.message}`;
+      if (data.strict) throw new UserError(`${path}, ${reason}`);
+      if (skipped++ === 0) firstReason = reason;
+    }
+  }
+  if (skipped > 0) {
+    const count = skipped === 1 ? "1 row" : `${skipped} rows`;
+    notes.push(`${path}: skipped ${count}; the first, ${firstReason} (--strict-data stops there)`);
+  }
+  if (examples.length === 0) {
+    throw new UserError(`${path}: no row could be used${skipped > 0 ? `; the first, ${firstReason}` : ""}`);
+  }
+  return { examples, rows };
+}
+
+/**
+ * Cuts trees that are longer than the configuration allows, at their end, as WebArena does; prompts that came with a file stay as
+ * they are. Says how many were cut.
+ */
+export function cutObservations(
+  examples: readonly WebPageExample[],
+  tokenizer: TextTokenizer,
+  { data: { maxObservationTokens, prompt } }: WebPageConfig,
+  what: string,
+  note: (text: string) => void,
+): WebPageExample[] {
+  if (maxObservationTokens === null) return [...examples];
+  let cut = 0;
+  const result = examples.map((each) => {
+    if (each.asked === undefined || typeof each.question !== "string") return each;
+    const observation = cutObservation(each.asked.observation, tokenizer, maxObservationTokens);
+    if (observation === each.asked.observation) return each;
+    cut++;
+    const asked = { ...each.asked, observation };
+    return { ...each, asked, question: buildWebPrompt(asked, prompt === "compact" ? "compact" : "instructions") };
+  });
+  if (cut > 0) {
+    note(`${what}: ${cut} of ${examples.length} trees exceed data.maxObservationTokens ${maxObservationTokens}: cut`);
+  }
+  return result;
+}
+
+/** The first tokens of a tree, as text. */
+export function cutObservation(tree: string, tokenizer: TextTokenizer, maxTokens: number): string {
+  const tokens = tokenizer.encode(tree, { addSpecialTokens: false });
+  return tokens.length <= maxTokens ? tree : tokenizer.decode(tokens.subarray(0, maxTokens), { keepSpecial: true });
+}
+
+function fingerprintOf(examples: readonly WebPageExample[]): string {
+  const hash = createHash("sha256");
+  for (const { name, question, target, truth } of examples) {
+    hash.update(JSON.stringify([name, question, target, truth]));
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+const TRAIN_FILES = [/^train\.parquet$/, /^train.*\.parquet$/];
+const TEST_FILES = [/^test\.parquet$/, /^test.*\.parquet$/];
+
+/**
+ * The training and test files of a folder; a file stands for itself, to be split.
+ *
+ * @throws {UserError} When the path does not exist or the folder has no training file.
+ */
+export async function findWebPageFiles(path: string): Promise<{ train: string; test?: string }> {
+  const names = await namesIn(path);
+  if (names === undefined) return { train: path };
+  const train = findName(names, TRAIN_FILES), test = findName(names, TEST_FILES);
+  if (train === undefined) throw missing(path, "training file (train.parquet)", names);
+  return { train: join(path, train), ...test === undefined ? {} : { test: join(path, test) } };
+}
+
+/**
+ * The test file of a folder; a file stands for itself.
+ *
+ * @throws {UserError} When the path does not exist or the folder has no test file.
+ */
+export async function findWebPageTestFile(path: string): Promise<string> {
+  const names = await namesIn(path);
+  if (names === undefined) return path;
+  const test = findName(names, TEST_FILES);
+  if (test === undefined) throw missing(path, "test file (test.parquet)", names);
+  return join(path, test);
+}
+
+function missing(path: string, what: string, names: readonly string[]): UserError {
+  return new UserError(`${path} has no ${what}: found ${names.slice(0, 6).join(", ") || "nothing"}`);
+}

@@ -1,0 +1,92 @@
+/**
+ * Built-in data: walks through the built-in site in its simulated browser, thousands of transitions a few seconds.
+ *
+ * Each seed of the site is another shop with a catalogue of its own, so what is held out are shops that training has never seen.
+ * Walks begin at pages from all over the shop, for a walk from the home page would mostly see the pages near it.
+ */
+import { Philox } from "../../tensor/random.ts";
+import { recordWalk } from "./recorder.ts";
+import type { ShopData } from "./site/shop_data.ts";
+import { SHOP_ORIGIN, ShopSite } from "./site/shop_site.ts";
+import { SimulatedBrowser } from "./site/simulated_browser.ts";
+import type { WebPageTransition } from "./transition.ts";
+
+/** Which walks. */
+export interface BuiltInWalksOptions {
+  /** Seeds of the shops. */
+  readonly sites: Iterable<number>;
+  /** Walks through each. */
+  readonly walks: number;
+  /** Transitions of each. */
+  readonly steps: number;
+  /** Leading part of the names of the walks' random streams; the shop's seed and the walk's number follow. */
+  readonly stream: readonly number[];
+}
+
+/** A transition and the shop that it was recorded in. */
+export interface SiteTransition {
+  /** Seed of the shop. */
+  readonly site: number;
+  /** What was recorded. */
+  readonly transition: WebPageTransition;
+}
+
+/** What a walk without a task is for. */
+const OBJECTIVE = "Look around in the shop";
+
+/** Records walks; the same options give the same transitions. */
+export async function builtInWalks({ sites, walks, steps, stream }: BuiltInWalksOptions): Promise<SiteTransition[]> {
+  const recorded: SiteTransition[] = [];
+  let taskId = 0;
+  for (const seed of sites) {
+    const site = new ShopSite({ seed });
+    await using browser = new SimulatedBrowser(site);
+    for (let walk = 0; walk < walks; walk++) {
+      site.reset();
+      const random = new Philox(...stream, seed, walk);
+      const { transitions } = await recordWalk(browser, {
+        startUrls: [SHOP_ORIGIN + startPath(site.data, random)],
+        steps,
+        stream: random,
+        taskId: taskId++,
+        objective: OBJECTIVE,
+        usesTabs: false,
+        clickWeights: CLICK_WEIGHTS,
+        words: [...new Set(site.data.products.flatMap(({ name }) => name.toLowerCase().split(" ")))],
+      });
+      for (const transition of transitions) recorded.push({ site: seed, transition });
+    }
+  }
+  return recorded;
+}
+
+/** The shop's texts and headings do nothing when they are clicked: now and then one should be seen to. */
+const CLICK_WEIGHTS = { heading: 0.03, StaticText: 0.03, RootWebArea: 0 };
+
+/** Where walks begin, with how often. */
+const STARTS: readonly (readonly [share: number, path: (data: ShopData, random: Philox) => string])[] = [
+  [0.15, () => "/"],
+  [0.25, ({ products }, random) => `/category/${slugOf(pick(products, random).category)}`],
+  [0.3, ({ products }, random) => `/product/${pick(products, random).slug}`],
+  [0.06, ({ products }, random) => `/product/${pick(products, random).slug}/reviews`],
+  [0.06, ({ posts }, random) => `/forum/${pick(posts, random).number}`],
+  [0.04, () => "/forum"],
+  [0.05, () => "/account"],
+  [0.03, () => "/account/orders"],
+  [0.03, () => "/admin/orders"],
+  [0.03, () => "/admin/products"],
+];
+
+function startPath(data: ShopData, random: Philox): string {
+  let left = random.uniform();
+  const [, path] = STARTS.find(([share]) => (left -= share) < 0) ?? STARTS[0];
+  return path(data, random);
+}
+
+function pick<Item>(items: readonly Item[], random: Philox): Item {
+  return items[random.integer(0, items.length)];
+}
+
+function slugOf(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+}
