@@ -54,7 +54,10 @@ export interface PageLayout {
   readonly viewport: { readonly width: number; readonly height: number };
 }
 
-/** Properties that WebArena leaves out, and `url`, which Chromium did not have when its trees were made. */
+/**
+ * Properties that WebArena leaves out; `url`, which Chromium did not have when its trees were made; and `busy`, which only says
+ * that Chromium has not yet taken note of a page's end of loading.
+ */
 const UNTOLD_PROPERTIES: ReadonlySet<string> = new Set([
   "focusable",
   "editable",
@@ -64,6 +67,7 @@ const UNTOLD_PROPERTIES: ReadonlySet<string> = new Set([
   "multiline",
   "invalid",
   "url",
+  "busy",
 ]);
 
 /** Roles of what a person types into: the text in one belongs to it, whatever DOM nodes hold it. */

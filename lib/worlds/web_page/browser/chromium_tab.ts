@@ -94,8 +94,11 @@ export class ChromiumTab {
 
   /** Waits until the page has come to rest, or the limit of time is over, which is noted. */
   async settle(): Promise<void> {
-    if (await this.watch.settle(this.rules.times)) return;
-    this.rules.note(`page ${this.page.url()} had not settled after ${this.rules.times.limit} ms: seen as it is`);
+    const unrest = await this.watch.settle(this.rules.times);
+    if (unrest === undefined) return;
+    this.rules.note(
+      `page ${this.page.url()} had not settled after ${this.rules.times.limit} ms (${unrest}): seen as it is`,
+    );
   }
 
   /**

@@ -74,18 +74,21 @@ export class SettlingWatch {
   /**
    * Waits until the page is at rest.
    *
-   * @returns False when the limit came first; the page may still be looked at.
+   * @returns Why it is not, when the limit came first; the page may still be looked at. Undefined when it is at rest.
    */
-  async settle(times: SettlingTimes): Promise<boolean> {
+  async settle(times: SettlingTimes): Promise<string | undefined> {
     const start = performance.now();
     const left = () => times.limit - (performance.now() - start);
+    let unrest = "it does not answer";
     while (left() > 0) {
       const isQuiet = await this.waitForQuietDocument(times.quiet, left());
       if (this.isNavigating()) {
+        unrest = "it is loading";
         await this.waitFor(() => !this.isNavigating(), left());
         continue;
       }
       if (this.requests.size > 0) {
+        unrest = "it waits for the network";
         const hasEnded = await this.waitFor(
           () => this.requests.size === 0 || this.isNavigating(),
           Math.min(times.network, left()),
@@ -94,9 +97,10 @@ export class SettlingWatch {
         if (!hasEnded) this.requests.clear();
         continue;
       }
-      if (isQuiet) return true;
+      if (isQuiet) return undefined;
+      unrest = "it goes on changing";
     }
-    return false;
+    return unrest;
   }
 
   private isNavigating(): boolean {
