@@ -5,7 +5,16 @@
  * `handle` is the whole site: a request in, a page or a redirect out. `serve_site.ts` puts it behind HTTP for real browsers, and
  * `simulated_browser.ts` calls it directly; there is no second implementation of anything it does.
  */
-import { accountPage, addressPage, ordersPage, saveAddress, signIn, signInPage, signOut } from "./account_pages.ts";
+import {
+  accountPage,
+  addressPage,
+  continueAsCustomer,
+  ordersPage,
+  saveAddress,
+  signIn,
+  signInPage,
+  signOut,
+} from "./account_pages.ts";
 import { adminOrderPage, adminOrdersPage, adminPage, adminProductPage, adminProductsPage } from "./admin_pages.ts";
 import { saveOrder, saveProduct } from "./admin_pages.ts";
 import { addToCart, addToWishList, cartPage, checkoutPage, orderPage, placeOrder } from "./cart_pages.ts";
@@ -71,6 +80,7 @@ const ROUTES: readonly (readonly ["GET" | "POST", RegExp, Handler])[] = [
   ["GET", /^\/account$/, signedIn(accountPage)],
   ["GET", /^\/account\/sign-in$/, signInPage],
   ["POST", /^\/account\/sign-in$/, signIn],
+  ["POST", /^\/account\/continue$/, continueAsCustomer],
   ["POST", /^\/account\/sign-out$/, signOut],
   ["GET", /^\/account\/orders$/, signedIn(ordersPage)],
   ["GET", /^\/account\/address$/, signedIn(addressPage)],

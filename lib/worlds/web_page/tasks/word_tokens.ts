@@ -24,10 +24,10 @@ function sentenceTokens(sentence: string): string[] {
     .replaceAll(/[«“‘„]|`+/g, " $& ")
     .replaceAll(OPENING_QUOTES, "$1 `` ")
     // An opening single quote, unless it begins a contraction.
-    .replaceAll(/'(?!(?:re|ve|ll|m|t|s|d|n)\b)(?=\w)/gi, "' ")
+    .replaceAll(/(?<!\w)'(?!(?:re|ve|ll|m|t|s|d|n)\b)(?=\w)/gi, "' ")
     .replaceAll(/([:,])(?=\D|$)/g, " $1 ")
     .replaceAll(/\.{2,}/g, " $& ")
-    .replaceAll(/[;@#$%&?!*]/g, " $& ")
+    .replaceAll(/[;@#$%&?!*\u2012-\u2015]/g, " $& ")
     // The full stop at the end of the sentence, brackets and quotes after it allowed.
     .replace(/([^.])\.([\])}>"'»”’ ]*)\s*$/, "$1 . $2")
     .replaceAll(/[[\](){}<>]/g, " $& ")

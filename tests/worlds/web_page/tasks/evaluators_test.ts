@@ -1,0 +1,201 @@
+/** Evaluators against a Python reference of WebArena's rules (`fixtures/make_evaluators.py`). */
+import assert from "node:assert/strict";
+import { UserError } from "../../../../lib/files/user_error.ts";
+import type { WebAction } from "../../../../lib/worlds/web_page/browser/actions.ts";
+import { type Observation, WebActionError, type WebBrowser } from "../../../../lib/worlds/web_page/browser/browser.ts";
+import {
+  evaluateTask,
+  type JudgeQuestion,
+  matchUrl,
+  requireMeans,
+} from "../../../../lib/worlds/web_page/tasks/evaluators.ts";
+import { unescapeHtml } from "../../../../lib/worlds/web_page/tasks/unescape_html.ts";
+import type { PageCheck, TaskEvaluation, WebTask } from "../../../../lib/worlds/web_page/tasks/web_task.ts";
+import { wordTokens } from "../../../../lib/worlds/web_page/tasks/word_tokens.ts";
+
+const CASES: {
+  tokens: [text: string, tokens: string[]][];
+  answers: [approach: string, value: string | string[], answer: string, score: 0 | 1][];
+  urls: [reference: string, note: TaskEvaluation["urlNote"], url: string, score: 0 | 1][];
+  escaped: [text: string, plain: string][];
+} = JSON.parse(await Deno.readTextFile(new URL("./fixtures/evaluators.json", import.meta.url)));
+
+/** A page as a browser that evaluators look through; remembers what it was asked. */
+class PageStub implements WebBrowser {
+  readonly asked: [locator: string, url: string | undefined][] = [];
+  constructor(readonly url: string, readonly texts: Record<string, string | Error> = {}) {}
+
+  observe(): Promise<Observation> {
+    return Promise.resolve({ tree: "", url: this.url, tabs: [], nodes: new Map() });
+  }
+  locate(locator: string, url?: string): Promise<string> {
+    this.asked.push([locator, url]);
+    const text = this.texts[locator] ?? "";
+    return text instanceof Error ? Promise.reject(text) : Promise.resolve(text);
+  }
+  reset = () => this.observe();
+  perform = (_: WebAction) => this.observe();
+  screenshot = () => Promise.resolve(undefined);
+  [Symbol.asyncDispose] = () => Promise.resolve();
+}
+
+function taskWith(evaluation: Partial<TaskEvaluation>): WebTask {
+  return {
+    taskId: 7,
+    sites: ["shopping"],
+    intent: "Do it.",
+    startUrls: ["http://shop.test/"],
+    requiresReset: false,
+    requiresLogin: false,
+    evaluation: { types: [], urlNote: "GOLD in PRED", ...evaluation },
+  };
+}
+
+const NAMES: Record<string, string> = {
+  exact_match: "exactMatch",
+  must_include: "mustInclude",
+  must_exclude: "mustExclude",
+  one_of: "oneOf",
+};
+
+Deno.test("evaluators: tokens are NLTK's", () => {
+  for (const [text, tokens] of CASES.tokens) assert.deepEqual(wordTokens(text), tokens, text);
+  // NLTK's sentence model is not reproduced: a full stop before white space ends a sentence.
+  assert.deepEqual(wordTokens("it is 5. ok"), ["it", "is", "5", ".", "ok"]);
+});
+
+Deno.test("evaluators: HTML's names and numbers of characters", () => {
+  for (const [text, plain] of CASES.escaped) assert.equal(unescapeHtml(text), plain);
+});
+
+Deno.test("evaluators: answers are judged as by the reference", async () => {
+  assert.ok(CASES.answers.length > 1000);
+  assert.ok(CASES.answers.some((each) => each[3] === 0) && CASES.answers.some((each) => each[3] === 1));
+  for (const [approach, value, answer, score] of CASES.answers) {
+    const task = taskWith({ types: ["string_match"], referenceAnswers: { [NAMES[approach]]: value } });
+    const { success, parts } = await evaluateTask(task, { browser: new PageStub("about:blank"), answer });
+    assert.equal(success, score, `${approach} ${JSON.stringify(value)} of ${JSON.stringify(answer)}`);
+    assert.ok(parts.every(({ type, why }) => type === "string_match" && why.startsWith("answer ")));
+  }
+});
+
+Deno.test("evaluators: addresses are judged as by the reference", () => {
+  for (const [referenceUrl, urlNote, url, score] of CASES.urls) {
+    const part = matchUrl({ types: ["url_match"], referenceUrl, urlNote }, url);
+    assert.equal(part.score, score, `${referenceUrl} (${urlNote}) of ${url}`);
+  }
+});
+
+Deno.test("evaluators: every evaluator of a task must hold", async () => {
+  const task = taskWith({
+    types: ["string_match", "url_match"],
+    referenceAnswers: { mustInclude: ["5"] },
+    referenceUrl: "http://shop.test/cart",
+  });
+  const judged = async (answer: string, url: string) =>
+    (await evaluateTask(task, { browser: new PageStub(url), answer })).success;
+  assert.equal(await judged("5", "http://shop.test/cart?page=2"), 1);
+  assert.equal(await judged("6", "http://shop.test/cart"), 0);
+  assert.equal(await judged("5", "http://shop.test/"), 0);
+});
+
+const TOTAL = "document.querySelector('#total').outerText";
+
+async function judgePage(check: Partial<PageCheck>, texts: Record<string, string | Error>) {
+  const browser = new PageStub("http://shop.test/now", texts);
+  const programHtml = [{ url: "last", locator: TOTAL, required: { exactMatch: "" }, ...check }];
+  const { success } = await evaluateTask(taskWith({ types: ["program_html"], programHtml }), { browser, answer: "" });
+  return { success, asked: browser.asked };
+}
+
+Deno.test("evaluators: parts of pages", async () => {
+  const required = { mustInclude: ["Total", "$24.00 |OR| 24 dollars"] };
+  assert.deepEqual(await judgePage({ required }, { [TOTAL]: "total: $24.00" }), {
+    success: 1,
+    asked: [[TOTAL, undefined]],
+  });
+  assert.equal((await judgePage({ required }, { [TOTAL]: "total: $25.00" })).success, 0);
+  // What stands in a page is found inside a longer text too: tokens are for answers.
+  assert.equal((await judgePage({ required: { mustInclude: ["5"] } }, { [TOTAL]: "15" })).success, 1);
+  assert.equal((await judgePage({ required: { mustExclude: ["5"] } }, { [TOTAL]: "15" })).success, 1);
+  assert.equal((await judgePage({ required: { mustExclude: ["5"] } }, { [TOTAL]: "no 5 left" })).success, 0);
+  assert.equal((await judgePage({ required: { exactMatch: "A & B" } }, { [TOTAL]: " a &amp; b " })).success, 1);
+  // A part that is not there, or whose expression fails, is empty.
+  assert.equal((await judgePage({ required: { mustInclude: ["x"] } }, {})).success, 0);
+  assert.equal(
+    (await judgePage({ required: { mustInclude: ["x"] } }, { [TOTAL]: new Error("no such element") })).success,
+    0,
+  );
+});
+
+Deno.test("evaluators: a whole page, another page, preparations, helpers", async () => {
+  const whole = await judgePage(
+    { url: "http://shop.test/p", locator: "", required: { mustInclude: ["kettle"] } },
+    { "": "<p>Kettle</p>" },
+  );
+  assert.deepEqual(whole, { success: 1, asked: [["", "http://shop.test/p"]] });
+  const { asked } = await judgePage({ prepActions: ["open()", "wait()"] }, {});
+  assert.deepEqual(asked, [[`(() => { try { open(); wait() } catch { } return ${TOTAL}; })()`, undefined]]);
+  const post = taskWith({
+    types: ["program_html"],
+    programHtml: [
+      {
+        url: "func:reddit_get_post_url('__last_url__')",
+        locator: "func:stars(__page__, 'B1', \"x\")",
+        required: { exactMatch: "4" },
+      },
+      { url: "func:reddit_get_post_url('__last_url__')", locator: TOTAL, required: { exactMatch: "" } },
+    ],
+  });
+  const given: string[][] = [];
+  const browser = new PageStub("http://forum.test/f/books/12/some-title");
+  const helpers = { stars: (args: readonly string[]) => (given.push([...args]), "4") };
+  assert.equal((await evaluateTask(post, { browser, answer: "", helpers })).success, 1);
+  assert.deepEqual(given, [["__page__", "B1", "x"]]);
+  assert.deepEqual(browser.asked, [[TOTAL, "http://forum.test/f/books/12/"]]);
+});
+
+Deno.test("evaluators: what a browser cannot do is an error, not a failed task", async () => {
+  await assert.rejects(judgePage({}, { [TOTAL]: new WebActionError("needs a real browser") }), WebActionError);
+});
+
+Deno.test("evaluators: meaning is left to a judge", async () => {
+  const questions: JudgeQuestion[] = [];
+  const judge = (
+    question: JudgeQuestion,
+  ) => (questions.push(question), Promise.resolve(question.answer.includes("noon")));
+  const browser = new PageStub("about:blank");
+  const task = taskWith({ types: ["string_match"], referenceAnswers: { fuzzyMatch: ["12:00"] } });
+  assert.equal((await evaluateTask(task, { browser, answer: "at Noon", judge })).success, 1);
+  assert.deepEqual(questions, [{ kind: "same", intent: "Do it.", reference: "12:00", answer: "at noon" }]);
+  assert.equal((await evaluateTask(task, { browser, answer: " ", judge })).success, 0);
+  assert.equal(questions.length, 1);
+  const impossible = taskWith({
+    types: ["string_match"],
+    referenceAnswers: { fuzzyMatch: "N/A" },
+    stringNote: "there is no such shop",
+  });
+  assert.equal((await evaluateTask(impossible, { browser, answer: "n/a", judge })).success, 1);
+  assert.equal(questions.length, 1);
+  assert.equal((await evaluateTask(impossible, { browser, answer: "closed at noon", judge })).success, 1);
+  assert.deepEqual(questions[1], {
+    kind: "unachievable",
+    intent: "Do it.",
+    reference: "there is no such shop",
+    answer: "closed at noon",
+  });
+});
+
+Deno.test("evaluators: a missing judge or helper is named before anything runs", () => {
+  const fuzzy = taskWith({ types: ["string_match"], referenceAnswers: { fuzzyMatch: ["a"] } });
+  assert.throws(() => requireMeans([fuzzy], {}), (error) => {
+    assert.ok(error instanceof UserError);
+    return error.message.startsWith("task_id 7 has fuzzy_match, which needs a judge");
+  });
+  const check = (locator: string) =>
+    taskWith({ types: ["program_html"], programHtml: [{ url: "last", locator, required: { exactMatch: "" } }] });
+  assert.throws(() => requireMeans([check("func:latest_order()")], {}), /task_id 7: helper latest_order is not known/);
+  assert.throws(() => requireMeans([check("func:constructor()")], {}), /helper constructor is not known/);
+  assert.throws(() => requireMeans([check("func:latest order")], {}), /task_id 7: .* is not a call of a helper/);
+  requireMeans([check("func:latest_order()")], { helpers: { latest_order: () => "" } });
+});
