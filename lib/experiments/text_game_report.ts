@@ -146,6 +146,11 @@ export async function writeTextGameReport(
     title: "Text games: likelihood, then reinforcement learning on the state",
     summary: textGameHeadline(result),
     result,
+    comparison: result.rewards.length > 0
+      ? `Base: after likelihood training. RLVR: after GRPO on the ${
+        result.rewards[0] === "binary" ? "binary" : "task-specific"
+      } reward. Further below: all rewards.`
+      : undefined,
     curves: curvesOf(await run.metrics.read()),
     clips: [],
     tables: [

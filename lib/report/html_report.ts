@@ -49,6 +49,8 @@ export interface ReportContent {
   summary?: string;
   /** The headline numbers. */
   result: RunResult;
+  /** What base and RLVR are here, above their table; where there is more than one of a kind. */
+  comparison?: string;
   /** Figures of the training. */
   curves?: readonly ReportFigure[];
   /** How metrics change along a rollout of several frames. */
@@ -83,7 +85,9 @@ export async function renderReport(content: ReportContent): Promise<string> {
   const body = [
     `<header><p class="kicker">${chips(result)}</p><h1>${escapeHtml(title)}</h1>`,
     `<p class="headline">${escapeHtml(content.summary ?? headline(result))}</p></header>`,
-    metrics ? section("Base against RLVR", resultTable(result.metrics) + overviewFigures(overview)) : "",
+    metrics
+      ? section("Base against RLVR", resultTable(result.metrics) + overviewFigures(overview), content.comparison)
+      : "",
     horizon.length > 0 ? section("Along the rollout", figureCards(horizon, "horizon")) : "",
     clips.length > 0
       ? section("Held-out clips", galleryHtml(clips, content.clipOptions), "Every GIF plays its panels in step.")
