@@ -2,12 +2,16 @@
  * Built-in data: walks through the built-in site in its simulated browser, thousands of transitions a few seconds.
  *
  * Each seed of the site is another shop with a catalogue of its own, so what is held out are shops that training has never seen.
- * Walks begin at pages from all over the shop, for a walk from the home page would mostly see the pages near it.
+ * Half of the walks follow the solution of one of the shop's tasks, with detours, so that what people do in a shop is well
+ * covered; the others go by chance. These begin at pages from all over the shop, for a walk from the home page would mostly see
+ * the pages near it.
  */
 import { Philox } from "../../tensor/random.ts";
+import type { Observation } from "./browser/browser.ts";
 import { recordWalk } from "./recorder.ts";
 import type { ShopData } from "./site/shop_data.ts";
 import { SHOP_ORIGIN, ShopSite } from "./site/shop_site.ts";
+import { resolveStep, type SiteTask, siteTasks } from "./site/site_tasks.ts";
 import { SimulatedBrowser } from "./site/simulated_browser.ts";
 import type { WebPageTransition } from "./transition.ts";
 
@@ -39,17 +43,20 @@ export async function builtInWalks({ sites, walks, steps, stream }: BuiltInWalks
   const recorded: SiteTransition[] = [];
   let taskId = 0;
   for (const seed of sites) {
-    const site = new ShopSite({ seed });
+    const site = new ShopSite({ seed }), tasks = siteTasks(site);
     await using browser = new SimulatedBrowser(site);
     for (let walk = 0; walk < walks; walk++) {
       site.reset();
       const random = new Philox(...stream, seed, walk);
-      const { transitions } = await recordWalk(browser, {
+      const purpose = random.uniform() < TASK_SHARE ? taskWalk(pick(tasks, random)) : {
         startUrls: [SHOP_ORIGIN + startPath(site.data, random)],
+        objective: OBJECTIVE,
+      };
+      const { transitions } = await recordWalk(browser, {
+        ...purpose,
         steps,
         stream: random,
         taskId: taskId++,
-        objective: OBJECTIVE,
         usesTabs: false,
         clickWeights: CLICK_WEIGHTS,
         words: [...new Set(site.data.products.flatMap(({ name }) => name.toLowerCase().split(" ")))],
@@ -58,6 +65,15 @@ export async function builtInWalks({ sites, walks, steps, stream }: BuiltInWalks
     }
   }
   return recorded;
+}
+
+/** How many of the walks follow a task's solution. */
+const TASK_SHARE = 0.5;
+
+function taskWalk({ startUrls, intent, solution }: SiteTask) {
+  const script = solution.filter((step) => !("stop" in step))
+    .map((step) => (observation: Observation) => resolveStep(step, observation));
+  return { startUrls, objective: intent, script };
 }
 
 /** The shop's texts and headings do nothing when they are clicked: now and then one should be seen to. */
