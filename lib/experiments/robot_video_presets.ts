@@ -19,9 +19,9 @@ const DEMO_MULTI_STEP = {
     steps: 900,
     learningRate: 3e-3,
   },
-  likelihood: { steps: 700, decaySteps: 350 },
-  // The reward of several frames is noisier than that of one: at the single-step rate the policy moves without getting better.
-  grpo: { steps: 45, decaySteps: 15, learningRate: 3e-4 },
+  likelihood: { steps: 1400, batch: 8, microBatch: 8, decaySteps: 700 },
+  // The reward of several frames is noisier than that of one: credited by frame, and at a lower rate.
+  grpo: { steps: 42, decaySteps: 14, learningRate: 5e-4, credit: "frame" },
   evaluation: { maxItems: 240 },
 };
 
@@ -107,7 +107,7 @@ export const ROBOT_VIDEO_PRESETS: Presets = {
       data: { height: 64, width: 64, actionRanges: "computed", testEvery: 6 },
       tokenizer: { pixelPatch: 8, steps: 1000 },
       model: { hiddenSize: 192, layers: 4, heads: 6, intermediateSize: 512, initializerRange: 0.07 },
-      likelihood: { steps: 1000, learningRate: 2e-3, decaySteps: 400 },
+      likelihood: { steps: 2000, learningRate: 2e-3, decaySteps: 800 },
       grpo: { steps: 60 },
     }),
   },
