@@ -29,10 +29,10 @@ export interface Trial {
 export interface TrialResult extends Trial {
   /** What the user wants. */
   objective: string;
-  /** Kind of site: `shop`, `forum`, … */
+  /** Kind of site: `cart`, `forum`, … */
+  area: string;
+  /** Kind of task: `information`, `navigation`, `change`, or how it is judged. */
   kind: string;
-  /** Kind of task, by how it is judged: `string_match`, … */
-  type: string;
   /** Whether the evaluator is content. */
   success: 0 | 1;
   /** What each evaluator said. */
@@ -112,9 +112,9 @@ export interface SuccessTable {
   /** Over everything. */
   all: SuccessRow;
   /** By kind of site. */
-  byKind: SuccessRow[];
+  byArea: SuccessRow[];
   /** By kind of task. */
-  byType: SuccessRow[];
+  byKind: SuccessRow[];
   /** Every later condition against every earlier one. */
   differences: SuccessDifference[];
   /** Costs of each condition by role. */
@@ -129,7 +129,7 @@ export interface SuccessTable {
 export function successTable(results: readonly TrialResult[], conditions: readonly string[]): SuccessTable {
   const present = conditions.filter((name) => results.some(({ condition }) => condition === name));
   const of = (name: string) => results.filter(({ condition }) => condition === name);
-  const groups = (key: "kind" | "type") =>
+  const groups = (key: "area" | "kind") =>
     [...new Set(results.map((each) => each[key]))].sort()
       .map((group) => rowOf(group, results.filter((each) => each[key] === group), present));
   const byCondition = <T>(value: (own: TrialResult[]) => T): Record<string, T> =>
@@ -137,8 +137,8 @@ export function successTable(results: readonly TrialResult[], conditions: readon
   return {
     conditions: present,
     all: rowOf("all", results, present),
+    byArea: groups("area"),
     byKind: groups("kind"),
-    byType: groups("type"),
     differences: present.flatMap((to, i) =>
       present.slice(0, i).flatMap((from) => {
         const difference = differenceOf(of(from), of(to));
@@ -184,8 +184,8 @@ function costsOf(results: readonly TrialResult[]): SuccessTable["costs"][string]
 
 /** Reads a line of `results.jsonl`. @throws {UserError} When it is none. */
 export function readTrialResult(entry: Record<string, unknown>, place: string): TrialResult {
-  const { condition, site, task, seed, success, kind, type } = entry;
-  const isSound = [condition, kind, type].every((each) => typeof each === "string") &&
+  const { condition, site, task, seed, success, area, kind } = entry;
+  const isSound = [condition, area, kind].every((each) => typeof each === "string") &&
     [0, 1].includes(success as number) &&
     Number.isInteger(task) && Number.isInteger(seed) && (site === null || Number.isInteger(site));
   if (!isSound) throw new UserError(`${place} is no trial's result: mend or remove it`);

@@ -7,7 +7,7 @@
  * with the new and updated ones. A wanted thing counts
  *
  *   1     in a heading or the title, when that is new or updated
- *   0.9   in another new or updated item
+ *   0.9   in another new or updated item, or in what the action itself fills in
  *   0.55  in an item that stays
  *   0     nowhere; options that are not selected and fields' labels of other values do not count
  *
@@ -17,6 +17,7 @@
  *
  * Source of the scale: RLVR-World App. A.3. The formula is ours.
  */
+import type { WebAction } from "../../worlds/web_page/browser/actions.ts";
 import { type ChangeSections, parseChanges } from "../../worlds/web_page/f1_reward.ts";
 import { type PageItem, pageItems, parseItem } from "../../worlds/web_page/items.ts";
 import type { AgentState, ValueRole } from "../roles.ts";
@@ -42,22 +43,33 @@ export class ChangeValue implements ValueRole {
     const wanted = wantedThings(state.objective);
     return timed(
       candidates.length,
-      () => candidates.map(({ prediction }) => [changeScore(wanted, state.observation.tree, prediction)]),
+      () =>
+        candidates.map(({ prediction, action }) => [changeScore(wanted, state.observation.tree, prediction, action)]),
     );
   }
 }
 
-/** The score of one prediction. @param tree The page now. */
-export function changeScore(wanted: readonly WantedThing[], tree: string, prediction: string): number {
+/** The score of one prediction. @param tree The page now. @param action What is predicted of. */
+export function changeScore(
+  wanted: readonly WantedThing[],
+  tree: string,
+  prediction: string,
+  action?: WebAction,
+): number {
   const changes = parseChanges(prediction);
   if (changes.new.size + changes.deleted.size + changes.updated.size === 0) return 0;
   const { fresh, kept } = pageAfter(tree, changes);
   const isChanged = fresh.length > 0 || itemsOf(changes.deleted).length > 0;
   if (!isChanged) return 1;
+  const typed = action?.kind === "type" && !action.pressEnter
+    ? [parseItem(`[${action.id}] textbox '${action.text}'`)!]
+    : [];
   const all = wanted.reduce((sum, { weight }) => sum + weight, 0);
   const found = wanted.reduce((sum, { words, weight }) => {
     const counts = [
-      ...fresh.map((item) => (TITLE_ROLES.has(item.role) ? TITLE_COUNT : FRESH_COUNT) * share(words, item)),
+      ...[...fresh, ...typed].map((item) =>
+        (TITLE_ROLES.has(item.role) ? TITLE_COUNT : FRESH_COUNT) * share(words, item)
+      ),
       ...kept.map((item) => KEPT_COUNT * share(words, item)),
     ];
     return sum + weight * Math.max(0, ...counts);

@@ -1,0 +1,255 @@
+/**
+ * A comparison of web agents from its settings: who the roles are, what the tasks are, and what is written at the end. Everything
+ * that can be wrong with the settings is found before the first task.
+ */
+import { ChangeValue } from "../agent/built_in/change_value.ts";
+import { NoisyPolicy } from "../agent/built_in/noisy_policy.ts";
+import { ListSummarizer, ListTranslator } from "../agent/built_in/program_roles.ts";
+import { chatJudge } from "../agent/chat_judge.ts";
+import { ChatPolicy, ChatSummarizer, ChatTranslator, ChatValue, ChatWorldModel } from "../agent/chat_roles.ts";
+import { loadPrompts } from "../agent/prompt_files.ts";
+import { writeFileAtomic } from "../files/atomic.ts";
+import { UserError } from "../files/user_error.ts";
+import type { Engine } from "../tensor/engine.ts";
+import type { Progress } from "../training/progress.ts";
+import { RunFolder } from "../training/run_folder.ts";
+import { STREAM } from "../training/streams.ts";
+import { findChromium } from "../worlds/web_page/browser/find_chromium.ts";
+import { requireMeans } from "../worlds/web_page/tasks/evaluators.ts";
+import type { SitePlaces } from "../worlds/web_page/tasks/web_task.ts";
+import { compareWebAgents } from "./web_agent.ts";
+import {
+  type AgentCondition,
+  type ConditionName,
+  type SharedRoles,
+  withLocalModel,
+  withOracle,
+  withoutWorldModel,
+  withServedModel,
+} from "./web_agent_conditions.ts";
+import { type EndpointChoice, Endpoints } from "./web_agent_endpoints.ts";
+import { replayPage } from "./web_agent_replay.ts";
+import { webAgentReportHtml, type WebAgentResult } from "./web_agent_report.ts";
+import { type AgentTask, builtInTasks, chromiumOpener, fileTasks, openSimulated } from "./web_agent_tasks.ts";
+import { openWebPageModel, type WebPageModel } from "./web_page_models.ts";
+
+/** What is compared. Plain JSON: it is the folder's `config.json`. */
+export interface WebAgentSettings {
+  /** A run of train-web, for the conditions `likelihood` and `rlvr`. */
+  run: string | null;
+  /** Who is compared. */
+  conditions: ConditionName[];
+  /** A task file; null: the built-in site's tasks. */
+  tasks: string | null;
+  /** Where sites of a task file are served, by placeholder. */
+  sites: Record<string, string>;
+  /** Seeds of the built-in site. */
+  siteSeeds: number[];
+  /** Seeds of the agents. */
+  seeds: number[];
+  /** Which browser. */
+  browser: "simulated" | "chromium";
+  /** Hosts that Chromium may reach besides those where tasks begin. */
+  allowedHosts: string[];
+  /** Roles behind endpoints; the others are the built-in programs. */
+  endpoints: EndpointChoice;
+  /** Folder with prompts of one's own. */
+  prompts: string | null;
+  /** Actions that are looked at. */
+  branching: number;
+  /** Samples of the policy; null: as in the paper. */
+  samples: number | null;
+  /** Scores of each action. */
+  valueSamples: number;
+  /** Actions of a task at most; null: its solution's and `slack`, 5 where it is not known. */
+  maxSteps: number | null;
+  /** Actions beyond the solution's. */
+  slack: number;
+  /** Share of the steps in which the built-in policy's likeliest action is wrong. */
+  confusion: number;
+  /** Whether a trained model says its likeliest answer, or draws one as the paper's agent does. */
+  greedy: boolean;
+  /** Tasks side by side. */
+  workers: number;
+}
+
+/** What a comparison runs in. */
+export interface WebAgentContext {
+  /** Where everything is written. */
+  out: string;
+  /** Whether the folder's comparison goes on. */
+  resume: boolean;
+  /** Opens the engine, where a model is asked. */
+  openEngine: () => Promise<Engine>;
+  /** Requests to endpoints: how long one may take, how often it is tried again, how many at a time. */
+  requests?: { timeoutSeconds?: number; retries?: number; concurrency?: number };
+  /** How far it is. */
+  progress: Progress;
+  /** Stops it; what has been done is kept. */
+  signal?: AbortSignal;
+}
+
+/** Settings that a comparison may be resumed with although they differ. */
+const MAY_CHANGE = ["conditions", "siteSeeds", "seeds", "workers"];
+
+/**
+ * Runs a comparison and writes its folder.
+ *
+ * @returns What `result.json` holds, and the paths of the pages.
+ * @throws {UserError} When something that the settings name is not what it should be.
+ * @throws {RunInterruptedError} When the signal stops it.
+ */
+export async function runWebAgents(
+  settings: WebAgentSettings,
+  context: WebAgentContext,
+): Promise<{ result: WebAgentResult; report: string; replay: string }> {
+  const { progress, signal } = context;
+  const limits = { maxSteps: settings.maxSteps ?? undefined, slack: settings.slack };
+  const tasks = settings.tasks === null ? builtInTasks(settings.siteSeeds, limits) : await fileTasks(settings.tasks, {
+    ...limits,
+    siteSeeds: settings.siteSeeds,
+    sites: settings.sites as SitePlaces,
+  });
+  const endpoints = new Endpoints(settings.endpoints, { ...context.requests, signal });
+  const prompts = await loadPrompts(settings.prompts ?? undefined);
+  const judgeClient = endpoints.of("judge");
+  const judge = judgeClient && chatJudge(judgeClient, prompts, [settings.seeds[0], STREAM.agent]);
+  requireMeans(tasks.map(({ task }) => task), { judge });
+  if (settings.browser === "chromium") findChromium();
+  const shared = sharedRoles(settings, endpoints, prompts);
+  checkSettings(settings, tasks, shared);
+  await endpoints.check();
+
+  using owned = new DisposableStack();
+  const conditions = await openConditions(settings, context, { shared, endpoints, prompts, owned });
+  using run = await openFolder(settings, context);
+  const { results, table, seconds } = await compareWebAgents({
+    run,
+    conditions,
+    tasks,
+    seeds: settings.seeds,
+    openSession: settings.browser === "simulated" ? openSimulated : chromiumOpener(settings.allowedHosts),
+    workers: settings.workers,
+    agent: {
+      branching: settings.branching,
+      samples: settings.samples ?? undefined,
+      valueSamples: settings.valueSamples,
+    },
+    judge,
+    takesScreenshots: settings.browser === "chromium",
+    progress,
+    signal,
+  });
+  const result: WebAgentResult = {
+    task: "web-agent",
+    table,
+    retries: endpoints.retries(),
+    settings: { ...settings },
+    seconds,
+  };
+  await run.writeResult(result);
+  const replay = run.file("replay.html"), report = run.file("report.html");
+  await writeFileAtomic(replay, await replayPage(run, results));
+  await writeFileAtomic(report, await webAgentReportHtml(result, results, "replay.html"));
+  return { result, report, replay };
+}
+
+type Prompts = Awaited<ReturnType<typeof loadPrompts>>;
+
+/** Roles behind endpoints where they are named, the built-in programs where not. */
+function sharedRoles(settings: WebAgentSettings, endpoints: Endpoints, prompts: Prompts): SharedRoles {
+  const chat = (role: Parameters<Endpoints["of"]>[0]) => {
+    const client = endpoints.of(role);
+    return client && { client, prompts };
+  };
+  const policy = chat("policy"),
+    summarizer = chat("summarizer"),
+    translator = chat("translator"),
+    value = chat("value");
+  return {
+    policyFor: policy
+      ? () => new ChatPolicy(policy)
+      : ({ solution }) => new NoisyPolicy(solution!, { confusion: settings.confusion }),
+    summarizer: summarizer ? new ChatSummarizer(summarizer) : new ListSummarizer(),
+    translator: translator ? new ChatTranslator(translator) : new ListTranslator(),
+    value: value ? new ChatValue(value) : new ChangeValue(),
+  };
+}
+
+/** Finds what would go wrong with every task. */
+function checkSettings(
+  { conditions, browser, endpoints }: WebAgentSettings,
+  tasks: readonly AgentTask[],
+  shared: SharedRoles,
+) {
+  const unsolved = tasks.find(({ solution }) => !solution);
+  if (unsolved && !endpoints.policy) {
+    throw new UserError(
+      `the built-in policy knows the built-in tasks alone, not task_id ${unsolved.task.taskId}: name a model with --policy URL`,
+    );
+  }
+  const foreign = tasks.find(({ site }) => site === null);
+  if (foreign && browser === "simulated") {
+    throw new UserError(
+      `task_id ${foreign.task.taskId} begins at ${
+        foreign.task.startUrls[0]
+      }, which the simulated browser does not know: use --browser chromium`,
+    );
+  }
+  if (foreign && conditions.includes("oracle")) {
+    throw new UserError(`the oracle is the built-in site itself: leave it out of --world-model for other sites`);
+  }
+  if (!shared.value && conditions.some((each) => each !== "none")) {
+    throw new UserError("agents with a world model need a value model: name its endpoint with --value URL");
+  }
+}
+
+interface Parts {
+  shared: SharedRoles;
+  endpoints: Endpoints;
+  prompts: Prompts;
+  owned: DisposableStack;
+}
+
+async function openConditions(
+  settings: WebAgentSettings,
+  context: WebAgentContext,
+  { shared, endpoints, prompts, owned }: Parts,
+): Promise<AgentCondition[]> {
+  const conditions: AgentCondition[] = [];
+  let engine: Engine | undefined;
+  for (const name of settings.conditions) {
+    if (name === "none") conditions.push(withoutWorldModel(shared));
+    else if (name === "oracle") conditions.push(withOracle(shared));
+    else if (name === "served") {
+      const client = endpoints.of("world-model");
+      if (!client) throw new UserError("the condition served needs an endpoint: --world-model-url URL");
+      conditions.push(withServedModel(shared, new ChatWorldModel({ client, prompts })));
+    } else {
+      if (settings.run === null) {
+        throw new UserError(`the condition ${name} needs a trained model: name a run of train-web with --run FOLDER`);
+      }
+      engine ??= owned.adopt(await context.openEngine(), (each) => each.close());
+      const model = owned.use(await openWebPageModel(engine, { run: settings.run, which: name }));
+      conditions.push(withLocalModel(name, shared, answersOf(model, settings)));
+    }
+  }
+  return conditions;
+}
+
+/** Answers of a trained model to a batch; drawn as the paper's client draws them, unless greedy. */
+function answersOf(model: WebPageModel, { greedy, seeds }: WebAgentSettings) {
+  let batch = 0;
+  return async (requests: Parameters<Parameters<typeof withLocalModel>[2]>[0]) => {
+    const questions = requests.map(({ question }) => question);
+    const stream = [seeds[0], STREAM.agent, batch++] as const;
+    const answers = await model.predict(questions, { greedy, temperature: 1, topP: 0.95, stream });
+    return answers.map(([answer]) => answer);
+  };
+}
+
+async function openFolder(settings: WebAgentSettings, { out, resume }: WebAgentContext): Promise<RunFolder> {
+  return resume
+    ? await RunFolder.open(out, { config: settings, mayChange: MAY_CHANGE })
+    : await RunFolder.create(out, { config: settings });
+}
