@@ -12,15 +12,19 @@ export type FormValues = Readonly<Record<string, string>>;
 
 /** A heading. */
 export interface Heading {
+  /** Which element it is. */
   readonly kind: "heading";
   /** 1 or 2. */
   readonly level: 1 | 2;
+  /** What it says. */
   readonly text: string;
 }
 
 /** A line of text. */
 export interface TextLine {
+  /** Which element it is. */
   readonly kind: "text";
+  /** What it says. */
   readonly text: string;
   /** How it looks: `price` is large, `note` grey, `message` says what has just been done, `error` what was refused. */
   readonly look?: "price" | "note" | "message" | "error";
@@ -30,7 +34,9 @@ export interface TextLine {
 
 /** A link to another page of the site. */
 export interface Link {
+  /** Which element it is. */
   readonly kind: "link";
+  /** What it says. */
   readonly text: string;
   /** Path and query: `/product/copper-kettle`. */
   readonly href: string;
@@ -42,6 +48,7 @@ export interface Link {
 
 /** A field of one line of text. */
 export interface TextBox {
+  /** Which element it is. */
   readonly kind: "textbox";
   /** Its name in the form. */
   readonly name: string;
@@ -57,42 +64,57 @@ export interface TextBox {
 
 /** A field with one choice of several. */
 export interface ComboBox {
+  /** Which element it is. */
   readonly kind: "combobox";
+  /** Its name in the form. */
   readonly name: string;
+  /** What it is called on the page. */
   readonly label: string;
   /** The choices, at least one, all different. */
   readonly options: readonly string[];
   /** The choice that is made when the page has loaded. */
   readonly value: string;
+  /** Names it for locators. */
   readonly id?: string;
 }
 
 /** A box that is checked or not; checked, it is sent as `1`. */
 export interface CheckBox {
+  /** Which element it is. */
   readonly kind: "checkbox";
+  /** Its name in the form. */
   readonly name: string;
+  /** What it is called on the page. */
   readonly label: string;
+  /** Whether it is checked when the page has loaded. */
   readonly isChecked: boolean;
+  /** Names it for locators. */
   readonly id?: string;
 }
 
 /** A button that sends its form. */
 export interface Button {
+  /** Which element it is. */
   readonly kind: "button";
+  /** What it says. */
   readonly text: string;
   /** Where the form goes when this button sends it, in place of the form's own address. */
   readonly action?: string;
+  /** Stands out. */
   readonly isStrong?: boolean;
 }
 
 /** Fields and the buttons that send them. Forms do not stand inside forms. */
 export interface Form {
+  /** Which element it is. */
   readonly kind: "form";
+  /** How it is sent. */
   readonly method: "get" | "post";
   /** Path it is sent to. */
   readonly action: string;
   /** Sent along, unseen. */
   readonly hidden?: FormValues;
+  /** What is in it. */
   readonly children: readonly PageElement[];
   /** `row`: beside each other. */
   readonly look?: "row";
@@ -100,8 +122,11 @@ export interface Form {
 
 /** Elements that belong together; says nothing in the accessibility tree. */
 export interface Group {
+  /** Which element it is. */
   readonly kind: "group";
+  /** How its children stand: in a box with a picture, boxes below each other, beside each other, a grid, below each other. */
   readonly look: "card" | "cards" | "row" | "columns" | "plain";
+  /** What is in it. */
   readonly children: readonly PageElement[];
   /** Names it for locators. */
   readonly id?: string;
@@ -109,22 +134,29 @@ export interface Group {
 
 /** A line that hides what is below it until it is clicked. */
 export interface Disclosure {
+  /** Which element it is. */
   readonly kind: "disclosure";
+  /** The line. */
   readonly summary: string;
+  /** What is in it. */
   readonly children: readonly PageElement[];
 }
 
 /** A table with a heading over each column. */
 export interface Table {
+  /** Which element it is. */
   readonly kind: "table";
+  /** Headings of the columns. */
   readonly columns: readonly string[];
   /** Rows of cells; each holds one text or link. */
   readonly rows: readonly (readonly (TextLine | Link)[])[];
+  /** Names it for locators. */
   readonly id?: string;
 }
 
 /** A picture that says nothing: a coloured tile, chosen by the number. */
 export interface Tile {
+  /** Which element it is. */
   readonly kind: "tile";
   /** Whole number; equal numbers look alike. */
   readonly hue: number;
@@ -168,7 +200,9 @@ export type ElementPath = string;
 
 /** An element with its place. */
 export interface PlacedElement {
+  /** Where it is. */
   readonly path: ElementPath;
+  /** The element. */
   readonly element: PageElement;
   /** The form around it. */
   readonly form?: { readonly path: ElementPath; readonly element: Form };

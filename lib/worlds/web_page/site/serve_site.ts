@@ -21,6 +21,7 @@ export interface ServeSiteOptions {
 export interface ServedSite extends AsyncDisposable {
   /** `http://127.0.0.1:8000`. */
   readonly origin: string;
+  /** Where it listens. */
   readonly port: number;
   /** Ends the server. */
   close(): Promise<void>;

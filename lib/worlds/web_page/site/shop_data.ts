@@ -22,9 +22,11 @@ import {
 
 /** A review of a product. */
 export interface Review {
+  /** First name. */
   readonly author: string;
   /** 1 to 5. */
   readonly stars: number;
+  /** What it says. */
   readonly text: string;
 }
 
@@ -32,8 +34,11 @@ export interface Review {
 export interface Product {
   /** In its address: `copper-kettle`. */
   readonly slug: string;
+  /** As shown. */
   readonly name: string;
+  /** Name of its category. */
   readonly category: string;
+  /** One sentence. */
   readonly description: string;
   /** Weight and origin, which only the product's page tells. */
   readonly details: string;
@@ -52,31 +57,43 @@ export const ORDER_STATUSES = ["Pending", "Packed", "Shipped", "Delivered", "Can
 
 /** One line of a cart or an order. */
 export interface OrderLine {
+  /** The product. */
   readonly slug: string;
   /** The option chosen, if there was a choice. */
   readonly choice?: string;
+  /** Pieces. */
   quantity: number;
 }
 
 /** An order. */
 export interface Order {
+  /** In its address. */
   readonly number: number;
+  /** Full name. */
   readonly customer: string;
+  /** What was bought. */
   readonly lines: readonly OrderLine[];
   /** US cents, delivery included. */
   readonly total: number;
+  /** One of {@linkcode DELIVERIES}. */
   readonly delivery: string;
   /** Where it goes. */
   readonly address: string;
+  /** One of {@linkcode ORDER_STATUSES}. */
   status: string;
 }
 
 /** A post of the forum. */
 export interface Post {
+  /** In its address. */
   readonly number: number;
+  /** As shown; no two are equal. */
   readonly title: string;
+  /** What it says. */
   readonly text: string;
+  /** First name. */
   readonly author: string;
+  /** Votes so far. */
   votes: number;
   /** Oldest first. */
   readonly comments: { readonly author: string; readonly text: string }[];
@@ -84,14 +101,19 @@ export interface Post {
 
 /** An address. */
 export interface Address {
+  /** As shown. */
   readonly name: string;
+  /** Number and street. */
   readonly street: string;
+  /** Town. */
   readonly town: string;
 }
 
 /** A question of the help page. */
 export interface HelpTopic {
+  /** What is asked. */
   readonly question: string;
+  /** What is answered. */
   readonly answer: string;
 }
 
@@ -99,6 +121,7 @@ export interface HelpTopic {
 export interface ShopData {
   /** Categories in the order of the home page. */
   readonly categories: readonly string[];
+  /** All products, category by category. */
   readonly products: readonly Product[];
   /** Newest first. */
   readonly orders: Order[];
@@ -106,6 +129,7 @@ export interface ShopData {
   readonly seededOrders: number;
   /** Newest first. */
   readonly posts: Post[];
+  /** The help page, from top to bottom. */
   readonly help: readonly HelpTopic[];
   /** Who the visitor is when signed in. */
   readonly customer: Address;

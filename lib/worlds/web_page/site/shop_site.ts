@@ -31,6 +31,7 @@ export const SHOP_ORIGIN = "http://shop.test";
 
 /** A request to the site. */
 export interface SiteRequest {
+  /** POST for forms that change something. */
   readonly method: "GET" | "POST";
   /** Path and query: `/search?q=kettle`. */
   readonly path: string;
@@ -44,7 +45,9 @@ export interface SiteRequest {
 export interface SiteResponse {
   /** HTTP status. */
   readonly status: number;
+  /** The page to show. */
   readonly page?: SitePage;
+  /** Where to go instead. */
   readonly redirect?: string;
   /** The visitor's session: the one of the request where it is known, a new one where not. */
   readonly session: string;
@@ -121,7 +124,7 @@ export class ShopSite {
     this.reset();
   }
 
-  /** What all visitors share; not to be changed from outside. */
+  /** What all visitors share; not to be changed from outside. @internal */
   get data(): ShopData {
     return this.#data;
   }
@@ -142,7 +145,7 @@ export class ShopSite {
     return copy;
   }
 
-  /** Answers a request. */
+  /** Answers a request; for browsers and servers of the site. @internal */
   handle({ method, path, form = {}, session: id }: SiteRequest): SiteResponse {
     const session = this.#sessionOf(id);
     const url = new URL(path, SHOP_ORIGIN);

@@ -9,12 +9,17 @@ import type { Address, Order, OrderLine, Product, ShopData } from "./shop_data.t
 
 /** What one visitor has, known by a cookie. Visits begin signed in, as WebArena's saved logins do. */
 export interface Session {
+  /** What the cookie says. */
   readonly id: string;
+  /** Whether the visitor is signed in. */
   isSignedIn: boolean;
+  /** Newest first. */
   readonly cart: OrderLine[];
   /** Slugs, newest first. */
   readonly wishes: string[];
+  /** Where parcels go. */
   address: Address;
+  /** Whether the shop may send news. */
   wantsNews: boolean;
   /** Numbers of posts voted for. */
   readonly votes: Set<number>;
@@ -24,7 +29,9 @@ export interface Session {
 
 /** One request, read. */
 export interface Visit {
+  /** What all visitors share. */
   readonly data: ShopData;
+  /** Who asks. */
   readonly session: Session;
   /** Parts of the path that the route names. */
   readonly parts: readonly string[];

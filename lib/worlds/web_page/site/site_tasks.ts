@@ -32,13 +32,17 @@ export type SolutionStep =
 
 /** Which element is meant: its role, and its name or what its name matches. */
 export interface ElementName {
+  /** Role in the accessibility tree. */
   readonly role: string;
+  /** Name, or what it matches. */
   readonly name: string | RegExp;
 }
 
 /** A task with a way to solve it. */
 export interface SiteTask extends WebTask {
+  /** What is asked for. */
   readonly kind: SiteTaskKind;
+  /** Where it happens. */
   readonly area: SiteArea;
   /** Ends with a stop. */
   readonly solution: readonly SolutionStep[];

@@ -38,8 +38,11 @@ export const QUALITIES: readonly string[] = [
 
 /** A kind of product: its things, and what they are for. */
 export interface CategoryWords {
+  /** As shown. */
   readonly name: string;
+  /** What its things are. */
   readonly nouns: readonly string[];
+  /** What they are made for. */
   readonly purposes: readonly string[];
   /** What its options are called, for the things that have any. */
   readonly option: { readonly label: string; readonly choices: readonly string[] };

@@ -18,7 +18,9 @@ import { wordTokens } from "./word_tokens.ts";
 export interface JudgeQuestion {
   /** `same`: does the answer mean the reference; `unachievable`: does it give the reason why the task cannot be done. */
   readonly kind: "same" | "unachievable";
+  /** What the agent was asked. */
   readonly intent: string;
+  /** What the task holds to be right. */
   readonly reference: string;
   /** Cleaned as {@linkcode cleanAnswer} does. */
   readonly answer: string;
@@ -44,7 +46,9 @@ export interface EvaluationOptions {
 
 /** One condition of a task. */
 export interface EvaluationPart {
+  /** Which evaluator it belongs to. */
   readonly type: EvaluatorType;
+  /** 1 where it holds. */
   readonly score: 0 | 1;
   /** In words: what was looked for, where, and whether it was there. */
   readonly why: string;
@@ -54,6 +58,7 @@ export interface EvaluationPart {
 export interface TaskResult {
   /** 1 when every part holds. */
   readonly success: 0 | 1;
+  /** In the order of the task. */
   readonly parts: readonly EvaluationPart[];
 }
 

@@ -46,6 +46,7 @@ export interface PageCheck {
 
 /** How a task is judged. */
 export interface TaskEvaluation {
+  /** Which evaluators judge. */
   readonly types: readonly EvaluatorType[];
   /** With `string_match`. */
   readonly referenceAnswers?: ReferenceAnswers;
@@ -61,6 +62,7 @@ export interface TaskEvaluation {
 
 /** A task. */
 export interface WebTask {
+  /** Tells it from the others of its file. */
   readonly taskId: number;
   /** Kinds of sites it is about: `shopping`, `shopping_admin`, `reddit`, … */
   readonly sites: readonly string[];
@@ -72,6 +74,7 @@ export interface WebTask {
   readonly requiresReset: boolean;
   /** Whether the agent must be signed in. */
   readonly requiresLogin: boolean;
+  /** How it is judged. */
   readonly evaluation: TaskEvaluation;
 }
 
