@@ -28,8 +28,8 @@ await runTraining<WebPageConfig, WebPageStage>({
       preset: { value: "NAME", description: `One of ${Object.keys(WEB_PAGE_PRESETS).join(", ")}`, default: "demo" },
       data: {
         value: "FILE|FOLDER|hub:…",
-        description: "Transitions (.parquet, as record-web writes them), or a folder with train and test",
-        default: "walks through the built-in site",
+        description: "Transitions (.parquet), or a folder with train and test",
+        default: "the built-in site",
       },
       test: { value: "FILE", description: "Held-out transitions", default: "of the folder, or a part of --data" },
       "strict-data": { description: "End at the first row that cannot be used, rather than skip and count it" },

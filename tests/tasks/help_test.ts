@@ -15,7 +15,12 @@ function frozen(help: string): string {
   return [...flags, ...fields].join("\n") + "\n";
 }
 
-for (const task of ["train_video", "evaluate_video", "train_text_game", "evaluate_text_game", "evaluate_policy"]) {
+const TASKS = [
+  ...["train_video", "evaluate_video", "train_text_game", "evaluate_text_game", "train_web", "evaluate_web"],
+  "evaluate_policy",
+];
+
+for (const task of TASKS) {
   Deno.test(`${task} --help: flags and fields are those that are frozen`, async () => {
     const { code, stdout, stderr } = await runTask(task, ["--help"]);
     assert.equal(code, 0, stderr);
