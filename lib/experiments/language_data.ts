@@ -10,6 +10,7 @@ import type { LanguageConfig } from "./language_fields.ts";
 
 /** Who knows how long examples are. */
 export interface ExampleEncoder<Example> {
+  /** Prompt and target in tokens. */
   encodeOne(example: Example): EncodedTransition;
 }
 

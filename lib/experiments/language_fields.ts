@@ -90,11 +90,17 @@ export function languageGrpoFields(defaults: { steps: number; decaySteps: number
 
 /** Fields that the experiments' shared code reads. */
 export interface LanguageConfig {
+  /** Of every random number. */
   readonly seed: number;
+  /** Tokens whose logits exist at once. */
   readonly logitChunk: number;
+  /** Limits of prompts and answers. */
   readonly data: { readonly maxQuestionTokens: number; readonly maxAnswerTokens: number; readonly strict: boolean };
+  /** See {@linkcode languageModelSchema}. */
   readonly model: z.output<typeof languageModelSchema>;
+  /** See {@linkcode languageLikelihoodSchema}. */
   readonly likelihood: z.output<ReturnType<typeof languageLikelihoodSchema>>;
+  /** What of GRPO concerns the models. */
   readonly grpo: {
     readonly promptsPerStep: number;
     readonly miniBatchPrompts: number;

@@ -36,7 +36,7 @@ export interface LanguageModelsOptions {
 export class LanguageModels {
   readonly #options: LanguageModelsOptions;
 
-  /** @param options What all of its models share. */
+  /** Loads nothing yet. @param options What all of its models share. */
   constructor(options: LanguageModelsOptions) {
     this.#options = options;
   }
@@ -173,7 +173,7 @@ export async function readLanguageModelFolder(folder: string): Promise<LanguageM
   return { tokenizer, vocabularySize, maxPositions };
 }
 
-/** @throws {UserError} When a tokenizer has no token that ends a text. */
+/** Refuses a tokenizer that cannot end an answer. @throws {UserError} When it has no token that ends a text. */
 export function checkEndsTexts(tokenizer: TextTokenizer): void {
   if (tokenizer.eosToken) return;
   throw new UserError(

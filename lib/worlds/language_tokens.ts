@@ -38,7 +38,11 @@ export class LanguageTokens {
   readonly #options: LanguageTokensOptions;
   readonly #encoded = new WeakMap<LanguageExample, EncodedTransition>();
 
-  /** @throws {RangeError} When the tokenizer has no token that ends a text. */
+  /**
+   * Texts in a tokenizer's tokens.
+   *
+   * @throws {RangeError} When the tokenizer has no token that ends a text.
+   */
   constructor(options: LanguageTokensOptions) {
     const { tokenizer, maxAnswerTokens } = options;
     if (!tokenizer.eosToken) {

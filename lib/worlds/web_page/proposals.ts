@@ -56,7 +56,7 @@ export class ActionProposals {
   #lastUrl: string | undefined;
   #pages = 0;
 
-  /** @param random Where choices are drawn from. */
+  /** Has tried nothing yet. @param random Where choices are drawn from. */
   constructor(random: Philox, options: ProposalOptions = {}) {
     this.#random = random;
     this.#options = options;
