@@ -199,7 +199,8 @@ function percent(share: number): string {
 
 function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
   const panel = (title: string, caption: string, metric: string, stage: string): ReportFigure[] => {
-    const own = records.filter((record) => record.stage === stage && typeof record[metric] === "number");
+    const own = records.map((record) => ({ ...record, ...record.metrics as Record<string, number> | undefined }))
+      .filter((record) => record.stage === stage && typeof record[metric] === "number");
     if (own.length === 0) return [];
     return [{ title, caption, figure: trainingCurve([{ name: stage, records: own }], metric, { title: "" }) }];
   };
@@ -208,7 +209,12 @@ function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
     ...panel("GRPO: reward", "Mean F1 of a step's answers.", "reward", "grpo"),
     ...panel("GRPO: precision", "Mean over a step's answers; no part of the reward.", "precision", "grpo"),
     ...panel("GRPO: recall", "Likewise.", "recall", "grpo"),
-    ...panel("GRPO: length of answers", "Mean tokens of a step's answers.", "answerTokens", "grpo"),
+    ...panel(
+      "GRPO: answers that were cut",
+      "Share of a step's answers that did not end by themselves.",
+      "cutAnswers",
+      "grpo",
+    ),
     ...panel("GRPO: divergence from the likelihood model", "Estimate in nats a token.", "kl", "grpo"),
     ...panel("GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token.", "entropy", "grpo"),
   ];
