@@ -344,6 +344,143 @@ export { TEXT_GAMES } from "./lib/worlds/text_game/games/games.ts";
 export { type Properties, Scene } from "./lib/worlds/text_game/games/scene.ts";
 export { type ParsedAction, type Verb } from "./lib/worlds/text_game/games/verbs.ts";
 
+// Web pages
+export { describeAction, formatAction, parseAction, type WebAction } from "./lib/worlds/web_page/browser/actions.ts";
+export {
+  type BrowserTab,
+  type Observation,
+  type PageNode,
+  WebActionError,
+  type WebBrowser,
+} from "./lib/worlds/web_page/browser/browser.ts";
+export { ChromiumBrowser, type ChromiumOptions, openChromium } from "./lib/worlds/web_page/browser/chromium.ts";
+export { findChromium } from "./lib/worlds/web_page/browser/find_chromium.ts";
+export { type SettlingTimes } from "./lib/worlds/web_page/browser/settling.ts";
+export { type PageItem, pageItems } from "./lib/worlds/web_page/items.ts";
+export {
+  formatChanges,
+  isUnchanged,
+  type ItemChanges,
+  itemChanges,
+  pairItems,
+} from "./lib/worlds/web_page/item_changes.ts";
+export {
+  type ChangeSection,
+  type ChangeSections,
+  type F1Options,
+  type F1Score,
+  meanScore,
+  parseChanges,
+  scoreChanges,
+} from "./lib/worlds/web_page/f1_reward.ts";
+export { buildWebPrompt, parseWebPrompt, type WebPromptStyle } from "./lib/worlds/web_page/prompt.ts";
+export {
+  answerOf,
+  type TransitionContext,
+  transitionOf,
+  type WebPageTransition,
+  type WebQuestion,
+} from "./lib/worlds/web_page/transition.ts";
+export { type ProposalOptions } from "./lib/worlds/web_page/proposals.ts";
+export {
+  recordWalk,
+  replayWalk,
+  type ScriptStep,
+  type Walk,
+  type WalkRequest,
+} from "./lib/worlds/web_page/recorder.ts";
+export {
+  readWebPageRows,
+  type ReadWebPageRowsOptions,
+  type WebPageRow,
+  type WebPromptMessage,
+  writeWebPageParquet,
+} from "./lib/worlds/web_page/parquet.ts";
+export { type LanguageTokensOptions } from "./lib/worlds/language_tokens.ts";
+export {
+  type RowExampleOptions,
+  type WebPageExample,
+  webPageExample,
+  webPageExampleOfRow,
+  type WebPageResponse,
+  WebPageWorld,
+  type WebPageWorldOptions,
+} from "./lib/worlds/web_page/world.ts";
+export { scoreWebAnswersFile, type ScoreWebAnswersOptions } from "./lib/worlds/web_page/score_answers.ts";
+export { builtInWalks, type BuiltInWalksOptions, type SiteTransition } from "./lib/worlds/web_page/built_in_walks.ts";
+export { SHOP_ORIGIN, ShopSite, type ShopSiteOptions } from "./lib/worlds/web_page/site/shop_site.ts";
+export { type ServedSite, serveSite, type ServeSiteOptions } from "./lib/worlds/web_page/site/serve_site.ts";
+export { SimulatedBrowser, type SimulatedBrowserOptions } from "./lib/worlds/web_page/site/simulated_browser.ts";
+export {
+  type ElementName,
+  resolveStep,
+  type SiteArea,
+  type SiteTask,
+  type SiteTaskKind,
+  siteTasks,
+  type SolutionStep,
+} from "./lib/worlds/web_page/site/site_tasks.ts";
+export {
+  EVALUATOR_TYPES,
+  type EvaluatorType,
+  loadTasks,
+  type LoadTasksOptions,
+  type PageCheck,
+  type ReferenceAnswers,
+  type SitePlaces,
+  type TaskEvaluation,
+  taskJson,
+  type WebTask,
+} from "./lib/worlds/web_page/tasks/web_task.ts";
+export {
+  type AnswerJudge,
+  evaluateTask,
+  type EvaluationOptions,
+  type EvaluationPart,
+  type JudgeQuestion,
+  type TaskHelper,
+  type TaskResult,
+} from "./lib/worlds/web_page/tasks/evaluators.ts";
+
+// Web agents
+export {
+  type AgentOptions,
+  type AgentRoles,
+  type ChoiceReason,
+  type Decision,
+  type JudgedCandidate,
+  PlanningAgent,
+  type RoleName,
+} from "./lib/agent/planning_agent.ts";
+export {
+  type AgentState,
+  type Candidate,
+  type LookaheadRoles,
+  type PastAction,
+  type PolicyRole,
+  type PredictedCandidate,
+  RoleFailedError,
+  type SummarizerRole,
+  type TranslatorRole,
+  type ValueRole,
+  type WorldModelRole,
+} from "./lib/agent/roles.ts";
+export { type EarlyStopOptions } from "./lib/agent/early_stop.ts";
+export { countProposals, type Proposal, proposedAction } from "./lib/agent/action_proposals.ts";
+export { type ChangeSectionTexts, splitSections } from "./lib/agent/change_sections.ts";
+export { type Reply, type Usage } from "./lib/agent/usage.ts";
+export {
+  type AddressBook,
+  runWebTask,
+  type StepRecord,
+  type WebTaskRun,
+  type WebTaskTrace,
+} from "./lib/agent/web_task_run.ts";
+export { NoisyPolicy, type NoisyPolicyOptions, type Solution } from "./lib/agent/built_in/noisy_policy.ts";
+export { ChangeValue } from "./lib/agent/built_in/change_value.ts";
+export { ListSummarizer, ListTranslator } from "./lib/agent/built_in/program_roles.ts";
+export { OracleWorldModel } from "./lib/agent/built_in/oracle_world_model.ts";
+
 // Likelihood and reinforcement learning
 export { STREAM } from "./lib/training/streams.ts";
 export { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "./lib/training/likelihood.ts";
@@ -422,6 +559,7 @@ export {
   toBytes,
 } from "./lib/report/frames.ts";
 export { type GalleryClip, type GalleryOptions } from "./lib/report/gallery.ts";
+export { type ReportTable } from "./lib/report/html_report.ts";
 export { type IntervalOptions, meanInterval, pairedDifference } from "./lib/report/intervals.ts";
 export { type Correlation, correlation, meanAbsoluteGap, pearson } from "./lib/report/correlation.ts";
 export { wilsonInterval } from "./lib/report/proportions.ts";

@@ -95,7 +95,7 @@ export class PlanningAgent {
   readonly #roles: AgentRoles;
   readonly #options: AgentOptions;
 
-  /** @throws {RangeError} When an option is out of its range. */
+  /** Asks nobody yet. @throws {RangeError} When an option is out of its range. */
   constructor(roles: AgentRoles, options: AgentOptions = {}) {
     for (const [name, value] of Object.entries(options)) {
       if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {

@@ -88,3 +88,75 @@ export {
 export { type Outcome, type PolicyTable, policyTable } from "./policy_evaluation_table.ts";
 export { type LabelItem, type LabelKey, readLabelItems, readLabelKey, writeLabelItems } from "./blind_label_items.ts";
 export { type Agreement, agreement, type Label, type LabelReading, readLabels, successCounts } from "./blind_labels.ts";
+export { WEB_PAGE_STAGES, type WebPageContext, WebPageExperiment, type WebPageStage } from "./web_page.ts";
+export { WEB_PAGE_PRESETS, type WebPageConfig, webPageConfig, webPageSchema } from "./web_page_config.ts";
+export {
+  findWebPageFiles,
+  findWebPageTestFile,
+  openWebPageData,
+  readWebPageExamples,
+  type WebPageData,
+} from "./web_page_data.ts";
+export {
+  evaluateWebPage,
+  unchangedPageBaseline,
+  WEB_PAGE_METRICS,
+  type WebPageEvaluation,
+  type WebPageEvaluationRequest,
+  type WebPageMetric,
+  type WebPageScores,
+} from "./web_page_evaluation.ts";
+export { markedAnswer } from "./web_page_marks.ts";
+export {
+  openWebPageModel,
+  predictedItems,
+  type PredictOptions,
+  readWebPageTokens,
+  WebPageModel,
+  type WebPageModelSource,
+  type WebPageTokens,
+} from "./web_page_models.ts";
+export {
+  tellingPages,
+  webPageHeadline,
+  type WebPageMetricResult,
+  type WebPageResult,
+  webPageScoreReport,
+} from "./web_page_report.ts";
+export { type EvaluatedWebModels, runWebPage, type WebPageOutcome } from "./web_page_run.ts";
+export { webAnswerLines, webPageScoreTable } from "./web_page_scores.ts";
+export {
+  type AgentTask,
+  builtInTasks,
+  chromiumOpener,
+  fileTasks,
+  openSimulated,
+  type Session,
+  type SessionOpener,
+  type StepLimits,
+  type TaskFileOptions,
+} from "./web_agent_tasks.ts";
+export { CONDITION_NAMES, type ConditionName } from "./web_agent_conditions.ts";
+export {
+  ENDPOINT_ROLES,
+  type EndpointChoice,
+  type EndpointRole,
+  type EndpointSettings,
+} from "./web_agent_endpoints.ts";
+export {
+  agentHeadline,
+  conditionName,
+  type SuccessDifference,
+  type SuccessRow,
+  type SuccessTable,
+  type Trial as AgentTrial,
+  type TrialResult as AgentTrialResult,
+} from "./web_agent_results.ts";
+export {
+  costRows as agentCostRows,
+  differenceRows as agentDifferenceRows,
+  successFigure as agentSuccessFigure,
+  successRows as agentSuccessRows,
+  type WebAgentResult,
+} from "./web_agent_report.ts";
+export { runWebAgents, type WebAgentContext, type WebAgentSettings } from "./web_agent_run.ts";

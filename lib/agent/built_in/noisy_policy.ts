@@ -55,7 +55,7 @@ export class NoisyPolicy implements PolicyRole {
   #proposed: WebAction | undefined;
   #backs = 0;
 
-  /** @throws {RangeError} When the confusion is no share. */
+  /** Nothing is done yet. @throws {RangeError} When the confusion is no share. */
   constructor(solution: Solution, { confusion = 0.5 }: NoisyPolicyOptions = {}) {
     if (!(confusion >= 0 && confusion <= 1)) {
       throw new RangeError(`confusion must lie in [0, 1]: received ${confusion}`);

@@ -166,6 +166,7 @@ export class ChromiumBrowser implements WebBrowser {
     return observation;
   }
 
+  /** Does one action, waiting for nothing. */
   private async act(tab: ChromiumTab, action: WebAction): Promise<void> {
     switch (action.kind) {
       case "click":
@@ -204,6 +205,7 @@ export class ChromiumBrowser implements WebBrowser {
     }
   }
 
+  /** The same for actions that point at a node. */
   private async actOnNode(tab: ChromiumTab, action: NodeAction): Promise<void> {
     const key = this.keys.get(action.id);
     if (key === undefined) throw new WebActionError(`${formatAction(action)}: there is no [${action.id}] on the page`);
@@ -233,6 +235,7 @@ export class ChromiumBrowser implements WebBrowser {
     await this.dropClosedTabs();
   }
 
+  /** Makes a window that a page has opened a tab, if it may be one. */
   private async takeOver(page: Page, opener: ChromiumTab): Promise<void> {
     if (this.tabs.length >= this.maxTabs) {
       this.rules.note(`a window was closed: there are ${this.maxTabs} tabs already`);
@@ -253,6 +256,7 @@ export class ChromiumBrowser implements WebBrowser {
     this.current = this.tabs.length - 1;
   }
 
+  /** Forgets tabs that pages have closed. */
   private async dropClosedTabs(): Promise<void> {
     const current = this.tabs[this.current];
     const open = this.tabs.filter((tab) => !tab.page.isClosed());
@@ -264,6 +268,7 @@ export class ChromiumBrowser implements WebBrowser {
     await this.tab().page.bringToFront();
   }
 
+  /** Opens an empty tab and makes it the current one. */
   private async openTab(): Promise<ChromiumTab> {
     this.isOpeningTab = true;
     try {
@@ -276,6 +281,7 @@ export class ChromiumBrowser implements WebBrowser {
     }
   }
 
+  /** Describes the current tab. */
   private async look(): Promise<Observation> {
     const { root, url, documentKey } = await this.tab().view();
     const tabs = this.tabs.map(({ title }, index) => ({ title, isCurrent: index === this.current }));
@@ -285,6 +291,7 @@ export class ChromiumBrowser implements WebBrowser {
     return observation;
   }
 
+  /** The current tab. */
   private tab(): ChromiumTab {
     const tab = this.tabs[this.current];
     if (!tab) throw new Error("the browser has no tab yet: call reset first");

@@ -124,7 +124,11 @@ export class ShopSite {
     this.reset();
   }
 
-  /** What all visitors share; not to be changed from outside. @internal */
+  /**
+   * What all visitors share; not to be changed from outside.
+   *
+   * @internal
+   */
   get data(): ShopData {
     return this.#data;
   }
@@ -145,7 +149,11 @@ export class ShopSite {
     return copy;
   }
 
-  /** Answers a request; for browsers and servers of the site. @internal */
+  /**
+   * Answers a request; for browsers and servers of the site.
+   *
+   * @internal
+   */
   handle({ method, path, form = {}, session: id }: SiteRequest): SiteResponse {
     const session = this.#sessionOf(id);
     const url = new URL(path, SHOP_ORIGIN);
