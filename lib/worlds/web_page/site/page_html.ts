@@ -1,19 +1,22 @@
 /**
- * A page as HTML, for real browsers. No scripts; forms are sent to the server; everything that comes from data is escaped.
+ * A page as HTML, for real browsers. No scripts, nothing to be loaded; forms are sent to the server; everything that comes from data is
+ * escaped.
  *
  * What a person sees beside a field (its label, its picture) is hidden from the accessibility tree, where the field has the same name
  * as its `aria-label`: one line a field, in every version of Chromium. Browsers are asked not to fill in or restore fields, so that a
  * page that is loaded again is as the server sent it.
  */
+import style from "./style.css" with { type: "text" };
 import { childrenOf, type Form, type PageElement, type SitePage } from "./page.ts";
+
+/** Stands in the page itself: a page is one request, and complete when it has come. */
+const STYLE = style.replaceAll(/\s*\n\s*/g, "");
 
 /** The whole document. */
 export function pageHtml(page: SitePage): string {
   return "<!doctype html>" +
     `<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">` +
-    `<title>${
-      escapeText(page.title)
-    }</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css"></head>` +
+    `<title>${escapeText(page.title)}</title><link rel="icon" href="data:,"><style>${STYLE}</style></head>` +
     `<body><div class="header"><div class="inner">${htmlOfAll(page.header)}</div></div>` +
     `<div class="body">${htmlOfAll(page.body)}</div></body></html>`;
 }

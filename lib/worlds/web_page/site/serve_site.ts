@@ -7,7 +7,6 @@
 import { UserError } from "../../../files/user_error.ts";
 import { pageHtml } from "./page_html.ts";
 import { SHOP_ORIGIN, type ShopSite } from "./shop_site.ts";
-import style from "./style.css" with { type: "text" };
 
 /** How the site is served. */
 export interface ServeSiteOptions {
@@ -79,9 +78,6 @@ async function respond(site: ShopSite, request: Request, allowsReset: boolean): 
   const origin = request.headers.get("origin");
   // A page of another site may not send forms here.
   if (request.method === "POST" && origin !== null && origin !== url.origin) return plain(403, "own forms only");
-  if (url.pathname === "/style.css") {
-    return new Response(style, { headers: { ...HEADERS, "content-type": "text/css; charset=utf-8" } });
-  }
   if (allowsReset && request.method === "POST" && url.pathname === "/reset") {
     site.reset();
     return plain(200, "reset");
@@ -106,7 +102,7 @@ const HEADERS: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
   "x-content-type-options": "nosniff",
   "content-security-policy":
-    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 };
 
 /** Names that lead here; any other was made to point here by somebody else. */
