@@ -568,6 +568,7 @@ export {
   showFigure,
   showGallery,
   showImage,
+  showPng,
   showResult,
   showTable,
   updatingFigure,

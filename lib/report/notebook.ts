@@ -66,6 +66,20 @@ export async function showImage(image: Clip): Promise<void> {
   await show({ "image/png": Buffer.from(png).toString("base64"), "text/plain": `[image ${image.w} × ${image.h}]` });
 }
 
+/**
+ * Shows a picture that is a PNG already: a screenshot.
+ *
+ * @throws {RangeError} When it is none.
+ */
+export async function showPng(png: Uint8Array): Promise<void> {
+  const isPng = png.length > 24 && [0x89, 0x50, 0x4e, 0x47].every((byte, i) => png[i] === byte);
+  if (!isPng) throw new RangeError(`png must be the bytes of a PNG: received ${png.length} bytes of something else`);
+  // The header's first fields, right behind the signature.
+  const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
+  const size = `${view.getUint32(16)} × ${view.getUint32(20)}`;
+  await show({ "image/png": Buffer.from(png).toString("base64"), "text/plain": `[image ${size}]` });
+}
+
 /** Shows a clip as a GIF; small frames are enlarged to about 256 pixels. */
 export async function showClip(clip: Clip, options: { delayMs?: number } = {}): Promise<void> {
   const { frames, t, h, w } = enlarge(clip);

@@ -10,6 +10,7 @@ import {
   showClip,
   showFigure,
   showImage,
+  showPng,
   showTable,
   updatingFigure,
   updatingText,
@@ -48,6 +49,17 @@ Deno.test("an output above 2 MB is refused, outside a notebook too", async () =>
   await assert.rejects(
     show({ "text/plain": "x".repeat(2_100_000) }),
     /RangeError: one output may hold 2 MB: received 2\.1 MB \(text\/plain\); show fewer or smaller frames, or fewer points/,
+  );
+});
+
+Deno.test("a screenshot is shown as it is; what is no PNG is refused", async () => {
+  const png = await sharp({ create: { width: 5, height: 3, channels: 3, background: "red" } }).png().toBuffer();
+  const [[shown]] = await outputs(`await report.showPng(Uint8Array.fromBase64("${png.toString("base64")}"));`);
+  assert.deepEqual(shown.data["image/png"].replaceAll(/\s/g, ""), png.toString("base64"));
+  assert.equal(joinLines(shown.data["text/plain"]), "[image 5 × 3]");
+  await assert.rejects(
+    showPng(new TextEncoder().encode("GIF89a")),
+    /RangeError: png must be the bytes of a PNG: received 6 bytes of something else/,
   );
 });
 
