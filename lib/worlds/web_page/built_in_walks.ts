@@ -8,7 +8,7 @@
  */
 import { Philox } from "../../tensor/random.ts";
 import type { Observation } from "./browser/browser.ts";
-import { recordWalk } from "./recorder.ts";
+import { recordWalk, type WalkRequest } from "./recorder.ts";
 import type { ShopData } from "./site/shop_data.ts";
 import { SHOP_ORIGIN, ShopSite } from "./site/shop_site.ts";
 import { resolveStep, type SiteTask, siteTasks } from "./site/site_tasks.ts";
@@ -48,18 +48,11 @@ export async function builtInWalks({ sites, walks, steps, stream }: BuiltInWalks
     for (let walk = 0; walk < walks; walk++) {
       site.reset();
       const random = new Philox(...stream, seed, walk);
-      const purpose = random.uniform() < TASK_SHARE ? taskWalk(pick(tasks, random)) : {
-        startUrls: [SHOP_ORIGIN + startPath(site.data, random)],
-        objective: OBJECTIVE,
-      };
       const { transitions } = await recordWalk(browser, {
-        ...purpose,
+        ...builtInWalk(site, tasks, random, random.uniform() < TASK_SHARE),
         steps,
         stream: random,
         taskId: taskId++,
-        usesTabs: false,
-        clickWeights: CLICK_WEIGHTS,
-        words: [...new Set(site.data.products.flatMap(({ name }) => name.toLowerCase().split(" ")))],
       });
       for (const transition of transitions) recorded.push({ site: seed, transition });
     }
@@ -69,6 +62,31 @@ export async function builtInWalks({ sites, walks, steps, stream }: BuiltInWalks
 
 /** How many of the walks follow a task's solution. */
 const TASK_SHARE = 0.5;
+
+/**
+ * What a walk through a shop is to do.
+ *
+ * @param followsTask Along the solution of one of the shop's tasks, or by chance.
+ */
+export function builtInWalk(
+  site: ShopSite,
+  tasks: readonly SiteTask[],
+  random: Philox,
+  followsTask: boolean,
+): BuiltInWalk {
+  const purpose = followsTask
+    ? taskWalk(pick(tasks, random))
+    : { startUrls: [SHOP_ORIGIN + startPath(site.data, random)], objective: OBJECTIVE };
+  return {
+    ...purpose,
+    usesTabs: false,
+    clickWeights: CLICK_WEIGHTS,
+    words: [...new Set(site.data.products.flatMap(({ name }) => name.toLowerCase().split(" ")))],
+  };
+}
+
+/** The part of a walk's request that the shop decides. */
+export type BuiltInWalk = Omit<WalkRequest, "steps" | "stream" | "taskId">;
 
 function taskWalk({ startUrls, intent, solution }: SiteTask) {
   const script = solution.filter((step) => !("stop" in step))

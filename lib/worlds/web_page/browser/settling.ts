@@ -18,7 +18,7 @@ export interface SettlingTimes {
 }
 
 /** A requested navigation that has not begun after so many milliseconds will not begin (mailto:, javascript:, refused). */
-const NAVIGATION_BEGINS_WITHIN = 1000;
+const NAVIGATION_BEGINS_WITHIN = 3000;
 /** Requests that stay open by design. */
 const OPEN_ENDED: ReadonlySet<string> = new Set(["websocket", "eventsource", "ping"]);
 

@@ -1,0 +1,90 @@
+/**
+ * Recording a data set: walk after walk through one site until there are enough transitions, with walks taken again to see that
+ * the same actions still give the same pages. Which site and which browser is not known here.
+ */
+import { Philox } from "../../tensor/random.ts";
+import type { WebBrowser } from "./browser/browser.ts";
+import { recordWalk, replayWalk, type Walk, type WalkRequest } from "./recorder.ts";
+import type { WebPageTransition } from "./transition.ts";
+
+/** What is recorded. */
+export interface RecordingRequest {
+  /** Transitions in all. */
+  readonly steps: number;
+  /** Transitions of a walk, at most. */
+  readonly walkSteps: number;
+  /** Name of the random streams of the walks; a walk's number follows. */
+  readonly stream: readonly number[];
+  /** Number of the first walk in what is written; the others follow. */
+  readonly firstTaskId: number;
+  /** What a walk is to do. */
+  readonly walk: (random: Philox) => Omit<WalkRequest, "steps" | "stream" | "taskId">;
+  /** Puts the site back to how it was before each walk; left out where that is not in our hands. */
+  readonly resetSite?: () => void;
+  /** How many of the walks are taken again afterwards; needs `resetSite`. Default 0. */
+  readonly checkedWalks?: number;
+  /** Asked before each step: true ends the recording; what was recorded stays. */
+  readonly isStopped?: () => boolean;
+  /** Called with each transition. */
+  readonly onTransition?: (transition: WebPageTransition) => void;
+}
+
+/** What was recorded. */
+export interface Recording {
+  /** In order. */
+  readonly transitions: readonly WebPageTransition[];
+  /** Walks taken. */
+  readonly walks: number;
+  /** Actions that could not be done. */
+  readonly failedActions: number;
+  /** Walks that were taken again with the same pages. */
+  readonly confirmedWalks: number;
+  /** Walks that gave another page when they were taken again: which action, and both pages. */
+  readonly differences: readonly { readonly transition: WebPageTransition; readonly seen: string }[];
+}
+
+/** So many walks in a row without a transition end a recording: the site offers nothing. */
+const GIVE_UP_AFTER = 3;
+
+/** Records walks; see the file's head. */
+export async function recordSite(browser: WebBrowser, request: RecordingRequest): Promise<Recording> {
+  const { steps, walkSteps, stream, firstTaskId, resetSite, checkedWalks = 0, isStopped, onTransition } = request;
+  const taken: { startUrls: readonly string[]; walk: Walk }[] = [];
+  let count = 0, emptyInARow = 0;
+  while (count < steps && emptyInARow < GIVE_UP_AFTER && !isStopped?.()) {
+    resetSite?.();
+    const random = new Philox(...stream, taken.length);
+    const plan = request.walk(random);
+    const walk = await recordWalk(browser, {
+      ...plan,
+      steps: Math.min(walkSteps, steps - count),
+      stream: random,
+      taskId: firstTaskId + taken.length,
+      isStopped,
+      onTransition,
+    });
+    taken.push({ startUrls: plan.startUrls, walk });
+    count += walk.transitions.length;
+    emptyInARow = walk.transitions.length === 0 ? emptyInARow + 1 : 0;
+  }
+  const differences = [];
+  // Spread over the recording, so that late walks are among them.
+  const checked = resetSite ? spread(taken, checkedWalks) : [];
+  for (const { startUrls, walk } of checked) {
+    resetSite!();
+    const difference = await replayWalk(browser, startUrls, walk);
+    if (difference) differences.push(difference);
+  }
+  return {
+    transitions: taken.flatMap(({ walk }) => walk.transitions),
+    walks: taken.length,
+    failedActions: taken.reduce((sum, { walk }) => sum + walk.failedActions, 0),
+    confirmedWalks: checked.length - differences.length,
+    differences,
+  };
+}
+
+function spread<Item>(items: readonly Item[], count: number): Item[] {
+  const some = Math.min(count, items.length);
+  return Array.from({ length: some }, (_, index) => items[Math.floor((index * items.length) / some)]);
+}
