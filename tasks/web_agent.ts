@@ -16,7 +16,7 @@ import { progressFor } from "../lib/training/progress.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 
 /** Tasks side by side in the simulated browser: as many questions as a small model answers well at once. */
-const SIMULATED_WORKERS = 32;
+const SIMULATED_WORKERS = 128;
 
 const COMMAND: Command = {
   name: "web-agent",

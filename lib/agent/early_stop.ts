@@ -18,7 +18,7 @@ export interface EarlyStopOptions {
 /** Why to stop now, as the answer with which the agent then stops; undefined: go on. */
 export function earlyStop(actions: readonly WebAction[], options: EarlyStopOptions = {}): string | undefined {
   const { maxSteps = 5, maxUnparsed = 3, maxRepeats = 5 } = options;
-  if (actions.length >= maxSteps) return `Early stop: ${maxSteps} steps are done`;
+  if (actions.length >= maxSteps) return `Early stop: the limit of ${maxSteps} actions is reached`;
   const last = actions.at(-1);
   if (last === undefined) return undefined;
   if (actions.length >= maxUnparsed && actions.slice(-maxUnparsed).every(({ kind }) => kind === "none")) {

@@ -8,7 +8,13 @@ import { escapeHtml, figureHtml, formatNumber, formatSeconds, page, plotlyScript
 import type { Interval } from "../report/result.ts";
 import { colors, fontStack, runColors } from "../report/theme.ts";
 import type { TextTable } from "./policy_evaluation_report.ts";
-import { agentHeadline, conditionName, type SuccessTable, type TrialResult } from "./web_agent_results.ts";
+import {
+  agentHeadline,
+  conditionName,
+  type SuccessRow,
+  type SuccessTable,
+  type TrialResult,
+} from "./web_agent_results.ts";
 
 /** `result.json` of a comparison. */
 export interface WebAgentResult {
@@ -31,7 +37,9 @@ function percent({ mean, low, high }: Interval): string {
 
 /** Success in per cent: a row over all, one a kind of site, one a kind of task; a column a condition. */
 export function successRows({ conditions, all, byKind, byArea }: SuccessTable): TextTable {
-  const rows = [all, ...byKind, ...byArea];
+  const named = (rows: readonly SuccessRow[], word: string) =>
+    rows.map((row) => ({ ...row, group: `${word} ${row.group}` }));
+  const rows = [{ ...all, group: "all tasks" }, ...named(byKind, "kind:"), ...named(byArea, "site:")];
   return {
     columns: ["Tasks", "Trials", ...conditions.map(conditionName)],
     rows: rows.map(({ group, rates }) => [
