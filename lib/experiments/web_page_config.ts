@@ -35,8 +35,8 @@ const dataSchema = z.strictObject({
   maxObservationTokens: count.nullable().default(null).describe(
     "Longer trees are cut at their end, as WebArena does (not in given prompts); null: none is",
   ),
-  maxQuestionTokens: count.default(448).describe("Longer prompts are refused, or skipped where not data.strict"),
-  maxAnswerTokens: count.default(320).describe("Answers are cut after so many tokens"),
+  maxQuestionTokens: count.default(384).describe("Longer prompts are refused, or skipped where not data.strict"),
+  maxAnswerTokens: count.default(256).describe("Answers are cut after so many tokens"),
   sites: count.default(300).describe("Built-in data: shops to train in"),
   walks: count.default(6).describe("Built-in data: walks through each"),
   steps: count.default(6).describe("Built-in data: transitions of a walk"),
@@ -44,7 +44,7 @@ const dataSchema = z.strictObject({
 });
 
 const grpoSchema = z.strictObject({
-  ...languageGrpoFields({ steps: 80, decaySteps: 40 }),
+  ...languageGrpoFields({ steps: 100, decaySteps: 50 }),
   keepEndOfSequence: z.boolean().default(false).describe(
     "Score as released: text of the end token spoils the last item",
   ),
@@ -71,7 +71,7 @@ export const webPageSchema = z.strictObject({
   data: dataSchema.prefault({}),
   tokenizer: languageTokenizerSchema.prefault({}),
   model: languageModelSchema.prefault({}),
-  likelihood: languageLikelihoodSchema({ steps: 1500, decaySteps: 750 }).prefault({}),
+  likelihood: languageLikelihoodSchema({ steps: 3000, decaySteps: 1500 }).prefault({}),
   grpo: grpoSchema.prefault({}),
   evaluation: evaluationSchema.prefault({}),
   checkpointEvery: count.default(500).describe("Steps between checkpoints"),
