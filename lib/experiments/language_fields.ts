@@ -4,18 +4,21 @@
  */
 import { z } from "zod";
 import { UserError } from "../files/user_error.ts";
+import type { BpePattern } from "../models/bpe_trainer.ts";
 
 const count = z.int().min(1);
 const rate = z.number().positive();
 const fraction = z.number().min(0).max(1);
 
-/** The vocabulary that is trained where there is no model. */
-export const languageTokenizerSchema = z.strictObject({
-  vocabularySize: z.int().min(300).default(1024).describe(
-    "Tokens of the byte-pair vocabulary that is trained without a model",
-  ),
-  pattern: z.enum(["words", "long", "code"]).default("code").describe("How text is cut before merging"),
-});
+/** The vocabulary that is trained where there is no model. @param pattern How an experiment's demo cuts text. */
+export function languageTokenizerSchema(pattern: BpePattern) {
+  return z.strictObject({
+    vocabularySize: z.int().min(300).default(1024).describe(
+      "Tokens of the byte-pair vocabulary that is trained without a model",
+    ),
+    pattern: z.enum(["words", "long", "code", "items"]).default(pattern).describe("How text is cut before merging"),
+  });
+}
 
 const loraSchema = z.strictObject({
   rank: count.default(32).describe("Rank r"),

@@ -69,7 +69,7 @@ export const webPageSchema = z.strictObject({
   preset: z.string().default("demo").describe("Name of the preset that the values started from"),
   seed: z.int().min(0).default(0).describe("Seed of every random number"),
   data: dataSchema.prefault({}),
-  tokenizer: languageTokenizerSchema.prefault({}),
+  tokenizer: languageTokenizerSchema("items").prefault({}),
   model: languageModelSchema.prefault({}),
   likelihood: languageLikelihoodSchema({ steps: 3000, decaySteps: 1500 }).prefault({}),
   grpo: grpoSchema.prefault({}),

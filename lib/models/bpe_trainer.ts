@@ -14,9 +14,11 @@ import { TextTokenizer } from "./text_tokenizer.ts";
  * are to be computed with. `code`: words, digits one by one, and runs of everything else, spaces among them, so that a name is
  * the same tokens wherever it stands: what has to be copied is easy to copy. A quoted key is one piece
  * with what stands around it, `', 'uuid': `, and a word with an abbreviation behind it, `bowl (ID: `: what comes next can then be
- * found by the one token before it.
+ * found by the one token before it. `items`: for lines of an accessibility tree: an id in brackets with the space behind it, `[12] `,
+ * a role with the quote that opens its name, `link '`, words with the space behind them, two digits, a line's end with the quote
+ * before it: so an id is one token, which the line it stands for can be found by.
  */
-export type BpePattern = "words" | "long" | "code";
+export type BpePattern = "words" | "long" | "code" | "items";
 
 /** Options of {@linkcode trainBpe}. */
 export interface BpeOptions {
@@ -48,6 +50,7 @@ const PATTERNS: Record<BpePattern, string> = {
   code:
     "(?:[^\\p{L}\\p{N}]*'[\\p{L}_]+': ?)+[^\\p{L}\\p{N}]*|\\p{L}+[^\\p{L}\\p{N}]+\\p{Lu}{2,}[^\\p{L}\\p{N}]+|\\p{L}+|\\p{N}|" +
     "[^\\p{L}\\p{N}]+",
+  items: "\\[\\p{N}+\\] |\\p{L}+ ['\"]|\\p{L}+ ?|\\p{N}{1,2}|['\"]?[\\r\\n]+|[^\\p{L}\\p{N}\\r\\n]+",
 };
 
 /**

@@ -19,7 +19,7 @@ const text = await Deno.readTextFile(join(folder, "text.txt"));
 const expected = JSON.parse(await Deno.readTextFile(join(folder, "expected.json")));
 const options = { vocabularySize: 512, specialTokens: ["<|endoftext|>", "<|pad|>"], padToken: "<|pad|>" };
 
-for (const pattern of ["words", "long", "code"] as const) {
+for (const pattern of ["words", "long", "code", "items"] as const) {
   const wanted: Expected = expected[pattern];
 
   Deno.test(`${pattern}: the merges are those that Hugging Face's trainer finds; its library gives our ids`, async () => {
@@ -82,7 +82,7 @@ Deno.test("options out of range are named", () => {
       return true;
     });
   refused({ vocabularySize: 257 }, /^vocabularySize must be a whole number from 258 .*: received 257$/);
-  refused({ pattern: "lines" }, /^pattern must be one of words, long, code: received 'lines'$/);
+  refused({ pattern: "lines" }, /^pattern must be one of words, long, code, items: received 'lines'$/);
   refused({ specialTokens: ["a", "a"] }, /^specialTokens must be different/);
   refused({ eosToken: "</s>" }, /^eosToken must be one of specialTokens .*: received '<\/s>'$/);
   refused({ minimumCount: 0 }, /^minimumCount must be at least 1: received 0$/);
