@@ -130,11 +130,12 @@ export function elementText(element: PageElement, path: ElementPath, state: Docu
       return [element.columns.join("\t"), ...rows].join("\n");
     }
     case "combobox":
-      return element.options.join("\n");
+      return [element.label, ...element.options].join("\n");
     case "textbox":
     case "checkbox":
+      return element.label;
     case "tile":
-      return "";
+      return element.letters;
   }
 }
 

@@ -10,8 +10,8 @@ import { type Observation, WebActionError, type WebBrowser } from "../browser/br
 import { type DescribedPage, describePage, PageNumbering } from "../browser/tree.ts";
 import { DocumentState, elementAt } from "./document_state.ts";
 import { type Button, type ElementPath, type PlacedElement, placedElements, type SitePage } from "./page.ts";
-import { pageHtml } from "./page_html.ts";
-import { elementPathOfKey, elementText, optionOfKey, pageTree } from "./page_tree.ts";
+import { locatedText } from "./located_text.ts";
+import { elementPathOfKey, optionOfKey, pageTree } from "./page_tree.ts";
 import { SHOP_ORIGIN, type ShopSite, type SiteRequest } from "./shop_site.ts";
 
 /** How a simulated browser is opened. */
@@ -91,7 +91,7 @@ export class SimulatedBrowser implements WebBrowser {
   locate(locator: string, url?: string): Promise<string> {
     return new Promise((resolve) => {
       const document = url === undefined ? this.#tab.document : this.#load({ method: "GET", path: checkAddress(url) });
-      resolve(locatedText(document, locator));
+      resolve(locatedText(document.page, document.state, locator));
     });
   }
 
@@ -367,28 +367,6 @@ function moveFocus(page: SitePage, state: DocumentState, step: 1 | -1): void {
   state.focus = state.start = target;
   state.isLeftByTab = target === undefined;
 }
-
-/** A part of a document, as `document.querySelector('#id').outerText` gives it; empty where there is no such part. */
-function locatedText({ page, state }: LoadedDocument, locator: string): string {
-  const expression = locator.trim().replace(/;$/, "");
-  if (expression === "") return pageHtml(page);
-  const match = LOCATOR.exec(expression);
-  if (!match) {
-    throw new WebActionError(
-      `locator ${JSON.stringify(locator)} needs a real browser: the simulated one knows ` +
-        `document.querySelector('#id').outerText (or innerText, textContent, value)`,
-    );
-  }
-  const [, byQuery, byId, property] = match, id = byQuery ?? byId;
-  const placed = placedElements(page).find(({ element }) => "id" in element && element.id === id);
-  if (!placed) return "";
-  const { element, path } = placed;
-  if (property !== "value") return elementText(element, path, state);
-  return element.kind === "textbox" || element.kind === "combobox" ? state.valueOf(path, element) : "";
-}
-
-const LOCATOR =
-  /^document\.(?:querySelector\(["']#([\w-]+)["']\)|getElementById\(["']([\w-]+)["']\))\??\.(outerText|innerText|textContent|value)$/;
 
 function idRange(ids: readonly number[]): string {
   return ids.length === 0 ? "none" : `${ids[0]} to ${Math.max(...ids)}`;

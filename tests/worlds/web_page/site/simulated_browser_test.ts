@@ -179,7 +179,7 @@ Deno.test("simulated browser: parts of pages for evaluators", async () => {
   await act("click [{'Add to cart'}]");
   assert.match(
     await browser.locate('document.getElementById("cart-items")?.innerText'),
-    new RegExp(`^${product.name}\n1 x`),
+    new RegExp(`\\n${product.name}\\n1 x`),
   );
 });
 
