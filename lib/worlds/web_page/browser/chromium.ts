@@ -56,9 +56,6 @@ const QUIET_FLAGS = [
   "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
 ];
 
-/** How long a window that a page asked for is waited for. Milliseconds. */
-const WINDOW_OPENS_WITHIN = 2000;
-
 /**
  * Starts a Chromium.
  *
@@ -226,7 +223,7 @@ export class ChromiumBrowser implements WebBrowser {
     await this.dropClosedTabs();
     const opener = this.tab();
     await opener.settle();
-    const end = performance.now() + WINDOW_OPENS_WITHIN;
+    const end = performance.now() + this.rules.times.limit;
     while (this.newWindows.length < opener.windowsAsked && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }

@@ -32,6 +32,8 @@ export interface TabRules {
 
 /** A page that has not answered for so many milliseconds hangs. */
 const ANSWER_WITHIN = 10_000;
+/** An address whose page has not begun to load after so many milliseconds cannot be opened. */
+const NAVIGATION_LIMIT = 30_000;
 
 /** A tab. */
 export class ChromiumTab {
@@ -215,7 +217,7 @@ export class ChromiumTab {
     if (refusal !== undefined) throw new WebActionError(refusal);
     this.refusal = undefined;
     try {
-      await this.page.goto(url, { waitUntil: "commit", timeout: this.rules.times.limit });
+      await this.page.goto(url, { waitUntil: "commit", timeout: NAVIGATION_LIMIT });
     } catch (error) {
       const [reason] = error instanceof Error
         ? error.message.replace(/^page\.goto: /, "").split("\n")
@@ -231,7 +233,7 @@ export class ChromiumTab {
     const entry = entries[currentIndex + step];
     // The blank page that every tab begins with is not a place to go back to.
     if (!entry || currentIndex + step === 0 && entry.url === "about:blank") return;
-    const options = { waitUntil: "commit", timeout: this.rules.times.limit } as const;
+    const options = { waitUntil: "commit", timeout: NAVIGATION_LIMIT } as const;
     await (step === -1 ? this.page.goBack(options) : this.page.goForward(options));
   }
 
