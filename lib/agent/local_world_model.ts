@@ -15,7 +15,7 @@ export interface WorldModelRequest {
 
 /** See the file's head. */
 export class LocalWorldModel implements WorldModelRole {
-  /** @param batches Who answers. The task must have joined it. */
+  /** Asks nobody yet. @param batches Who answers. The task must have joined it. */
   constructor(private readonly batches: LockStep<WorldModelRequest, string>) {}
 
   /** {@inheritDoc WorldModelRole.predict} */

@@ -11,7 +11,7 @@ export class LockStep<Question, Answer> {
   #waiting: { questions: readonly Question[]; take: (answers: Answer[]) => void; fail: (reason: unknown) => void }[] =
     [];
 
-  /** @param answer Answers a batch, one answer a question, in order. */
+  /** Nobody has joined yet. @param answer Answers a batch, one answer a question, in order. */
   constructor(answer: (questions: readonly Question[]) => Promise<readonly Answer[]>) {
     this.#answer = answer;
   }

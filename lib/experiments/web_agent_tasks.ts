@@ -139,7 +139,7 @@ export function addressBook(sites: SitePlaces): AddressBook {
 }
 
 /** Opens the built-in site in its simulated browser. @throws {UserError} When the task begins elsewhere. */
-export const openSimulated: SessionOpener = ({ site, task }) => {
+export function openSimulated({ site, task }: AgentTask): Promise<Session> {
   if (site === null) {
     throw new UserError(
       `task_id ${task.taskId} begins at ${
@@ -149,7 +149,7 @@ export const openSimulated: SessionOpener = ({ site, task }) => {
   }
   const browser = new SimulatedBrowser(new ShopSite({ seed: site }));
   return Promise.resolve({ browser, [Symbol.asyncDispose]: () => browser[Symbol.asyncDispose]() });
-};
+}
 
 /** Opens Chromium with a fresh profile: on the built-in site, served for this task alone, or on the task's own site. */
 export function chromiumOpener(allowedHosts: readonly string[]): SessionOpener {

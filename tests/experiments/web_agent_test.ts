@@ -206,7 +206,7 @@ Deno.test("web agents: what is wrong is said before anything runs, in one line",
     const refuses = async (changes: Partial<WebAgentSettings>, json: unknown, message: RegExp) => {
       await Deno.writeTextFile(path, JSON.stringify(json));
       await assert.rejects(runWebAgents({ ...SETTINGS, tasks: path, ...changes }, context), (error: Error) => {
-        assert.ok(error instanceof UserError, error.stack);
+        assert.ok(error instanceof UserError, `${error.stack}`);
         assert.match(error.message, message);
         assert.ok(!error.message.includes("\n"), error.message);
         return true;
