@@ -26,7 +26,7 @@ const COMMAND: Command = {
     "world-model": {
       value: "A,B,…",
       description: `Who looks ahead, of ${CONDITION_NAMES.join(", ")}`,
-      default: "none, all there are models for, oracle",
+      default: "all that there are",
     },
     tasks: { value: "FILE", description: "Tasks in WebArena's form (.json)", default: "the built-in site's" },
     site: {
