@@ -48,9 +48,7 @@ export const languageModelSchema = z.strictObject({
 export function languageLikelihoodSchema(defaults: { steps: number; decaySteps: number }) {
   return z.strictObject({
     steps: z.int().min(0).default(defaults.steps).describe("Training steps; 0: the model is good enough already"),
-    trainsQuestions: z.boolean().default(true).describe(
-      "Learn the prompts' tokens as well: copying is learned sooner from nothing; published models: no",
-    ),
+    trainsQuestions: z.boolean().default(false).describe("Learn the prompts' tokens as well, not as published"),
     batch: count.default(16).describe("Sequences a step"),
     microBatch: count.default(16).describe("Sequences computed at once"),
     learningRate: rate.default(4e-3).describe("Highest learning rate"),

@@ -115,7 +115,6 @@ export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; v
       model: { computeType: "bfloat16", checkpointing: true, lora: { rank: 32, alpha: 16, targets: "all-linear" } },
       // Table 5 and sft_trainer.yaml; 4,237 samples, 16 a step, 10 epochs.
       likelihood: {
-        trainsQuestions: false,
         steps: 2640,
         batch: 16,
         microBatch: 1,

@@ -39,5 +39,6 @@ export function textGameWorld(
     vocabularySize,
     maxAnswerTokens: config.data.maxAnswerTokens,
     chat: tokenizer.chatTemplate !== undefined,
+    trainsQuestions: config.likelihood.trainsQuestions,
   });
 }

@@ -99,7 +99,6 @@ export const WEB_PAGE_PRESETS: Readonly<Record<string, { description: string; va
       model: { computeType: "bfloat16", checkpointing: true, lora: { rank: 32, alpha: 16, targets: "all-linear" } },
       // Table 5 and the released script; 6,410 samples, 8 a step, 4 epochs.
       likelihood: {
-        trainsQuestions: false,
         steps: 3204,
         batch: 8,
         microBatch: 1,
