@@ -151,7 +151,7 @@ const grpoSchema = z.strictObject({
     "Multi-step: how a metric's values of the predicted frames become one",
   ),
   credit: z.enum(["answer", "frame"]).default("answer").describe(
-    "Multi-step: a token is credited with the whole answer's reward (the paper), or with that of its frame and later ones",
+    "Multi-step: a token's reward: the answer's (the paper), or its and later frames'",
   ),
   dualClip: z.number().gt(1).nullable().default(3).describe("Bound of the dual clip; null: none"),
   entropyCoefficient: z.number().default(0).describe("Weight of the entropy bonus"),

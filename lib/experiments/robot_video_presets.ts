@@ -7,7 +7,7 @@ import { mergeSettings, type Presets } from "./settings.ts";
 
 /** What both multi-step demos change of the defaults. */
 const DEMO_MULTI_STEP = {
-  data: { prediction: "multi-step", frames: 5, contextReach: 15, behaviour: "tasks", objects: 1, episodes: 400 },
+  data: { prediction: "multi-step", frames: 5, contextReach: 15, behaviour: "tasks", objects: 1, episodes: 800 },
   tokenizer: {
     channels: [96],
     fsqLevels: [7, 5, 5, 5, 5],
@@ -16,12 +16,14 @@ const DEMO_MULTI_STEP = {
     batch: 6,
     frameChoice: "random",
     horizon: 24,
-    steps: 900,
+    steps: 1200,
     learningRate: 3e-3,
   },
-  likelihood: { steps: 1400, batch: 8, microBatch: 8, decaySteps: 700 },
+  likelihood: { steps: 2000, batch: 8, microBatch: 8, decaySteps: 1000 },
   // The reward of several frames is noisier than that of one: credited by frame, and at a lower rate.
   grpo: { steps: 42, decaySteps: 14, learningRate: 5e-4, credit: "frame" },
+  // Minutes are few: they go into the likelihood model, which policies are judged in, rather than into a control.
+  control: { enabled: false },
   evaluation: { maxItems: 240 },
 };
 
@@ -107,7 +109,7 @@ export const ROBOT_VIDEO_PRESETS: Presets = {
       data: { height: 64, width: 64, actionRanges: "computed", testEvery: 6 },
       tokenizer: { pixelPatch: 8, steps: 1000 },
       model: { hiddenSize: 192, layers: 4, heads: 6, intermediateSize: 512, initializerRange: 0.07 },
-      likelihood: { steps: 2000, learningRate: 2e-3, decaySteps: 800 },
+      likelihood: { learningRate: 2e-3 },
       grpo: { steps: 60 },
     }),
   },

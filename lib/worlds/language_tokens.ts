@@ -25,8 +25,8 @@ export interface LanguageTokensOptions {
   /** Plain prompts are put into the tokenizer's chat template as a user's message. */
   chat: boolean;
   /**
-   * Likelihood training learns the prompts' tokens as well. For models that start from nothing: prompts say each name many
-   * times, so it is there that copying is learned soonest. No when left out, as published.
+   * Likelihood training learns the prompts' tokens as well, for models that start from nothing. No when left out, as
+   * published.
    */
   trainsQuestions?: boolean;
 }
