@@ -147,6 +147,22 @@ export class ChromiumTab {
     };
   }
 
+  /** What the mouse or the keyboard does, which comes back only when the page's own handlers have. */
+  private async answered<T>(input: Promise<T>): Promise<T> {
+    let timer: number | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const isLate = () => reject(this.unanswered(`nothing for ${ANSWER_WITHIN} ms`));
+      timer = setTimeout(isLate, ANSWER_WITHIN) as unknown as number;
+    });
+    try {
+      return await Promise.race([input, late]);
+    } finally {
+      clearTimeout(timer);
+      // Whatever becomes of it after that is nobody's business.
+      input.catch(() => {});
+    }
+  }
+
   private unanswered(error: unknown): WebActionError {
     const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
     return new WebActionError(`page ${this.page.url()} does not answer (${reason}): reset the browser`);
@@ -156,13 +172,13 @@ export class ChromiumTab {
   async click(node: number): Promise<void> {
     if (await this.callOn(node, CHOOSE_OPTION) === "done") return;
     const [x, y] = await this.middleOf(node);
-    await this.page.mouse.click(x, y);
+    await this.answered(this.page.mouse.click(x, y));
   }
 
   /** Moves the pointer over a node. */
   async hover(node: number): Promise<void> {
     const [x, y] = await this.middleOf(node);
-    await this.page.mouse.move(x, y);
+    await this.answered(this.page.mouse.move(x, y));
   }
 
   /**
@@ -177,11 +193,11 @@ export class ChromiumTab {
     if (kind === "value") await this.callOn(node, SET_VALUE, text);
     else {
       const [x, y] = await this.middleOf(node);
-      await this.page.mouse.click(x, y);
+      await this.answered(this.page.mouse.click(x, y));
       await this.callOn(node, SELECT_ALL);
-      await (text === "" ? this.page.keyboard.press("Delete") : this.page.keyboard.type(text));
+      await this.answered(text === "" ? this.page.keyboard.press("Delete") : this.page.keyboard.type(text));
     }
-    if (pressEnter) await this.page.keyboard.press("Enter");
+    if (pressEnter) await this.answered(this.page.keyboard.press("Enter"));
   }
 
   /**
@@ -191,7 +207,8 @@ export class ChromiumTab {
    */
   async press(keys: string): Promise<void> {
     try {
-      await this.page.keyboard.press(Deno.build.os === "darwin" ? keys : keys.replaceAll("Meta", "Control"));
+      const named = Deno.build.os === "darwin" ? keys : keys.replaceAll("Meta", "Control");
+      await this.answered(this.page.keyboard.press(named));
     } catch (error) {
       if (!(error instanceof Error && error.message.includes("Unknown key"))) throw error;
       throw new WebActionError(
