@@ -9,7 +9,7 @@
  * opened, no permission is given, dialogs are dismissed, and only the hosts on a list can be reached, by whatever way. Chromium's own
  * sandbox stays on, except when this process is root, where Chromium does not start with it: do not run as root on pages of strangers.
  */
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import { UserError } from "../../../files/user_error.ts";
 import { formatAction, type WebAction } from "./actions.ts";
 import { AllowedHosts } from "./allowed_hosts.ts";
@@ -67,6 +67,8 @@ export async function openChromium(options: ChromiumOptions): Promise<ChromiumBr
   const executablePath = findChromium(options.executable);
   const sandbox = Deno.build.os === "windows" || Deno.uid() !== 0 ? [] : ["--no-sandbox"];
   const resolver = `--host-resolver-rules=${allowedHosts.resolverRules()}`;
+  // Loaded when a browser is wanted: it would be half a second of every start.
+  const { chromium } = await import("playwright-core");
   let browser: Browser;
   try {
     browser = await chromium.launch({ executablePath, args: [...QUIET_FLAGS, ...sandbox, resolver] });
