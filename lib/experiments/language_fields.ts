@@ -26,32 +26,34 @@ const loraSchema = z.strictObject({
   targets: z.union([z.literal("all-linear"), z.array(z.string()).min(1)]).default("all-linear").describe("As in PEFT"),
 });
 
-/** The model: a given one, or the sizes of a new one. */
-export const languageModelSchema = z.strictObject({
-  folder: z.string().nullable().default(null).describe(
-    "A language model as transformers saves it, or hub:org/name; null: a new small one",
-  ),
-  hiddenSize: count.default(64).describe("Width"),
-  layers: count.default(3).describe("Layers"),
-  heads: count.default(2).describe("Attention heads"),
-  intermediateSize: count.default(192).describe("Width of the SwiGLU layer"),
-  initializerRange: rate.default(0.12).describe("Standard deviation of new weights"),
-  computeType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of products (bfloat16: torch only)"),
-  parameterType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of frozen weights, with LoRA"),
-  checkpointing: z.boolean().default(false).describe(
-    "Keep only what enters each block: less memory, a third more work",
-  ),
-  lora: loraSchema.nullable().default(null).describe("Train low-rank adapters; null: all weights"),
-});
+/** The model: a given one, or the sizes of a new one. @param defaults Of the sizes that each experiment's demo chooses. */
+export function languageModelSchema(defaults: { hiddenSize: number; heads: number; intermediateSize: number }) {
+  return z.strictObject({
+    folder: z.string().nullable().default(null).describe(
+      "A language model as transformers saves it, or hub:org/name; null: a new small one",
+    ),
+    hiddenSize: count.default(defaults.hiddenSize).describe("Width"),
+    layers: count.default(3).describe("Layers"),
+    heads: count.default(defaults.heads).describe("Attention heads"),
+    intermediateSize: count.default(defaults.intermediateSize).describe("Width of the SwiGLU layer"),
+    initializerRange: rate.default(0.12).describe("Standard deviation of new weights"),
+    computeType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of products (bfloat16: torch only)"),
+    parameterType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of frozen weights, with LoRA"),
+    checkpointing: z.boolean().default(false).describe(
+      "Keep only what enters each block: less memory, a third more work",
+    ),
+    lora: loraSchema.nullable().default(null).describe("Train low-rank adapters; null: all weights"),
+  });
+}
 
 /** Likelihood training. @param defaults Of the fields that each experiment's demo chooses. */
-export function languageLikelihoodSchema(defaults: { steps: number; decaySteps: number }) {
+export function languageLikelihoodSchema(defaults: { steps: number; decaySteps: number; learningRate: number }) {
   return z.strictObject({
     steps: z.int().min(0).default(defaults.steps).describe("Training steps; 0: the model is good enough already"),
     trainsQuestions: z.boolean().default(false).describe("Learn the prompts' tokens as well, not as published"),
     batch: count.default(16).describe("Sequences a step"),
     microBatch: count.default(16).describe("Sequences computed at once"),
-    learningRate: rate.default(4e-3).describe("Highest learning rate"),
+    learningRate: rate.default(defaults.learningRate).describe("Highest learning rate"),
     warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
     decaySteps: z.int().min(0).default(defaults.decaySteps).describe(
       "Last steps, over which the rate falls linearly to 0; 0: it stays",
@@ -63,14 +65,14 @@ export function languageLikelihoodSchema(defaults: { steps: number; decaySteps: 
 }
 
 /** GRPO's fields whose defaults are a demo's, and those of language models alone. */
-export function languageGrpoFields(defaults: { steps: number; decaySteps: number }) {
+export function languageGrpoFields(defaults: { steps: number; decaySteps: number; learningRate: number }) {
   return {
     steps: count.default(defaults.steps).describe("GRPO steps"),
     promptsPerStep: count.default(16).describe("Prompts P of a step"),
     groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
     miniBatchPrompts: count.default(16).describe("Prompts of one optimizer update"),
     microBatchPrompts: count.default(16).describe("Prompts computed at once"),
-    learningRate: rate.default(4e-4).describe("Learning rate"),
+    learningRate: rate.default(defaults.learningRate).describe("Learning rate"),
     decaySteps: z.int().min(0).default(defaults.decaySteps).describe(
       "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
     ),
@@ -98,7 +100,7 @@ export interface LanguageConfig {
   /** Limits of prompts and answers. */
   readonly data: { readonly maxQuestionTokens: number; readonly maxAnswerTokens: number; readonly strict: boolean };
   /** See {@linkcode languageModelSchema}. */
-  readonly model: z.output<typeof languageModelSchema>;
+  readonly model: z.output<ReturnType<typeof languageModelSchema>>;
   /** See {@linkcode languageLikelihoodSchema}. */
   readonly likelihood: z.output<ReturnType<typeof languageLikelihoodSchema>>;
   /** What of GRPO concerns the models. */

@@ -54,7 +54,7 @@ const grpoSchema = z.strictObject({
   ),
   othersPerGold: z.strictObject({ binary: z.number().min(0), taskSpecific: z.number().min(0) })
     .default({ binary: 0.4, taskSpecific: 0.35 }).describe("Rows without changed properties for each with"),
-  ...languageGrpoFields({ steps: 140, decaySteps: 70 }),
+  ...languageGrpoFields({ steps: 140, decaySteps: 70, learningRate: 4e-4 }),
   ...COMMON_GRPO_FIELDS,
 });
 
@@ -75,8 +75,8 @@ export const textGameSchema = z.strictObject({
   seed: z.int().min(0).default(0).describe("Seed of every random number"),
   data: dataSchema.prefault({}),
   tokenizer: languageTokenizerSchema("code").prefault({}),
-  model: languageModelSchema.prefault({}),
-  likelihood: languageLikelihoodSchema({ steps: 3000, decaySteps: 1500 }).prefault({}),
+  model: languageModelSchema({ hiddenSize: 64, heads: 2, intermediateSize: 192 }).prefault({}),
+  likelihood: languageLikelihoodSchema({ steps: 3000, decaySteps: 1500, learningRate: 4e-3 }).prefault({}),
   grpo: grpoSchema.prefault({}),
   evaluation: evaluationSchema.prefault({}),
   checkpointEvery: count.default(500).describe("Steps between checkpoints"),

@@ -44,11 +44,14 @@ const dataSchema = z.strictObject({
 });
 
 const grpoSchema = z.strictObject({
-  ...languageGrpoFields({ steps: 100, decaySteps: 50 }),
+  ...languageGrpoFields({ steps: 60, decaySteps: 30, learningRate: 2e-4 }),
   keepEndOfSequence: z.boolean().default(false).describe(
     "Score as released: text of the end token spoils the last item",
   ),
   ...COMMON_GRPO_FIELDS,
+  // By answers, as the paper's Eq. 1: by tokens, long answers that are wrong outweigh short ones, and the small model learns to say
+  // little.
+  denominator: COMMON_GRPO_FIELDS.denominator.default("sequence-mean"),
 });
 
 const evaluationSchema = z.strictObject({
@@ -70,8 +73,8 @@ export const webPageSchema = z.strictObject({
   seed: z.int().min(0).default(0).describe("Seed of every random number"),
   data: dataSchema.prefault({}),
   tokenizer: languageTokenizerSchema("items").prefault({}),
-  model: languageModelSchema.prefault({}),
-  likelihood: languageLikelihoodSchema({ steps: 3000, decaySteps: 1500 }).prefault({}),
+  model: languageModelSchema({ hiddenSize: 96, heads: 3, intermediateSize: 256 }).prefault({}),
+  likelihood: languageLikelihoodSchema({ steps: 800, decaySteps: 400, learningRate: 3e-3 }).prefault({}),
   grpo: grpoSchema.prefault({}),
   evaluation: evaluationSchema.prefault({}),
   checkpointEvery: count.default(500).describe("Steps between checkpoints"),
@@ -109,6 +112,7 @@ export const WEB_PAGE_PRESETS: Readonly<Record<string, { description: string; va
         weightDecay: 0.01,
       },
       grpo: {
+        denominator: "token-mean",
         adapters: false,
         steps: 1500,
         promptsPerStep: 64,
