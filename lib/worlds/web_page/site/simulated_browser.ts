@@ -278,19 +278,20 @@ export class SimulatedBrowser implements WebBrowser {
     const { method, action } = form.element;
     const values = state.formValues(page, form.path), path = button.action ?? action;
     if (method === "post") this.#follow({ method: "POST", path, form: values });
-    else this.#follow({ method: "GET", path: `${path}?${new URLSearchParams(values)}` });
+    else this.#follow({ method: "GET", path: `${path}?${new URLSearchParams(values)}` }, { fromForm: true });
   }
 
   #goto(tab: Tab, url: string): void {
     const path = checkAddress(url);
     if (path === BLANK_URL) this.#show(tab, this.#blankDocument(), url === tab.document.url);
-    else this.#follow({ method: "GET", path }, tab);
+    else this.#follow({ method: "GET", path }, { tab });
   }
 
   /** Leaves the current page for what a request brings. */
-  #follow(request: SiteRequest, tab: Tab = this.#tab): void {
-    // As in browsers, asking for the address that is already shown is loading it again, not another entry of the history.
-    const isReload = request.method === "GET" && SHOP_ORIGIN + request.path === tab.document.url;
+  #follow(request: SiteRequest, { tab = this.#tab, fromForm = false }: { tab?: Tab; fromForm?: boolean } = {}): void {
+    // As in Chromium, a link to the address that is already shown loads it again, without another entry of the history; a form
+    // makes one.
+    const isReload = !fromForm && request.method === "GET" && SHOP_ORIGIN + request.path === tab.document.url;
     // The blank page that every tab begins with is no place to go back to.
     const isFirst = tab.position === 0 && tab.document.url === BLANK_URL;
     this.#show(tab, this.#load(request), isReload || isFirst);
