@@ -36,5 +36,7 @@ export function locatedText(page: SitePage, state: DocumentState, locator: strin
     if (element.kind === "textbox" || element.kind === "checkbox") return "";
     return element.kind === "combobox" ? element.options.join("\n") : elementText(element, path, state);
   }
+  // Of a checkbox it is what the form would send, ticked or not.
+  if (element.kind === "checkbox") return "1";
   return element.kind === "textbox" || element.kind === "combobox" ? state.valueOf(path, element) : "";
 }
