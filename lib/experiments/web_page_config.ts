@@ -44,7 +44,7 @@ const dataSchema = z.strictObject({
 });
 
 const grpoSchema = z.strictObject({
-  ...languageGrpoFields({ steps: 80, decaySteps: 40, learningRate: 2e-4 }),
+  ...languageGrpoFields({ steps: 60, decaySteps: 30, learningRate: 2e-4 }),
   keepEndOfSequence: z.boolean().default(false).describe(
     "Score as released: text of the end token spoils the last item",
   ),
@@ -74,7 +74,7 @@ export const webPageSchema = z.strictObject({
   data: dataSchema.prefault({}),
   tokenizer: languageTokenizerSchema("items").prefault({}),
   model: languageModelSchema({ hiddenSize: 96, heads: 3, intermediateSize: 256 }).prefault({}),
-  likelihood: languageLikelihoodSchema({ steps: 600, decaySteps: 300, learningRate: 3e-3 }).prefault({}),
+  likelihood: languageLikelihoodSchema({ steps: 800, decaySteps: 400, learningRate: 3e-3 }).prefault({}),
   grpo: grpoSchema.prefault({}),
   evaluation: evaluationSchema.prefault({}),
   checkpointEvery: count.default(500).describe("Steps between checkpoints"),
