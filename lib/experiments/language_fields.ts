@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { UserError } from "../files/user_error.ts";
 import type { BpePattern } from "../models/bpe_trainer.ts";
+import type { GrpoFields } from "./grpo_fields.ts";
 
 const count = z.int().min(1);
 const rate = z.number().positive();
@@ -103,10 +104,9 @@ export interface LanguageConfig {
   readonly model: z.output<ReturnType<typeof languageModelSchema>>;
   /** See {@linkcode languageLikelihoodSchema}. */
   readonly likelihood: z.output<ReturnType<typeof languageLikelihoodSchema>>;
-  /** What of GRPO concerns the models. */
-  readonly grpo: {
-    readonly promptsPerStep: number;
-    readonly miniBatchPrompts: number;
+  /** GRPO: what all experiments have, and what concerns language models. */
+  readonly grpo: GrpoFields & {
+    readonly adapters: boolean;
     readonly rollouts: string | null;
     readonly rolloutModel: string | null;
   };

@@ -14,22 +14,18 @@ import { trainBpe } from "../models/bpe_trainer.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
-import { GrpoTrainer } from "../rl/grpo.ts";
 import type { Engine } from "../tensor/engine.ts";
-import { Philox } from "../tensor/random.ts";
-import { LikelihoodTrainer } from "../training/likelihood.ts";
-import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
-import { pickMetrics, RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
+import { RunInterruptedError, type StageContext } from "../training/stage.ts";
 import { STREAM } from "../training/streams.ts";
 import { GoldMixture } from "../worlds/text_game/mixing.ts";
 import type { TextGameExample, TextGameResponse, TextGameWorld } from "../worlds/text_game/world.ts";
 import { resolveWithProgress } from "./hub_folder.ts";
-import { grpoOptions } from "./grpo_fields.ts";
 import type { TextGameConfig, TextGameRewardName } from "./text_game_config.ts";
 import { fittingExamples, fittingQuestions, spread, trainingTexts } from "./language_data.ts";
 import { LanguageModels } from "./language_models.ts";
+import { LanguageStages } from "./language_stages.ts";
 import { openTextGameData, type TextGameData } from "./text_game_data.ts";
 import { evaluateTextGame, type TextGameEvaluation } from "./text_game_evaluation.ts";
 import { readTextGameTokens, textGameWorld } from "./text_game_models.ts";
@@ -53,9 +49,6 @@ export interface TextGameContext {
   signal?: AbortSignal;
 }
 
-/** Samples written to samples.jsonl: one prompt's group, every so many steps. */
-const SAMPLE_EVERY = 10;
-
 /** See the file's head. */
 export class TextGameExperiment {
   /** Transitions that a model can take, to train with. */
@@ -65,6 +58,7 @@ export class TextGameExperiment {
   readonly #context: StageContext;
   readonly #imitation: readonly TextGameExample[];
   readonly #models: LanguageModels;
+  readonly #stages: LanguageStages<TextGameExample, readonly TextGameResponse[]>;
 
   private constructor(
     /** Who computes. */
@@ -82,25 +76,17 @@ export class TextGameExperiment {
     /** The given model's folder, fetched where it was named by its place on the hub; null: a new one. */
     readonly modelFolder: string | null,
     examples: Record<"train" | "test" | "imitation", readonly TextGameExample[]>,
-    context: TextGameContext,
+    { progress, signal }: TextGameContext,
   ) {
     this.train = examples.train;
     this.test = examples.test;
     this.#imitation = examples.imitation;
-    this.#models = new LanguageModels({
-      engine,
-      config,
-      run,
-      tokenizer,
-      vocabularySize: world.vocabularySize,
-      folder: modelFolder,
-    });
-    this.#context = {
-      run,
-      progress: context.progress,
-      signal: context.signal,
-      checkpointEvery: config.checkpointEvery,
-    };
+    this.#context = { run, progress, signal, checkpointEvery: config.checkpointEvery };
+    const vocabularySize = world.vocabularySize;
+    const models = new LanguageModels({ engine, config, run, tokenizer, vocabularySize, folder: modelFolder });
+    this.#models = models;
+    const { fingerprint } = data;
+    this.#stages = new LanguageStages({ config, context: this.#context, models, world, tokenizer, fingerprint });
   }
 
   /**
@@ -149,95 +135,23 @@ export class TextGameExperiment {
 
   /** Trains the language model to imitate. Returns seconds of training. */
   async trainLikelihood(): Promise<number> {
-    const { likelihood, model: { checkpointing } } = this.config;
-    if (likelihood.steps === 0) return 0;
-    using owned = new DisposableStack();
-    const model = owned.adopt(await this.#models.first(), (each) => each.dispose());
-    this.#models.attachNew(model);
-    const trainer = new LikelihoodTrainer(model, {
-      ...likelihood,
-      checkpointing,
-      decay: { steps: Math.min(likelihood.decaySteps, likelihood.steps), totalSteps: likelihood.steps },
-      logitChunk: this.config.logitChunk,
-    });
-    owned.defer(() => trainer.optimizer.dispose());
-    const { seconds } = await runStage(this.#context, {
-      name: "likelihood",
-      steps: likelihood.steps,
-      fingerprint: this.data.fingerprint,
-      save: () => saveModelState(model.trainable, trainer.optimizer),
-      load: (checkpoint) => loadModelState(checkpoint, model.trainable, trainer.optimizer),
-      step: async (step) => {
-        const random = new Philox(this.config.seed, STREAM.likelihoodBatch, step);
-        const examples = Array.from(
-          { length: likelihood.batch },
-          () => this.#imitation[random.integer(0, this.#imitation.length)],
-        );
-        return { ...await trainer.step(step, await this.world.encode(examples)) };
-      },
-      show: (metrics) => pickMetrics(metrics, { loss: "loss", gradientNorm: "grad" }),
-    });
-    await this.#models.save(model, "models/likelihood", this.#models.firstName);
-    return seconds;
+    return await this.#stages.trainLikelihood(this.#imitation);
   }
 
   /** Trains the likelihood model by GRPO on one reward. Returns seconds of training. */
   async trainGrpo(reward: TextGameRewardName): Promise<number> {
-    const { grpo, seed, model: { checkpointing }, logitChunk } = this.config;
-    using owned = new DisposableStack();
-    // Where all weights are trained, none may be of the type that frozen ones are kept in.
-    const trainsAll = this.config.model.lora === null || !grpo.adapters;
-    const parameterType = trainsAll ? "float32" : this.config.model.parameterType;
-    const model = owned.adopt(await this.#models.likelihood(parameterType), (each) => each.dispose());
-    if (!trainsAll) this.#models.attachNew(model);
-    const needsReference = grpo.kl !== "none" && grpo.klCoefficient > 0;
-    // With adapters the reference is the same model without them.
-    const reference = !needsReference
-      ? undefined
-      : model.adapters
-      ? "without-adapters" as const
-      : owned.adopt(await this.#models.likelihood(), (each) => each.dispose());
-    const metric = metricOf(reward, grpo.scoring), others = { binary: "taskSpecific", taskSpecific: "binary" } as const;
-    await using served = this.#models.served(model, reward, (text) => this.#context.progress.note(text));
-    const trainer = new GrpoTrainer<TextGameExample, readonly TextGameResponse[]>(model, reference, this.world, {
-      ...grpoOptions(grpo),
-      reward: [{ metric, weight: 1 }],
-      alsoMeasured: [metricOf(others[reward], grpo.scoring)],
-      checkpointing,
-      logitChunk,
-      scoreRows: grpo.rolloutRows,
-      seed,
-    }, served?.sampler);
-    owned.defer(() => trainer.optimizer.dispose());
-    const mixture = this.#mixture(reward);
-    const { seconds } = await runStage(this.#context, {
+    const { promptsPerStep, scoring } = this.config.grpo, mixture = this.#mixture(reward);
+    const others = { binary: "taskSpecific", taskSpecific: "binary" } as const;
+    return await this.#stages.trainGrpo({
       name: `grpo-${reward}`,
-      steps: grpo.steps,
-      fingerprint: this.data.fingerprint,
-      save: () => saveModelState(model.trainable, trainer.optimizer),
-      load: (checkpoint) => loadModelState(checkpoint, model.trainable, trainer.optimizer),
-      step: async (step) => {
-        const examples = mixture(step, grpo.promptsPerStep);
-        const { sample, ...metrics } = await trainer.step(step, examples);
-        if (step % SAMPLE_EVERY === 0) {
-          const texts = sample.answers.map((answer) => this.tokenizer.decode(answer, { keepSpecial: true }));
-          this.run.samples.append({
-            stage: `grpo-${reward}`,
-            step,
-            example: examples[0].name,
-            truth: examples[0].target,
-            answers: texts,
-            rewards: sample.rewards,
-            advantages: sample.advantages,
-          });
-        }
-        return { ...metrics };
-      },
-      show: (metrics) =>
-        pickMetrics(metrics, { reward: "reward", kl: "KL", entropy: "H", equalGroups: "equal", cutAnswers: "cut" }),
+      model: `models/rlvr-${reward}`,
+      metric: metricOf(reward, scoring),
+      shownAs: "reward",
+      alsoMeasured: [metricOf(others[reward], scoring)],
+      servedAs: reward,
+      batch: (step) => mixture(step, promptsPerStep),
+      truth: ({ target }) => target,
     });
-    await this.#models.save(model, `models/rlvr-${reward}`, this.#models.grpoBase);
-    return seconds;
   }
 
   /** The model that GRPO begins with: what likelihood training made, or the given one where that has no steps. */

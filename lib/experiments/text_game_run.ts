@@ -2,9 +2,11 @@
  * A run of the text-game experiment from its first stage to its report, in one call: what `deno task train-text-game` and
  * the notebook do.
  */
+import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { peakMemory } from "../training/environment.ts";
 import type { Progress } from "../training/progress.ts";
 import { StageSeconds } from "../training/stage_seconds.ts";
+import { evaluateModel } from "./language_evaluation.ts";
 import { TEXT_GAME_STAGES, type TextGameExperiment, type TextGameStage } from "./text_game.ts";
 import type { TextGameRewardName } from "./text_game_config.ts";
 import type { TextGameEvaluation } from "./text_game_evaluation.ts";
@@ -55,22 +57,14 @@ export async function runTextGame(
   if (!stages.includes("evaluate")) return { seconds };
 
   const began = performance.now();
-  const evaluate = async (name: string, load: () => ReturnType<TextGameExperiment["rlvrModel"]>) => {
-    const model = await load();
-    if (!model) return undefined;
-    try {
-      progress.stage(`evaluate ${name}`, 1);
-      return await experiment.evaluate(model, {
-        onProgress: (done, total) => {
-          progress.step(done / total, { transitions: `${done}/${total}` });
-          experiment.stopIfAsked("the evaluation");
-        },
-      });
-    } finally {
-      progress.done();
-      model.dispose();
-    }
-  };
+  const evaluate = (name: string, load: () => Promise<CausalTransformer | undefined>) =>
+    evaluateModel({
+      name,
+      progress,
+      load,
+      stopIfAsked: () => experiment.stopIfAsked("the evaluation"),
+      evaluate: (model, onProgress) => experiment.evaluate(model, { onProgress }),
+    });
   const likelihood = await evaluate("likelihood", () => experiment.likelihoodModel());
   const rlvr: EvaluatedTextModels["rlvr"] = {};
   for (const reward of config.grpo.rewards) {

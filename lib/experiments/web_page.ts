@@ -14,20 +14,17 @@ import { trainBpe } from "../models/bpe_trainer.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
-import { GrpoTrainer } from "../rl/grpo.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
-import { LikelihoodTrainer } from "../training/likelihood.ts";
-import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
-import { pickMetrics, RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
+import { RunInterruptedError, type StageContext } from "../training/stage.ts";
 import { STREAM } from "../training/streams.ts";
 import type { WebPageExample, WebPageResponse, WebPageWorld } from "../worlds/web_page/world.ts";
-import { grpoOptions } from "./grpo_fields.ts";
 import { resolveWithProgress } from "./hub_folder.ts";
 import { fittingExamples, fittingQuestions, spread, trainingTexts } from "./language_data.ts";
 import { LanguageModels } from "./language_models.ts";
+import { LanguageStages } from "./language_stages.ts";
 import type { WebPageConfig } from "./web_page_config.ts";
 import { cutObservations, openWebPageData, type WebPageData } from "./web_page_data.ts";
 import { evaluateWebPage, type WebPageEvaluation } from "./web_page_evaluation.ts";
@@ -52,9 +49,6 @@ export interface WebPageContext {
   signal?: AbortSignal;
 }
 
-/** Samples written to samples.jsonl: one prompt's group, every so many steps. */
-const SAMPLE_EVERY = 10;
-
 /** See the file's head. */
 export class WebPageExperiment {
   /** Transitions that a model can take, to train with. */
@@ -63,6 +57,7 @@ export class WebPageExperiment {
   readonly test: readonly WebPageExample[];
   readonly #context: StageContext;
   readonly #models: LanguageModels;
+  readonly #stages: LanguageStages<WebPageExample, readonly WebPageResponse[]>;
 
   private constructor(
     /** Who computes. */
@@ -86,7 +81,10 @@ export class WebPageExperiment {
     this.test = examples.test;
     this.#context = { run, progress, signal, checkpointEvery: config.checkpointEvery };
     const vocabularySize = world.vocabularySize;
-    this.#models = new LanguageModels({ engine, config, run, tokenizer, vocabularySize, folder: modelFolder });
+    const models = new LanguageModels({ engine, config, run, tokenizer, vocabularySize, folder: modelFolder });
+    this.#models = models;
+    const { fingerprint } = data;
+    this.#stages = new LanguageStages({ config, context: this.#context, models, world, tokenizer, fingerprint });
   }
 
   /**
@@ -138,93 +136,21 @@ export class WebPageExperiment {
 
   /** Trains the language model to imitate. Returns seconds of training. */
   async trainLikelihood(): Promise<number> {
-    const { likelihood, model: { checkpointing } } = this.config;
-    if (likelihood.steps === 0) return 0;
-    using owned = new DisposableStack();
-    const model = owned.adopt(await this.#models.first(), (each) => each.dispose());
-    this.#models.attachNew(model);
-    const trainer = new LikelihoodTrainer(model, {
-      ...likelihood,
-      checkpointing,
-      decay: { steps: Math.min(likelihood.decaySteps, likelihood.steps), totalSteps: likelihood.steps },
-      logitChunk: this.config.logitChunk,
-    });
-    owned.defer(() => trainer.optimizer.dispose());
-    const { seconds } = await runStage(this.#context, {
-      name: "likelihood",
-      steps: likelihood.steps,
-      fingerprint: this.data.fingerprint,
-      save: () => saveModelState(model.trainable, trainer.optimizer),
-      load: (checkpoint) => loadModelState(checkpoint, model.trainable, trainer.optimizer),
-      step: async (step) => {
-        const random = new Philox(this.config.seed, STREAM.likelihoodBatch, step);
-        const examples = Array.from(
-          { length: likelihood.batch },
-          () => this.train[random.integer(0, this.train.length)],
-        );
-        return { ...await trainer.step(step, await this.world.encode(examples)) };
-      },
-      show: (metrics) => pickMetrics(metrics, { loss: "loss", gradientNorm: "grad" }),
-    });
-    await this.#models.save(model, "models/likelihood", this.#models.firstName);
-    return seconds;
+    return await this.#stages.trainLikelihood(this.train);
   }
 
   /** Trains the likelihood model by GRPO on F1. Returns seconds of training. */
   async trainGrpo(): Promise<number> {
-    const { grpo, seed, model: { checkpointing, lora }, logitChunk } = this.config;
-    using owned = new DisposableStack();
-    // Where all weights are trained, none may be of the type that frozen ones are kept in.
-    const trainsAll = lora === null || !grpo.adapters;
-    const parameterType = trainsAll ? "float32" : this.config.model.parameterType;
-    const model = owned.adopt(await this.#models.likelihood(parameterType), (each) => each.dispose());
-    if (!trainsAll) this.#models.attachNew(model);
-    const needsReference = grpo.kl !== "none" && grpo.klCoefficient > 0;
-    // With adapters the reference is the same model without them.
-    const reference = !needsReference
-      ? undefined
-      : model.adapters
-      ? "without-adapters" as const
-      : owned.adopt(await this.#models.likelihood(), (each) => each.dispose());
-    await using served = this.#models.served(model, "f1", (text) => this.#context.progress.note(text));
-    const trainer = new GrpoTrainer<WebPageExample, readonly WebPageResponse[]>(model, reference, this.world, {
-      ...grpoOptions(grpo),
-      reward: [{ metric: "f1", weight: 1 }],
-      alsoMeasured: ["precision", "recall"],
-      checkpointing,
-      logitChunk,
-      scoreRows: grpo.rolloutRows,
-      seed,
-    }, served?.sampler);
-    owned.defer(() => trainer.optimizer.dispose());
-    const { seconds } = await runStage(this.#context, {
+    return await this.#stages.trainGrpo({
       name: "grpo",
-      steps: grpo.steps,
-      fingerprint: this.data.fingerprint,
-      save: () => saveModelState(model.trainable, trainer.optimizer),
-      load: (checkpoint) => loadModelState(checkpoint, model.trainable, trainer.optimizer),
-      step: async (step) => {
-        const examples = this.#grpoBatch(step);
-        const { sample, ...metrics } = await trainer.step(step, examples);
-        if (step % SAMPLE_EVERY === 0) {
-          const texts = sample.answers.map((answer) => this.tokenizer.decode(answer, { keepSpecial: true }));
-          this.run.samples.append({
-            stage: "grpo",
-            step,
-            example: examples[0].name,
-            truth: examples[0].truth,
-            answers: texts,
-            rewards: sample.rewards,
-            advantages: sample.advantages,
-          });
-        }
-        return { ...metrics };
-      },
-      show: (metrics) =>
-        pickMetrics(metrics, { reward: "F1", kl: "KL", entropy: "H", equalGroups: "equal", cutAnswers: "cut" }),
+      model: "models/rlvr",
+      metric: "f1",
+      shownAs: "F1",
+      alsoMeasured: ["precision", "recall"],
+      servedAs: "f1",
+      batch: (step) => this.#grpoBatch(step),
+      truth: ({ truth }) => truth,
     });
-    await this.#models.save(model, "models/rlvr", this.#models.grpoBase);
-    return seconds;
   }
 
   /** The model that GRPO begins with: what likelihood training made, or the given one where that has no steps. */

@@ -6,6 +6,7 @@ import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { peakMemory } from "../training/environment.ts";
 import type { Progress } from "../training/progress.ts";
 import { StageSeconds } from "../training/stage_seconds.ts";
+import { evaluateModel } from "./language_evaluation.ts";
 import { WEB_PAGE_STAGES, type WebPageExperiment, type WebPageStage } from "./web_page.ts";
 import type { WebPageEvaluation } from "./web_page_evaluation.ts";
 import { type WebPageResult, webPageResult, writeWebPageReport } from "./web_page_report.ts";
@@ -53,22 +54,14 @@ export async function runWebPage(
   if (!stages.includes("evaluate")) return { seconds };
 
   const began = performance.now();
-  const evaluate = async (name: string, load: () => Promise<CausalTransformer | undefined>) => {
-    const model = await load();
-    if (!model) return undefined;
-    try {
-      progress.stage(`evaluate ${name}`, 1);
-      return await experiment.evaluate(model, {
-        onProgress: (done, total) => {
-          progress.step(done / total, { transitions: `${done}/${total}` });
-          experiment.stopIfAsked("the evaluation");
-        },
-      });
-    } finally {
-      progress.done();
-      model.dispose();
-    }
-  };
+  const evaluate = (name: string, load: () => Promise<CausalTransformer | undefined>) =>
+    evaluateModel({
+      name,
+      progress,
+      load,
+      stopIfAsked: () => experiment.stopIfAsked("the evaluation"),
+      evaluate: (model, onProgress) => experiment.evaluate(model, { onProgress }),
+    });
   const likelihood = await evaluate("likelihood", () => experiment.likelihoodModel());
   const rlvr = await evaluate("rlvr", () => experiment.rlvrModel());
   await record("evaluate", (performance.now() - began) / 1000);
