@@ -230,7 +230,10 @@ export class ChromiumBrowser implements WebBrowser {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     opener.windowsAsked = 0;
-    for (const page of this.newWindows.splice(0)) await this.takeOver(page, opener);
+    for (const page of this.newWindows.splice(0)) {
+      const isOwn = this.tabs.some((tab) => tab.page === page);
+      if (!isOwn && !page.isClosed()) await this.takeOver(page, opener);
+    }
     await this.dropClosedTabs();
   }
 
@@ -271,12 +274,24 @@ export class ChromiumBrowser implements WebBrowser {
   private async openTab(): Promise<ChromiumTab> {
     this.isOpeningTab = true;
     try {
-      const tab = await ChromiumTab.of(await this.context!.newPage(), this.context!, this.rules);
+      const tab = await this.newTab();
       this.tabs.push(tab);
       this.current = this.tabs.length - 1;
       return tab;
     } finally {
       this.isOpeningTab = false;
+    }
+  }
+
+  /** Asks the browser for a tab, twice if need be: on a machine that has no time left, a page can end before it is held. */
+  private async newTab(): Promise<ChromiumTab> {
+    for (let attempt = 1;; attempt++) {
+      const page = await this.context!.newPage();
+      try {
+        return await ChromiumTab.of(page, this.context!, this.rules);
+      } catch (error) {
+        if (!page.isClosed() || attempt === 2 || !this.browser.isConnected()) throw error;
+      }
     }
   }
 
