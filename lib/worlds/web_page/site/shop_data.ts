@@ -38,8 +38,8 @@ export interface Product {
   readonly name: string;
   /** Name of its category. */
   readonly category: string;
-  /** One sentence. */
-  readonly description: string;
+  /** One sentence; not every product has it. */
+  readonly description?: string;
   /** Weight and origin, which only the product's page tells. */
   readonly details: string;
   /** A choice to make when buying. */
@@ -139,6 +139,9 @@ export interface ShopData {
   readonly featured: Product;
 }
 
+/** Products with so many pieces or fewer say how many are left. */
+export const LOW_STOCK = 9;
+
 /** What costs how much to deliver, in US cents. */
 export const DELIVERIES: Readonly<Record<string, number>> = { Standard: 400, Express: 900 };
 
@@ -184,6 +187,12 @@ export function meanStars(product: Product): number {
   return product.reviews.reduce((sum, { stars }) => sum + stars, 0) / product.reviews.length;
 }
 
+/** What a product's page says of its stock, where it says anything. */
+export function stockText({ stock }: Product): string | undefined {
+  if (stock === 0) return "Out of stock";
+  return stock <= LOW_STOCK ? `Only ${stock} left` : undefined;
+}
+
 /** `1 review`, `3 reviews`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
@@ -202,7 +211,7 @@ function chooseCategories(stream: Philox): CategoryWords[] {
 function makeProducts(categories: readonly CategoryWords[], stream: Philox): Product[] {
   const prices = new Set<number>(), names = new Set<string>();
   return categories.flatMap((category) => {
-    const nouns = [...stream.permutation(category.nouns.length)].slice(0, 4 + stream.integer(0, 4));
+    const nouns = [...stream.permutation(category.nouns.length)].slice(0, 2 + stream.integer(0, 6));
     return nouns.map((index): Product => {
       const noun = category.nouns[index];
       const name = drawUnique(names, () => `${pick(QUALITIES, stream)} ${noun}`);
@@ -213,7 +222,7 @@ function makeProducts(categories: readonly CategoryWords[], stream: Philox): Pro
         category: category.name,
         price,
         stock: stream.uniform() < 0.15 ? 0 : stream.integer(1, 40),
-        description: `Made for ${pick(category.purposes, stream)}.`,
+        description: stream.uniform() < 0.5 ? `Made for ${pick(category.purposes, stream)}.` : undefined,
         details: `Weighs ${(stream.integer(2, 60) / 10).toFixed(1)} kg, made in ${pick(COUNTRIES, stream)}.`,
         option: stream.uniform() < 0.3 ? category.option : undefined,
         reviews: [],

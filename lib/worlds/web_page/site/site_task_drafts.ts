@@ -1,7 +1,16 @@
 /** What is asked on the built-in site, drawn from its catalogue: the templates of `site_tasks.ts`. */
 import { Philox } from "../../../tensor/random.ts";
 import type { PageCheck, ReferenceAnswers } from "../tasks/web_task.ts";
-import { counted, meanStars, money, ORDER_STATUSES, type Product, type ShopData, slugOf } from "./shop_data.ts";
+import {
+  counted,
+  meanStars,
+  money,
+  ORDER_STATUSES,
+  type Product,
+  type ShopData,
+  slugOf,
+  stockText,
+} from "./shop_data.ts";
 import { SHOP_ORIGIN } from "./shop_site.ts";
 import type { SiteArea, SolutionStep, TaskDraft } from "./site_tasks.ts";
 import { STREETS, TOWNS } from "./words.ts";
@@ -30,23 +39,28 @@ export function taskDrafts(data: ShopData, seed: number): TaskDraft[] {
 }
 
 function productQuestions(data: ShopData, stream: Philox): TaskDraft[] {
-  const [a, b, c, d, e, f, g, h] = draw(data.products, 8, stream);
+  const [a, b, c, f, g] = draw(data.products, 5, stream);
+  const scarce = draw(data.products.filter((product) => stockText(product) !== undefined), 2, stream);
+  const described = draw(data.products.filter(({ description }) => description !== undefined), 1, stream);
   const details = click("DisclosureTriangle", "Details");
   const [, weight] = /^Weighs (\S+) kg/.exec(g.details)!, [, origin] = /made in (\w+)\.$/.exec(f.details)!;
   return [
     question("shop", `What is the price of the ${a.name}?`, money(a.price), [searchFor(a)]),
     question("shop", `How much does the ${b.name} cost?`, money(b.price), [searchFor(b)]),
     question("shop", `How is the ${c.name} rated, out of 5?`, meanStars(c).toFixed(1), [searchFor(c)]),
-    ...[d, h].map((product) =>
+    ...scarce.map((product) =>
       question(
         "shop",
-        `How many pieces of the ${product.name} are in stock? Say "none" if it is out of stock.`,
+        `How many pieces of the ${product.name} are left? Say "none" if it is out of stock.`,
         product.stock > 0 ? { mustInclude: [String(product.stock)], mustExclude: ["none"] } : { exactMatch: "none" },
         toProduct(product),
         product.stock > 0 ? String(product.stock) : "none",
       )
     ),
-    question("shop", `What is the ${e.name} made for?`, e.description.replace(/^Made for (.*)\.$/, "$1"), toProduct(e)),
+    ...described.map((product) => {
+      const purpose = /^Made for (.*)\.$/.exec(product.description!)![1];
+      return question("shop", `What is the ${product.name} made for?`, purpose, toProduct(product));
+    }),
     question("shop", `In which country is the ${f.name} made?`, origin, [...toProduct(f), details]),
     question("shop", `How many kilograms does the ${g.name} weigh?`, weight, [...toProduct(g), details]),
   ];

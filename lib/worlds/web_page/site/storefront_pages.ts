@@ -1,6 +1,6 @@
 /** Pages of the built-in site where one looks around: home, categories, search, products, reviews, help. */
 import { group, heading, link, type PageElement, postForm, text } from "./page.ts";
-import { counted, meanStars, money, type Product, ratingText, slugOf } from "./shop_data.ts";
+import { counted, meanStars, money, type Product, ratingText, slugOf, stockText } from "./shop_data.ts";
 import { cleanLine, notFound, paged, productOf, readWhole, type Reply, reply, type Visit } from "./shop_visit.ts";
 
 /** Products on a page of a listing. */
@@ -96,12 +96,12 @@ export function tileOf({ name, category }: Product): PageElement {
 export function productPage(visit: Visit): Reply {
   const product = productOf(visit);
   if (!product) return notFound(visit);
-  const { slug, name, option } = product;
+  const { slug, name, option, description } = product, stock = stockText(product);
   return reply(visit, name, [
     heading(name),
     text(`${money(product.price)}, ${ratingText(product)}`, { look: "price", id: "product-price" }),
-    text(product.stock > 0 ? `${product.stock} in stock` : "Out of stock", { id: "product-stock" }),
-    text(product.description),
+    ...stock === undefined ? [] : [text(stock, { id: "product-stock" })],
+    ...description === undefined ? [] : [text(description)],
     {
       kind: "form",
       method: "post",

@@ -44,7 +44,7 @@ Deno.test("shop: a seed is a catalogue, another seed is another", () => {
 Deno.test("shop: catalogues have one answer to a question", () => {
   for (let seed = 0; seed < 100; seed++) {
     const { products, categories, posts, orders, customer } = new ShopSite({ seed }).data;
-    assert.ok(products.length >= 20 && products.length <= 48, `seed ${seed}: ${products.length} products`);
+    assert.ok(products.length >= 10 && products.length <= 42, `seed ${seed}: ${products.length} products`);
     assert.ok(categories.length === 5 || categories.length === 6);
     for (const each of ["slug", "name", "price"] as const) {
       assert.equal(new Set(products.map((product) => product[each])).size, products.length, `seed ${seed}: ${each}`);
@@ -52,6 +52,25 @@ Deno.test("shop: catalogues have one answer to a question", () => {
     assert.equal(new Set(posts.map(({ title }) => title)).size, posts.length);
     assert.ok(products.every(({ reviews }) => reviews.length > 0));
     assert.ok(orders.filter((order) => order.customer === customer.name).length >= 3);
+  }
+});
+
+Deno.test("shop: a product's page says how many are left where few are, and describes some products", () => {
+  let low = 0, soldOut = 0, described = 0, total = 0;
+  for (let seed = 0; seed < 20; seed++) {
+    const site = new ShopSite({ seed }), visitor = new Visitor(site);
+    for (const { slug, stock, description } of site.data.products) {
+      const texts = visitor.texts(`/product/${slug}`), ofStock = texts.filter((each) => /left|stock/.test(each));
+      assert.deepEqual(ofStock, stock === 0 ? ["Out of stock"] : stock < 10 ? [`Only ${stock} left`] : []);
+      assert.equal(texts.filter((each) => each.startsWith("Made for")).length, description === undefined ? 0 : 1);
+      total++;
+      if (stock === 0) soldOut++;
+      else if (stock < 10) low++;
+      if (description !== undefined) described++;
+    }
+  }
+  for (const [count, share] of [[soldOut, 0.15], [low, 0.85 * 9 / 39], [described, 0.5]]) {
+    assert.ok(Math.abs(count / total - share) < 0.08, `${count} of ${total}, expected ${share}`);
   }
 });
 
