@@ -1,6 +1,12 @@
 /** Reading ranges of a file: the one place where files are opened for reading, so that all say the same when they cannot. */
 import { UserError } from "./user_error.ts";
 
+/**
+ * Bytes asked of the system at once. Deno reads on threads of its own, each of which keeps the memory of its largest read: with
+ * whole pieces of a model's weights that comes to a gigabyte.
+ */
+const READ_BYTES = 2 ** 20;
+
 /** An open file of known size. */
 export interface RandomAccessFile extends Disposable {
   /** As it was opened, for error messages. */
@@ -49,7 +55,7 @@ export async function openRandomAccess(path: string): Promise<RandomAccessFile> 
     bytes ??= new Uint8Array(length);
     await file.seek(offset, Deno.SeekMode.Start);
     for (let done = 0; done < length;) {
-      const n = await file.read(bytes.subarray(done));
+      const n = await file.read(bytes.subarray(done, done + READ_BYTES));
       if (n === null) throw new UserError(`${path} became shorter while it was read`);
       done += n;
     }

@@ -21,7 +21,7 @@ export type WeightsSource =
   | ReadonlyMap<string, HostTensor>
   | Pick<WeightsReader, "names" | "info" | "read" | "readRows">;
 
-// Large enough that C libraries give an allocation of this size back to the system when it is freed.
+/** A piece is in memory four times: as read, as float32, as a tensor of that, as a tensor of the parameter's type. */
 const PIECE_BYTES = 2 ** 24;
 
 /** Options of {@linkcode loadInto}. */
