@@ -100,8 +100,6 @@ export function productPage(visit: Visit): Reply {
   return reply(visit, name, [
     heading(name),
     text(`${money(product.price)}, ${ratingText(product)}`, { look: "price", id: "product-price" }),
-    ...stock === undefined ? [] : [text(stock, { id: "product-stock" })],
-    ...description === undefined ? [] : [text(description)],
     {
       kind: "form",
       method: "post",
@@ -128,6 +126,9 @@ export function productPage(visit: Visit): Reply {
     { kind: "disclosure", summary: "Details", children: [text(product.details, { id: "product-details" })] },
     link(counted(product.reviews.length, "review"), `/product/${slug}/reviews`),
     link(`More in ${product.category}`, `/category/${slugOf(product.category)}`),
+    // What not every product has stands last: nothing that every product has moves for it.
+    ...description === undefined ? [] : [text(description)],
+    ...stock === undefined ? [] : [text(stock, { id: "product-stock" })],
   ]);
 }
 
