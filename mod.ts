@@ -120,6 +120,7 @@ export { Lpips, type LpipsOptions, type LpipsPaths } from "./lib/models/lpips.ts
 
 // Worlds
 export {
+  type AnswerParts,
   type AnswerPlan,
   type EncodedTransition,
   type Metric,
@@ -369,6 +370,7 @@ export {
   type ChangeSections,
   type F1Options,
   type F1Score,
+  lineContributions,
   meanScore,
   parseChanges,
   scoreChanges,

@@ -3,7 +3,7 @@
  * examples, GRPO on a reward. Data, worlds and evaluations are each experiment's own.
  */
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
-import { GrpoTrainer } from "../rl/grpo.ts";
+import { type GrpoOptions, GrpoTrainer } from "../rl/grpo.ts";
 import { Philox } from "../tensor/random.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
@@ -48,6 +48,8 @@ export interface GrpoStage<Example> {
   alsoMeasured: string[];
   /** Name of the adapters at a server that samples. */
   servedAs: string;
+  /** What tokens are credited with; the answer's reward when left out. */
+  credit?: Pick<GrpoOptions, "credit" | "creditDiscount">;
   /** Examples of a step. */
   batch(step: number): Example[];
   /** What samples.jsonl keeps as an example's truth. */
@@ -115,6 +117,7 @@ export class LanguageStages<Example extends LanguageExample & { name: string }, 
       ...grpoOptions(grpo),
       reward: [{ metric: stage.metric, weight: 1 }],
       alsoMeasured: stage.alsoMeasured,
+      ...stage.credit,
       checkpointing,
       logitChunk,
       scoreRows: grpo.rolloutRows,

@@ -141,6 +141,7 @@ export class WebPageExperiment {
 
   /** Trains the likelihood model by GRPO on F1. Returns seconds of training. */
   async trainGrpo(): Promise<number> {
+    const { credit, creditDiscount } = this.config.grpo;
     return await this.#stages.trainGrpo({
       name: "grpo",
       model: "models/rlvr",
@@ -148,6 +149,7 @@ export class WebPageExperiment {
       shownAs: "F1",
       alsoMeasured: ["precision", "recall"],
       servedAs: "f1",
+      credit: credit === "item" ? { credit: "part", creditDiscount } : undefined,
       batch: (step) => this.#grpoBatch(step),
       truth: ({ truth }) => truth,
     });

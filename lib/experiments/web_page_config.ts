@@ -48,6 +48,12 @@ const grpoSchema = z.strictObject({
   keepEndOfSequence: z.boolean().default(false).describe(
     "Score as released: text of the end token spoils the last item",
   ),
+  credit: z.enum(["answer", "item"]).default("answer").describe(
+    "A token's reward: the answer's F1 (the paper), or what its and later lines add to it",
+  ),
+  creditDiscount: z.number().gt(0).max(1).default(1).describe(
+    "With credit item: a line's share counts so much less for each line before it",
+  ),
   ...COMMON_GRPO_FIELDS,
   // By answers, as the paper's Eq. 1: by tokens, long answers that are wrong outweigh short ones, and the small model learns to say
   // little.

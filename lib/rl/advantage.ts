@@ -5,7 +5,7 @@
  * prompt; a group of one has μ = 0 and σ = 1. Left out of it, and available by name: no scaling (Dr. GRPO), and one common
  * scale for all groups (the released video code's `uniform_std`). Plain numbers on the host, in float64.
  *
- * Where answers have parts, one after the other (the frames of a video), {@linkcode partAdvantages} credits each part only with what
+ * Where answers have parts, one after the other (the frames of a video, the lines of a text), {@linkcode partAdvantages} credits each part only with what
  * it and the parts after it earn: what was earned before does not depend on it, and is noise in its gradient.
  *
  * Source: RLVR-World Eq. 1; Shao et al. 2024 (GRPO); Liu et al. 2025 (Dr. GRPO).
@@ -98,6 +98,8 @@ function average(values: ArrayLike<number>): number {
  *
  * @param contributions [P·G·parts]: what each part earns; an answer's sum is its reward.
  * @param groupSize G, at least 1.
+ * @param discount What later parts earn counts so much less for each part between: below 1 there is still less variance, and a
+ *   gradient that is not quite that of the reward.
  * @returns [P·G·parts].
  * @throws {RangeError} As `groupAdvantages`.
  */
@@ -106,11 +108,16 @@ export function partAdvantages(
   groupSize: number,
   parts: number,
   scale: AdvantageScale = "group-std",
+  discount = 1,
 ): Float64Array {
   const answers = contributions.length / parts, groups = answers / groupSize;
+  const whole = Float64Array.from({ length: answers }, (_, i) => {
+    let sum = 0;
+    for (let part = parts - 1; part >= 0; part--) sum += contributions[i * parts + part];
+    return sum;
+  });
   const earned = contributions.slice();
-  for (let i = earned.length - 1; i >= 0; i--) if (i % parts < parts - 1) earned[i] += earned[i + 1];
-  const whole = Float64Array.from({ length: answers }, (_, i) => earned[i * parts]);
+  for (let i = earned.length - 1; i >= 0; i--) if (i % parts < parts - 1) earned[i] += discount * earned[i + 1];
   const { stds, meanStd } = groupStatistics(whole, groupSize);
   const advantages = new Float64Array(earned.length);
   for (let p = 0; p < groups; p++) {

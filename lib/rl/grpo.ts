@@ -62,9 +62,11 @@ export interface GrpoOptions {
   advantageScale: AdvantageScale;
   /**
    * What a token is credited with: `answer`, the whole answer's reward (the paper; the default), or `part`, what its part of the
-   * answer and those after it earn, for worlds whose answers have parts (the frames of a video).
+   * answer and those after it earn, for worlds whose answers have parts (the frames of a video, the lines of a list).
    */
   credit?: "answer" | "part";
+  /** With parts: what a part earns counts so much less for each part before it. Default 1: all the same. */
+  creditDiscount?: number;
   /** Leave groups of equal rewards out of the update (DAPO's dynamic sampling without resampling). */
   dropEqualGroups: boolean;
   /** The metric, or a weighted list of metrics. */
@@ -168,6 +170,9 @@ export class GrpoTrainer<Transition, States> {
           `does not: use credit "answer"`,
       );
     }
+    if (options.credit === "part" && world.openAnswers && !world.answerParts) {
+      throw new RangeError(`credit "part" needs answers that have parts, which those of ${world.name} have not`);
+    }
     if (options.credit === "part" && options.objective.ratio === "sequence") {
       throw new RangeError(
         `credit "part" has no meaning with ratio "sequence", where an answer is one: use ratio "token"`,
@@ -209,16 +214,19 @@ export class GrpoTrainer<Transition, States> {
 
     const partCount = contributions ? contributions.length / total.length : 1;
     const credited = contributions
-      ? partAdvantages(contributions, groupSize, partCount, options.advantageScale)
+      ? partAdvantages(contributions, groupSize, partCount, options.advantageScale, options.creditDiscount)
       : advantages;
-    const groups: AnswerGroup[] = encoded.map(({ question, answer }, p) => ({
-      question,
-      answers: answers.slice(p * groupSize, (p + 1) * groupSize),
-      sampled: world.openAnswers ? undefined : answer.sampled,
-      advantages: credited.subarray(p * groupSize * partCount, (p + 1) * groupSize * partCount),
-      parts: contributions && answer.parts,
-      sampler: [],
-    }));
+    const groups: AnswerGroup[] = encoded.map(({ question, answer }, p) => {
+      const own = answers.slice(p * groupSize, (p + 1) * groupSize);
+      return {
+        question,
+        answers: own,
+        sampled: world.openAnswers ? undefined : answer.sampled,
+        advantages: credited.subarray(p * groupSize * partCount, (p + 1) * groupSize * partCount),
+        parts: contributions && own.map((each) => world.answerParts?.of(each) ?? answer.parts!),
+        sampler: [],
+      };
+    });
     for (const [p, group] of groups.entries()) {
       group.sampler = await this.#known(group, logProbabilities.slice(p * groupSize, (p + 1) * groupSize));
     }
@@ -436,6 +444,10 @@ function checkOptions(options: GrpoOptions): void {
   }
   if (!(Number.isInteger(options.groupSize) && options.groupSize >= 2)) {
     throw new RangeError(`groupSize must be at least 2: received ${options.groupSize}`);
+  }
+  const { creditDiscount = 1 } = options;
+  if (!(creditDiscount > 0 && creditDiscount <= 1)) {
+    throw new RangeError(`creditDiscount must be above 0 and at most 1: received ${creditDiscount}`);
   }
   if (!(options.temperature > 0)) throw new RangeError(`temperature must be positive: received ${options.temperature}`);
 }

@@ -27,10 +27,10 @@ export interface AnswerGroup {
   answers: readonly Tokens[];
   /** 1 where the model spoke, 0 where the token was given; undefined where all of every answer is the model's. */
   sampled?: Uint8Array;
-  /** [G], or [G·parts] where `parts` says which part a token belongs to. */
+  /** [G], or [G·count] where `parts` says which of so many parts a token belongs to. */
   advantages: Float64Array;
-  /** Part of each of an answer's tokens, ascending from 0. */
-  parts?: Uint8Array;
+  /** Of each answer: the part of each of its tokens, ascending from 0. */
+  parts?: readonly Uint8Array[];
   /** Of each answer's tokens, under the sampler. */
   sampler: readonly Float32Array[];
 }
@@ -122,7 +122,7 @@ export function policyLoss(
   const flat = (pick: (token: Spoken) => number) => tensor(engine, Float32Array.from(spoken, pick));
   const weight = tensor(engine, weights);
   const advantage = flat(({ group: { advantages, parts }, answer, t }) =>
-    parts ? advantages[answer * (parts.at(-1)! + 1) + parts[t]] : advantages[answer]
+    parts ? advantages[answer * advantages.length / parts.length + parts[answer][t]] : advantages[answer]
   );
   const sampler = flat(({ group, answer, t }) => group.sampler[answer][t]);
   const oldLogProbabilities = old[0] ? concat(old as Tensor[]) : undefined;

@@ -4,7 +4,7 @@
  * A question is a plain prompt or a conversation, an answer is text that ends with the tokenizer's end-of-text token.
  */
 import type { ChatMessage, TextTokenizer } from "../models/text_tokenizer.ts";
-import type { EncodedTransition, OpenAnswers } from "./world.ts";
+import type { EncodedTransition, OpenAnswers, Tokens } from "./world.ts";
 
 /** Something to be asked, and what likelihood training imitates. */
 export interface LanguageExample {
@@ -37,6 +37,7 @@ export class LanguageTokens {
   readonly openAnswers: OpenAnswers;
   readonly #options: LanguageTokensOptions;
   readonly #encoded = new WeakMap<LanguageExample, EncodedTransition>();
+  readonly #newlines = new Map<number, number>();
 
   /**
    * Texts in a tokenizer's tokens.
@@ -74,6 +75,26 @@ export class LanguageTokens {
     };
     this.#encoded.set(example, encoded);
     return encoded;
+  }
+
+  /** Number of the line that each of an answer's tokens begins in, from 0; at most `count` − 1. */
+  linesOf(answer: Tokens, count: number): Uint8Array {
+    let line = 0;
+    return Uint8Array.from(answer, (token) => {
+      const own = Math.min(line, count - 1);
+      line += this.#newlinesOf(token);
+      return own;
+    });
+  }
+
+  /** Line ends in a token: single bytes in all of our vocabularies, so that a token by itself shows them. */
+  #newlinesOf(token: number): number {
+    let count = this.#newlines.get(token);
+    if (count === undefined) {
+      count = this.decode([token]).split("\n").length - 1;
+      this.#newlines.set(token, count);
+    }
+    return count;
   }
 
   /** An answer's text, the token that ended it included. */

@@ -54,6 +54,14 @@ export interface OpenAnswers {
   readonly maxTokens: number;
 }
 
+/** How answers without a fixed form fall into parts, one after the other (the lines of a text). */
+export interface AnswerParts {
+  /** Most parts of an answer; what follows belongs to the last one. */
+  readonly count: number;
+  /** Number of the part that each of an answer's tokens belongs to, ascending from 0, below `count`. */
+  of(answer: Tokens): Uint8Array;
+}
+
 /** A domain: its tokens, its decoder, its metrics. */
 export interface World<Transition, States> {
   /** `robot-video`, … */
@@ -62,6 +70,8 @@ export interface World<Transition, States> {
   readonly vocabularySize: number;
   /** Set where answers have no fixed form: the model speaks until it ends them. Their plans are then sampled throughout. */
   readonly openAnswers?: OpenAnswers;
+  /** Parts of such answers, where metrics tell what each part adds. */
+  readonly answerParts?: AnswerParts;
   /** The metrics that rewards and evaluations are made of. */
   readonly metrics: Readonly<Record<string, Metric<States>>>;
   /** Questions and true answers, in order. */

@@ -44,6 +44,16 @@ Deno.test("partAdvantages: a part is credited with what it and those after it ea
   near([partAdvantages(contributions, 2, 3)[0], partAdvantages(contributions, 2, 3)[3]], [...whole], 0);
 });
 
+Deno.test("partAdvantages: with a discount, later parts count less; the scale stays the reward's", () => {
+  const contributions = Float64Array.of(1, 2, 3, 2, 4, 6), scale = Math.sqrt(18);
+  // Earned: 1 + (2 + 3/2)/2 = 2.75, 3.5, 3 against twice as much.
+  near(
+    partAdvantages(contributions, 2, 3, "group-std", 0.5),
+    [-1.375, -1.75, -1.5, 1.375, 1.75, 1.5].map((each) => each / scale),
+    1e-5,
+  );
+});
+
 Deno.test("partAdvantages: one part is the whole answer, and equal tails are exactly zero", () => {
   const rewards = [-0.2, -0.25, -0.18, -0.3];
   near(partAdvantages(Float64Array.from(rewards), 4, 1), [...groupAdvantages(rewards, 4).advantages], 0);

@@ -185,6 +185,62 @@ forEachEngine(
   },
 );
 
+forEachEngine("GrpoTrainer: answers that end themselves, credited by part", async (engine) => {
+  const parts = 3,
+    answerParts = {
+      count: parts,
+      of: (answer: Int32Array) => Uint8Array.from(answer, (_, t) => Math.min(t, parts - 1)),
+    };
+  // What an answer earns is known: as many points as tokens, all of them for one of its parts.
+  const step = async (earns: number, change: Partial<GrpoOptions>) => {
+    const model = toyModel(engine), world = openToyWorld();
+    const points = {
+      better: "higher" as const,
+      compute: (states: number[][]) => Promise.resolve(Float32Array.from(states, (each) => each.length)),
+      contributions: (states: number[][]) =>
+        Promise.resolve(
+          Float32Array.from(states.flatMap((each) => [0, 1, 2].map((i) => i === earns ? each.length : 0))),
+        ),
+    };
+    const trainer = new GrpoTrainer(model, undefined, { ...world, answerParts, metrics: { points } }, {
+      ...OPTIONS,
+      reward: [{ metric: "points", weight: 1 }],
+      alsoMeasured: [],
+      ...change,
+    });
+    const metrics = await trainer.step(0, toyTransitions(3, 0, 8, (i) => 2 + i % 3));
+    trainer.optimizer.dispose();
+    model.dispose();
+    return metrics;
+  };
+  const whole = await step(2, {}), last = await step(2, { credit: "part" }), first = await step(0, { credit: "part" });
+  // Whoever earns at the end owes it to everything before; whoever earns at the beginning, to that alone.
+  assert.ok(Math.abs(whole.gradientNorm - last.gradientNorm) < 1e-5 * whole.gradientNorm);
+  assert.ok(Math.abs(whole.loss - last.loss) < 1e-5);
+  assert.ok(Math.abs(first.gradientNorm - whole.gradientNorm) > 0.1 * whole.gradientNorm, `${first.gradientNorm}`);
+  const discounted = await step(2, { credit: "part", creditDiscount: 0.1 });
+  assert.ok(Math.abs(discounted.gradientNorm - whole.gradientNorm) > 0.01 * whole.gradientNorm);
+  for (const each of [last, first, discounted]) assert.equal(each.reward, whole.reward);
+
+  const model = toyModel(engine),
+    points = { better: "higher" as const, compute: () => Promise.resolve(new Float32Array()) };
+  const make = (change: Partial<GrpoOptions>, own: object) => () =>
+    new GrpoTrainer(model, undefined, { ...openToyWorld(), metrics: { points }, ...own }, {
+      ...OPTIONS,
+      reward: [{ metric: "points", weight: 1 }],
+      alsoMeasured: [],
+      ...change,
+    });
+  assert.throws(make({ credit: "part" }, {}), /credit "part" needs metrics that tell what each part of an answer adds/);
+  const telling = { metrics: { points: { ...points, contributions: points.compute } } };
+  assert.throws(
+    make({ credit: "part" }, telling),
+    /credit "part" needs answers that have parts, which those of .* not/,
+  );
+  assert.throws(make({ creditDiscount: 0 }, {}), /creditDiscount must be above 0 and at most 1: received 0/);
+  model.dispose();
+});
+
 forEachEngine("GrpoTrainer: it learns answers that end themselves", async (engine) => {
   const model = toyModel(engine), world = openToyWorld();
   const transitions = (step: number) => toyTransitions(4, step, 16, (i) => 2 + i % 3);

@@ -89,6 +89,33 @@ export function scoreChanges(answer: string, truth: string, options: F1Options =
   return { precision, recall, f1: precision + recall === 0 ? 0 : 2 * precision * recall / (precision + recall) };
 }
 
+/**
+ * What each line of an answer adds to its F1: the F1 of the answer up to the line's end, less that up to its beginning. A true item
+ * adds, one too many takes away, titles and empty lines are 0; the sum is the answer's F1.
+ *
+ * @param count Numbers wanted; lines beyond are added to the last one.
+ */
+export function lineContributions(answer: string, truth: string, count: number, options: F1Options = {}): Float32Array {
+  const actual = parseChanges(truth, options), added = new Float32Array(count);
+  const seen = { new: new Set<string>(), deleted: new Set<string>(), updated: new Set<string>() };
+  const present = actual.new.size + actual.deleted.size + actual.updated.size;
+  let current: ChangeSection | undefined, listed = 0, matches = 0, before = 0;
+  const text = options.keepEndOfSequence ? answer : withoutEnd(answer, options);
+  for (const [i, line] of text.split("\n").entries()) {
+    const item = pythonStrip(line), title = TITLES.find(([each]) => item.startsWith(each));
+    if (title) current = title[1];
+    else if (item !== "" && current && !seen[current].has(item)) {
+      seen[current].add(item);
+      listed++;
+      if (actual[current].has(item)) matches++;
+    }
+    const now = matches === 0 ? 0 : 2 * matches / (listed + present);
+    added[Math.min(i, count - 1)] += now - before;
+    before = now;
+  }
+  return added;
+}
+
 /** Means of per-sample values: what the paper's Table 2 shows. NaN of nothing. */
 export function meanScore(scores: readonly F1Score[]): F1Score {
   const mean = (part: keyof F1Score) => scores.reduce((sum, each) => sum + each[part], 0) / scores.length;

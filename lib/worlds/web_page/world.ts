@@ -8,8 +8,8 @@
  */
 import type { ChatMessage } from "../../models/text_tokenizer.ts";
 import { LanguageTokens, type LanguageTokensOptions } from "../language_tokens.ts";
-import type { EncodedTransition, Metric, OpenAnswers, Tokens, World } from "../world.ts";
-import { type F1Score, scoreChanges } from "./f1_reward.ts";
+import type { AnswerParts, EncodedTransition, Metric, OpenAnswers, Tokens, World } from "../world.ts";
+import { type F1Options, type F1Score, lineContributions, scoreChanges } from "./f1_reward.ts";
 import type { WebPageRow } from "./parquet.ts";
 import { buildWebPrompt, type WebPromptStyle } from "./prompt.ts";
 import { answerOf, type WebPageTransition, type WebQuestion } from "./transition.ts";
@@ -85,6 +85,9 @@ export interface WebPageWorldOptions extends LanguageTokensOptions {
   keepEndOfSequence?: boolean;
 }
 
+/** Lines of an answer that are credited each by itself; those beyond count as one. */
+const LINES = 128;
+
 /** See the file's head. */
 export class WebPageWorld implements World<WebPageExample, readonly WebPageResponse[]> {
   /** `web-page`. */
@@ -93,10 +96,12 @@ export class WebPageWorld implements World<WebPageExample, readonly WebPageRespo
   readonly vocabularySize: number;
   /** Answers end with the tokenizer's end of text. */
   readonly openAnswers: OpenAnswers;
-  /** `f1`, `precision` and `recall`; all: higher is better. */
+  /** Lines: a token belongs to the line that it begins in, and what ends a line to that line. */
+  readonly answerParts: AnswerParts;
+  /** `f1`, `precision` and `recall`; all: higher is better. Of `f1` it is known what each line adds. */
   readonly metrics: Readonly<Record<keyof F1Score, Metric<readonly WebPageResponse[]>>>;
   readonly #tokens: LanguageTokens;
-  readonly #options: WebPageWorldOptions;
+  readonly #scoring: F1Options;
   readonly #scored = new WeakMap<WebPageResponse, F1Score>();
 
   /**
@@ -105,7 +110,8 @@ export class WebPageWorld implements World<WebPageExample, readonly WebPageRespo
    * @throws {RangeError} When the tokenizer has no token that ends a text.
    */
   constructor(options: WebPageWorldOptions) {
-    this.#options = options;
+    const { tokenizer: { eosToken }, keepEndOfSequence } = options;
+    this.#scoring = { keepEndOfSequence, endOfSequence: eosToken ? [eosToken.text] : [] };
     this.#tokens = new LanguageTokens(options);
     this.vocabularySize = options.vocabularySize;
     this.openAnswers = this.#tokens.openAnswers;
@@ -113,7 +119,15 @@ export class WebPageWorld implements World<WebPageExample, readonly WebPageRespo
       better: "higher",
       compute: (responses) => Promise.resolve(Float32Array.from(responses, (each) => this.score(each)[part])),
     });
-    this.metrics = { f1: metric("f1"), precision: metric("precision"), recall: metric("recall") };
+    const contributions: Metric<readonly WebPageResponse[]>["contributions"] = (responses) => {
+      const added = new Float32Array(responses.length * LINES);
+      for (const [i, each] of responses.entries()) {
+        added.set(lineContributions(each.response, each.example.truth, LINES, this.#scoring), i * LINES);
+      }
+      return Promise.resolve(added);
+    };
+    this.metrics = { f1: { ...metric("f1"), contributions }, precision: metric("precision"), recall: metric("recall") };
+    this.answerParts = { count: LINES, of: (answer) => this.#tokens.linesOf(answer, LINES) };
   }
 
   /** Tokens of an example's prompt and target, remembered. */
@@ -142,9 +156,7 @@ export class WebPageWorld implements World<WebPageExample, readonly WebPageRespo
   score(response: WebPageResponse): F1Score {
     let score = this.#scored.get(response);
     if (!score) {
-      const { tokenizer, keepEndOfSequence } = this.#options;
-      const endOfSequence = tokenizer.eosToken ? [tokenizer.eosToken.text] : [];
-      score = scoreChanges(response.response, response.example.truth, { keepEndOfSequence, endOfSequence });
+      score = scoreChanges(response.response, response.example.truth, this.#scoring);
       this.#scored.set(response, score);
     }
     return score;

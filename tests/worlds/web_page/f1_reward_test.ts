@@ -1,7 +1,7 @@
 /** The F1 reward: golden vectors, another implementation's numbers, and answers that no one would give. */
 import assert from "node:assert/strict";
 import { Philox } from "../../../lib/tensor/random.ts";
-import { meanScore, parseChanges, scoreChanges } from "../../../lib/worlds/web_page/f1_reward.ts";
+import { lineContributions, meanScore, parseChanges, scoreChanges } from "../../../lib/worlds/web_page/f1_reward.ts";
 import { formatChanges } from "../../../lib/worlds/web_page/item_changes.ts";
 
 interface Case {
@@ -67,6 +67,27 @@ Deno.test("sections are sets of trimmed lines; means are of the samples' own val
   assert.deepEqual([[...sections.new], [...sections.deleted], [...sections.updated]], [["b"], ["a"], []]);
   const mean = meanScore([{ precision: 1, recall: 0.5, f1: 2 / 3 }, { precision: 0, recall: 0, f1: 0 }]);
   assert.deepEqual(mean, { precision: 0.5, recall: 0.25, f1: 1 / 3 });
+});
+
+Deno.test("what a line adds is the F1 up to its end less the F1 before it", () => {
+  for (const { name, response, truth, f1 } of CASES) {
+    const lines = response.split("\n"), options = { keepEndOfSequence: true };
+    const added = lineContributions(response, truth, lines.length, options);
+    let before = 0;
+    lines.forEach((_, i) => {
+      const now = scoreChanges(lines.slice(0, i + 1).join("\n"), truth, options).f1;
+      assert.ok(Math.abs(added[i] - (now - before)) < 1e-6, `${name}: line ${i}`);
+      before = now;
+    });
+    assert.ok(Math.abs(before - f1) < 1e-12, name);
+    // What has no place of its own is added to the last.
+    const few = lineContributions(response, truth, 2, options);
+    assert.equal(few.length, 2);
+    assert.ok(Math.abs(few[0] + few[1] - f1) < 1e-6, name);
+  }
+  const truth = "New items:\n[1] link 'A'\n[2] link 'B'";
+  const lines = [...lineContributions("New items:\n[1] link 'A'\n[9] link 'C'\n[1] link 'A'\n", truth, 5)];
+  assert.deepEqual(lines, [0, 2 / 3, 0.5 - 2 / 3, 0, 0].map(Math.fround));
 });
 
 Deno.test("50,000 mangled answers: the scorer never throws and stays within [0, 1]", () => {

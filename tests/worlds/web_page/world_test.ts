@@ -110,6 +110,47 @@ Deno.test("examples: what is asked, what is imitated, what is true", () => {
   );
 });
 
+Deno.test("parts of an answer are its lines: tokens of each spell it, what each adds sums to the F1", async () => {
+  const example = webPageExample(TRANSITION, "compact");
+  for (const pattern of ["items", "words"] as const) {
+    const tokenizer = trainBpe([example.question as string, example.target], { vocabularySize: 400, pattern });
+    const world = new WebPageWorld({
+      tokenizer,
+      vocabularySize: tokenizer.vocabularySize,
+      maxAnswerTokens: 50,
+      chat: false,
+    });
+    const { tokens } = world.encodeOne(example).answer, lines = world.answerParts.of(tokens);
+    assert.equal(lines.length, tokens.length);
+    // A token that runs over a line's end begins in the line.
+    let text = "";
+    tokens.forEach((token, t) => {
+      assert.equal(lines[t], text.split("\n").length - 1, `${pattern}: token ${t}`);
+      text += tokenizer.decode([token], { keepSpecial: true });
+    });
+    assert.equal(text, `${TRUTH}<|endoftext|>`);
+
+    const wrong = Int32Array.from([
+      ...tokenizer.encode(TRUTH.replace("Added", "Gone"), { addSpecialTokens: false }),
+      tokenizer.eosToken!.id,
+    ]);
+    const states = await world.decode([tokens, wrong], [example, example]),
+      truth = await world.truth([example, example]);
+    const added = await world.metrics.f1.contributions!(states, truth), { count } = world.answerParts;
+    assert.equal(added.length, 2 * count);
+    const f1 = await world.metrics.f1.compute(states, truth);
+    for (const [i, each] of f1.entries()) {
+      const sum = added.subarray(i * count, (i + 1) * count).reduce((total, part) => total + part, 0);
+      assert.ok(Math.abs(sum - each) < 1e-6);
+    }
+    assert.ok(added[1] > 0 && added[count + 1] === 0, "the first item is right in one, wrong in the other");
+  }
+  const long = trainBpe(["a\n"], { vocabularySize: 300, pattern: "words" });
+  const world = new WebPageWorld({ tokenizer: long, vocabularySize: 300, maxAnswerTokens: 999, chat: false });
+  const parts = world.answerParts.of(long.encode("a\n".repeat(300), { addSpecialTokens: false }));
+  assert.equal(Math.max(...parts), world.answerParts.count - 1, "lines beyond the last part belong to it");
+});
+
 Deno.test("the world: answers end with the end of text, which spoils nothing; metrics are the scorer's", async () => {
   const example = webPageExample(TRANSITION, "compact");
   const tokenizer = trainBpe([example.question as string, example.target], { vocabularySize: 300, pattern: "code" });
