@@ -204,7 +204,8 @@ export class RobotVideoExperiment {
     const trainer = new GrpoTrainer<Clip, unknown>(model, reference, world, {
       ...grpoOptions(grpo),
       reward: grpo.reward,
-      credit: grpo.credit === "frame" ? "part" : "answer",
+      credit: grpo.credit === "answer" ? "answer" : "part",
+      creditDiscount: grpo.creditDiscount,
       alsoMeasured: [],
       logitChunk: config.logitChunk,
       scoreRows: grpo.scoreRows,

@@ -150,8 +150,11 @@ const grpoSchema = z.strictObject({
   aggregate: z.enum(["mean", "last", "discount"]).default("mean").describe(
     "Multi-step: how a metric's values of the predicted frames become one",
   ),
-  credit: z.enum(["answer", "frame"]).default("answer").describe(
-    "Multi-step: a token's reward: the answer's (the paper), or its and later frames'",
+  credit: z.enum(["answer", "frame", "patch"]).default("answer").describe(
+    "A token's reward: the answer's (the paper), its and later frames', or patches'",
+  ),
+  creditDiscount: z.number().gt(0).max(1).default(1).describe(
+    "With credit frame or patch: what comes later counts so much less for each part between",
   ),
   dualClip: z.number().gt(1).nullable().default(3).describe("Bound of the dual clip; null: none"),
   entropyCoefficient: z.number().default(0).describe("Weight of the entropy bonus"),
@@ -250,6 +253,13 @@ function checkTogether(config: RobotVideoConfig): void {
   if (config.data.prediction === "single-step" && grpo.credit === "frame") {
     throw new UserError(
       'grpo.credit "frame" is for several frames: set data.prediction to multi-step, or leave it out',
+    );
+  }
+  const whole = grpo.reward.find(({ metric }) => !["mae", "mse", "repetition"].includes(metric));
+  if (grpo.credit === "patch" && whole) {
+    throw new UserError(
+      `grpo.credit "patch" is for rewards that are sums over pixels, mae and mse, which ${whole.metric} is not: ` +
+        `take another reward, or leave grpo.credit out`,
     );
   }
   if (config.data.prediction === "single-step" && grpo.reward.some((term) => term.metric === "repetition")) {

@@ -55,6 +55,7 @@ export class MultiStepPrediction implements VideoPrediction {
       bins: data.bins,
       metrics,
       aggregate: config.grpo.aggregate,
+      parts: config.grpo.credit === "patch" ? "patches" : "frames",
       frameBatch: FRAMES_AT_ONCE,
     });
     this.#metrics = Object.fromEntries(metrics.map((metric) => [metric.name, metric]));

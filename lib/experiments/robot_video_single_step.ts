@@ -52,6 +52,7 @@ export class SingleStepPrediction implements VideoPrediction {
       tokenizer,
       bins: data.bins,
       metrics: imageMetrics(lpips),
+      patches: config.grpo.credit === "patch",
       rememberFrames: augment || frameStep !== 1 ? 0 : REMEMBERED_FRAMES,
     });
     const { tokensPerFrame } = tokenizer, { actionWidth } = data.source;

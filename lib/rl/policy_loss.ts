@@ -30,7 +30,7 @@ export interface AnswerGroup {
   /** [G], or [G·count] where `parts` says which of so many parts a token belongs to. */
   advantages: Float64Array;
   /** Of each answer: the part of each of its tokens, ascending from 0. */
-  parts?: readonly Uint8Array[];
+  parts?: readonly Uint16Array[];
   /** Of each answer's tokens, under the sampler. */
   sampler: readonly Float32Array[];
 }

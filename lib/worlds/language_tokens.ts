@@ -78,9 +78,9 @@ export class LanguageTokens {
   }
 
   /** Number of the line that each of an answer's tokens begins in, from 0; at most `count` − 1. */
-  linesOf(answer: Tokens, count: number): Uint8Array {
+  linesOf(answer: Tokens, count: number): Uint16Array {
     let line = 0;
-    return Uint8Array.from(answer, (token) => {
+    return Uint16Array.from(answer, (token) => {
       const own = Math.min(line, count - 1);
       line += this.#newlinesOf(token);
       return own;

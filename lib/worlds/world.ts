@@ -22,8 +22,8 @@ export interface AnswerPlan {
   tokens: Tokens;
   /** 1 where the model speaks, 0 where the token is given; as long as `tokens`. */
   sampled: Uint8Array;
-  /** Number of the part that each token belongs to (the frame of a video), where answers have parts; ascending from 0. */
-  parts?: Uint8Array;
+  /** Number of the part that each token belongs to (a frame, a patch of it), where answers have parts; ascending from 0. */
+  parts?: Uint16Array;
 }
 
 /** A transition in tokens. */
@@ -59,7 +59,7 @@ export interface AnswerParts {
   /** Most parts of an answer; what follows belongs to the last one. */
   readonly count: number;
   /** Number of the part that each of an answer's tokens belongs to, ascending from 0, below `count`. */
-  of(answer: Tokens): Uint8Array;
+  of(answer: Tokens): Uint16Array;
 }
 
 /** A domain: its tokens, its decoder, its metrics. */

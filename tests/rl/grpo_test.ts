@@ -189,7 +189,7 @@ forEachEngine("GrpoTrainer: answers that end themselves, credited by part", asyn
   const parts = 3,
     answerParts = {
       count: parts,
-      of: (answer: Int32Array) => Uint8Array.from(answer, (_, t) => Math.min(t, parts - 1)),
+      of: (answer: Int32Array) => Uint16Array.from(answer, (_, t) => Math.min(t, parts - 1)),
     };
   // What an answer earns is known: as many points as tokens, all of them for one of its parts.
   const step = async (earns: number, change: Partial<GrpoOptions>) => {

@@ -124,7 +124,7 @@ forEachEngine("interleaved answers: shared and unshared prompts, regular and pac
 forEachEngine("interleaved answers: parts are credited each with its own advantage", async (engine) => {
   const model = smallModel(engine), length = FRAME + ACTION;
   const settings = { ...SETTINGS, objective: { ...SETTINGS.objective, klCoefficient: 0, entropyCoefficient: 0 } };
-  const parts = Array<Uint8Array>(GROUP).fill(Uint8Array.from({ length: LENGTH }, (_, t) => Math.floor(t / length)));
+  const parts = Array<Uint16Array>(GROUP).fill(Uint16Array.from({ length: LENGTH }, (_, t) => Math.floor(t / length)));
   const whole = await policyGradients(model, settings);
   const same = await policyGradients(
     model,

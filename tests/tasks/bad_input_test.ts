@@ -70,6 +70,10 @@ Deno.test("train-video: flags", async () => {
         args: () => ["--set", "grpo.steps"],
         says: ['--set needs field=value: received "grpo.steps"'],
       },
+      "credit by patch of what is no sum of patches": {
+        args: () => ["--set", "grpo.credit=patch", "--set", 'grpo.reward=[{"metric":"psnr","weight":1}]'],
+        says: ['grpo.credit "patch" is for rewards that are sums over pixels', "which psnr is not"],
+      },
       "unknown field": { args: () => ["--set", "grpo.stpes=4"], says: ["unknown field grpo.stpes", "--help"] },
       "field out of range": {
         args: () => ["--set", "grpo.groupSize=1", "--set", "likelihood.learningRate=fast"],

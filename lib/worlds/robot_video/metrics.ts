@@ -28,13 +28,21 @@ export interface ImageMetric {
    * @throws {TypeError} When the pixels are not floating numbers.
    */
   compute(predicted: Tensor, target: Tensor): Tensor;
+  /**
+   * Where an image's number is a mean over its pixels: what each cell of a grid adds to it.
+   *
+   * @param rows, columns Of the grid; they divide H and W.
+   * @returns [B, rows · columns], float32; an image's sum is its number.
+   * @throws {RangeError} As `compute`, and when the grid does not divide the images.
+   */
+  cells?(predicted: Tensor, target: Tensor, rows: number, columns: number): Tensor;
 }
 
 /** Mean absolute error. */
-export const mae: ImageMetric = metric("mae", "lower", (a, b) => overPixels(a.sub(b).abs()));
+export const mae: ImageMetric = pixelMetric("mae", (a, b) => a.sub(b).abs());
 
 /** Mean squared error. */
-export const mse: ImageMetric = metric("mse", "lower", (a, b) => overPixels(a.sub(b).square()));
+export const mse: ImageMetric = pixelMetric("mse", (a, b) => a.sub(b).square());
 
 /** Added to the mean squared error under PSNR's logarithm, so that equal images get 80 dB and not infinity (piqa's value). */
 const PSNR_EPSILON = 1e-8;
@@ -101,6 +109,25 @@ export function repetition(predicted: ArrayLike<number>, last: ArrayLike<number>
     if (predicted[i] !== last[i]) return false;
   }
   return true;
+}
+
+/** A metric that is the mean of an error of every pixel. */
+function pixelMetric(name: string, error: (predicted: Tensor, target: Tensor) => Tensor): ImageMetric {
+  const cells = (rows: number, columns: number) =>
+    metric(name, "lower", (a, b) => {
+      const [batch, height, width, channels] = a.shape;
+      if (height % rows !== 0 || width % columns !== 0) {
+        throw new RangeError(
+          `${name}: a grid of ${rows} × ${columns} cells does not divide images of ${height} × ${width}`,
+        );
+      }
+      const grid = error(a, b).reshape([batch, rows, height / rows, columns, width / columns, channels]);
+      return grid.mean([2, 4, 5]).mul(1 / (rows * columns)).reshape([batch, rows * columns]);
+    });
+  return {
+    ...metric(name, "lower", (a, b) => overPixels(error(a, b))),
+    cells: (a, b, rows, columns) => cells(rows, columns).compute(a, b),
+  };
 }
 
 /** A metric that checks its images, computes in float32 and frees what it makes on the way. */

@@ -104,12 +104,14 @@ export function multiStepQuestion(
  *
  * @param frameTokens the tokens of frames 1 … T − 1, [T − 1][N].
  * @param actionBins the bins of the actions taken at them, [T − 1][A].
+ * @param partsPerFrame parts that a frame's tokens fall into: 1, or one each.
  * @throws {RangeError} if the counts do not fit or a token is outside the vocabulary.
  */
 export function multiStepAnswer(
   vocabulary: MultiStepVocabulary,
   frameTokens: readonly Int32Array[],
   actionBins: readonly Int32Array[],
+  partsPerFrame = 1,
 ): AnswerPlan {
   if (frameTokens.length === 0 || frameTokens.length !== actionBins.length) {
     throw new RangeError(
@@ -118,7 +120,7 @@ export function multiStepAnswer(
   }
   const perFrame = frameTokens[0].length, width = actionBins[0].length;
   const tokens = new Int32Array(frameTokens.length * (perFrame + width));
-  const sampled = new Uint8Array(tokens.length), parts = new Uint8Array(tokens.length);
+  const sampled = new Uint8Array(tokens.length), parts = new Uint16Array(tokens.length);
   frameTokens.forEach((frame, t) => {
     const at = t * (perFrame + width);
     checkLength("frame", t, frame.length, perFrame);
@@ -127,7 +129,7 @@ export function multiStepAnswer(
     tokens.set(frame, at);
     tokens.set(actionIds(vocabulary, actionBins[t]), at + perFrame);
     sampled.fill(1, at, at + perFrame);
-    parts.fill(t, at, at + perFrame + width);
+    for (let i = 0; i < perFrame + width; i++) parts[at + i] = t * partsPerFrame + Math.min(i, partsPerFrame - 1);
   });
   return { tokens, sampled, parts };
 }

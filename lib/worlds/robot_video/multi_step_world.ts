@@ -24,9 +24,11 @@ import {
   aggregateFrames,
   type FrameAggregate,
   frameContributions,
+  frameWeights,
   perFrame,
   repeats,
   repetitionRate,
+  tokenGrid,
 } from "./video_metrics.ts";
 import { type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./world.ts";
@@ -71,6 +73,8 @@ export interface MultiStepWorldOptions {
   metrics: readonly ImageMetric[];
   /** How the numbers of a sequence's frames become one. Default `"mean"`. */
   aggregate?: FrameAggregate;
+  /** What answers are credited by, where the trainer credits parts: frames, or the patch that each token stands for. */
+  parts?: "frames" | "patches";
   /** Frames that are handed to the tokenizer's encoder and to a metric at once. Default 64. */
   frameBatch?: number;
   /**
@@ -99,6 +103,8 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
   readonly #bins: ActionBins;
   readonly #frameBatch: number;
   readonly #rememberClips: number;
+  /** Parts of a frame. */
+  readonly #parts: number;
   readonly #remembered = new Map<string, ClipTokens>();
   /** Decoding asks for the contexts of the clips that were encoded a moment before. */
   readonly #ofClip = new WeakMap<Clip, ClipTokens>();
@@ -110,13 +116,18 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
     this.#bins = bins;
     this.#frameBatch = options.frameBatch ?? 64;
     this.#rememberClips = options.rememberClips ?? 0;
+    this.#parts = options.parts === "patches" ? tokenizer.tokensPerFrame : 1;
     this.vocabulary = multiStepVocabulary(tokenizer.codebookSize, tokenizer.contextCodebookSize, bins.bins);
     this.metrics = {
       ...Object.fromEntries(options.metrics.map((metric) => [metric.name, this.#sequenceMetric(metric, aggregate)])),
       repetition: {
         better: "lower",
         compute: ({ tokens }) => Promise.resolve(Float32Array.from(tokens, repetitionRate)),
-        contributions: ({ tokens }) => Promise.resolve(Float32Array.from(tokens.flatMap(repeats))),
+        contributions: ({ tokens }) => {
+          // What a frame adds is known when its last token is.
+          const none = Array<number>(this.#parts - 1).fill(0);
+          return Promise.resolve(Float32Array.from(tokens.flatMap(repeats).flatMap((each) => [...none, each])));
+        },
       },
     };
   }
@@ -141,7 +152,7 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
       );
       return {
         question: multiStepQuestion(this.vocabulary, context, frames[0], bins[0]),
-        answer: multiStepAnswer(this.vocabulary, frames.slice(1), bins.slice(1)),
+        answer: multiStepAnswer(this.vocabulary, frames.slice(1), bins.slice(1), this.#parts),
         trainedQuestionTokens: 0,
       };
     });
@@ -278,14 +289,23 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
   #sequenceMetric(metric: ImageMetric, aggregate: FrameAggregate): Metric<FrameSequences> {
     const values = (predicted: FrameSequences, truth: FrameSequences) =>
       perFrame(metric, predicted.frames, truth.frames, this.#frameBatch);
+    const byFrame: Metric<FrameSequences>["contributions"] = async (predicted, truth) => {
+      const frames = predicted.frames.shape[1];
+      return Float32Array.from(frameContributions(await values(predicted, truth), frames, aggregate));
+    };
+    const byPatch: Metric<FrameSequences>["contributions"] = async (predicted, truth) => {
+      const [, frames, height, width] = predicted.frames.shape, count = this.#parts;
+      const { rows, columns } = tokenGrid(count, height, width), weights = frameWeights(frames, aggregate);
+      const cells: ImageMetric["compute"] = (a, b) => metric.cells!(a, b, rows, columns);
+      const added = await perFrame(metric, predicted.frames, truth.frames, this.#frameBatch, cells);
+      return added.map((each, i) => each * weights[Math.floor(i / count) % frames]);
+    };
+    const contributions = this.#parts === 1 ? byFrame : metric.cells ? byPatch : undefined;
     return {
       better: metric.better,
       compute: async (predicted, truth) =>
         aggregateFrames(await values(predicted, truth), predicted.frames.shape[1], aggregate),
-      contributions: async (predicted, truth) => {
-        const frames = predicted.frames.shape[1];
-        return Float32Array.from(frameContributions(await values(predicted, truth), frames, aggregate));
-      },
+      ...contributions ? { contributions } : {},
     };
   }
 }

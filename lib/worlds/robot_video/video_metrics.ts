@@ -69,12 +69,26 @@ export function frameContributions(values: Float32Array, frames: number, how: Fr
 }
 
 /**
+ * The grid that the tokens of a frame lie in, row by row.
+ *
+ * @throws {RangeError} if so many tokens make no grid of square cells that divides the frame.
+ */
+export function tokenGrid(tokens: number, height: number, width: number): { rows: number; columns: number } {
+  const side = Math.sqrt(height * width / tokens), rows = height / side, columns = width / side;
+  if (![side, rows, columns].every(Number.isInteger)) {
+    throw new RangeError(`${tokens} tokens are no grid of square patches of a frame of ${height} × ${width} pixels`);
+  }
+  return { rows, columns };
+}
+
+/**
  * An image metric of every frame.
  *
  * @param predicted [B, T, H, W, 3] in [0, 1].
  * @param truth The same shape.
  * @param framesAtOnce Frames that the metric looks at in one go: bounds memory. Default 64.
- * @returns [B, T] row-major.
+ * @param compare What is wanted of the images. Default: the metric's number of each.
+ * @returns [B, T] row-major, or [B, T, N] where `compare` gives N numbers an image.
  * @throws {RangeError} if the shapes differ or are not those of sequences of images.
  */
 export async function perFrame(
@@ -82,6 +96,7 @@ export async function perFrame(
   predicted: Tensor,
   truth: Tensor,
   framesAtOnce = 64,
+  compare: ImageMetric["compute"] = metric.compute,
 ): Promise<Float32Array> {
   if (predicted.rank !== 5 || !sameShape(predicted.shape, truth.shape)) {
     throw new RangeError(
@@ -96,7 +111,7 @@ export async function perFrame(
     const [a, b] = [images(predicted), images(truth)], parts: Tensor[] = [];
     for (let from = 0; from < a.shape[0]; from += framesAtOnce) {
       const count = Math.min(framesAtOnce, a.shape[0] - from);
-      parts.push(tidy(() => metric.compute(a.narrow(0, from, count), b.narrow(0, from, count))));
+      parts.push(tidy(() => compare(a.narrow(0, from, count), b.narrow(0, from, count))));
     }
     return parts.length === 1 ? parts[0] : concat(parts);
   });

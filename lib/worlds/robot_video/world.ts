@@ -14,6 +14,7 @@ import type { ActionBins } from "./actions.ts";
 import type { Clip } from "./clips.ts";
 import type { ImageMetric } from "./metrics.ts";
 import { frameTokensOfAnswer, singleStepAnswer, singleStepQuestion } from "./sequences.ts";
+import { tokenGrid } from "./video_metrics.ts";
 import { type SingleStepVocabulary, singleStepVocabulary } from "./vocabulary.ts";
 
 /** A batch of frames, [B, H, W, 3] in [0, 1]. */
@@ -30,6 +31,8 @@ export interface RobotVideoWorldOptions {
   bins: ActionBins;
   /** Metrics by which frames are compared. */
   metrics: readonly ImageMetric[];
+  /** Whether answers have parts, the patch that each token stands for, which the trainer may credit. Default false. */
+  patches?: boolean;
   /** Frames that the tokenizer works on at once. Default 64. */
   frameBatch?: number;
   /**
@@ -59,6 +62,7 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
   readonly #bins: ActionBins;
   readonly #frameBatch: number;
   readonly #rememberFrames: number;
+  readonly #patches: boolean;
   readonly #remembered = new Map<string, Tokens>();
 
   /** The tokenizer stays the caller's. */
@@ -68,7 +72,9 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
     this.#frameBatch = options.frameBatch ?? 64;
     this.#rememberFrames = options.rememberFrames ?? 0;
     this.vocabulary = singleStepVocabulary(options.tokenizer.codebookSize, options.bins.bins);
-    this.metrics = Object.fromEntries(options.metrics.map((metric) => [metric.name, batchMetric(metric)]));
+    this.#patches = options.patches ?? false;
+    const patches = this.#patches ? this.tokenizer.tokensPerFrame : undefined;
+    this.metrics = Object.fromEntries(options.metrics.map((metric) => [metric.name, batchMetric(metric, patches)]));
   }
 
   /** Frame tokens, action bins, BOS and EOS. */
@@ -88,7 +94,12 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
       const tokens = singleStepAnswer(this.vocabulary, frames[i][history]);
       return {
         question: singleStepQuestion(this.vocabulary, frames[i].slice(0, history), bins),
-        answer: { tokens, sampled: new Uint8Array(tokens.length).fill(1) },
+        answer: {
+          tokens,
+          sampled: new Uint8Array(tokens.length).fill(1),
+          // What ends the answer belongs to the last patch.
+          parts: this.#patches ? Uint16Array.from(tokens, (_, t) => Math.min(t, tokens.length - 2)) : undefined,
+        },
         // The released labels train the BOS as well.
         trainedQuestionTokens: 1,
       };
@@ -173,14 +184,21 @@ export function writePixels(bytes: Uint8Array, target: Float32Array, at: number)
   for (let i = 0; i < bytes.length; i++) target[at + i] = bytes[i] / 255;
 }
 
-function batchMetric(metric: ImageMetric): Metric<FrameBatch> {
+/** @param patches Where it is wanted what each of so many patches adds. */
+function batchMetric(metric: ImageMetric, patches?: number): Metric<FrameBatch> {
+  const read = async (values: Tensor) => {
+    const numbers = await values.data() as Float32Array;
+    values.dispose();
+    return numbers;
+  };
+  const { cells } = metric;
+  const contributions: Metric<FrameBatch>["contributions"] = (predicted, truth) => {
+    const [, height, width] = predicted.frames.shape, { rows, columns } = tokenGrid(patches!, height, width);
+    return read(tidy(() => cells!(predicted.frames, truth.frames, rows, columns)));
+  };
   return {
     better: metric.better,
-    async compute(predicted: FrameBatch, truth: FrameBatch): Promise<Float32Array> {
-      const values = tidy(() => metric.compute(predicted.frames, truth.frames));
-      const numbers = await values.data() as Float32Array;
-      values.dispose();
-      return numbers;
-    },
+    compute: (predicted, truth) => read(tidy(() => metric.compute(predicted.frames, truth.frames))),
+    ...patches !== undefined && cells ? { contributions } : {},
   };
 }

@@ -112,6 +112,30 @@ forEachEngine("many large images are compared in parts, image by image", async (
   target.dispose();
 });
 
+forEachEngine("what the cells of a grid add: their pixels' share, all of the number together", async (engine) => {
+  const [height, width, rows, columns] = [4, 6, 2, 3];
+  const numbers = (k: number) => Float32Array.from({ length: 2 * height * width * 3 }, (_, i) => (i * k % 101) / 101);
+  const [x, y] = [numbers(37), numbers(53)];
+  const [a, b] = [x, y].map((each) => tensor(engine, each, [2, height, width, 3]));
+  for (const [metric, error] of [[mae, Math.abs], [mse, (d: number) => d * d]] as const) {
+    const expected = new Float64Array(2 * rows * columns);
+    x.forEach((each, i) => {
+      const pixel = Math.floor(i / 3), image = Math.floor(pixel / (height * width));
+      const [row, column] = [Math.floor(pixel / width) % height, pixel % width];
+      const cell = Math.floor(row / 2) * columns + Math.floor(column / 2);
+      expected[image * rows * columns + cell] += error(each - y[i]) / (height * width * 3);
+    });
+    const cells = tidy(() => metric.cells!(a, b, rows, columns));
+    assert.deepEqual(cells.shape, [2, rows * columns]);
+    assertClose(await cells.data() as Float32Array, expected, 1e-6, metric.name);
+    cells.dispose();
+    assert.throws(() => metric.cells!(a, b, 3, 3), /a grid of 3 × 3 cells does not divide images of 4 × 6/);
+  }
+  assert.equal(ssim.cells, undefined);
+  a.dispose();
+  b.dispose();
+});
+
 forEachEngine("images in bfloat16 are compared in float32", async (engine) => {
   const a = tensor(engine, [0.5, 0.25, 1, 0], [1, 2, 2, 1], "bfloat16");
   const b = tensor(engine, [0.5, 0.5, 1, 0.00390625], [1, 2, 2, 1], "bfloat16");

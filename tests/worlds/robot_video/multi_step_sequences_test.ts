@@ -40,6 +40,12 @@ Deno.test("context, frames and actions lie where the released code has them", ()
   assert.deepEqual(taken, frames.slice(1));
 });
 
+Deno.test("parts of an answer are frames, or each token with its patch; actions belong to what is before them", () => {
+  const frames = [1, 2].map((token) => new Int32Array(3).fill(token)), actions = [0, 1].map(() => new Int32Array(2));
+  assert.deepEqual([...multiStepAnswer(rt1, frames, actions).parts!], [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
+  assert.deepEqual([...multiStepAnswer(rt1, frames, actions, 3).parts!], [0, 1, 2, 2, 2, 3, 4, 5, 5, 5]);
+});
+
 Deno.test("frameTokensOfMultiStepAnswer never throws on what a model may say", () => {
   const sizes = { tokensPerFrame: 2, frames: 3, actionWidth: 1 };
   assert.deepEqual(frameTokensOfMultiStepAnswer(rt1, [9007, -1, 8760, 4375, 5, 8760], sizes), [

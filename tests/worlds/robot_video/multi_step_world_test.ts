@@ -126,6 +126,28 @@ forEachEngine("MultiStepWorld: metrics frame by frame, then as asked; standing s
       const sums = [0, 1].map((i) => added.subarray(i * 3, i * 3 + 3).reduce((sum, each) => sum + each, 0));
       assertClose(sums, await metric.compute(predicted, truth), 1e-6, `contributions to ${name}`);
     }
+    // Patch by patch: as many numbers as tokens, the same sums.
+    const fine = new MultiStepWorld({
+      tokenizer,
+      bins: BINS,
+      metrics: METRICS,
+      aggregate,
+      frameBatch: 2,
+      parts: "patches",
+    });
+    for (const name of ["mae", "repetition"]) {
+      const byFrame = await world.metrics[name].contributions!(predicted, truth);
+      const byPatch = await fine.metrics[name].contributions!(predicted, truth);
+      const frames = Array.from(
+        byFrame,
+        (_, i) => byPatch.subarray(i * N, (i + 1) * N).reduce((sum, each) => sum + each, 0),
+      );
+      assert.equal(byPatch.length, 2 * (FRAMES - 1) * N);
+      assertClose(frames, byFrame, 1e-6, `patches of ${name}`);
+    }
+    assert.equal(fine.metrics.psnr.contributions, undefined, "no sum of patches");
+    const [{ answer: { parts } }] = await fine.encode(clips);
+    assert.equal(parts!.at(-1), (FRAMES - 1) * N - 1);
     world.release(predicted);
     world.release(truth);
   }
@@ -217,6 +239,12 @@ forEachEngine("MultiStepWorld: likelihood and GRPO train on it", async (engine) 
       }),
     /credit "part" has no meaning with ratio "sequence"/,
   );
+  const patches = new MultiStepWorld({ tokenizer, bins: BINS, metrics: METRICS, parts: "patches" });
+  const byPatch = new GrpoTrainer(model, undefined, patches, { ...options, credit: "part", learningRate: 1e-9 });
+  const third = await byPatch.step(2, clips);
+  assert.equal(third.reward, other.reward);
+  assert.ok(third.gradientNorm > 0 && third.gradientNorm !== one.gradientNorm, `${third.gradientNorm}`);
+  byPatch.optimizer.dispose();
   byFrame.optimizer.dispose();
   byAnswer.optimizer.dispose();
   model.dispose();

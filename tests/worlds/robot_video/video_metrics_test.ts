@@ -11,6 +11,7 @@ import {
   perFrame,
   repeats,
   repetitionRate,
+  tokenGrid,
 } from "../../../lib/worlds/robot_video/video_metrics.ts";
 import { assertClose } from "../../support/compare.ts";
 import { forEachEngine } from "../../support/engines.ts";
@@ -22,6 +23,13 @@ Deno.test("frameWeights: mean, last and 0.9^t, normalised", () => {
   const discount = [0.1916799, 0.1725119, 0.1552607, 0.1397347, 0.1257612, 0.1131851, 0.1018666];
   assertClose([...frameWeights(7, "discount")], discount, 1e-6, "discount");
   assert.throws(() => frameWeights(0, "mean"), /frames must be an integer of at least 1: received 0/);
+});
+
+Deno.test("tokenGrid: square patches, row by row", () => {
+  assert.deepEqual(tokenGrid(64, 32, 32), { rows: 8, columns: 8 });
+  assert.deepEqual(tokenGrid(80, 256, 320), { rows: 8, columns: 10 });
+  assert.throws(() => tokenGrid(5, 32, 32), /5 tokens are no grid of square patches of a frame of 32 × 32 pixels/);
+  assert.throws(() => tokenGrid(2, 32, 32), /2 tokens are no grid/);
 });
 
 Deno.test("frameContributions, repeats: what each frame adds", () => {
