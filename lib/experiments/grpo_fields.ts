@@ -11,6 +11,7 @@ export const COMMON_GRPO_FIELDS = {
   weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
   maxGradientNorm: z.number().positive().default(1).describe("Bound of the gradient's norm"),
   temperature: z.number().positive().default(1).describe("Sampling temperature of the rollouts"),
+  topK: z.int().min(0).default(0).describe("Sample the rollouts among the k likeliest tokens; 0: all"),
   advantageScale: z.enum(["group-std", "uniform-std", "none"]).default("group-std").describe(
     "How advantages are scaled",
   ),
@@ -41,6 +42,7 @@ export interface GrpoFields {
   weightDecay: number;
   maxGradientNorm: number;
   temperature: number;
+  topK: number;
   advantageScale: GrpoOptions["advantageScale"];
   clipLow: number;
   clipHigh: number;
@@ -78,6 +80,7 @@ export function grpoOptions(
     advantageScale: grpo.advantageScale,
     dropEqualGroups: grpo.dropEqualGroups,
     temperature: grpo.temperature,
+    topK: grpo.topK,
     sharePrompt: grpo.sharePrompt,
     rolloutRows: grpo.rolloutRows,
   };

@@ -75,6 +75,11 @@ export interface GrpoOptions {
   alsoMeasured: readonly string[];
   /** Sampling temperature of the rollouts; the policy's logits are divided by it in the update as well. */
   temperature: number;
+  /**
+   * Sample the rollouts among the k likeliest tokens, 0: among all (the paper; the default). What an evaluation with top-k never
+   * samples need not be unlearned; the update's probabilities stay those of the whole vocabulary.
+   */
+  topK?: number;
   /** Compute a group's question once in the update (the same numbers, several times faster). */
   sharePrompt: boolean;
   /** Keep only what enters each block in the update, and run each twice: less memory, a third more work. */
@@ -268,7 +273,7 @@ export class GrpoTrainer<Transition, States> {
     encoded: readonly EncodedTransition[],
   ): Promise<Omit<SampledAnswers, "ended"> & { ended?: boolean[] }> {
     const { options, world } = this, { groupSize } = options;
-    const sampling: SamplingOptions = { temperature: options.temperature };
+    const sampling: SamplingOptions = { temperature: options.temperature, topK: options.topK };
     const questions = encoded.map((each) => each.question);
     const request = {
       questions,

@@ -185,6 +185,19 @@ forEachEngine(
   },
 );
 
+forEachEngine("GrpoTrainer: rollouts among the likeliest tokens", async (engine) => {
+  const [{ metrics: [one] }, { metrics: [all] }, { metrics: [some] }] = [
+    await run(engine, 1, { topK: 1 }),
+    await run(engine, 1),
+    await run(engine, 1, { topK: 3 }),
+  ];
+  assert.equal(one.duplicateAnswers, 1 - 1 / OPTIONS.groupSize, "one answer a group");
+  assert.equal(one.gradientNorm, 0);
+  assert.ok(all.duplicateAnswers < 0.1 && some.gradientNorm > 0);
+  // What is drawn from fewer is drawn with less surprise, by the sampler's own account.
+  assert.ok(some.entropy < all.entropy && some.samplerMismatch > all.samplerMismatch);
+});
+
 forEachEngine("GrpoTrainer: answers that end themselves, credited by part", async (engine) => {
   const parts = 3,
     answerParts = {
