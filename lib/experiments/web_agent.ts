@@ -24,6 +24,7 @@ import { addUsage, usageOf } from "../agent/usage.ts";
 import { runWebTask, type StepRecord } from "../agent/web_task_run.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { UserError } from "../files/user_error.ts";
+import { breather } from "../training/breather.ts";
 import { MetricLog } from "../training/metric_log.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
@@ -104,8 +105,9 @@ export async function compareWebAgents(comparison: WebAgentComparison): Promise<
     const own = () => trials.flatMap(({ trial }) => results.get(trialKey(trial)) ?? []);
     const open = trials.filter(({ trial }) => !results.has(trialKey(trial)));
     progress.stage(condition.name, trials.length, { unit: "tasks", start: trials.length - open.length });
-    const start = performance.now();
+    const start = performance.now(), breathe = breather();
     await inParallel(open, comparison.workers, condition, async (planned) => {
+      await breathe();
       signal?.throwIfAborted();
       const result = await runTrial(comparison, condition, planned);
       results.set(trialKey(result), result);

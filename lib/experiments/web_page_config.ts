@@ -44,14 +44,14 @@ const dataSchema = z.strictObject({
 });
 
 const grpoSchema = z.strictObject({
-  ...languageGrpoFields({ steps: 60, decaySteps: 30, learningRate: 2e-4 }),
+  ...languageGrpoFields({ steps: 100, decaySteps: 50, learningRate: 2e-4 }),
   keepEndOfSequence: z.boolean().default(false).describe(
     "Score as released: text of the end token spoils the last item",
   ),
-  credit: z.enum(["answer", "item"]).default("answer").describe(
+  credit: z.enum(["answer", "item"]).default("item").describe(
     "A token's reward: the answer's F1 (the paper), or what its and later lines add to it",
   ),
-  creditDiscount: z.number().gt(0).max(1).default(1).describe(
+  creditDiscount: z.number().gt(0).max(1).default(0.7).describe(
     "With credit item: a line's share counts so much less for each line before it",
   ),
   ...COMMON_GRPO_FIELDS,
@@ -119,6 +119,8 @@ export const WEB_PAGE_PRESETS: Readonly<Record<string, { description: string; va
       },
       grpo: {
         denominator: "token-mean",
+        credit: "answer",
+        creditDiscount: 1,
         adapters: false,
         steps: 1500,
         promptsPerStep: 64,

@@ -5,6 +5,7 @@
  * real browser and in a simulated one. Actions that cannot be done are no transitions; they are counted.
  */
 import type { Philox } from "../../tensor/random.ts";
+import { breather } from "../../training/breather.ts";
 import type { WebAction } from "./browser/actions.ts";
 import { type Observation, WebActionError, type WebBrowser } from "./browser/browser.ts";
 import { ActionProposals, type ProposalOptions } from "./proposals.ts";
@@ -58,7 +59,9 @@ export async function recordWalk(browser: WebBrowser, request: WalkRequest): Pro
   const transitions: WebPageTransition[] = [], actions: WebAction[] = [], history: string[] = [];
   let observation = await browser.reset(startUrls), failedActions = 0, failuresInARow = 0, scripted = 0;
   let wayBack = false;
+  const breathe = breather();
   while (transitions.length < steps && failuresInARow < GIVE_UP_AFTER && !isStopped?.()) {
+    await breathe();
     const isDetour: boolean = scripted < script.length && !wayBack && stream.uniform() < detours;
     let action: WebAction | undefined;
     if (wayBack) action = { kind: "goBack" };

@@ -3,6 +3,7 @@
  * the same actions still give the same pages. Which site and which browser is not known here.
  */
 import { Philox } from "../../tensor/random.ts";
+import { breather } from "../../training/breather.ts";
 import type { WebBrowser } from "./browser/browser.ts";
 import { recordWalk, replayWalk, type Walk, type WalkRequest } from "./recorder.ts";
 import type { WebPageTransition } from "./transition.ts";
@@ -51,7 +52,10 @@ export async function recordSite(browser: WebBrowser, request: RecordingRequest)
   const { steps, walkSteps, stream, firstTaskId, resetSite, checkedWalks = 0, isStopped, onTransition } = request;
   const taken: { startUrls: readonly string[]; walk: Walk }[] = [];
   let count = 0, emptyInARow = 0;
+  const breathe = breather();
   while (count < steps && emptyInARow < GIVE_UP_AFTER && !isStopped?.()) {
+    // Short walks end before they would breathe themselves.
+    await breathe();
     resetSite?.();
     const random = new Philox(...stream, taken.length);
     const plan = request.walk(random);

@@ -1,0 +1,97 @@
+/** `deno task record-web` without a browser: errors in one line, the same file for the same seeds, Ctrl-C keeps what there is. */
+import assert from "node:assert/strict";
+import { readWebPageRows } from "../../lib/worlds/web_page/parquet.ts";
+import { withFolder } from "../files/support.ts";
+import { runTask, startTask } from "../support/tiny_run.ts";
+
+Deno.test("record-web: mistakes are one line and exit code 2, and nothing is written", async () => {
+  await withFolder(async (folder) => {
+    const out = ["--out", `${folder}/x.parquet`];
+    for (
+      const [args, says] of [
+        [[], "--out is missing: name the file to write"],
+        [["--out", "/nowhere/x.parquet"], "--out /nowhere/x.parquet: there is no folder /nowhere"],
+        [[...out, "--walk", "sideways"], '--walk must be one of random, scripted, mixed: received "sideways"'],
+        [[...out, "--browser", "lynx"], '--browser must be one of chromium, simulated: received "lynx"'],
+        [[...out, "--seeds", "1,x"], '--seeds must be whole numbers with commas between them: received "1,x"'],
+        [[...out, "--seeds", "1,1"], '--seeds must differ: received "1,1"'],
+        [
+          [...out, "--site", "shop.test"],
+          '--site must be an address like http://localhost:8080/: received "shop.test"',
+        ],
+        [
+          [...out, "--site", "http://a.test", "--browser", "simulated"],
+          "--browser simulated knows the built-in shop only",
+        ],
+        [[...out, "--site", "http://a.test", "--walk", "mixed"], "--walk mixed needs the built-in shop's tasks"],
+        [[...out, "--allow-host", "a.test"], "--allow-host needs --site"],
+        [[...out, "--steps", "0"], '--steps must be an integer of at least 1: received "0"'],
+        [[...out, "--stpes", "5"], "did you mean --steps?"],
+      ] as const
+    ) {
+      const { code, stdout, stderr } = await runTask("record_web", [...args]);
+      assert.equal(code, 2, stderr);
+      assert.equal(stdout, "");
+      assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
+      assert.ok(stderr.startsWith("error: ") && stderr.includes(says), stderr);
+    }
+    assert.deepEqual(await Array.fromAsync(Deno.readDir(folder)), []);
+  });
+});
+
+Deno.test("record-web: two shops, checked walks, and the same again", async () => {
+  await withFolder(async (folder) => {
+    const record = async (name: string) => {
+      const out = `${folder}/${name}.parquet`;
+      const { code, stdout, stderr } = await runTask("record_web", [
+        ...[
+          "--browser",
+          "simulated",
+          "--seeds",
+          "3,5",
+          "--steps",
+          "30",
+          "--walk-steps",
+          "6",
+          "--check",
+          "1",
+          "--out",
+          out,
+        ],
+      ]);
+      assert.equal(code, 0, stderr);
+      assert.match(
+        stdout,
+        /30 transitions of \d+ walks .*\ntaken again: 2 walks with the same pages, 0 with others\n$/,
+      );
+      return {
+        rows: await Array.fromAsync(readWebPageRows(out)),
+        summary: JSON.parse(await Deno.readTextFile(`${out}.json`)),
+      };
+    };
+    const [first, again] = [await record("first"), await record("again")];
+    assert.equal(first.rows.length, 30);
+    assert.deepEqual(again.rows, first.rows);
+    assert.deepEqual([first.summary.seeds, first.summary.transitions, first.summary.walk], [[3, 5], 30, "mixed"]);
+  });
+});
+
+Deno.test("record-web: Ctrl-C keeps what was recorded", async () => {
+  await withFolder(async (folder) => {
+    const out = `${folder}/web.parquet`;
+    const task = startTask("record_web", ["--browser", "simulated", "--steps", "20000", "--out", out]);
+    let stderr = "", asked = false;
+    for await (const text of task.stderr.pipeThrough(new TextDecoderStream())) {
+      stderr += text;
+      if (!asked && stderr.includes("recording")) {
+        asked = true;
+        setTimeout(() => task.kill("SIGINT"), 500);
+      }
+    }
+    await task.stdout.cancel();
+    assert.equal((await task.status).code, 130, stderr);
+    const rows = await Array.fromAsync(readWebPageRows(out));
+    assert.ok(rows.length >= 1 && rows.length < 20_000);
+    assert.ok(stderr.includes(`stopped: ${rows.length} transitions were kept`), stderr);
+  });
+});
