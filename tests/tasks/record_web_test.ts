@@ -76,22 +76,26 @@ Deno.test("record-web: two shops, checked walks, and the same again", async () =
   });
 });
 
-Deno.test("record-web: Ctrl-C keeps what was recorded", async () => {
-  await withFolder(async (folder) => {
-    const out = `${folder}/web.parquet`;
-    const task = startTask("record_web", ["--browser", "simulated", "--steps", "20000", "--out", out]);
-    let stderr = "", asked = false;
-    for await (const text of task.stderr.pipeThrough(new TextDecoderStream())) {
-      stderr += text;
-      if (!asked && stderr.includes("recording")) {
-        asked = true;
-        setTimeout(() => task.kill("SIGINT"), 500);
+for (const walkSteps of [20, 20_000]) {
+  Deno.test(`record-web: Ctrl-C keeps what was recorded, in walks of ${walkSteps}`, async () => {
+    await withFolder(async (folder) => {
+      const out = `${folder}/web.parquet`;
+      const task = startTask("record_web", [
+        ...["--browser", "simulated", "--steps", "20000", "--walk-steps", `${walkSteps}`, "--out", out],
+      ]);
+      let stderr = "", asked = false;
+      for await (const text of task.stderr.pipeThrough(new TextDecoderStream())) {
+        stderr += text;
+        if (!asked && stderr.includes("recording")) {
+          asked = true;
+          setTimeout(() => task.kill("SIGINT"), 500);
+        }
       }
-    }
-    await task.stdout.cancel();
-    assert.equal((await task.status).code, 130, stderr);
-    const rows = await Array.fromAsync(readWebPageRows(out));
-    assert.ok(rows.length >= 1 && rows.length < 20_000);
-    assert.ok(stderr.includes(`stopped: ${rows.length} transitions were kept`), stderr);
+      await task.stdout.cancel();
+      assert.equal((await task.status).code, 130, stderr);
+      const rows = await Array.fromAsync(readWebPageRows(out));
+      assert.ok(rows.length >= 1 && rows.length < 20_000);
+      assert.ok(stderr.includes(`stopped: ${rows.length} transitions were kept`), stderr);
+    });
   });
-});
+}
