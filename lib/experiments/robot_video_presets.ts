@@ -20,8 +20,20 @@ const DEMO_MULTI_STEP = {
     learningRate: 3e-3,
   },
   likelihood: { steps: 2000, batch: 8, microBatch: 8, decaySteps: 1000 },
-  // The reward of several frames is noisier than that of one: credited by frame, and at a lower rate.
-  grpo: { steps: 42, decaySteps: 14, learningRate: 5e-4, credit: "frame" },
+  // The reward of several frames is noisier than that of one: credited by patch, in more and smaller groups, at a lower rate, and drawn
+  // as the evaluation draws, so that GRPO is not spent on what is never sampled there.
+  grpo: {
+    steps: 42,
+    decaySteps: 14,
+    learningRate: 5e-4,
+    credit: "patch",
+    creditDiscount: 0.5,
+    topK: 100,
+    promptsPerStep: 16,
+    groupSize: 8,
+    miniBatchPrompts: 16,
+    microBatchPrompts: 16,
+  },
   // Minutes are few: they go into the likelihood model, which policies are judged in, rather than into a control.
   control: { enabled: false },
   evaluation: { maxItems: 240 },
