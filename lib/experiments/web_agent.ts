@@ -24,7 +24,7 @@ import { addUsage, usageOf } from "../agent/usage.ts";
 import { runWebTask, type StepRecord } from "../agent/web_task_run.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { UserError } from "../files/user_error.ts";
-import { breather } from "../training/breather.ts";
+import { breather } from "../files/breather.ts";
 import { MetricLog } from "../training/metric_log.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";

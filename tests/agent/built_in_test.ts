@@ -26,8 +26,8 @@ function solutionOf({ solution }: SiteTask): Solution {
   };
 }
 
-function taskLike(pattern: RegExp): SiteTask {
-  const task = siteTasks(new ShopSite({ seed: SEED })).find(({ intent }) => pattern.test(intent));
+function taskLike(pattern: RegExp, seed = SEED): SiteTask {
+  const task = siteTasks(new ShopSite({ seed })).find(({ intent }) => pattern.test(intent));
   assert.ok(task, `no task like ${pattern}`);
   return task;
 }
@@ -73,9 +73,12 @@ Deno.test("built-in policy: confused, a wrong action leads and the right one is 
 });
 
 Deno.test("built-in policy: off the way it goes back, and fills in again what a form has forgotten", async () => {
-  const task = taskLike(/pieces of the .* into the cart/);
+  // Trees leave out a text that stands in one of the three lines before it, as WebArena's do; in this shop the quantity, 1, does not
+  // stand in the price.
+  const seed = 0;
+  const task = taskLike(/pieces of the .* into the cart/, seed);
   const policy = new NoisyPolicy(solutionOf(task), { confusion: 0 });
-  const browser = new SimulatedBrowser(new ShopSite({ seed: SEED }));
+  const browser = new SimulatedBrowser(new ShopSite({ seed }));
   let page = await browser.reset(task.startUrls);
   const history: PastAction[] = [];
   const act = async (action: WebAction) => {

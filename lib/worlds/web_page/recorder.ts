@@ -5,7 +5,7 @@
  * real browser and in a simulated one. Actions that cannot be done are no transitions; they are counted.
  */
 import type { Philox } from "../../tensor/random.ts";
-import { breather } from "../../training/breather.ts";
+import { breather } from "../../files/breather.ts";
 import type { WebAction } from "./browser/actions.ts";
 import { type Observation, WebActionError, type WebBrowser } from "./browser/browser.ts";
 import { ActionProposals, type ProposalOptions } from "./proposals.ts";

@@ -3,7 +3,7 @@
  * the same actions still give the same pages. Which site and which browser is not known here.
  */
 import { Philox } from "../../tensor/random.ts";
-import { breather } from "../../training/breather.ts";
+import { breather } from "../../files/breather.ts";
 import type { WebBrowser } from "./browser/browser.ts";
 import { recordWalk, replayWalk, type Walk, type WalkRequest } from "./recorder.ts";
 import type { WebPageTransition } from "./transition.ts";
