@@ -3,6 +3,7 @@
  * values, and their way into the trainer's options.
  */
 import { z } from "zod";
+import { UserError } from "../files/user_error.ts";
 import type { GrpoOptions } from "../rl/grpo.ts";
 
 /** Fields of a GRPO configuration that no experiment changes. */
@@ -52,6 +53,19 @@ export interface GrpoFields {
   ratio: GrpoOptions["objective"]["ratio"];
   dropEqualGroups: boolean;
   sharePrompt: boolean;
+}
+
+/**
+ * Refuses credit by part where an answer has one ratio: before anything is trained, rather than when GRPO begins.
+ *
+ * @throws {UserError} When `credit` is not `answer` and the ratio is a sequence's.
+ */
+export function checkCredit({ credit, ratio }: { credit: string; ratio: GrpoFields["ratio"] }): void {
+  if (credit === "answer" || ratio !== "sequence") return;
+  throw new UserError(
+    `grpo.credit "${credit}" has no meaning with grpo.ratio "sequence", where an answer is one: set grpo.credit=answer, or ` +
+      `leave grpo.ratio out`,
+  );
 }
 
 /** The trainer's options that a configuration decides. */

@@ -7,7 +7,7 @@
  */
 import { z } from "zod";
 import { UserError } from "../files/user_error.ts";
-import { COMMON_GRPO_FIELDS } from "./grpo_fields.ts";
+import { checkCredit, COMMON_GRPO_FIELDS } from "./grpo_fields.ts";
 import { ROBOT_VIDEO_PRESETS } from "./robot_video_presets.ts";
 import { checkedConfig, describeFields } from "./settings.ts";
 
@@ -255,11 +255,12 @@ function checkTogether(config: RobotVideoConfig): void {
       'grpo.credit "frame" is for several frames: set data.prediction to multi-step, or leave it out',
     );
   }
-  const whole = grpo.reward.find(({ metric }) => !["mae", "mse", "repetition"].includes(metric));
-  if (grpo.credit === "patch" && whole) {
+  checkCredit(grpo);
+  const indivisible = grpo.reward.find(({ metric }) => !["mae", "mse", "repetition"].includes(metric));
+  if (grpo.credit === "patch" && indivisible) {
     throw new UserError(
-      `grpo.credit "patch" is for rewards that are sums over pixels, mae and mse, which ${whole.metric} is not: ` +
-        `take another reward, or leave grpo.credit out`,
+      `grpo.credit "patch" is for rewards that are sums over pixels, mae and mse, which ${indivisible.metric} is not: ` +
+        `take another reward, or set grpo.credit=answer`,
     );
   }
   if (config.data.prediction === "single-step" && grpo.reward.some((term) => term.metric === "repetition")) {

@@ -5,7 +5,7 @@
  * Table 5).
  */
 import { z } from "zod";
-import { COMMON_GRPO_FIELDS } from "./grpo_fields.ts";
+import { checkCredit, COMMON_GRPO_FIELDS } from "./grpo_fields.ts";
 import {
   checkLanguageConfig,
   languageGrpoFields,
@@ -146,6 +146,7 @@ export const WEB_PAGE_PRESETS: Readonly<Record<string, { description: string; va
 export function webPageConfig(preset = "demo", overrides: Record<string, unknown> = {}): WebPageConfig {
   const config = checkedConfig(webPageSchema, WEB_PAGE_PRESETS, preset, overrides);
   checkLanguageConfig(config);
+  checkCredit(config.grpo);
   return config;
 }
 

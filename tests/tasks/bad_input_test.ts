@@ -70,6 +70,10 @@ Deno.test("train-video: flags", async () => {
         args: () => ["--set", "grpo.steps"],
         says: ['--set needs field=value: received "grpo.steps"'],
       },
+      "credit by part where an answer has one ratio": {
+        args: () => ["--preset", "demo-multi-step", "--set", "grpo.ratio=sequence"],
+        says: ['grpo.credit "patch" has no meaning with grpo.ratio "sequence"', "set grpo.credit=answer"],
+      },
       "credit by patch of what is no sum of patches": {
         args: () => ["--set", "grpo.credit=patch", "--set", 'grpo.reward=[{"metric":"psnr","weight":1}]'],
         says: ['grpo.credit "patch" is for rewards that are sums over pixels', "which psnr is not"],

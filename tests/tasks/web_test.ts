@@ -102,6 +102,12 @@ Deno.test("train-web and evaluate-web: what is refused, and leaves nothing behin
       () => fails("train_web", [...wasm, "--stage", "tokenizer"], "--stage must be one of likelihood, grpo, evaluate"),
       () => fails("train_web", [...wasm, "--preset", "tiny"], 'unknown preset "tiny"', "demo, webarena-1.5b"),
       () => fails("train_web", [...wasm, "--set", "grpo.rewards=f1"], "unknown field grpo.rewards"),
+      () =>
+        fails(
+          "train_web",
+          [...wasm, "--set", "grpo.ratio=sequence"],
+          'grpo.credit "item" has no meaning with grpo.ratio',
+        ),
       () => fails("train_web", [...wasm, "--set", "likelihood.steps=0"], "there is no model.folder"),
       () => fails("train_web", [...wasm, "--data", join(folder, "none")], "none cannot be read"),
       () => fails("train_web", [...wasm, "--data", join(folder, "bad.parquet")], "bad.parquet: is not a parquet file"),

@@ -54,16 +54,29 @@ const END_OF_SEQUENCE = [
 
 /** Items that an answer lists. Never throws. */
 export function parseChanges(answer: string, options: F1Options = {}): ChangeSections {
-  const sections = { new: new Set<string>(), deleted: new Set<string>(), updated: new Set<string>() };
-  let current: Set<string> | undefined;
-  for (const line of (options.keepEndOfSequence ? answer : withoutEnd(answer, options)).split("\n")) {
-    const item = pythonStrip(line);
-    if (item === "") continue;
-    const title = TITLES.find(([text]) => item.startsWith(text));
-    if (title) current = sections[title[1]];
-    else current?.add(item);
-  }
+  const sections = emptySections();
+  for (const { section, item } of listedItems(answer, options)) sections[section].add(item);
   return sections;
+}
+
+function emptySections(): Record<ChangeSection, Set<string>> {
+  return { new: new Set(), deleted: new Set(), updated: new Set() };
+}
+
+/** Every item that an answer lists, twice where it is listed twice, with the number of its line. */
+function* listedItems(
+  answer: string,
+  options: F1Options,
+): Generator<{ line: number; section: ChangeSection; item: string }> {
+  let section: ChangeSection | undefined;
+  const lines = (options.keepEndOfSequence ? answer : withoutEnd(answer, options)).split("\n");
+  for (const [line, text] of lines.entries()) {
+    const item = pythonStrip(text);
+    if (item === "") continue;
+    const title = TITLES.find(([each]) => item.startsWith(each));
+    if (title) section = title[1];
+    else if (section) yield { line, section, item };
+  }
 }
 
 /**
@@ -94,23 +107,19 @@ export function scoreChanges(answer: string, truth: string, options: F1Options =
  * adds, one too many takes away, titles and empty lines are 0; the sum is the answer's F1.
  *
  * @param count Numbers wanted; lines beyond are added to the last one.
+ * @returns [count], from −1 to 1.
  */
 export function lineContributions(answer: string, truth: string, count: number, options: F1Options = {}): Float32Array {
-  const actual = parseChanges(truth, options), added = new Float32Array(count);
-  const seen = { new: new Set<string>(), deleted: new Set<string>(), updated: new Set<string>() };
+  const actual = parseChanges(truth, options), seen = emptySections(), added = new Float32Array(count);
   const present = actual.new.size + actual.deleted.size + actual.updated.size;
-  let current: ChangeSection | undefined, listed = 0, matches = 0, before = 0;
-  const text = options.keepEndOfSequence ? answer : withoutEnd(answer, options);
-  for (const [i, line] of text.split("\n").entries()) {
-    const item = pythonStrip(line), title = TITLES.find(([each]) => item.startsWith(each));
-    if (title) current = title[1];
-    else if (item !== "" && current && !seen[current].has(item)) {
-      seen[current].add(item);
-      listed++;
-      if (actual[current].has(item)) matches++;
-    }
+  let listed = 0, matches = 0, before = 0;
+  for (const { line, section, item } of listedItems(answer, options)) {
+    if (seen[section].has(item)) continue;
+    seen[section].add(item);
+    listed++;
+    if (actual[section].has(item)) matches++;
     const now = matches === 0 ? 0 : 2 * matches / (listed + present);
-    added[Math.min(i, count - 1)] += now - before;
+    added[Math.min(line, count - 1)] += now - before;
     before = now;
   }
   return added;

@@ -13,17 +13,9 @@ import {
   openChromium,
 } from "../../../../lib/worlds/web_page/browser/chromium.ts";
 import { findChromium } from "../../../../lib/worlds/web_page/browser/find_chromium.ts";
+import { hasChromium } from "../../../support/chromium.ts";
 
 const ignore = !hasChromium();
-
-function hasChromium(): boolean {
-  try {
-    findChromium();
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 const LINES = (body: string, title = "Page") =>
   `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><body>${body}</body></html>`;

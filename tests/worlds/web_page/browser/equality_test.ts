@@ -9,25 +9,16 @@ import { Philox } from "../../../../lib/tensor/random.ts";
 import { formatAction, type WebAction } from "../../../../lib/worlds/web_page/browser/actions.ts";
 import { type Observation, WebActionError, type WebBrowser } from "../../../../lib/worlds/web_page/browser/browser.ts";
 import { openChromium } from "../../../../lib/worlds/web_page/browser/chromium.ts";
-import { findChromium } from "../../../../lib/worlds/web_page/browser/find_chromium.ts";
 import { ActionProposals } from "../../../../lib/worlds/web_page/proposals.ts";
 import { recordWalk, replayWalk } from "../../../../lib/worlds/web_page/recorder.ts";
 import { serveSite } from "../../../../lib/worlds/web_page/site/serve_site.ts";
 import { ShopSite } from "../../../../lib/worlds/web_page/site/shop_site.ts";
 import { SimulatedBrowser } from "../../../../lib/worlds/web_page/site/simulated_browser.ts";
+import { hasChromium } from "../../../support/chromium.ts";
 
 const STARTS = ["/", "/product/", "/forum", "/account", "/admin/orders", "/cart"];
 /** Steps of each walk. */
 const STEPS = Number(Deno.env.get("RLVR_EQUALITY_STEPS") ?? 12);
-
-function hasChromium(): boolean {
-  try {
-    findChromium();
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 async function attempt(browser: WebBrowser, action: WebAction): Promise<Observation | "refused"> {
   try {

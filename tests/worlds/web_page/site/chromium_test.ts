@@ -5,20 +5,11 @@
  */
 import assert from "node:assert/strict";
 import { openChromium } from "../../../../lib/worlds/web_page/browser/chromium.ts";
-import { findChromium } from "../../../../lib/worlds/web_page/browser/find_chromium.ts";
 import { placedElements } from "../../../../lib/worlds/web_page/site/page.ts";
 import { serveSite } from "../../../../lib/worlds/web_page/site/serve_site.ts";
 import { ShopSite } from "../../../../lib/worlds/web_page/site/shop_site.ts";
 import { SimulatedBrowser } from "../../../../lib/worlds/web_page/site/simulated_browser.ts";
-
-function hasChromium(): boolean {
-  try {
-    findChromium();
-    return true;
-  } catch {
-    return false;
-  }
-}
+import { hasChromium } from "../../../support/chromium.ts";
 
 const words = (content: string) => content.trim().split(/\s+/).join(" ");
 

@@ -1,0 +1,12 @@
+/** Tests that need a Chromium. */
+import { findChromium } from "../../lib/worlds/web_page/browser/find_chromium.ts";
+
+/** Whether this machine has one. */
+export function hasChromium(): boolean {
+  try {
+    findChromium();
+    return true;
+  } catch {
+    return false;
+  }
+}
