@@ -5,8 +5,9 @@
  * prompt; a group of one has μ = 0 and σ = 1. Left out of it, and available by name: no scaling (Dr. GRPO), and one common
  * scale for all groups (the released video code's `uniform_std`). Plain numbers on the host, in float64.
  *
- * Where answers have parts, one after the other (the frames of a video, the lines of a text), {@linkcode partAdvantages} credits each part only with what
- * it and the parts after it earn: what was earned before does not depend on it, and is noise in its gradient.
+ * Where answers have parts, one after the other (the frames of a video, the lines of a text), {@linkcode partAdvantages} credits
+ * each part only with what it and the parts after it earn: what was earned before does not depend on it, and is noise in its
+ * gradient.
  *
  * Source: RLVR-World Eq. 1; Shao et al. 2024 (GRPO); Liu et al. 2025 (Dr. GRPO).
  */

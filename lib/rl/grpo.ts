@@ -116,7 +116,7 @@ export interface GrpoMetrics {
   clipShare: number;
   /**
    * Mean |log p (training) − log p (sampler)| on the first update, in nats: 0 when the two agree. Answers that the sampler
-   * gave no log-probabilities of count as agreeing: see `unknownAnswers`.
+   * gave no log-probabilities of count as agreeing: see `unknownAnswers`. With `topK` it holds what truncation adds to each log p.
    */
   samplerMismatch: number;
   /** Mean negative log p of the sampled tokens, in nats: an estimate of the policy's entropy. */

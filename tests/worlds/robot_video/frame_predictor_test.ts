@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import type { CausalTransformer } from "../../../lib/models/causal_transformer.ts";
-import { FrameTokenizer } from "../../../lib/models/frame_tokenizer.ts";
 import type { SamplingOptions } from "../../../lib/nn/sampling.ts";
 import { generate } from "../../../lib/rl/generation.ts";
 import type { Engine } from "../../../lib/tensor/engine.ts";
@@ -17,7 +16,16 @@ import { singleStepQuestion } from "../../../lib/worlds/robot_video/sequences.ts
 import { singleStepVocabulary } from "../../../lib/worlds/robot_video/vocabulary.ts";
 import { smallModel, take } from "../../models/causal_transformer_support.ts";
 import { forEachEngine } from "../../support/engines.ts";
-import { BINS, noting, picture, SIDE, tinyTokenizer, tinyTransformer, VOCABULARY } from "./multi_step_support.ts";
+import {
+  BINS,
+  noting,
+  picture,
+  SIDE,
+  tinyFrameTokenizer,
+  tinyTokenizer,
+  tinyTransformer,
+  VOCABULARY,
+} from "./multi_step_support.ts";
 
 const SEED = 5, N = 4, NC = 16;
 
@@ -262,16 +270,7 @@ forEachEngine("multiStepPredictor: what cannot be is refused by name, and nothin
 });
 
 forEachEngine("singleStepPredictor: frames equal single calls, token for token", async (engine) => {
-  const tokenizer = FrameTokenizer.initialize(engine, {
-    height: SIDE,
-    width: SIDE,
-    channels: [8, 8],
-    layersPerBlock: 1,
-    latentChannels: 4,
-    normGroups: 4,
-    pixelPatch: 4,
-    fsqLevels: [3, 3],
-  }, { seed: 3, codeGain: 8 });
+  const tokenizer = tinyFrameTokenizer(engine);
   const vocabulary = singleStepVocabulary(tokenizer.codebookSize, 3), history = 3, count = tokenizer.tokensPerFrame;
   const model = smallModel(engine, { vocabularySize: vocabulary.size, maxPositions: 128 });
   const before = engine.memory().tensors;

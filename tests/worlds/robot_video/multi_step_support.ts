@@ -1,5 +1,6 @@
 /** A tiny multi-step setting: 16 × 16 frames, 16 context tokens, 4 tokens a frame, actions of 2 numbers in 3 bins. */
 import { CompressiveTokenizer } from "../../../lib/models/compressive_tokenizer.ts";
+import { FrameTokenizer } from "../../../lib/models/frame_tokenizer.ts";
 import type { CausalTransformer } from "../../../lib/models/causal_transformer.ts";
 import type { Engine } from "../../../lib/tensor/engine.ts";
 import { Philox } from "../../../lib/tensor/random.ts";
@@ -33,6 +34,20 @@ export function tinyTokenizer(engine: Engine): CompressiveTokenizer {
     patchSize: 2,
     fsqLevels: [3, 3],
     contextLevels: [3, 2],
+  }, { seed: 3, codeGain: 8 });
+}
+
+/** The single-step counterpart: 4 tokens a frame. */
+export function tinyFrameTokenizer(engine: Engine): FrameTokenizer {
+  return FrameTokenizer.initialize(engine, {
+    height: SIDE,
+    width: SIDE,
+    channels: [8, 8],
+    layersPerBlock: 1,
+    latentChannels: 4,
+    normGroups: 4,
+    pixelPatch: 4,
+    fsqLevels: [3, 3],
   }, { seed: 3, codeGain: 8 });
 }
 

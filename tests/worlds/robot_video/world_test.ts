@@ -1,25 +1,15 @@
 /** The single-step world's metrics: whole answers, and the patch that each token stands for. */
 import assert from "node:assert/strict";
-import { FrameTokenizer } from "../../../lib/models/frame_tokenizer.ts";
 import { mae, psnr } from "../../../lib/worlds/robot_video/metrics.ts";
 import { RobotVideoWorld } from "../../../lib/worlds/robot_video/world.ts";
 import { assertClose } from "../../support/compare.ts";
 import { forEachEngine } from "../../support/engines.ts";
-import { BINS, SIDE, tinyClip } from "./multi_step_support.ts";
+import { BINS, tinyClip, tinyFrameTokenizer } from "./multi_step_support.ts";
 
 forEachEngine(
   "RobotVideoWorld: what each patch adds sums to the error, and tokens know their patch",
   async (engine) => {
-    const tokenizer = FrameTokenizer.initialize(engine, {
-      height: SIDE,
-      width: SIDE,
-      channels: [8],
-      layersPerBlock: 1,
-      latentChannels: 4,
-      normGroups: 4,
-      pixelPatch: 4,
-      fsqLevels: [3, 3],
-    }, { seed: 3, codeGain: 8 });
+    const tokenizer = tinyFrameTokenizer(engine);
     const options = { tokenizer, bins: BINS, metrics: [mae, psnr] }, clips = [1, 2].map((seed) => tinyClip(seed, 3));
     const whole = new RobotVideoWorld(options), world = new RobotVideoWorld({ ...options, patches: true });
     const count = tokenizer.tokensPerFrame;
