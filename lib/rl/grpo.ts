@@ -31,6 +31,7 @@ import {
   type AnswerGroup,
   countSpoken,
   frozenLogProbabilities,
+  mergeEqualAnswers,
   policyLoss,
   predictingStates,
   spokenWeights,
@@ -236,7 +237,8 @@ export class GrpoTrainer<Transition, States> {
       group.sampler = await this.#known(group, logProbabilities.slice(p * groupSize, (p + 1) * groupSize));
     }
     const unknownCount = logProbabilities.filter((each) => each === undefined).length;
-    const update = await this.#update(step, groups.filter((_, p) => !(options.dropEqualGroups && equal[p])));
+    const trained = groups.filter((_, p) => !(options.dropEqualGroups && equal[p]));
+    const update = await this.#update(step, this.#merges ? trained.map(mergeEqualAnswers) : trained);
 
     const spoken = groups.reduce((sum, group) => sum + countSpoken(group), 0);
     const sumOf = (values: Float32Array) => values.reduce((sum, each) => sum + each, 0);
@@ -265,6 +267,14 @@ export class GrpoTrainer<Transition, States> {
         advantages: [...advantages.subarray(0, groupSize)],
       },
     };
+  }
+
+  /**
+   * Whether equal answers of a group are computed once. Not of frames, which are hardly ever equal and go through the model faster
+   * in groups of one size; not where a sampler's log-probabilities are the old ones, each sample's own.
+   */
+  get #merges(): boolean {
+    return this.world.openAnswers !== undefined && (this.sampler === undefined || this.sampler.followsPolicy);
   }
 
   /** G answers to each question, with their log-probabilities; `ended` where answers end themselves. */

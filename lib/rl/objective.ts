@@ -78,21 +78,28 @@ export function checkObjective(options: ObjectiveOptions): void {
  * @param rows N, the answers that share a denominator: the whole mini-batch, so that splitting it into micro-batches changes
  *   nothing.
  * @param denominator See the file's head.
+ * @param counts Of how many equal answers each row stands; 1 when left out.
  * @returns [N, T].
  */
-export function tokenWeights(sampled: Uint8Array, rows: number, denominator: LossDenominator): Float32Array {
+export function tokenWeights(
+  sampled: Uint8Array,
+  rows: number,
+  denominator: LossDenominator,
+  counts: readonly number[] = new Array(rows).fill(1),
+): Float32Array {
   const length = sampled.length / rows;
   const weights = new Float32Array(sampled.length);
-  const total = sampled.reduce((sum, each) => sum + each, 0);
+  const own = Array.from({ length: rows }, (_, row) => sampled.subarray(row * length, (row + 1) * length));
+  const spoken = own.map((each) => each.reduce((sum, one) => sum + one, 0));
+  const answers = counts.reduce((sum, each) => sum + each, 0);
+  const total = spoken.reduce((sum, each, row) => sum + counts[row] * each, 0);
   for (let row = 0; row < rows; row++) {
-    const own = sampled.subarray(row * length, (row + 1) * length);
-    const spoken = own.reduce((sum, each) => sum + each, 0);
     const divisor = denominator === "token-mean"
       ? total
       : denominator === "sequence-mean"
-      ? rows * spoken
-      : rows * length;
-    for (let t = 0; t < length; t++) weights[row * length + t] = own[t] === 0 ? 0 : 1 / divisor;
+      ? answers * spoken[row]
+      : answers * length;
+    for (let t = 0; t < length; t++) weights[row * length + t] = own[row][t] === 0 ? 0 : counts[row] / divisor;
   }
   return weights;
 }

@@ -23,8 +23,10 @@ import {
 export interface AnswerGroup {
   /** q(s, a). */
   question: Tokens;
-  /** G answers; of one length where some of their tokens are given. */
+  /** G answers, or fewer where `counts` says so; of one length where some of their tokens are given. */
   answers: readonly Tokens[];
+  /** Of how many equal answers each one stands; 1 when left out. */
+  counts?: readonly number[];
   /** 1 where the model spoke, 0 where the token was given; undefined where all of every answer is the model's. */
   sampled?: Uint8Array;
   /** [G], or [G·count] where `parts` says which of so many parts a token belongs to. */
@@ -70,6 +72,36 @@ function spokenTokens(groups: readonly AnswerGroup[]): Spoken[] {
   return spoken;
 }
 
+/**
+ * The same group with each different answer once and how often it was given: the loss and its gradient are the same, the work is
+ * that of the different answers. A model that is sure says the same again and again.
+ */
+export function mergeEqualAnswers(group: AnswerGroup): AnswerGroup {
+  const { answers, advantages, parts, sampler } = group, each = advantages.length / answers.length;
+  const own = (i: number) => advantages.subarray(i * each, (i + 1) * each);
+  const kept: number[] = [], counts: number[] = [], places = new Map<string, number>();
+  answers.forEach((answer, i) => {
+    // Where equal answers are credited differently, they are different.
+    const name = `${answer.join()}/${own(i).join()}`, place = places.get(name);
+    if (place !== undefined) {
+      counts[place]++;
+      return;
+    }
+    places.set(name, kept.length);
+    kept.push(i);
+    counts.push(1);
+  });
+  if (kept.length === answers.length) return group;
+  return {
+    ...group,
+    answers: kept.map((i) => answers[i]),
+    counts,
+    advantages: Float64Array.from(kept.flatMap((i) => [...own(i)])),
+    parts: parts && kept.map((i) => parts[i]),
+    sampler: kept.map((i) => sampler[i]),
+  };
+}
+
 /** Number of tokens that the model spoke in a group. */
 export function countSpoken(group: AnswerGroup): number {
   const { sampled, answers } = group;
@@ -88,14 +120,16 @@ export function spokenWeights(
   denominator: LossDenominator,
   fixedLength?: number,
 ): Float32Array {
-  const answers = groups.flatMap((group) => group.answers.map((tokens) => ({ tokens, sampled: group.sampled })));
+  const answers = groups.flatMap(({ answers, sampled, counts }) =>
+    answers.map((tokens, i) => ({ tokens, sampled, count: counts?.[i] ?? 1 }))
+  );
   const longest = answers.reduce((most, { tokens }) => Math.max(most, tokens.length), fixedLength ?? 0);
   const mask = new Uint8Array(answers.length * longest);
   answers.forEach(({ tokens, sampled }, row) => {
     if (sampled) mask.set(sampled, row * longest);
     else mask.fill(1, row * longest, row * longest + tokens.length);
   });
-  const weights = tokenWeights(mask, answers.length, denominator);
+  const weights = tokenWeights(mask, answers.length, denominator, answers.map(({ count }) => count));
   return weights.filter((_, i) => mask[i] === 1);
 }
 
@@ -231,7 +265,8 @@ export function predictingStates(
   const { question, answers: [{ length }], sampled } = groups[0];
   const isRegular = length > 1 &&
     groups.every((each) =>
-      each.question.length === question.length && each.answers.every((answer) => answer.length === length)
+      each.question.length === question.length && each.answers.length === settings.groupSize &&
+      each.answers.every((answer) => answer.length === length)
     );
   // Where all have one form, a batch needs no index tensors and a single call of attention.
   const { pass, rowOf } = isRegular
