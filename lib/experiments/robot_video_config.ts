@@ -84,6 +84,9 @@ const tokenizerSchema = z.strictObject({
   codeGain: rate.default(4).describe("How much larger than PyTorch's the first weights before the quantizer are"),
   steps: count.default(500).describe("Training steps"),
   batch: count.default(16).describe("Frames a step; multi-step: clips"),
+  augment: z.boolean().default(false).describe(
+    "Crop and stretch training frames a little and vary their colours (released)",
+  ),
   laterFrames: count.default(7).describe("Multi-step: frames of a training clip beside its context frame"),
   frameChoice: z.enum(["contiguous", "random"]).default("contiguous").describe(
     "Multi-step: the frames after the context, or any of the horizon (paper)",

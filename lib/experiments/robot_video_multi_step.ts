@@ -24,7 +24,13 @@ import { aggregateFrames, endsRepeating, perFrame } from "../worlds/robot_video/
 import type { Tokens } from "../worlds/world.ts";
 import type { RobotVideoConfig } from "./robot_video_config.ts";
 import type { RobotVideoData } from "./robot_video_data.ts";
-import { imageMetrics, tokenizerTraining, type VideoKind, type VideoPrediction } from "./robot_video_prediction.ts";
+import {
+  augmentTokenizerFrames,
+  imageMetrics,
+  tokenizerTraining,
+  type VideoKind,
+  type VideoPrediction,
+} from "./robot_video_prediction.ts";
 
 /** Frames that are tokenized, decoded and compared at once. */
 const FRAMES_AT_ONCE = 256;
@@ -147,6 +153,8 @@ async function tokenizerClips(config: RobotVideoConfig, { source, split }: Robot
     const frame = (t: number) => episode.frames.subarray(t * size, (t + 1) * size);
     context.set(frame(chosen.context), i * size);
     chosen.frames.forEach((t, at) => frames.set(frame(t), (i * laterFrames + at) * size));
+    const own = (all: Uint8Array, count: number) => all.subarray(i * count * size, (i + 1) * count * size);
+    augmentTokenizerFrames(config, source, [own(context, 1), own(frames, laterFrames)], step, i);
   }
   return { context, frames };
 }

@@ -15,8 +15,10 @@ import { Philox } from "../tensor/random.ts";
 import { tensor } from "../tensor/tensor.ts";
 import { STREAM } from "../training/streams.ts";
 import type { TokenizerTrainerState, TokenizerTrainingConfig } from "../training/tokenizer.ts";
+import { drawColourJitter, jitterColours, TRAINING_COLOUR_JITTER } from "../worlds/robot_video/augment.ts";
 import type { Clip, ClipShape } from "../worlds/robot_video/clips.ts";
 import { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "../worlds/robot_video/metrics.ts";
+import { drawCrop, resizedCrop, TOKENIZER_CROP } from "../worlds/robot_video/random_crop.ts";
 import type { SingleStepVocabulary } from "../worlds/robot_video/vocabulary.ts";
 import type { Tokens, World } from "../worlds/world.ts";
 import type { RobotVideoConfig } from "./robot_video_config.ts";
@@ -128,6 +130,34 @@ export function tokenizerTraining({ tokenizer }: RobotVideoConfig): Partial<Toke
     adversarialWeight: tokenizer.adversarialWeight,
     adversarialStart: tokenizer.adversarialStart,
   };
+}
+
+/**
+ * Varies frames of one place and time, in place and all alike: crop and colours, as the released tokenizers were trained with.
+ * Does nothing unless `tokenizer.augment` asks for it.
+ *
+ * @param frames [any number, height, width, 3], one after the other.
+ * @param item The place in the step's batch.
+ */
+export function augmentTokenizerFrames(
+  { seed, tokenizer }: RobotVideoConfig,
+  { height, width }: { height: number; width: number },
+  frames: readonly Uint8Array[],
+  step: number,
+  item: number,
+): void {
+  if (!tokenizer.augment) return;
+  const random = new Philox(seed, STREAM.tokenizerAugmentation, step, item);
+  const colours = drawColourJitter(random, TRAINING_COLOUR_JITTER),
+    crop = drawCrop(random, height, width, TOKENIZER_CROP);
+  const size = height * width * 3;
+  for (const each of frames) {
+    for (let at = 0; at < each.length; at += size) {
+      const frame = each.subarray(at, at + size);
+      jitterColours(frame, colours);
+      frame.set(resizedCrop(frame, height, width, crop));
+    }
+  }
 }
 
 /** The image metrics that predictions are compared by; LPIPS where there are weights for it. */

@@ -55,6 +55,7 @@ const RT1 = {
     codeGain: 1,
     beta2: 0.999,
     mseWeight: 0,
+    augment: true,
     learningRate: 5e-4,
     warmupSteps: 5000,
     lpipsWeight: 1,

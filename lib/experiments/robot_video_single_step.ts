@@ -22,7 +22,13 @@ import type { Tokens } from "../worlds/world.ts";
 import type { RobotVideoConfig } from "./robot_video_config.ts";
 import type { RobotVideoData } from "./robot_video_data.ts";
 import { imagine } from "./robot_video_evaluation.ts";
-import { imageMetrics, tokenizerTraining, type VideoKind, type VideoPrediction } from "./robot_video_prediction.ts";
+import {
+  augmentTokenizerFrames,
+  imageMetrics,
+  tokenizerTraining,
+  type VideoKind,
+  type VideoPrediction,
+} from "./robot_video_prediction.ts";
 
 /** Frames whose tokens are remembered, so that each is computed once. */
 const REMEMBERED_FRAMES = 200_000;
@@ -120,6 +126,7 @@ async function randomFrames(config: RobotVideoConfig, { source, split }: RobotVi
     const episode = await source.load(split.train[random.integer(0, split.train.length)]);
     const at = random.integer(0, episode.length);
     frames.set(episode.frames.subarray(at * size, (at + 1) * size), i * size);
+    augmentTokenizerFrames(config, source, [frames.subarray(i * size, (i + 1) * size)], step, i);
   }
   return frames;
 }

@@ -27,4 +27,6 @@ export const STREAM = {
   discriminator: 10,
   /** A web agent's queries and scripted roles: (site, task, step, …). */
   agent: 11,
+  /** Crops and colours of a tokenizer step's frames: (step, item). */
+  tokenizerAugmentation: 12,
 } as const;

@@ -2,8 +2,8 @@
  * Training of the per-frame tokenizer: batches are frames, each reconstructed on its own. The steps themselves, and what the
  * released recipe has of them, are those of all tokenizers (`image_tokenizer_trainer.ts`).
  *
- * Left out of the released recipe: colour augmentation (see `lib/worlds/robot_video/augment.ts`, applied by who gives
- * frames) and mixed precision of the discriminator. Added, off unless asked for: squared error, weights on pixels, spread of
+ * Left out of the released recipe: mixed precision of the discriminator. Crops and colours are varied by who gives frames
+ * (`lib/worlds/robot_video/random_crop.ts`, `augment.ts`). Added, off unless asked for: squared error, weights on pixels, spread of
  * the latents, rounding error.
  *
  * Axis letters: B frames, H and W pixels.

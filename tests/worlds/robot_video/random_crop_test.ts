@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { readNpz } from "../../../lib/files/npz.ts";
+import { Philox } from "../../../lib/tensor/random.ts";
+import { drawCrop, resizedCrop, TOKENIZER_CROP } from "../../../lib/worlds/robot_video/random_crop.ts";
+
+Deno.test("resizedCrop stretches as torchvision does with Pillow images, pixel for pixel", async () => {
+  const { image, crops, results } = await readNpz(new URL("fixtures/random_crop.npz", import.meta.url).pathname);
+  const [height, width] = image.shape, size = height * width * 3, pixels = image.data as Uint8Array;
+  const before = pixels.slice();
+  for (let i = 0; i < crops.shape[0]; i++) {
+    const [top, left, h, w] = (crops.data as Int32Array).subarray(4 * i, 4 * i + 4);
+    const result = resizedCrop(pixels, height, width, { top, left, height: h, width: w });
+    assert.deepEqual(result, (results.data as Uint8Array).slice(i * size, (i + 1) * size), `${top} ${left} ${h} ${w}`);
+  }
+  assert.deepEqual(pixels, before);
+});
+
+Deno.test("drawCrop stays within the frame, the areas and the aspects, and reaches all of them", () => {
+  const height = 64, width = 80, areas: number[] = [], aspects: number[] = [], tops = new Set<number>();
+  for (let draw = 0; draw < 2000; draw++) {
+    const { top, left, height: h, width: w } = drawCrop(new Philox(3, draw), height, width, TOKENIZER_CROP);
+    assert.ok(top >= 0 && left >= 0 && top + h <= height && left + w <= width);
+    areas.push(h * w / (height * width));
+    aspects.push(w / h);
+    tops.add(top);
+  }
+  // Sides are whole pixels: half a pixel of 60 to 80 moves an area or an aspect by a hundredth or two.
+  assert.ok(Math.min(...areas) > 0.78 && Math.min(...areas) < 0.82 && Math.max(...areas) > 0.95);
+  assert.ok(Math.min(...aspects) > 0.97 && Math.min(...aspects) < 1.05, `${Math.min(...aspects)}`);
+  assert.ok(Math.max(...aspects) < 1.43 && Math.max(...aspects) > 1.35, `${Math.max(...aspects)}`);
+  assert.ok(tops.size > 8);
+});
+
+Deno.test("drawCrop takes the middle where no crop of the limits fits", () => {
+  const whole = { scale: [1, 1], aspect: [1.5, 2] } as const;
+  assert.deepEqual(drawCrop(new Philox(0), 30, 40, whole), { top: 5, left: 0, height: 20, width: 40 });
+  const narrow = { scale: [1, 1], aspect: [0.25, 0.5] } as const;
+  assert.deepEqual(drawCrop(new Philox(0), 30, 40, narrow), { top: 0, left: 10, height: 30, width: 20 });
+});
+
+Deno.test("drawCrop refuses limits that make no sense", () => {
+  const draw = (change: object) => drawCrop(new Philox(1), 8, 8, { ...TOKENIZER_CROP, ...change });
+  assert.throws(() => draw({ scale: [0, 1] }), /scale must be two ascending numbers in \(0, 1\]: received \[0,1\]/);
+  assert.throws(() => draw({ scale: [0.9, 0.8] }), /scale/);
+  assert.throws(() => draw({ scale: [0.9, 1.1] }), /scale/);
+  assert.throws(() => draw({ aspect: [1, 0.9] }), /aspect must be two ascending positive numbers: received \[1,0.9\]/);
+  assert.throws(() => draw({ aspect: [1, NaN] }), /aspect/);
+});
