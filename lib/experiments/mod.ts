@@ -5,7 +5,18 @@
  */
 export { type RobotVideoConfig, robotVideoConfig, robotVideoSchema } from "./robot_video_config.ts";
 export { ROBOT_VIDEO_PRESETS } from "./robot_video_presets.ts";
-export type { VideoKind, VideoPrediction } from "./robot_video_prediction.ts";
+export type { Presets } from "./settings.ts";
+export type {
+  TrainerParts,
+  VideoKind,
+  VideoPrediction,
+  VideoTokenizer,
+  VideoTokenizerTrainer,
+  VideoWorld,
+} from "./robot_video_prediction.ts";
+export type { TokenizerTrainerState } from "../training/tokenizer.ts";
+export type { Discriminator, DiscriminatorConfig } from "../models/discriminator.ts";
+export type { AnyVideoPrediction } from "./robot_video_kinds.ts";
 export { SingleStepPrediction } from "./robot_video_single_step.ts";
 export { MultiStepPrediction } from "./robot_video_multi_step.ts";
 export { type RobotVideoData } from "./robot_video_data.ts";
@@ -67,8 +78,11 @@ export {
   type Trial,
   type TrialsRequest,
 } from "./policy_evaluation.ts";
-export { predictorOf } from "./policy_evaluation_models.ts";
-export { makeJudge } from "./policy_evaluation_judge.ts";
+export { type FramePair, predictorOf } from "./policy_evaluation_models.ts";
+export { type JudgeReport, type JudgeRequest, type JudgeTraining, makeJudge } from "./policy_evaluation_judge.ts";
+export type { JudgeQuality } from "../training/success_classifier.ts";
+export type { Rollout as PolicyRollout } from "./policy_evaluation_rollouts.ts";
+export type { JudgedBy, PolicyEvaluationResult } from "./policy_evaluation_files.ts";
 export {
   agreementTable,
   confusionTable,
@@ -85,9 +99,34 @@ export {
   runLabelledEvaluation,
   runPolicyEvaluation,
 } from "./policy_evaluation_run.ts";
-export { type Outcome, type PolicyTable, policyTable } from "./policy_evaluation_table.ts";
-export { type LabelItem, type LabelKey, readLabelItems, readLabelKey, writeLabelItems } from "./blind_label_items.ts";
-export { type Agreement, agreement, type Label, type LabelReading, readLabels, successCounts } from "./blind_labels.ts";
+export {
+  type Agreement as WorldAgreement,
+  type Confusion,
+  type ModelAgreement,
+  type Outcome,
+  type PolicyCell,
+  type PolicyTable,
+  policyTable,
+  type PolicyTableOptions,
+} from "./policy_evaluation_table.ts";
+export {
+  type LabelCandidate,
+  type LabelItem,
+  type LabelItems,
+  type LabelKey,
+  readLabelItems,
+  readLabelKey,
+  writeLabelItems,
+} from "./blind_label_items.ts";
+export {
+  type Agreement,
+  agreement,
+  type Label,
+  type LabelReading,
+  readLabels,
+  type SuccessCount,
+  successCounts,
+} from "./blind_labels.ts";
 export { WEB_PAGE_STAGES, type WebPageContext, WebPageExperiment, type WebPageStage } from "./web_page.ts";
 export { WEB_PAGE_PRESETS, type WebPageConfig, webPageConfig, webPageSchema } from "./web_page_config.ts";
 export {

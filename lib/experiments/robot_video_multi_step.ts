@@ -38,7 +38,7 @@ const FRAMES_AT_ONCE = 256;
 /** A frozen compressive tokenizer and the world over it. */
 export class MultiStepPrediction implements VideoPrediction {
   /** Which of the two predictions this is. */
-  readonly kind = "multi-step";
+  readonly kind: "multi-step" = "multi-step";
   /** A context, a start frame and an action ask, the frames that follow answer. */
   readonly world: MultiStepWorld;
   readonly sequenceLength: number;

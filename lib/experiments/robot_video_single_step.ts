@@ -36,12 +36,12 @@ const REMEMBERED_FRAMES = 200_000;
 /** A frozen tokenizer of single frames and the world over it. */
 export class SingleStepPrediction implements VideoPrediction {
   /** Which of the two predictions this is. */
-  readonly kind = "single-step";
+  readonly kind: "single-step" = "single-step";
   /** Some frames and actions ask, the next frame answers. */
   readonly world: RobotVideoWorld;
   readonly sequenceLength: number;
   readonly lengthField = "data.history";
-  readonly ownMetrics = [];
+  readonly ownMetrics: readonly string[] = [];
   readonly shown: { frames: number; given: number };
   readonly #bins: RobotVideoData["bins"];
   readonly #history: number;
