@@ -6,6 +6,7 @@
  */
 import { UserError } from "../../files/user_error.ts";
 import { startKernels } from "./kernels.ts";
+import { registerSlices } from "./slices.ts";
 import { tf } from "./runtime.ts";
 import { loadTfjsNode } from "./tfjs_node.ts";
 
@@ -58,6 +59,7 @@ async function start(backend: TfjsBackend): Promise<StartedBackend> {
       await import("@tensorflow/tfjs-backend-wasm");
       shareIdentity("wasm");
       if (!await tf.setBackend("wasm")) throw new UserError("tfjs: the WASM backend did not start");
+      registerSlices();
       startKernels();
       return { device: "cpu", version, description: `tfjs ${version} on WASM (CPU, one thread)` };
     }
