@@ -23,8 +23,8 @@ const DEMO_MULTI_STEP = {
   // The reward of several frames is noisier than that of one: credited by patch, in more and smaller groups, at a lower rate, and drawn
   // as the evaluation draws, so that GRPO is not spent on what is never sampled there.
   grpo: {
-    steps: 42,
-    decaySteps: 14,
+    steps: 84,
+    decaySteps: 40,
     learningRate: 5e-4,
     credit: "patch",
     creditDiscount: 0.5,
