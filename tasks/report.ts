@@ -125,7 +125,8 @@ async function main(args: string[]): Promise<number> {
   });
   const interrupt = new AbortController();
   const onInterrupt = () => interrupt.abort();
-  Deno.addSignalListener("SIGINT", onInterrupt);
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  for (const name of signals) Deno.addSignalListener(name, onInterrupt);
   try {
     let passed = true;
     for (const [i, path] of flags.notebooks.entries()) {
@@ -137,7 +138,7 @@ async function main(args: string[]): Promise<number> {
     console.error("interrupted: the kernel was stopped, and nothing of this notebook was written");
     return 130; // as a shell reports Ctrl-C
   } finally {
-    Deno.removeSignalListener("SIGINT", onInterrupt);
+    for (const name of signals) Deno.removeSignalListener(name, onInterrupt);
   }
 }
 

@@ -97,41 +97,43 @@ Deno.test("what a user gets wrong is one line and exit code 2, and nothing is ru
   });
 });
 
-Deno.test("Ctrl-C stops the kernel and writes nothing", async () => {
-  await inFolder(async (folder) => {
-    await Deno.writeTextFile(
-      join(folder, "long.ipynb"),
-      file(cell("await Deno.writeTextFile('pid', `${Deno.pid}`);\nfor (;;) await 0;")),
-    );
-    const process = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "-A",
-        "-q",
-        "-c",
-        join(root, "deno.json"),
-        join(root, "tasks/report.ts"),
-        "long.ipynb",
-        "--out",
-        "pages",
-      ],
-      cwd: folder,
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
-    let pid = "";
-    while (pid === "") {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      pid = await Deno.readTextFile(join(folder, "pid")).catch(() => "");
-    }
-    process.kill("SIGINT");
-    const { code, stderr } = await process.output();
-    assert.equal(code, 130);
-    assert.match(new TextDecoder().decode(stderr), /interrupted: the kernel was stopped/);
-    assert.throws(() => Deno.kill(Number(pid), "SIGCONT"), Deno.errors.NotFound);
-    assert.deepEqual([...Deno.readDirSync(join(folder, "pages"))], []);
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  Deno.test(`Ctrl-C stops the kernel and writes nothing (${name})`, async () => {
+    await inFolder(async (folder) => {
+      await Deno.writeTextFile(
+        join(folder, "long.ipynb"),
+        file(cell("await Deno.writeTextFile('pid', `${Deno.pid}`);\nfor (;;) await 0;")),
+      );
+      const process = new Deno.Command(Deno.execPath(), {
+        args: [
+          "run",
+          "-A",
+          "-q",
+          "-c",
+          join(root, "deno.json"),
+          join(root, "tasks/report.ts"),
+          "long.ipynb",
+          "--out",
+          "pages",
+        ],
+        cwd: folder,
+        stdout: "null",
+        stderr: "piped",
+      }).spawn();
+      let pid = "";
+      while (pid === "") {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        pid = await Deno.readTextFile(join(folder, "pid")).catch(() => "");
+      }
+      process.kill(name);
+      const { code, stderr } = await process.output();
+      assert.equal(code, 130);
+      assert.match(new TextDecoder().decode(stderr), /interrupted: the kernel was stopped/);
+      assert.throws(() => Deno.kill(Number(pid), "SIGCONT"), Deno.errors.NotFound);
+      assert.deepEqual([...Deno.readDirSync(join(folder, "pages"))], []);
+    });
   });
-});
+}
 
 Deno.test("help names every flag", async () => {
   const { code, stdout } = await command(root, ["--help"]);
