@@ -116,6 +116,10 @@ export const ROBOT_VIDEO_PRESETS: Presets = {
     description: "Several frames ahead with the actions between, built-in robot at 32×32, minutes on two cores",
     values: DEMO_MULTI_STEP,
   },
+  "demo-policies": {
+    description: "The same for evaluate-policy: a token is credited with all frames after it, so that what moves goes on moving",
+    values: mergeSettings(DEMO_MULTI_STEP, { grpo: { credit: "frame", creditDiscount: 1 } }),
+  },
   "demo-multi-step-64": {
     description: "The same for episodes of any action width at 64×64 (such as Meta-World), half an hour on two cores",
     values: mergeSettings(DEMO_MULTI_STEP, {
