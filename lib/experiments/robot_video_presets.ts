@@ -117,7 +117,7 @@ export const ROBOT_VIDEO_PRESETS: Presets = {
     values: DEMO_MULTI_STEP,
   },
   "demo-policies": {
-    description: "The same for evaluate-policy: a token is credited with all frames after it, so that what moves goes on moving",
+    description: "The same, to judge policies in: a token is credited with all frames from its own on",
     values: mergeSettings(DEMO_MULTI_STEP, { grpo: { credit: "frame", creditDiscount: 1 } }),
   },
   "demo-multi-step-64": {

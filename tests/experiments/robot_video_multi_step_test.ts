@@ -188,3 +188,14 @@ Deno.test("the presets of multi-step prediction: the paper's numbers", () => {
   const option = [{ metric: "mse", weight: 1 }, { metric: "lpips", weight: 1 }];
   assert.deepEqual(robotVideoConfig("rt1-multi-step", { ...weights, grpo: { reward: option } }).grpo.reward, option);
 });
+
+Deno.test("demo-policies is demo-multi-step but for the credit, which looks at every frame that follows", () => {
+  const { preset, grpo: { credit, creditDiscount, ...grpo }, ...rest } = robotVideoConfig("demo-policies");
+  const { preset: other, grpo: { credit: near, creditDiscount: discount, ...same }, ...also } = robotVideoConfig(
+    "demo-multi-step",
+  );
+  assert.deepEqual([preset, credit, creditDiscount], ["demo-policies", "frame", 1]);
+  assert.deepEqual([other, near, discount], ["demo-multi-step", "patch", 0.5]);
+  assert.deepEqual(grpo, same);
+  assert.deepEqual(rest, also);
+});
