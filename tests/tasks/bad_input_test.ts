@@ -55,7 +55,7 @@ Deno.test("train-video: flags", async () => {
         args: () => ["--preset", "dmo"],
         says: [
           'unknown preset "dmo"',
-          "demo, demo-64, demo-multi-step, demo-multi-step-64, rt1-single-step, rt1-multi-step",
+          "demo, demo-64, demo-multi-step, demo-policies, demo-multi-step-64, rt1-single-step, rt1-multi-step",
         ],
       },
       "engine": { args: () => ["--engine", "jax"], says: ["--engine must be one of auto, torch", 'received "jax"'] },
