@@ -165,6 +165,9 @@ export function helpText(command: Command): string {
   ].join("\n");
 }
 
+/** What asks a command to stop: Ctrl-C, and SIGTERM, which a batch system that takes a machine back sends first. */
+export const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+
 /**
  * Runs a command: a user's error is one line and exit code 2; a stop by Ctrl-C is one line and exit code 130; divergence one
  * line and exit code 1; anything else is a defect and keeps its trace.
@@ -181,9 +184,7 @@ export async function runCommand(
     stop.abort();
     console.error(`\n${stopping}; press Ctrl-C again to stop at once`);
   };
-  // A batch system that takes a machine back asks with SIGTERM first.
-  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
-  for (const name of signals) Deno.addSignalListener(name, onInterrupt);
+  for (const name of STOP_SIGNALS) Deno.addSignalListener(name, onInterrupt);
   try {
     await main(stop.signal);
   } catch (error) {
@@ -201,7 +202,7 @@ export async function runCommand(
     }
     throw error;
   } finally {
-    for (const name of signals) Deno.removeSignalListener(name, onInterrupt);
+    for (const name of STOP_SIGNALS) Deno.removeSignalListener(name, onInterrupt);
   }
 }
 

@@ -8,6 +8,7 @@ import { UserError } from "../lib/files/user_error.ts";
 import { joinLines, type Notebook, readNotebook, writeNotebook } from "../lib/report/notebook_file.ts";
 import { renderNotebook } from "../lib/report/notebook_html.ts";
 import { type CellFailure, runNotebook } from "../lib/report/notebook_runner.ts";
+import { STOP_SIGNALS } from "./cli.ts";
 
 const HELP = `Runs notebooks with the Deno kernel and renders each as one HTML page that needs no network.
 
@@ -125,8 +126,7 @@ async function main(args: string[]): Promise<number> {
   });
   const interrupt = new AbortController();
   const onInterrupt = () => interrupt.abort();
-  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
-  for (const name of signals) Deno.addSignalListener(name, onInterrupt);
+  for (const name of STOP_SIGNALS) Deno.addSignalListener(name, onInterrupt);
   try {
     let passed = true;
     for (const [i, path] of flags.notebooks.entries()) {
@@ -138,7 +138,7 @@ async function main(args: string[]): Promise<number> {
     console.error("interrupted: the kernel was stopped, and nothing of this notebook was written");
     return 130; // as a shell reports Ctrl-C
   } finally {
-    for (const name of signals) Deno.removeSignalListener(name, onInterrupt);
+    for (const name of STOP_SIGNALS) Deno.removeSignalListener(name, onInterrupt);
   }
 }
 

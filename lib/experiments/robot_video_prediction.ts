@@ -136,8 +136,8 @@ export function tokenizerTraining({ tokenizer }: RobotVideoConfig): Partial<Toke
  * Varies frames of one place and time, in place and all alike: crop and colours, as the released tokenizers were trained with.
  * Does nothing unless `tokenizer.augment` asks for it.
  *
- * @param frames [any number, height, width, 3], one after the other.
- * @param item The place in the step's batch.
+ * @param frames RGB bytes, each [any number, height, width, 3].
+ * @param step,item The tokenizer's step and the place in its batch: they name the random stream.
  */
 export function augmentTokenizerFrames(
   { seed, tokenizer }: RobotVideoConfig,
@@ -148,8 +148,8 @@ export function augmentTokenizerFrames(
 ): void {
   if (!tokenizer.augment) return;
   const random = new Philox(seed, STREAM.tokenizerAugmentation, step, item);
-  const colours = drawColourJitter(random, TRAINING_COLOUR_JITTER),
-    crop = drawCrop(random, height, width, TOKENIZER_CROP);
+  const colours = drawColourJitter(random, TRAINING_COLOUR_JITTER);
+  const crop = drawCrop(random, height, width, TOKENIZER_CROP);
   const size = height * width * 3;
   for (const each of frames) {
     for (let at = 0; at < each.length; at += size) {

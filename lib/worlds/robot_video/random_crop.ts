@@ -65,7 +65,8 @@ export function drawCrop(random: Philox, height: number, width: number, { scale,
 /**
  * A crop of a frame, stretched to the frame's size.
  *
- * @param pixels [height, width, 3], left as they are.
+ * @param pixels RGB bytes [height, width, 3], left as they are.
+ * @param crop Within the frame.
  * @returns [height, width, 3].
  */
 export function resizedCrop(pixels: Uint8Array, height: number, width: number, crop: Crop): Uint8Array {
