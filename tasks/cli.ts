@@ -165,13 +165,27 @@ export function helpText(command: Command): string {
   ].join("\n");
 }
 
-/** What asks a command to stop: Ctrl-C, and SIGTERM, which a batch system that takes a machine back sends first. */
-export const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+/**
+ * What asks a command to stop: Ctrl-C; SIGTERM, which a batch system that takes a machine back sends first; SIGHUP, when the
+ * terminal is closed.
+ */
+export const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT"]
+  : ["SIGINT", "SIGTERM", "SIGHUP"];
+
+/** What the worker that hears signals is told. */
+export interface StopWatcherStart {
+  /** Which. */
+  signals: readonly Deno.Signal[];
+  /** What the first is answered with. */
+  text: string;
+}
 
 /**
  * Runs a command: a user's error is one line and exit code 2; a stop by Ctrl-C is one line and exit code 130; divergence one
  * line and exit code 1; anything else is a defect and keeps its trace.
  *
+ * @param main Gets a signal that is aborted, with a `RunInterruptedError` as its reason, when the user asks to stop.
  * @param options.stopping What the first Ctrl-C is answered with.
  */
 export async function runCommand(
@@ -179,12 +193,7 @@ export async function runCommand(
   { stopping = "stopping after this step, to save" }: { stopping?: string } = {},
 ): Promise<void> {
   const stop = new AbortController();
-  const onInterrupt = () => {
-    if (stop.signal.aborted) Deno.exit(130);
-    stop.abort();
-    console.error(`\n${stopping}; press Ctrl-C again to stop at once`);
-  };
-  for (const name of STOP_SIGNALS) Deno.addSignalListener(name, onInterrupt);
+  using _watcher = await watchForStop(stopping, () => stop.abort(new RunInterruptedError("stopped")));
   try {
     await main(stop.signal);
   } catch (error) {
@@ -201,9 +210,18 @@ export async function runCommand(
       Deno.exit(1);
     }
     throw error;
-  } finally {
-    for (const name of STOP_SIGNALS) Deno.removeSignalListener(name, onInterrupt);
   }
+}
+
+/** Hears the signals until it is disposed; a second one ends the process, whatever this thread is doing. */
+async function watchForStop(text: string, onStop: () => void): Promise<Disposable> {
+  const worker = new Worker(new URL("./stop_watcher.ts", import.meta.url), { type: "module" });
+  await new Promise<void>((resolve, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<"listening" | "stop">) => data === "listening" ? resolve() : onStop();
+    worker.onerror = ({ message }) => reject(new Error(`the watcher for Ctrl-C did not start: ${message}`));
+    worker.postMessage({ signals: STOP_SIGNALS, text } satisfies StopWatcherStart);
+  });
+  return { [Symbol.dispose]: () => worker.terminate() };
 }
 
 /** The name that is at most two edits away, if there is one. */

@@ -76,7 +76,7 @@ await runCommand(async (signal) => {
   const scoring = readScoring(flags);
   await checkOutput(flags.text("out"), "scores.jsonl");
   const progress = progressFor(Deno.stderr);
-  if (use === "answers") return await scoreFile(flags, scoring ?? "released", progress);
+  if (use === "answers") return await scoreFile(flags, scoring ?? "released", { progress, signal });
 
   const changed = parseSettings(flags.list("set"));
   const asked = use === "run"
@@ -90,13 +90,17 @@ await runCommand(async (signal) => {
   } finally {
     engine.close();
   }
-});
+}, { stopping: "stopping; nothing is written" });
 
 /** Scores answers that are there. */
-async function scoreFile(flags: Flags, strictness: Strictness, progress: Progress): Promise<void> {
+async function scoreFile(
+  flags: Flags,
+  strictness: Strictness,
+  { progress, signal }: { progress: Progress; signal: AbortSignal },
+): Promise<void> {
   const out = flags.text("out")!;
   const data = await findTestFile(await resolveWithProgress(flags.text("data")!, progress));
-  const result = await scoreAnswersFile({ answers: flags.text("answers")!, data, out, strictness });
+  const result = await scoreAnswersFile({ answers: flags.text("answers")!, data, out, strictness, signal });
   console.log(scoredFileTable(result, strictness));
   console.log(`scores of every answer: ${out}`);
 }
@@ -111,8 +115,8 @@ async function evaluate(
   const { seed, evaluation: { rows } } = config;
   const judged = await readJudged(flags, {
     test: config.data.test,
-    ofRun: async () => (await openTextGameData(config)).test,
-    ofFile: async (path, notes) => await readTextGameExamples(await findTestFile(path), config, notes),
+    ofRun: async () => (await openTextGameData(config, signal)).test,
+    ofFile: async (path, notes) => await readTextGameExamples(await findTestFile(path), config, notes, signal),
   }, progress);
   const { evaluations, fitting } = await evaluateModels({
     engine,
@@ -122,8 +126,8 @@ async function evaluate(
     signal,
     progress,
     readTokens: (folder) => readTextGameTokens(folder, config),
-    evaluate: (model, { world }, examples, onProgress) =>
-      evaluateTextGame({ model, world, examples, scoring, seed, rows, onProgress }),
+    evaluate: (model, { world }, examples, watch) =>
+      evaluateTextGame({ model, world, examples, scoring, seed, rows, ...watch }),
   });
   console.log(textGameScoreTable(evaluations, { examples: fitting.examples, scoring, seed }));
   await writeEvaluations(flags, evaluations, (evaluation, name) => answerLines(evaluation, fitting.rows, name));

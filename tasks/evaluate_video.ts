@@ -69,10 +69,8 @@ await runCommand(async (signal) => {
       const name = runPath === undefined ? flags.text("model")! : stage === "grpo" ? "rlvr" : stage;
       progress.stage(`evaluate ${name}`, 1);
       evaluations[name] = await experiment.evaluate(model, {
-        onProgress: (done, total) => {
-          progress.step(done / total, { clips: `${done}/${total}` });
-          experiment.stopIfAsked("the evaluation");
-        },
+        onProgress: (done, total) => progress.step(done / total, { clips: `${done}/${total}` }),
+        breathe: () => experiment.stopIfAsked("the evaluation"),
       });
       progress.done();
       model.dispose();
@@ -98,7 +96,7 @@ await runCommand(async (signal) => {
     engine.close();
     if (scratch) await Deno.remove(scratch, { recursive: true });
   }
-});
+}, { stopping: "stopping; nothing is written" });
 
 async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; runPath?: string }> {
   const runPath = flags.text("run"), model = flags.text("model"), tokenizer = flags.text("tokenizer");

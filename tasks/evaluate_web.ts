@@ -73,7 +73,7 @@ const USES: EvaluationUses = {
 await runCommand(async (signal) => {
   const flags = readFlags(COMMAND, Deno.args), use = readEvaluationUse(flags, USES);
   await checkOutput(flags.text("out"), "scores.jsonl");
-  if (use === "answers") return await scoreFile(flags);
+  if (use === "answers") return await scoreFile(flags, signal);
 
   const progress = progressFor(Deno.stderr), changed = settings(flags);
   const asked = use === "run"
@@ -86,12 +86,12 @@ await runCommand(async (signal) => {
   } finally {
     engine.close();
   }
-});
+}, { stopping: "stopping; nothing is written" });
 
 /** Scores answers that are there. */
-async function scoreFile(flags: Flags): Promise<void> {
+async function scoreFile(flags: Flags, signal: AbortSignal): Promise<void> {
   const out = flags.text("out")!, keepEndOfSequence = flags.has("keep-end");
-  const scores = await scoreWebAnswersFile({ answers: flags.text("answers")!, out, keepEndOfSequence });
+  const scores = await scoreWebAnswersFile({ answers: flags.text("answers")!, out, keepEndOfSequence, signal });
   console.log(scoredWebFileTable(scores));
   console.log(`scores of every answer: ${out}`);
 }
@@ -106,8 +106,8 @@ async function evaluate(
   const { seed, evaluation: { rows, sampledAnswers, temperature, topP } } = config;
   const judged = await readJudged(flags, {
     test: config.data.test,
-    ofRun: async () => (await openWebPageData(config)).test,
-    ofFile: async (path, notes) => await readWebPageExamples(await findWebPageTestFile(path), config, notes),
+    ofRun: async () => (await openWebPageData(config, signal)).test,
+    ofFile: async (path, notes) => await readWebPageExamples(await findWebPageTestFile(path), config, notes, signal),
   }, progress);
   const { evaluations, fitting } = await evaluateModels({
     engine,
@@ -118,8 +118,8 @@ async function evaluate(
     progress,
     readTokens: (folder) => readWebPageTokens(folder, config),
     prepare: (examples, { tokenizer }) =>
-      cutObservations(examples, tokenizer, config, "held-out data", (text) => progress.note(text)),
-    evaluate: (model, { world }, examples, onProgress) =>
+      cutObservations(examples, tokenizer, config, "held-out data", (text) => progress.note(text), signal),
+    evaluate: (model, { world }, examples, watch) =>
       evaluateWebPage({
         model,
         world,
@@ -128,7 +128,7 @@ async function evaluate(
         rows,
         sampledAnswers,
         sampling: { temperature, topP },
-        onProgress,
+        ...watch,
       }),
   });
   console.log(webPageScoreTable(evaluations, { examples: fitting.examples, seed }));

@@ -2,6 +2,7 @@
  * What the commands that score answers of language models share: which of their three uses is meant, the models of a run or one
  * by its name, the transitions to judge by, and the way from model to model.
  */
+import { breather } from "../lib/files/breather.ts";
 import { evaluateModel, type EvaluationProgress } from "../lib/experiments/language_evaluation.ts";
 import { type ExampleEncoder, fittingQuestions, spread } from "../lib/experiments/language_data.ts";
 import type { LanguageConfig } from "../lib/experiments/language_fields.ts";
@@ -12,7 +13,6 @@ import { CausalTransformer } from "../lib/models/causal_transformer.ts";
 import type { Engine } from "../lib/tensor/engine.ts";
 import type { Progress } from "../lib/training/progress.ts";
 import { RunFolder } from "../lib/training/run_folder.ts";
-import { RunInterruptedError } from "../lib/training/stage.ts";
 import { writeLines } from "../lib/worlds/text_game/lines.ts";
 import type { LanguageExample } from "../lib/worlds/language_tokens.ts";
 import type { Flags } from "./cli.ts";
@@ -166,13 +166,13 @@ export interface ModelsEvaluation<Config, Example, Tokens, Evaluation> extends E
   /** A model's tokenizer and world. */
   readTokens(folder: string): Promise<Tokens>;
   /** Changes transitions before it is seen whether they fit a model; leaves them when left out. */
-  prepare?(examples: readonly Example[], tokens: Tokens): Example[];
+  prepare?(examples: readonly Example[], tokens: Tokens): Promise<Example[]>;
   /** Judges one model. */
   evaluate(
     model: CausalTransformer,
     tokens: Tokens,
     examples: readonly Example[],
-    onProgress: EvaluationProgress,
+    watch: { onProgress: EvaluationProgress; breathe: () => Promise<void> },
   ): Promise<Evaluation>;
 }
 
@@ -187,24 +187,22 @@ export async function evaluateModels<
 > {
   const { engine, config, models, judged, progress, signal } = request;
   const evaluations: Record<string, Evaluation> = {};
+  const breathe = breather(signal);
   let fitting: JudgedExamples<Example> | undefined;
   for (const [name, folder] of Object.entries(models)) {
     const tokens = await request.readTokens(folder);
     // All models of a run have one tokenizer: what fits the first fits the others.
-    const { examples } = fitting ??= fittingQuestions(
-      { ...judged, examples: request.prepare?.(judged.examples, tokens) ?? judged.examples },
+    const { examples } = fitting ??= await fittingQuestions(
+      { ...judged, examples: await request.prepare?.(judged.examples, tokens) ?? judged.examples },
       tokens.world,
       config,
-      { maxPositions: tokens.maxPositions, note: (text) => progress.note(`held-out data: ${text}`) },
+      { maxPositions: tokens.maxPositions, note: (text) => progress.note(`held-out data: ${text}`), signal },
     );
     const evaluation = await evaluateModel({
       name,
       progress,
       load: () => CausalTransformer.load(engine, folder, config.model),
-      stopIfAsked: () => {
-        if (signal.aborted) throw new RunInterruptedError("stopped during the evaluation; nothing is written");
-      },
-      evaluate: (model, onProgress) => request.evaluate(model, tokens, examples, onProgress),
+      evaluate: (model, onProgress) => request.evaluate(model, tokens, examples, { onProgress, breathe }),
     });
     evaluations[name] = evaluation!;
   }

@@ -66,11 +66,17 @@ await runTraining<TextGameConfig, TextGameStage>({
 });
 
 /** Flags that stand for fields of the configuration, and `--set`. */
-async function overrides(flags: Flags, progress: Progress): Promise<Record<string, unknown>> {
+async function overrides(
+  flags: Flags,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Record<string, unknown>> {
   const data: Record<string, unknown> = {}, model: Record<string, unknown> = {}, grpo: Record<string, unknown> = {};
   const path = flags.text("data"), test = flags.text("test"), folder = flags.text("model");
-  if (path !== undefined) Object.assign(data, await findTextGameFiles(await resolveWithProgress(path, progress)));
-  if (test !== undefined) data.test = await findTestFile(await resolveWithProgress(test, progress));
+  if (path !== undefined) {
+    Object.assign(data, await findTextGameFiles(await resolveWithProgress(path, progress, { signal })));
+  }
+  if (test !== undefined) data.test = await findTestFile(await resolveWithProgress(test, progress, { signal }));
   if (flags.has("strict-data")) data.strict = true;
   if (folder !== undefined) model.folder = folder;
   const rollouts = flags.text("rollouts");

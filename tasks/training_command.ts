@@ -31,7 +31,11 @@ export interface TrainingCommand<Config extends { preset: string }, Stage extend
   /** Preset of a run that names none. */
   presetOf(flags: Flags): string;
   /** Fields of the configuration that flags stand for, `--set` among them. */
-  overrides(flags: Flags, progress: Progress): Promise<Record<string, unknown>> | Record<string, unknown>;
+  overrides(
+    flags: Flags,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<Record<string, unknown>> | Record<string, unknown>;
   /** @throws {UserError} When a value is not what it should be. */
   configOf(preset: string, overrides: Record<string, unknown>): Config;
   /** Fields that may differ when a run is resumed; `environment.json` keeps what was changed. */
@@ -81,8 +85,8 @@ export async function runTraining<Config extends { preset: string }, Stage exten
     const out = flags.text("out") ?? (resuming ? await newestRun(name) : defaultFolder(name, own.presetOf(flags)));
     const progress = progressFor(Deno.stderr);
     const config = resuming
-      ? await storedConfig(own, out, flags, progress)
-      : own.configOf(own.presetOf(flags), await own.overrides(flags, progress));
+      ? await storedConfig(own, out, flags, progress, signal)
+      : own.configOf(own.presetOf(flags), await own.overrides(flags, progress, signal));
     if (!resuming) await refuseRun(out);
     const { engine, reason } = await openEngine(engineChoice(flags));
     try {
@@ -106,10 +110,10 @@ export async function runTraining<Config extends { preset: string }, Stage exten
         console.log(Object.entries(seconds).map(([stage, s]) => `${stage} ${formatSeconds(s)}`).join(", "));
         if (headline !== undefined) console.log(`${headline}\nreport: ${report}`);
       } catch (error) {
-        if (hasBegun && (error instanceof RunInterruptedError || error instanceof TrainingDivergedError)) {
-          progress.done();
-          console.error(`resume with: ${resumeCommand(name, out, stages)}`);
-        }
+        progress.done();
+        const stops = error instanceof RunInterruptedError || error instanceof TrainingDivergedError;
+        if (stops && (hasBegun || resuming)) console.error(`resume with: ${resumeCommand(name, out, stages)}`);
+        else if (error instanceof RunInterruptedError) throw new RunInterruptedError("stopped before the run began");
         throw error;
       }
     } finally {
@@ -136,6 +140,7 @@ async function storedConfig<Config extends { preset: string }, Stage extends str
   out: string,
   flags: Flags,
   progress: Progress,
+  signal: AbortSignal,
 ): Promise<Config> {
   using run = await RunFolder.read(out);
   const { preset, ...stored } = run.config as Config;
@@ -143,7 +148,7 @@ async function storedConfig<Config extends { preset: string }, Stage extends str
   if (asked !== undefined && asked !== preset) {
     throw new UserError(`${out} was started with --preset ${preset}, now ${asked}: leave it out, or start another run`);
   }
-  return own.configOf(preset, mergeSettings(stored, await own.overrides(flags, progress)));
+  return own.configOf(preset, mergeSettings(stored, await own.overrides(flags, progress, signal)));
 }
 
 function readStages<Stage extends string>(flags: Flags, known: readonly Stage[]): Stage[] | undefined {

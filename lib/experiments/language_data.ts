@@ -3,6 +3,7 @@
  * files in folders.
  */
 import { basename, join } from "node:path";
+import { breather } from "../files/breather.ts";
 import { UserError } from "../files/user_error.ts";
 import type { LanguageExample } from "../worlds/language_tokens.ts";
 import type { EncodedTransition } from "../worlds/world.ts";
@@ -20,22 +21,39 @@ export interface FittingOptions {
   maxPositions: number;
   /** Gets a line where examples were left out. */
   note: (text: string) => void;
+  /** Ends it: tokenizing many examples takes long. */
+  signal?: AbortSignal;
+}
+
+/** Does the same to each of many, and lets the event loop turn in between. @throws The signal's reason once it is aborted. */
+export async function mapBreathing<Item, Result>(
+  items: readonly Item[],
+  map: (item: Item) => Result,
+  signal?: AbortSignal,
+): Promise<Result[]> {
+  const breathe = breather(signal), results: Result[] = [];
+  for (const item of items) {
+    results.push(map(item));
+    await breathe();
+  }
+  return results;
 }
 
 /**
  * Leaves out examples that are too long for a model or for the configuration's limits, and says how many.
  *
  * @throws {UserError} When the data are strict and there is one, or nothing is left.
+ * @throws The signal's reason once it is aborted.
  */
-export function fittingExamples<Example extends LanguageExample>(
+export async function fittingExamples<Example extends LanguageExample>(
   examples: readonly Example[],
   world: ExampleEncoder<Example>,
   config: Pick<LanguageConfig, "data">,
   what: string,
-  { maxPositions, note }: FittingOptions,
-): Example[] {
+  { maxPositions, note, signal }: FittingOptions,
+): Promise<Example[]> {
   const { maxQuestionTokens, maxAnswerTokens, strict } = config.data;
-  const lengths = examples.map((each) => {
+  const lengths = await mapBreathing(examples, (each) => {
     const { question, answer } = world.encodeOne(each);
     return {
       question: question.length,
@@ -43,7 +61,7 @@ export function fittingExamples<Example extends LanguageExample>(
       // The last token of an answer is never fed.
       whole: question.length + answer.tokens.length - 1,
     };
-  });
+  }, signal);
   const limits = { question: maxQuestionTokens, answer: maxAnswerTokens, whole: maxPositions };
   const report = (part: keyof typeof limits, names: string, field: string) => {
     const over = lengths.filter((each) => each[part] > limits[part]).length;
@@ -73,18 +91,19 @@ export function fittingExamples<Example extends LanguageExample>(
  * answers may have any length: a model is judged on those that it cannot give, too.
  *
  * @throws {UserError} When the data are strict and there is one, or nothing is left.
+ * @throws The signal's reason once it is aborted.
  */
-export function fittingQuestions<Example extends LanguageExample>(
+export async function fittingQuestions<Example extends LanguageExample>(
   { examples, rows }: { examples: readonly Example[]; rows: readonly number[] },
   world: ExampleEncoder<Example>,
   config: Pick<LanguageConfig, "data">,
-  { maxPositions, note }: FittingOptions,
-): { examples: Example[]; rows: number[] } {
+  { maxPositions, note, signal }: FittingOptions,
+): Promise<{ examples: Example[]; rows: number[] }> {
   const { maxQuestionTokens, strict } = config.data;
   // An answer needs room for a token at least.
   const limit = Math.min(maxQuestionTokens, maxPositions - 1);
   const field = limit === maxQuestionTokens ? "data.maxQuestionTokens" : "the model's max_position_embeddings less 1,";
-  const lengths = examples.map((each) => world.encodeOne(each).question.length);
+  const lengths = await mapBreathing(examples, (each) => world.encodeOne(each).question.length, signal);
   const kept = [...examples.keys()].filter((i) => lengths[i] <= limit);
   if (kept.length < examples.length) {
     const longest = lengths.reduce((most, each) => Math.max(most, each), 0);

@@ -15,15 +15,13 @@ export interface ModelEvaluation<Evaluation> {
   progress: Progress;
   /** The model, or undefined where there is none (yet). */
   load(): Promise<CausalTransformer | undefined>;
-  /** Throws when the user asked to stop. */
-  stopIfAsked(): void;
   /** The evaluation itself. */
   evaluate(model: CausalTransformer, onProgress: EvaluationProgress): Promise<Evaluation>;
 }
 
 /** Loads a model, evaluates it with a progress line and gives it back; undefined where there is no model. */
 export async function evaluateModel<Evaluation>(
-  { name, progress, load, stopIfAsked, evaluate }: ModelEvaluation<Evaluation>,
+  { name, progress, load, evaluate }: ModelEvaluation<Evaluation>,
 ): Promise<Evaluation | undefined> {
   const model = await load();
   if (!model) return undefined;
@@ -31,7 +29,6 @@ export async function evaluateModel<Evaluation>(
     progress.stage(`evaluate ${name}`, 1);
     return await evaluate(model, (done, total) => {
       progress.step(done / total, { transitions: `${done}/${total}` });
-      stopIfAsked();
     });
   } finally {
     progress.done();

@@ -69,7 +69,7 @@ export interface TrialsRequest {
   /** Where it is said how far the work is. */
   progress: Progress;
   /** Throws when the user asked to stop. */
-  stopIfAsked: () => void;
+  stopIfAsked: () => Promise<void>;
 }
 
 /** Built-in start states of some tasks: the same for the same seed, and of more starts the first ones of fewer. */
@@ -136,9 +136,9 @@ export async function runTrials(request: TrialsRequest): Promise<Trial[]> {
           policy,
           seed,
           keepFrames: (i: number) => keepsAll || i < KEPT_STARTS,
-          onStep: (_: number, running: number) => {
+          onStep: async (_: number, running: number) => {
             progress.step(before + frames.length - running, { world, policy: policy.name, task: task.task });
-            stopIfAsked();
+            await stopIfAsked();
           },
         };
         const rollouts = world === TRUTH

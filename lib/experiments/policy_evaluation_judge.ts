@@ -63,7 +63,7 @@ export interface JudgeRequest extends JudgeTraining {
   /** Where it is said how far the work is. */
   progress: Progress;
   /** Throws when the user asked to stop. */
-  stopIfAsked: () => void;
+  stopIfAsked: () => Promise<void>;
 }
 
 /** How good a judge is on roll-outs of the true simulator that it has not seen. */
@@ -97,9 +97,7 @@ export async function makeJudge(request: JudgeRequest): Promise<SuccessClassifie
         examples.push(...attempt(start, task, SKILL_NAMES[level - 1], random, request));
       });
       progress.step(t * starts + i + 1, { frames: examples.length });
-      stopIfAsked();
-      // Nothing above waits for anything: without this a stop would not be heard.
-      if (i % 10 === 0) await new Promise((resolve) => setTimeout(resolve));
+      await stopIfAsked();
     }
   }
   const finals = await request.asModelShows(examples);
@@ -110,9 +108,9 @@ export async function makeJudge(request: JudgeRequest): Promise<SuccessClassifie
     await trainSuccessClassifier(judge, [...examples, ...shown], {
       steps,
       seed,
-      onStep: (step, loss) => {
+      onStep: async (step, loss) => {
         progress.step(step, { loss });
-        stopIfAsked();
+        await stopIfAsked();
       },
     });
     progress.done();

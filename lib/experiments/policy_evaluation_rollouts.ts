@@ -23,7 +23,7 @@ export interface RolloutRequest<Start extends { instruction?: string }> {
   /** Whether all frames of a start are kept; the final one always is. Default: none. */
   keepFrames?: (start: number) => boolean;
   /** Called after each step with the number of roll-outs that still run; may throw to stop. */
-  onStep?: (step: number, running: number) => void;
+  onStep?: (step: number, running: number) => void | Promise<void>;
 }
 
 /** One roll-out. */
@@ -81,9 +81,7 @@ export async function rollOut<Start extends { instruction?: string }>(
       isRunning[i] = !step.terminated[i] && !step.truncated[i];
       taken = steps;
     });
-    // The simulator and scripted policies wait for nothing: without this, Ctrl-C would not be heard until all is done.
-    await new Promise((resolve) => setTimeout(resolve));
-    onStep?.(taken, isRunning.filter(Boolean).length);
+    await onStep?.(taken, isRunning.filter(Boolean).length);
   }
   return rollouts;
 }

@@ -1,6 +1,7 @@
 /**
  * A policy evaluation from start to report, in one call: what `deno task evaluate-policy` and the notebook do.
  */
+import { breather } from "../files/breather.ts";
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { UserError } from "../files/user_error.ts";
@@ -96,7 +97,9 @@ export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Pro
       );
     }
   }
-  const stopIfAsked = () => {
+  const breathe = breather();
+  const stopIfAsked = async () => {
+    await breathe();
     if (signal?.aborted) throw new RunInterruptedError("stopped; nothing of this evaluation is kept");
   };
   const sampling = options.sampling ?? predictionSampling(experiment);
@@ -245,7 +248,7 @@ async function givenJudge(
 /** A judge that is trained now, where one is to be. */
 async function newJudge(
   { experiment, tasks, judge = { train: {} }, seed, maxSteps, progress }: PolicyEvaluationOptions,
-  stopIfAsked: () => void,
+  stopIfAsked: () => Promise<void>,
 ): Promise<SuccessClassifier | undefined> {
   if (judge === "none" || !("train" in judge)) return undefined;
   const { engine, data: { source: { height, width } } } = experiment;

@@ -13,6 +13,7 @@
  *
  * Source: RLVR-World §6.1 (single-step), §6.3 (multi-step).
  */
+import { breather } from "../files/breather.ts";
 import { UserError } from "../files/user_error.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
 import { Discriminator, RELEASED_DISCRIMINATOR } from "../models/discriminator.ts";
@@ -70,6 +71,7 @@ export class RobotVideoExperiment {
   /** Episodes, split, clips, action bins. */
   readonly data: RobotVideoData;
   readonly #context: StageContext;
+  readonly #breathe = breather();
   readonly #lpips: Lpips | undefined;
   readonly #kind: VideoKind;
   #tokenizer: VideoTokenizer | undefined;
@@ -100,7 +102,8 @@ export class RobotVideoExperiment {
     const { config } = context;
     const trained = config.model.folder ??
       (typeof context.run === "function" ? undefined : context.run.file("models/likelihood"));
-    const data = await openRobotVideoData(config, trained === undefined ? undefined : await readActionRanges(trained));
+    const ranges = trained === undefined ? undefined : await readActionRanges(trained);
+    const data = await openRobotVideoData(config, ranges, context.signal);
     for (const note of data.notes) context.progress.note(note);
     const given = await openGivenModels(context.engine, config, data);
     try {
@@ -113,11 +116,12 @@ export class RobotVideoExperiment {
   }
 
   /**
-   * For work between stages, which has nothing to save.
+   * For work between stages, which has nothing to save: to be awaited now and then.
    *
    * @throws {RunInterruptedError} When the user asked to stop.
    */
-  stopIfAsked(during: string): void {
+  async stopIfAsked(during: string): Promise<void> {
+    await this.#breathe();
     if (this.#context.signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
   }
 
@@ -277,6 +281,7 @@ export class RobotVideoExperiment {
       samples?: number;
       rejectRepeating?: boolean;
       onProgress?: (done: number, total: number) => void;
+      breathe?: () => Promise<void>;
     } = {},
   ): Promise<Evaluation> {
     const { evaluation, seed, grpo } = this.config;
@@ -293,6 +298,7 @@ export class RobotVideoExperiment {
       seed,
       rows: grpo.rolloutRows,
       onProgress: options.onProgress,
+      breathe: options.breathe,
     });
   }
 

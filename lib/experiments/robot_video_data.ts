@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { breather } from "../files/breather.ts";
 import { UserError } from "../files/user_error.ts";
 import { STREAM } from "../training/streams.ts";
 import {
@@ -52,10 +53,12 @@ const CHECKED_BYTES = 512 * 2 ** 20;
  * @param trainedRanges Ranges that a given model was trained with: they are used where they would be computed, since a
  *   model's action tokens mean nothing else.
  * @throws {UserError} When a folder or file is not what it should be, or there are too few episodes to hold one out.
+ * @throws The signal's reason once it is aborted.
  */
 export async function openRobotVideoData(
   config: RobotVideoConfig,
   trainedRanges?: ActionRanges,
+  signal?: AbortSignal,
 ): Promise<RobotVideoData> {
   const { data, seed } = config;
   const { height, width } = data;
@@ -90,7 +93,7 @@ export async function openRobotVideoData(
     );
   }
   const shape = videoKind(config).clipShape(data);
-  const notes = await checkEpisodes(config, source, split.train, shape.segment * data.frameStep);
+  const notes = await checkEpisodes(config, source, split.train, shape.segment * data.frameStep, signal);
   const training = new TrainingClips(source, split.train, {
     ...shape,
     seed,
@@ -102,7 +105,7 @@ export async function openRobotVideoData(
     itemsPerEpisode: config.evaluation.itemsPerEpisode,
     shortEpisodes: data.shortEpisodes === "refuse" ? "refuse" : "repeat",
   });
-  const ranges = await actionRanges(config, source, split.train, trainedRanges);
+  const ranges = await actionRanges(config, source, split.train, trainedRanges, signal);
   const bins = new ActionBins(ranges, data.actionBins);
   const fingerprint = createHash("sha256")
     .update(JSON.stringify([source.fingerprint, shape, data.testEvery, data.augment, data.shortEpisodes]))
@@ -117,7 +120,13 @@ function everyEpisode(count: number): { train: number[]; test: number[] } {
 }
 
 /** Reads episodes, so that a bad one is named now, and says what becomes of short ones. */
-async function checkEpisodes(config: RobotVideoConfig, source: EpisodeSource, train: readonly number[], span: number) {
+async function checkEpisodes(
+  config: RobotVideoConfig,
+  source: EpisodeSource,
+  train: readonly number[],
+  span: number,
+  signal?: AbortSignal,
+) {
   const { folder, shortEpisodes, actionRanges, prediction } = config.data;
   if (folder !== null && actionRanges === "rt1" && source.actionWidth !== RT1_ACTION_WIDTH) {
     throw new UserError(
@@ -128,9 +137,11 @@ async function checkEpisodes(config: RobotVideoConfig, source: EpisodeSource, tr
   // Episodes of the simulator are sound and of one length; making them all takes longer than reading files.
   const last = folder === null ? 1 : source.length;
   const short: { id: string; length: number }[] = [];
+  const breathe = breather(signal);
   let bytes = 0, read = 0, longTraining = 0;
   for (; read < last && bytes < CHECKED_BYTES; read++) {
     const { id, length, frames } = await source.load(read);
+    await breathe();
     bytes += frames.length;
     if (length < span) short.push({ id, length });
     else if (train.includes(read)) longTraining++;
@@ -158,9 +169,10 @@ async function actionRanges(
   source: EpisodeSource,
   train: readonly number[],
   trained: ActionRanges | undefined,
+  signal?: AbortSignal,
 ): Promise<ActionRanges> {
   if (config.data.actionRanges === "rt1") return RT1_ACTION_RANGES;
-  if (trained === undefined) return await computeActionRanges(source, train);
+  if (trained === undefined) return await computeActionRanges(source, train, signal);
   if (trained.min.length !== source.actionWidth) {
     throw new UserError(
       `${source.name} has actions of ${source.actionWidth} numbers, the model was trained with ${trained.min.length}: ` +

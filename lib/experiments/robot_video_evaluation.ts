@@ -44,6 +44,8 @@ export interface EvaluationRequest {
   rows: number;
   /** Called with the number of clips done. */
   onProgress?: (done: number, total: number) => void;
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  breathe?: () => Promise<void>;
 }
 
 /** Numbers of an evaluation, one an item. */
@@ -139,6 +141,7 @@ async function sampleAnswers(request: EvaluationRequest, clips: readonly Clip[],
       stream: [seed, STREAM.evaluation, attempt],
       promptNumbers: chosen.map((i) => items[i]),
       maxRows: rows,
+      breathe: request.breathe,
     });
   const everyone = clips.map((_, i) => i);
   const { answers } = await draw(everyone, 0);

@@ -127,6 +127,7 @@ export async function imaginedClips(
   if (chosen.length === 0) return [];
   const imagined: Record<string, Uint8Array[]> = {};
   for (const [label, model] of Object.entries(models)) {
+    await experiment.stopIfAsked("the report");
     const clips = chosen.map((each) => each.truth);
     imagined[label] = await prediction.imagine(model, clips, {
       sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },

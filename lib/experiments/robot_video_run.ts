@@ -68,10 +68,8 @@ export async function runRobotVideo(
     models[stage] = owned.adopt(model, (each) => each.dispose());
     progress.stage(`evaluate ${stage === "grpo" ? "rlvr" : stage}`, 1);
     evaluated[stage] = await experiment.evaluate(model, {
-      onProgress: (done, total) => {
-        progress.step(done / total, { clips: `${done}/${total}` });
-        experiment.stopIfAsked("the evaluation");
-      },
+      onProgress: (done, total) => progress.step(done / total, { clips: `${done}/${total}` }),
+      breathe: () => experiment.stopIfAsked("the evaluation"),
     });
     progress.done();
   }
@@ -82,6 +80,7 @@ export async function runRobotVideo(
   };
   const shown = { Base: models.control ?? models.likelihood, RLVR: models.grpo ?? models.likelihood };
   const clips = await imaginedClips(experiment, shown);
+  await experiment.stopIfAsked("the report");
   await record("evaluate", (performance.now() - began) / 1000);
   const result = robotVideoResult(experiment, evaluations, seconds, peakMemory());
   await experiment.run.writeResult(result);

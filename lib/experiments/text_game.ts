@@ -10,6 +10,8 @@
  *
  * Source: RLVR-World §5.1.
  */
+import { breather } from "../files/breather.ts";
+import type { EvaluationProgress } from "./language_evaluation.ts";
 import { trainBpe } from "../models/bpe_trainer.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
@@ -56,6 +58,7 @@ export class TextGameExperiment {
   /** Likewise, to judge by. */
   readonly test: readonly TextGameExample[];
   readonly #context: StageContext;
+  readonly #breathe = breather();
   readonly #imitation: readonly TextGameExample[];
   readonly #models: LanguageModels;
   readonly #stages: LanguageStages<TextGameExample, readonly TextGameResponse[]>;
@@ -95,12 +98,14 @@ export class TextGameExperiment {
    * @throws {UserError} When something that the configuration names is not what it should be; nothing is written then.
    */
   static async open(context: TextGameContext): Promise<TextGameExperiment> {
-    const { engine, config, progress } = context;
+    const { engine, config, progress, signal } = context;
     // Refuses what is no address; nothing is sent.
     if (config.grpo.rollouts !== null) new CompletionsClient(config.grpo.rollouts);
-    const data = await openTextGameData(config);
+    const data = await openTextGameData(config, signal);
     for (const note of data.notes) progress.note(note);
-    const folder = config.model.folder === null ? null : await resolveWithProgress(config.model.folder, progress);
+    const folder = config.model.folder === null
+      ? null
+      : await resolveWithProgress(config.model.folder, progress, { signal });
     let tokenizer: TextTokenizer, world: TextGameWorld, maxPositions = Infinity;
     if (folder === null) {
       const { vocabularySize: size, pattern } = config.tokenizer;
@@ -110,26 +115,28 @@ export class TextGameExperiment {
       ({ tokenizer, world, maxPositions } = await readTextGameTokens(folder, config));
     }
     const fit = (examples: readonly TextGameExample[], what: string) =>
-      fittingExamples(examples, world, config, what, { maxPositions, note: (text) => progress.note(text) });
-    const train = fit(data.train, "training data");
+      fittingExamples(examples, world, config, what, { maxPositions, note: (text) => progress.note(text), signal });
+    const train = await fit(data.train, "training data");
     // Judged on all that can be asked: leaving out what has a long true answer would leave out the hardest.
-    const judged = fittingQuestions({ examples: data.test, rows: [...data.test.keys()] }, world, config, {
+    const judged = await fittingQuestions({ examples: data.test, rows: [...data.test.keys()] }, world, config, {
       maxPositions,
       note: (text) => progress.note(`held-out data: ${text}`),
+      signal,
     });
     const test = spread(judged.examples, config.evaluation.maxItems);
-    const imitation = data.imitation ? fit(data.imitation, "data to imitate") : train;
+    const imitation = data.imitation ? await fit(data.imitation, "data to imitate") : train;
     const run = typeof context.run === "function" ? await context.run() : context.run;
     const examples = { train, test, imitation };
     return new TextGameExperiment(engine, config, run, data, tokenizer, world, folder, examples, context);
   }
 
   /**
-   * For work between stages, which has nothing to save.
+   * For work between stages, which has nothing to save: to be awaited now and then.
    *
    * @throws {RunInterruptedError} When the user asked to stop.
    */
-  stopIfAsked(during: string): void {
+  async stopIfAsked(during: string): Promise<void> {
+    await this.#breathe();
     if (this.#context.signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
   }
 
@@ -167,7 +174,7 @@ export class TextGameExperiment {
   /** Evaluates a model on the held-out transitions. */
   async evaluate(
     model: CausalTransformer,
-    options: { onProgress?: (done: number, total: number) => void } = {},
+    options: { onProgress?: EvaluationProgress; breathe?: () => Promise<void> } = {},
   ): Promise<TextGameEvaluation> {
     return await evaluateTextGame({
       model,
@@ -177,7 +184,7 @@ export class TextGameExperiment {
       seed: this.config.seed,
       rows: this.config.evaluation.rows,
       sampledAnswers: this.config.evaluation.sampledAnswers,
-      onProgress: options.onProgress,
+      ...options,
     });
   }
 

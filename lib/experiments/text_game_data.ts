@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
+import { breather } from "../files/breather.ts";
 import { UserError } from "../files/user_error.ts";
 import { builtInTransitions } from "../worlds/text_game/games/crawl.ts";
 import { TEXT_GAMES } from "../worlds/text_game/games/games.ts";
@@ -15,7 +16,7 @@ import type { GameRules, PromptOptions } from "../worlds/text_game/prompt.ts";
 import { loadRules } from "../worlds/text_game/rules.ts";
 import type { TextGameTransition } from "../worlds/text_game/state.ts";
 import { exampleOf, exampleOfRow, type TextGameExample } from "../worlds/text_game/world.ts";
-import { findName, namesIn } from "./language_data.ts";
+import { findName, mapBreathing, namesIn } from "./language_data.ts";
 import type { TextGameConfig } from "./text_game_config.ts";
 
 /** See the file's head. */
@@ -36,8 +37,9 @@ export interface TextGameData {
  * Opens the data that a configuration names.
  *
  * @throws {UserError} When a file is not what it should be, a game is unknown, or nothing is left to train with or judge by.
+ * @throws The signal's reason once it is aborted.
  */
-export async function openTextGameData(config: TextGameConfig): Promise<TextGameData> {
+export async function openTextGameData(config: TextGameConfig, signal?: AbortSignal): Promise<TextGameData> {
   const { data } = config, notes: string[] = [];
   let train: TextGameExample[], test: TextGameExample[];
   if (data.train === null) {
@@ -46,9 +48,9 @@ export async function openTextGameData(config: TextGameConfig): Promise<TextGame
         `data.test is ${data.test}, but there is no data.train: name both, or neither for the built-in games`,
       );
     }
-    ({ train, test } = await builtIn(config));
+    ({ train, test } = await builtIn(config, signal));
   } else {
-    train = (await readTextGameExamples(data.train, config, notes)).examples;
+    train = (await readTextGameExamples(data.train, config, notes, signal)).examples;
     if (data.test === null) {
       test = train.filter((_, i) => i % data.testEvery === 0);
       train = train.filter((_, i) => i % data.testEvery !== 0);
@@ -56,7 +58,7 @@ export async function openTextGameData(config: TextGameConfig): Promise<TextGame
         `no test file: every ${data.testEvery}th row is held out (rows of one game resemble each other: --test is better)`,
       );
     } else {
-      test = (await readTextGameExamples(data.test, config, notes)).examples;
+      test = (await readTextGameExamples(data.test, config, notes, signal)).examples;
     }
   }
   const imitation = data.imitation === null ? undefined : await readImitation(data.imitation);
@@ -68,19 +70,26 @@ export async function openTextGameData(config: TextGameConfig): Promise<TextGame
   return { train, test, imitation, fingerprint: fingerprintOf([...train, ...test, ...imitation ?? []]), notes };
 }
 
-async function builtIn(config: TextGameConfig) {
-  const { data, seed } = config;
+async function builtIn(config: TextGameConfig, signal?: AbortSignal) {
+  const { data, seed } = config, breathe = breather(signal);
   const options = await promptOptions(config, builtInRules());
   try {
-    const { train, heldOut } = builtInTransitions({
-      seed,
-      perGame: data.perGame,
-      heldOutPerGame: data.heldOutPerGame,
-      games: data.games ?? undefined,
-      changedShare: data.changedShare ?? undefined,
-    });
-    const examples = (transitions: TextGameTransition[]) => transitions.map((each) => exampleOf(each, options));
-    return { train: examples(train), test: examples(heldOut) };
+    const train: TextGameExample[] = [], test: TextGameExample[] = [];
+    const asExample = (each: TextGameTransition) => exampleOf(each, options);
+    // Game by game: each takes a while, and what is collected of one does not depend on the others.
+    for (const game of data.games ?? Object.keys(TEXT_GAMES)) {
+      const collected = builtInTransitions({
+        seed,
+        perGame: data.perGame,
+        heldOutPerGame: data.heldOutPerGame,
+        games: [game],
+        changedShare: data.changedShare ?? undefined,
+      });
+      train.push(...await mapBreathing(collected.train, asExample, signal));
+      test.push(...await mapBreathing(collected.heldOut, asExample, signal));
+      await breathe();
+    }
+    return { train, test };
   } catch (error) {
     if (error instanceof RangeError) throw new UserError(`built-in games: ${error.message}`);
     throw error;
@@ -108,14 +117,16 @@ async function promptOptions(
  *
  * @throws {UserError} When the file is not what it should be, or has no usable row; where the configuration is strict, also
  * at the first row that cannot be used.
+ * @throws The signal's reason once it is aborted.
  * @param notes Gets a line where rows were skipped.
  */
 export async function readTextGameExamples(
   path: string,
   config: TextGameConfig,
   notes: string[],
+  signal?: AbortSignal,
 ): Promise<{ examples: TextGameExample[]; rows: number[] }> {
-  const { data } = config, examples: TextGameExample[] = [], rows: number[] = [];
+  const { data } = config, examples: TextGameExample[] = [], rows: number[] = [], breathe = breather(signal);
   let skipped = 0, firstReason = "";
   const skip = (reason: string) => {
     if (skipped++ === 0) firstReason = reason;
@@ -124,6 +135,7 @@ export async function readTextGameExamples(
     let row = -1;
     for await (const each of readParquet(path)) {
       row++;
+      await breathe();
       try {
         examples.push(exampleOfRow(each, data.targets));
         rows.push(row);
@@ -141,6 +153,7 @@ export async function readTextGameExamples(
       onSkip: ({ row, reason }) => skip(`line ${row + 1}: ${reason}`),
     });
     for await (const { row, transition } of reading) {
+      await breathe();
       examples.push(exampleOf(transition, options));
       rows.push(row);
     }

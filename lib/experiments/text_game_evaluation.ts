@@ -36,6 +36,8 @@ export interface TextGameEvaluationRequest {
   rows: number;
   /** Called with the number of examples done. */
   onProgress?: (done: number, total: number) => void;
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  breathe?: () => Promise<void>;
 }
 
 /** Numbers of an evaluation, one an example. */
@@ -66,6 +68,7 @@ export async function evaluateTextGame(request: TextGameEvaluationRequest): Prom
       sampling,
       stream: [seed, STREAM.evaluation, 0],
       maxRows: rows,
+      breathe: request.breathe,
       onProgress: (done) => onProgress?.(alreadyDone + done, total),
     });
   const { answers, ended } = await answer(1, { greedy: true }, 0);

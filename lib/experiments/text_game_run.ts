@@ -56,14 +56,13 @@ export async function runTextGame(
   }
   if (!stages.includes("evaluate")) return { seconds };
 
-  const began = performance.now();
+  const began = performance.now(), breathe = () => experiment.stopIfAsked("the evaluation");
   const evaluate = (name: string, load: () => Promise<CausalTransformer | undefined>) =>
     evaluateModel({
       name,
       progress,
       load,
-      stopIfAsked: () => experiment.stopIfAsked("the evaluation"),
-      evaluate: (model, onProgress) => experiment.evaluate(model, { onProgress }),
+      evaluate: (model, onProgress) => experiment.evaluate(model, { onProgress, breathe }),
     });
   const likelihood = await evaluate("likelihood", () => experiment.likelihoodModel());
   const rlvr: EvaluatedTextModels["rlvr"] = {};
@@ -72,6 +71,7 @@ export async function runTextGame(
     if (evaluated) rlvr[reward] = evaluated;
   }
   await record("evaluate", (performance.now() - began) / 1000);
+  await experiment.stopIfAsked("the report");
   const models = { likelihood: likelihood!, rlvr };
   const result = textGameResult(experiment, models, seconds, peakMemory());
   await run.writeResult(result);

@@ -10,6 +10,8 @@
  *
  * Source: RLVR-World §5.2.
  */
+import { breather } from "../files/breather.ts";
+import type { EvaluationProgress } from "./language_evaluation.ts";
 import { trainBpe } from "../models/bpe_trainer.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
@@ -56,6 +58,7 @@ export class WebPageExperiment {
   /** Likewise, to judge by. */
   readonly test: readonly WebPageExample[];
   readonly #context: StageContext;
+  readonly #breathe = breather();
   readonly #models: LanguageModels;
   readonly #stages: LanguageStages<WebPageExample, readonly WebPageResponse[]>;
 
@@ -93,12 +96,14 @@ export class WebPageExperiment {
    * @throws {UserError} When something that the configuration names is not what it should be; nothing is written then.
    */
   static async open(context: WebPageContext): Promise<WebPageExperiment> {
-    const { engine, config, progress } = context, note = (text: string) => progress.note(text);
+    const { engine, config, progress, signal } = context, note = (text: string) => progress.note(text);
     // Refuses what is no address; nothing is sent.
     if (config.grpo.rollouts !== null) new CompletionsClient(config.grpo.rollouts);
-    const data = await openWebPageData(config);
+    const data = await openWebPageData(config, signal);
     data.notes.forEach(note);
-    const folder = config.model.folder === null ? null : await resolveWithProgress(config.model.folder, progress);
+    const folder = config.model.folder === null
+      ? null
+      : await resolveWithProgress(config.model.folder, progress, { signal });
     let tokenizer: TextTokenizer, world: WebPageWorld, maxPositions = Infinity;
     if (folder === null) {
       const { vocabularySize: size, pattern } = config.tokenizer;
@@ -108,17 +113,18 @@ export class WebPageExperiment {
       ({ tokenizer, world, maxPositions } = await readWebPageTokens(folder, config));
     }
     const cut = (examples: readonly WebPageExample[], what: string) =>
-      cutObservations(examples, tokenizer, config, what, note);
-    const train = fittingExamples(cut(data.train, "training data"), world, config, "training data", {
+      cutObservations(examples, tokenizer, config, what, note, signal);
+    const train = await fittingExamples(await cut(data.train, "training data"), world, config, "training data", {
       maxPositions,
       note,
+      signal,
     });
     // Judged on all that can be asked: leaving out what has a long true answer would leave out the hardest.
-    const judged = fittingQuestions(
-      { examples: cut(data.test, "held-out data"), rows: [...data.test.keys()] },
+    const judged = await fittingQuestions(
+      { examples: await cut(data.test, "held-out data"), rows: [...data.test.keys()] },
       world,
       config,
-      { maxPositions, note: (text) => note(`held-out data: ${text}`) },
+      { maxPositions, note: (text) => note(`held-out data: ${text}`), signal },
     );
     const test = spread(judged.examples, config.evaluation.maxItems);
     const run = typeof context.run === "function" ? await context.run() : context.run;
@@ -126,11 +132,12 @@ export class WebPageExperiment {
   }
 
   /**
-   * For work between stages, which has nothing to save.
+   * For work between stages, which has nothing to save: to be awaited now and then.
    *
    * @throws {RunInterruptedError} When the user asked to stop.
    */
-  stopIfAsked(during: string): void {
+  async stopIfAsked(during: string): Promise<void> {
+    await this.#breathe();
     if (this.#context.signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
   }
 
@@ -168,7 +175,7 @@ export class WebPageExperiment {
   /** Evaluates a model on the held-out transitions. */
   async evaluate(
     model: CausalTransformer,
-    options: { onProgress?: (done: number, total: number) => void } = {},
+    options: { onProgress?: EvaluationProgress; breathe?: () => Promise<void> } = {},
   ): Promise<WebPageEvaluation> {
     const { seed, evaluation: { rows, sampledAnswers, temperature, topP } } = this.config;
     return await evaluateWebPage({
@@ -179,7 +186,7 @@ export class WebPageExperiment {
       rows,
       sampledAnswers,
       sampling: { temperature, topP },
-      onProgress: options.onProgress,
+      ...options,
     });
   }
 

@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { breather } from "../files/breather.ts";
 import { UserError } from "../files/user_error.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { STREAM } from "../training/streams.ts";
@@ -13,7 +14,7 @@ import { builtInWalks, type SiteTransition } from "../worlds/web_page/built_in_w
 import { readWebPageRows } from "../worlds/web_page/parquet.ts";
 import { buildWebPrompt } from "../worlds/web_page/prompt.ts";
 import { type WebPageExample, webPageExample, webPageExampleOfRow } from "../worlds/web_page/world.ts";
-import { findName, namesIn } from "./language_data.ts";
+import { findName, mapBreathing, namesIn } from "./language_data.ts";
 import type { WebPageConfig } from "./web_page_config.ts";
 
 /** See the file's head. */
@@ -35,8 +36,9 @@ const FIRST_TRAINING_SITE = 100_000;
  * Opens the data that a configuration names.
  *
  * @throws {UserError} When a file is not what it should be, or nothing is left to train with or judge by.
+ * @throws The signal's reason once it is aborted.
  */
-export async function openWebPageData(config: WebPageConfig): Promise<WebPageData> {
+export async function openWebPageData(config: WebPageConfig, signal?: AbortSignal): Promise<WebPageData> {
   const { data } = config, notes: string[] = [];
   let train: WebPageExample[], test: WebPageExample[];
   if (data.train === null) {
@@ -45,9 +47,9 @@ export async function openWebPageData(config: WebPageConfig): Promise<WebPageDat
         `data.test is ${data.test}, but there is no data.train: name both, or neither for the built-in site`,
       );
     }
-    ({ train, test } = await builtIn(config));
+    ({ train, test } = await builtIn(config, signal));
   } else {
-    train = (await readWebPageExamples(data.train, config, notes)).examples;
+    train = (await readWebPageExamples(data.train, config, notes, signal)).examples;
     if (data.test === null) {
       // Steps of one task see the same pages, so tasks are held out whole.
       const tasks = [...new Set(train.map((each) => each.group))];
@@ -57,27 +59,29 @@ export async function openWebPageData(config: WebPageConfig): Promise<WebPageDat
       notes.push(`no test file: every ${data.testEvery}th task is held out (${heldOut.size} of ${tasks.length})`);
       if (train.length === 0) throw new UserError(`${data.train}: all of its rows are of one task: name a test file`);
     } else {
-      test = (await readWebPageExamples(data.test, config, notes)).examples;
+      test = (await readWebPageExamples(data.test, config, notes, signal)).examples;
     }
   }
   notes.push(`transitions: ${train.length} to train with, ${test.length} to judge by`);
   return { train, test, fingerprint: fingerprintOf([...train, ...test]), notes };
 }
 
-async function builtIn({ data, seed }: WebPageConfig) {
+async function builtIn({ data, seed }: WebPageConfig, signal?: AbortSignal) {
   const range = (from: number, length: number) => Array.from({ length }, (_, i) => from + i);
-  const options = { walks: data.walks, steps: data.steps, stream: [seed, STREAM.simulator] };
+  const options = { walks: data.walks, steps: data.steps, stream: [seed, STREAM.simulator], signal };
   const train = await builtInWalks({
     ...options,
     sites: range(FIRST_TRAINING_SITE * (1 + seed % 1000), data.sites),
   });
   const heldOut = await builtInWalks({ ...options, walks: 1, sites: range(0, data.heldOutSites) });
-  const examples = (recorded: SiteTransition[]) =>
-    recorded.map(({ site, transition }): WebPageExample => ({
-      ...webPageExample(transition, data.prompt === "compact" ? "compact" : "instructions"),
-      group: `shop ${site}`,
-    }));
-  return { train: examples(train), test: examples(heldOut) };
+  const asExample = ({ site, transition }: SiteTransition): WebPageExample => ({
+    ...webPageExample(transition, data.prompt === "compact" ? "compact" : "instructions"),
+    group: `shop ${site}`,
+  });
+  return {
+    train: await mapBreathing(train, asExample, signal),
+    test: await mapBreathing(heldOut, asExample, signal),
+  };
 }
 
 /**
@@ -85,17 +89,20 @@ async function builtIn({ data, seed }: WebPageConfig) {
  *
  * @throws {UserError} When the file is not what it should be, or has no usable row; where the configuration is strict, also
  * at the first row that cannot be used.
+ * @throws The signal's reason once it is aborted.
  * @param notes Gets a line where rows were skipped.
  */
 export async function readWebPageExamples(
   path: string,
   { data }: WebPageConfig,
   notes: string[],
+  signal?: AbortSignal,
 ): Promise<{ examples: WebPageExample[]; rows: number[] }> {
-  const examples: WebPageExample[] = [], rows: number[] = [];
+  const examples: WebPageExample[] = [], rows: number[] = [], breathe = breather(signal);
   let row = -1, skipped = 0, firstReason = "";
   for await (const each of readWebPageRows(path)) {
     row++;
+    await breathe();
     try {
       const example = webPageExampleOfRow(each, { style: data.prompt, target: data.target });
       examples.push(each.taskId < 0 ? { ...example, name: `row ${row}`, group: `row ${row}` } : example);
@@ -120,24 +127,27 @@ export async function readWebPageExamples(
 /**
  * Cuts trees that are longer than the configuration allows, at their end, as WebArena does; prompts that came with a file stay as
  * they are. Says how many were cut.
+ *
+ * @throws The signal's reason once it is aborted.
  */
-export function cutObservations(
+export async function cutObservations(
   examples: readonly WebPageExample[],
   tokenizer: TextTokenizer,
   { data: { maxObservationTokens, prompt } }: WebPageConfig,
   what: string,
   note: (text: string) => void,
-): WebPageExample[] {
+  signal?: AbortSignal,
+): Promise<WebPageExample[]> {
   if (maxObservationTokens === null) return [...examples];
   let cut = 0;
-  const result = examples.map((each) => {
+  const result = await mapBreathing(examples, (each) => {
     if (each.asked === undefined || typeof each.question !== "string") return each;
     const observation = cutObservation(each.asked.observation, tokenizer, maxObservationTokens);
     if (observation === each.asked.observation) return each;
     cut++;
     const asked = { ...each.asked, observation };
     return { ...each, asked, question: buildWebPrompt(asked, prompt === "compact" ? "compact" : "instructions") };
-  });
+  }, signal);
   if (cut > 0) {
     note(`${what}: ${cut} of ${examples.length} trees exceed data.maxObservationTokens ${maxObservationTokens}: cut`);
   }

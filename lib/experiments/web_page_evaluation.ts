@@ -38,6 +38,8 @@ export interface WebPageEvaluationRequest {
   rows: number;
   /** Called with the number of examples done. */
   onProgress?: (done: number, total: number) => void;
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  breathe?: () => Promise<void>;
 }
 
 /** One number an example for each metric. */
@@ -69,6 +71,7 @@ export async function evaluateWebPage(request: WebPageEvaluationRequest): Promis
       sampling,
       stream: [seed, STREAM.evaluation, 0],
       maxRows: rows,
+      breathe: request.breathe,
       onProgress: (done) => onProgress?.(alreadyDone + done, total),
     });
   const { answers, ended } = await answer(1, { greedy: true }, 0);

@@ -53,18 +53,18 @@ export async function runWebPage(
   if (stages.includes("grpo")) await record("grpo", await experiment.trainGrpo());
   if (!stages.includes("evaluate")) return { seconds };
 
-  const began = performance.now();
+  const began = performance.now(), breathe = () => experiment.stopIfAsked("the evaluation");
   const evaluate = (name: string, load: () => Promise<CausalTransformer | undefined>) =>
     evaluateModel({
       name,
       progress,
       load,
-      stopIfAsked: () => experiment.stopIfAsked("the evaluation"),
-      evaluate: (model, onProgress) => experiment.evaluate(model, { onProgress }),
+      evaluate: (model, onProgress) => experiment.evaluate(model, { onProgress, breathe }),
     });
   const likelihood = await evaluate("likelihood", () => experiment.likelihoodModel());
   const rlvr = await evaluate("rlvr", () => experiment.rlvrModel());
   await record("evaluate", (performance.now() - began) / 1000);
+  await experiment.stopIfAsked("the report");
   const models = { likelihood: likelihood!, ...rlvr ? { rlvr } : {} };
   const result = webPageResult(experiment, models, seconds, peakMemory());
   await run.writeResult(result);

@@ -5,6 +5,7 @@
  * may have any lengths. A sample that has ended leaves the batch, so that later steps have fewer rows; a question all of
  * whose samples have ended gives its keys and values back.
  */
+import { breather } from "../files/breather.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import {
   checkSamplingOptions,
@@ -36,6 +37,8 @@ export interface GenerationRequest extends OpenAnswers {
   maxRows?: number;
   /** Called after each batch of prompts with the number of prompts that are done. */
   onProgress?: (done: number) => void;
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  breathe?: () => Promise<void>;
 }
 
 /** Sampled answers. Rows are prompt 0's G samples, then prompt 1's, … */
@@ -105,7 +108,7 @@ export async function generate(model: CausalTransformer, request: GenerationRequ
 
 async function generateBatch(
   model: CausalTransformer,
-  { groupSize, maxTokens, endTokens, sampling }: GenerationRequest,
+  { groupSize, maxTokens, endTokens, sampling, breathe = breather() }: GenerationRequest,
   questions: readonly Tokens[],
   samples: readonly Sample[][],
 ): Promise<void> {
@@ -142,6 +145,7 @@ async function generateBatch(
   let pending: { tokens: Tensor; logProbabilities: Tensor }[] = [];
   try {
     for (let t = 0; t < maxNewTokens; t++) {
+      await breathe();
       const uniforms = Float32Array.from(rows, (each) => each.stream.uniform());
       const isLast = t === maxNewTokens - 1;
       const next = tidy(() => {

@@ -6,6 +6,7 @@
  * sampled. Every sample has a random stream of its own, named by (seed, purpose, step, prompt, sample), so an answer does
  * not depend on the engine or on which others it was sampled with.
  */
+import { breather } from "../files/breather.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { sampleTokens, type SamplingOptions } from "../nn/sampling.ts";
 import { Philox } from "../tensor/random.ts";
@@ -31,6 +32,8 @@ export interface RolloutRequest {
   firstSample?: number;
   /** At most so many answers at a time; prompts are never split from their group. */
   maxRows?: number;
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  breathe?: () => Promise<void>;
 }
 
 /** Sampled answers. Rows are prompt 0's G samples, then prompt 1's, … */
@@ -74,7 +77,7 @@ export function commonForm(
 
 /** Samples answers; see the file's head. */
 export async function rollout(model: CausalTransformer, request: RolloutRequest): Promise<Rollout> {
-  const { questions, groupSize } = request;
+  const { questions, groupSize, breathe = breather() } = request;
   commonForm(questions, request.plans);
   const promptsAtOnce = Math.max(1, Math.floor((request.maxRows ?? Infinity) / groupSize));
   const answers: Tokens[] = [], parts: Float32Array[] = [];
@@ -84,6 +87,7 @@ export async function rollout(model: CausalTransformer, request: RolloutRequest)
     const part = await rolloutChunk(model, request, from, to, numbers);
     answers.push(...part.answers);
     parts.push(part.logProbabilities);
+    await breathe();
   }
   const logProbabilities = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;

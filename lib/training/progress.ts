@@ -300,8 +300,15 @@ export interface TextStream {
 /** The progress that fits a stream: rewriting in a terminal, plain lines anywhere else. */
 export function progressFor(stream: TextStream, options: { noColor?: boolean } = {}): Progress {
   const encoder = new TextEncoder();
+  let isGone = false;
   const write = (text: string) => {
-    for (let bytes = encoder.encode(text); bytes.length > 0;) bytes = bytes.subarray(stream.writeSync(bytes));
+    if (isGone) return;
+    try {
+      for (let bytes = encoder.encode(text); bytes.length > 0;) bytes = bytes.subarray(stream.writeSync(bytes));
+    } catch {
+      // Whoever watched has closed the terminal or the pipe: no reason to lose the work.
+      isGone = true;
+    }
   };
   if (!stream.isTerminal()) return plainProgress(write);
   return terminalProgress(write, {

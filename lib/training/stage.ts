@@ -5,6 +5,7 @@
  * stopped after any step and resumed ends with the same numbers as one that was not, on the same engine. What a step
  * computes is the caller's.
  */
+import { breather } from "../files/breather.ts";
 import { toFloat32 } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
@@ -68,6 +69,7 @@ interface StageState {
  */
 export async function runStage(context: StageContext, stage: Stage): Promise<StageResult> {
   const { run, progress, signal } = context;
+  if (signal?.aborted) throw new RunInterruptedError(`stopped before ${stage.name}; what was trained before is saved`);
   const store = run.checkpoints(stage.name);
   const checkpoint = await store.newest((path, reason) => progress.note(`skipped the checkpoint ${path}: ${reason}`));
   let state: StageState = { step: 0, seconds: 0, fingerprint: stage.fingerprint };
@@ -93,6 +95,8 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
     await run.metrics.sync();
     await store.save(state.step, { ...files, "stage.json": state });
   };
+  // Steps may never wait for anything: a request to stop is seen between them.
+  const breathe = breather();
   while (state.step < stage.steps) {
     const began = performance.now();
     const metrics = await stage.step(state.step);
@@ -100,6 +104,7 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
     run.metrics.append({ ...metrics, stage: stage.name, step: state.step, stepSeconds: seconds });
     state = { ...state, step: state.step + 1, seconds: state.seconds + seconds };
     progress.step(state.step, stage.show(metrics));
+    await breathe();
     const last = state.step === stage.steps;
     if (last || state.step % context.checkpointEvery === 0 || signal?.aborted) await save();
     if (signal?.aborted && !last) {

@@ -247,7 +247,7 @@ Deno.test("policy evaluation: a run's models against the truth", async (t) => {
         seed: 0,
         frameBytes: 1000,
         progress: silentProgress,
-        stopIfAsked() {},
+        stopIfAsked: () => Promise.resolve(),
       });
       assert.deepEqual(trials.map(({ rollout }) => rollout.frames !== undefined), [
         true,

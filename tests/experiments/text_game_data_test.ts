@@ -139,9 +139,9 @@ Deno.test("text-game data: what is too long to train with is left out; what is l
     const fit = (c: ReturnType<typeof limited>, maxPositions = Infinity) =>
       fittingExamples(examples, world, c, "training data", { maxPositions, note });
 
-    assert.deepEqual(fit(limited(9999, 9999)), examples);
+    assert.deepEqual(await fit(limited(9999, 9999)), examples);
     assert.deepEqual(notes, []);
-    assert.deepEqual(fit(limited(question, 9999)), examples.filter((_, i) => lengths[i].question <= question));
+    assert.deepEqual(await fit(limited(question, 9999)), examples.filter((_, i) => lengths[i].question <= question));
     const over = lengths.filter((each) => each.question > question).length;
     assert.ok(over > 0 && over < 8);
     assert.match(
@@ -150,19 +150,25 @@ Deno.test("text-game data: what is too long to train with is left out; what is l
         `^training data: ${over} of 8 prompts exceed data.maxQuestionTokens ${question} \\(longest: \\d+ tokens\\): skipped$`,
       ),
     );
-    assert.deepEqual(fit(limited(9999, answer)), examples.filter((_, i) => lengths[i].answer <= answer));
+    assert.deepEqual(await fit(limited(9999, answer)), examples.filter((_, i) => lengths[i].answer <= answer));
     assert.match(notes[1], /answers exceed data.maxAnswerTokens/);
     const whole = lengths.map((each) => each.question + each.answer - 1);
-    assert.deepEqual(fit(limited(9999, 9999), middle(whole)), examples.filter((_, i) => whole[i] <= middle(whole)));
+    assert.deepEqual(
+      await fit(limited(9999, 9999), middle(whole)),
+      examples.filter((_, i) => whole[i] <= middle(whole)),
+    );
     assert.match(notes[2], /prompts with their answers exceed the model's max_position_embeddings/);
     await rejectsUserError(() => fit(limited(question, 9999, true)), "raise it, or leave --strict-data out");
     await rejectsUserError(() => fit(limited(1, 9999)), "training data: no example is within data.maxQuestionTokens");
 
     const all = { examples, rows: [...examples.keys()] };
-    const judged = fittingQuestions(all, world, limited(question, 1), options);
+    const judged = await fittingQuestions(all, world, limited(question, 1), options);
     assert.deepEqual(judged.rows, all.rows.filter((i) => lengths[i].question <= question));
     assert.match(notes.at(-1)!, /: skipped, and not among the scores$/);
-    assert.deepEqual(fittingQuestions(all, world, limited(9999, 1), { maxPositions: question + 1, note }), judged);
+    assert.deepEqual(
+      await fittingQuestions(all, world, limited(9999, 1), { maxPositions: question + 1, note }),
+      judged,
+    );
     assert.match(notes.at(-1)!, /exceed the model's max_position_embeddings less 1/);
     await rejectsUserError(() => fittingQuestions(all, world, limited(1, 1), options), "8 of 8 prompts exceed");
   });

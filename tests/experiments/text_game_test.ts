@@ -131,7 +131,7 @@ Deno.test("evaluation: scores are the world's, tables and lines say them", async
     });
     const model = await experiment.likelihoodModel();
     const done: number[] = [];
-    const own = await experiment.evaluate(model, { onProgress: (count) => done.push(count) });
+    const own = await experiment.evaluate(model, { onProgress: (count) => void done.push(count) });
     const { sampledAnswers } = config.evaluation;
     assert.equal(done.at(-1), 12, "6 greedily, 6 by samples");
     assert.ok(own.sampledBinary!.every((share) => [0, 0.5, 1].includes(share)), String(own.sampledBinary));

@@ -163,7 +163,7 @@ Deno.test("trees are cut at their end, and only trees that prompts are built fro
   assert.equal(tokenizer.encode(cut).length, 40);
   const config = tinyWebConfig({ data: { maxObservationTokens: 40 } }), notes: string[] = [];
   const given = { ...train[1], question: [{ role: "user", content: "as it came" }] };
-  const examples = cutObservations([train[0], given], tokenizer, config, "data", (text) => notes.push(text));
+  const examples = await cutObservations([train[0], given], tokenizer, config, "data", (text) => notes.push(text));
   assert.ok((examples[0].question as string).length < (train[0].question as string).length);
   assert.equal(examples[0].truth, train[0].truth);
   assert.equal(examples[1], given);

@@ -110,3 +110,8 @@ export function forEachEngine(name: string, fn: EngineTest, { needs = [] }: { ne
     });
   }
 }
+
+/** Engines that this machine has and `RLVR_TEST_ENGINES` allows. */
+export function engineNames(): EngineName[] {
+  return slots.filter((slot) => slot.reason === undefined).map((slot) => slot.name);
+}

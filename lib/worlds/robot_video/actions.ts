@@ -5,6 +5,7 @@
  * Axes: N actions, A action width.
  */
 
+import { breather } from "../../files/breather.ts";
 import { UserError } from "../../files/user_error.ts";
 import type { EpisodeSource } from "./episode.ts";
 
@@ -61,15 +62,21 @@ export const RT1_ACTION_RANGES: ActionRanges = {
  *
  * @throws {UserError} if the source has no actions.
  * @throws {RangeError} if no episode is given.
+ * @throws the signal's reason once it is aborted.
  */
-export async function computeActionRanges(source: EpisodeSource, indices: readonly number[]): Promise<ActionRanges> {
+export async function computeActionRanges(
+  source: EpisodeSource,
+  indices: readonly number[],
+  signal?: AbortSignal,
+): Promise<ActionRanges> {
   const width = source.actionWidth;
   if (width === 0) throw new UserError(`${source.name} has no actions: give the key that holds them`);
   if (indices.length === 0) throw new RangeError("computeActionRanges needs at least one episode: received none");
   const min = new Float32Array(width).fill(Infinity);
-  const max = new Float32Array(width).fill(-Infinity);
+  const max = new Float32Array(width).fill(-Infinity), breathe = breather(signal);
   for (const index of indices) {
     const { actions } = await source.load(index);
+    await breathe();
     for (let i = 0; i < actions.length; i++) {
       const dimension = i % width;
       if (actions[i] < min[dimension]) min[dimension] = actions[i];

@@ -4,6 +4,7 @@
  *
  * Only the rows that are asked for need to be usable.
  */
+import { breather } from "../../files/breather.ts";
 import { UserError } from "../../files/user_error.ts";
 import { isChanged, type Strictness } from "./difference.ts";
 import { readTransitions } from "./jsonl.ts";
@@ -23,6 +24,8 @@ export interface ScoreAnswersOptions {
   out: string;
   /** The published scoring or the mended one. Default `released`. */
   strictness?: Strictness;
+  /** Ends it; nothing is written then. */
+  signal?: AbortSignal;
 }
 
 /** Sums over some answers. */
@@ -58,15 +61,17 @@ type TruthRow = { current: ScoredState; next: ScoredState } | { reason: string }
  *
  * @throws {UserError} When a file cannot be read, a line of answers has another form, or a row does not exist or cannot be used;
  * with the line's number.
+ * @throws The signal's reason once it is aborted.
  */
 export async function scoreAnswersFile(options: ScoreAnswersOptions): Promise<ScoreAnswersResult> {
-  const { answers: answersPath, data, out, strictness = "released" } = options;
+  const { answers: answersPath, data, out, strictness = "released", signal } = options, breathe = breather(signal);
   const answers = await readAnswers(answersPath);
   const wanted = new Set(answers.map(({ answer }) => answer.row));
   const { rows, count } = await readTruth(data, wanted);
   const result = { all: emptySummary(), changed: emptySummary(), unchanged: emptySummary() };
   const lines: string[] = [];
   for (const { answer, line } of answers) {
+    await breathe();
     const truth = rows.get(answer.row);
     if (truth === undefined) {
       throw new UserError(

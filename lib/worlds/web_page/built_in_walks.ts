@@ -6,6 +6,7 @@
  * covered; the others go by chance. These begin at pages from all over the shop, for a walk from the home page would mostly see
  * the pages near it.
  */
+import { breather } from "../../files/breather.ts";
 import { Philox } from "../../tensor/random.ts";
 import type { Observation } from "./browser/browser.ts";
 import { recordWalk, type WalkRequest } from "./recorder.ts";
@@ -25,6 +26,8 @@ export interface BuiltInWalksOptions {
   readonly steps: number;
   /** Leading part of the names of the walks' random streams; the shop's seed and the walk's number follow. */
   readonly stream: readonly number[];
+  /** Ends it. */
+  readonly signal?: AbortSignal;
 }
 
 /** A transition and the shop that it was recorded in. */
@@ -38,14 +41,18 @@ export interface SiteTransition {
 /** What a walk without a task is for. */
 const OBJECTIVE = "Look around in the shop";
 
-/** Records walks; the same options give the same transitions. */
-export async function builtInWalks({ sites, walks, steps, stream }: BuiltInWalksOptions): Promise<SiteTransition[]> {
-  const recorded: SiteTransition[] = [];
+/** Records walks; the same options give the same transitions. @throws The signal's reason once it is aborted. */
+export async function builtInWalks(
+  { sites, walks, steps, stream, signal }: BuiltInWalksOptions,
+): Promise<SiteTransition[]> {
+  const recorded: SiteTransition[] = [], breathe = breather(signal);
   let taskId = 0;
   for (const seed of sites) {
     const site = new ShopSite({ seed }), tasks = siteTasks(site);
     await using browser = new SimulatedBrowser(site);
     for (let walk = 0; walk < walks; walk++) {
+      // Short walks end before they would breathe themselves.
+      await breathe();
       site.reset();
       const random = new Philox(...stream, seed, walk);
       const { transitions } = await recordWalk(browser, {

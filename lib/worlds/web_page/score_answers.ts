@@ -2,6 +2,7 @@
  * Scores a file of answers, from whatever model: lines `{"truth": "…", "response": "…"}` become lines
  * `{"precision", "recall", "f1"}` in the same order.
  */
+import { breather } from "../../files/breather.ts";
 import { UserError } from "../../files/user_error.ts";
 import { readLines, writeLines } from "../text_game/lines.ts";
 import { type F1Options, type F1Score, scoreChanges } from "./f1_reward.ts";
@@ -12,17 +13,21 @@ export interface ScoreWebAnswersOptions extends F1Options {
   answers: string;
   /** Where scores are written; gzipped if it ends in `.gz`. */
   out: string;
+  /** Ends it; nothing is written then. */
+  signal?: AbortSignal;
 }
 
 /**
  * Scores a file of answers and writes the scores; the file of scores appears complete or not at all.
  *
  * @throws {UserError} When a file cannot be read or written, or a line of answers has another form; with the line's number.
+ * @throws The signal's reason once it is aborted.
  */
 export async function scoreWebAnswersFile(options: ScoreWebAnswersOptions): Promise<F1Score[]> {
-  const scores: F1Score[] = [];
+  const scores: F1Score[] = [], breathe = breather(options.signal);
   for await (const { row, text } of readLines(options.answers)) {
     if (text?.trim() === "") continue;
+    await breathe();
     const { truth, response } = parseLine(text, `${options.answers}, line ${row + 1}`);
     scores.push(scoreChanges(response, truth, options));
   }
