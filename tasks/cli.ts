@@ -192,6 +192,7 @@ export async function runCommand(
   main: (signal: AbortSignal) => Promise<void>,
   { stopping = "stopping after this step, to save" }: { stopping?: string } = {},
 ): Promise<void> {
+  outliveTerminal();
   const stop = new AbortController();
   using _watcher = await watchForStop(stopping, () => stop.abort(new RunInterruptedError("stopped")));
   try {
@@ -211,6 +212,28 @@ export async function runCommand(
     }
     throw error;
   }
+}
+
+/**
+ * From here on printing to a terminal that has been closed says nothing. It would throw, and what a command still has to save is
+ * worth more than what it has to say.
+ */
+function outliveTerminal(): void {
+  for (const name of ["log", "error"] as const) {
+    const print = console[name];
+    console[name] = (...values) => {
+      try {
+        print(...values);
+      } catch (error) {
+        if (!isClosedTerminal(error)) throw error;
+      }
+    };
+  }
+}
+
+/** Whether this is the system's EIO, which is what a closed terminal answers; a full disk has another number. */
+function isClosedTerminal(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("(os error 5)");
 }
 
 /** Hears the signals until it is disposed; a second one ends the process, whatever this thread is doing. */

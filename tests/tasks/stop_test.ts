@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { withFolder } from "../files/support.ts";
+import { python, withFolder } from "../files/support.ts";
 import { engineNames } from "../support/engines.ts";
-import { startTask, tinyFlags } from "../support/tiny_run.ts";
+import { ROOT, startTask, tinyFlags } from "../support/tiny_run.ts";
 import { tinyTextFlags } from "../support/tiny_text_run.ts";
 import { tinyWebFlags } from "../support/tiny_web_run.ts";
 
@@ -186,4 +186,45 @@ Deno.test("a stop when nobody reads what the command says any more: it saves all
     clearTimeout(timer);
     assert.equal((await savedSteps(out, "likelihood")).length, 1);
   });
+});
+
+/** Starts what follows in a terminal of its own, closes that once a file appears, and waits for the end. */
+const CLOSE_TERMINAL = `
+import os, pty, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+os.set_blocking(terminal, False)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.05)
+    try:
+        os.read(terminal, 65536)
+    except BlockingIOError:
+        pass
+os.close(terminal)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+Deno.test({
+  name: "the terminal is closed: training saves and exits with 130 (needs a Python: RLVR_PYTHON)",
+  ignore: python === undefined || Deno.build.os === "windows",
+  fn: async () => {
+    await withFolder(async (folder) => {
+      const out = join(folder, "run"), flags = tinyTextFlags({ checkpointEvery, likelihood: ENDLESS });
+      const { code } = await new Deno.Command(python!, {
+        args: ["-c", CLOSE_TERMINAL, join(out, "metrics.jsonl"), Deno.execPath(), "run", "-A", "--no-check", "--config"]
+          .concat(
+            join(ROOT, "deno.json"),
+            join(ROOT, "tasks/train_text_game.ts"),
+            "--engine",
+            ENGINE,
+            ...flags,
+            "--out",
+            out,
+          ),
+      }).output();
+      assert.equal(code, 130);
+      assert.equal((await savedSteps(out, "likelihood")).length, 1);
+    });
+  },
 });
