@@ -246,6 +246,7 @@ function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
     ["grpo", "reward", "GRPO: reward", "Mean over a step's answers; the metric itself, signed so that more is better."],
     ["grpo", "kl", "GRPO: divergence from the likelihood model", "Estimate in nats a token."],
     ["grpo", "entropy", "GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token."],
+    ["grpo", "largestAdvantage", "GRPO: largest advantage", "Of a step's answers, or of their parts; absolute."],
     ["control", "loss", "Control: negative log-likelihood", "Likelihood training continued for as long as GRPO took."],
   ];
   return panels.flatMap(([stage, metric, title, caption]) => {

@@ -258,5 +258,6 @@ function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
     ...panel("GRPO: reward", "Mean over a step's answers; each model's own reward.", "reward", grpo),
     ...panel("GRPO: divergence from the likelihood model", "Estimate in nats a token.", "kl", grpo),
     ...panel("GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token.", "entropy", grpo),
+    ...panel("GRPO: largest advantage", "Of a step's answers; absolute.", "largestAdvantage", grpo),
   ];
 }

@@ -217,5 +217,11 @@ function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
     ),
     ...panel("GRPO: divergence from the likelihood model", "Estimate in nats a token.", "kl", "grpo"),
     ...panel("GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token.", "entropy", "grpo"),
+    ...panel(
+      "GRPO: largest advantage",
+      "Of a step's answers, or of their lines; absolute.",
+      "largestAdvantage",
+      "grpo",
+    ),
   ];
 }

@@ -6,8 +6,15 @@
  * scale for all groups (the released video code's `uniform_std`). Plain numbers on the host, in float64.
  *
  * Where answers have parts, one after the other (the frames of a video, the lines of a text), {@linkcode partAdvantages} credits
- * each part only with what it and the parts after it earn: what was earned before does not depend on it, and is noise in its
- * gradient.
+ * each part only with what it and the parts after it earn, its return: what was earned before does not depend on it, and is noise
+ * in its gradient. The scale of a group is then the largest of the standard deviations of its rewards and of its parts' returns:
+ * - one number for all parts of a group, so that its gradient stays that of the reward times a positive number; a scale for each
+ *   part would weigh some parts' share of it more than others';
+ * - bounded. The deviations e of a part's G returns add up to zero, so e_i² ≤ (G − 1)/G · Σ e², and no advantage is larger than
+ *   (G − 1)/√G: what holds for whole answers holds for every part. The rewards' own deviation alone has no bound: answers that
+ *   earn the same with their parts in another order differ in their returns and not in their rewards;
+ * - where answers differ in reward more than any part does in its return, as groups mostly do, it is the scale of whole answers;
+ *   with one part it always is.
  *
  * Source: RLVR-World Eq. 1; Shao et al. 2024 (GRPO); Liu et al. 2025 (Dr. GRPO).
  */
@@ -94,11 +101,13 @@ function average(values: ArrayLike<number>): number {
 }
 
 /**
- * Advantages of every part of P·G answers: the sum of what the part and those after it earn, less the group's mean of that, in
- * the scale of the whole answers. The expected gradient is that of {@linkcode groupAdvantages}, with less variance.
+ * Advantages of every part of P·G answers: the sum of what the part and those after it earn, its return, less the group's mean of
+ * that, in one scale a group; see the file's head. The expected gradient is that of {@linkcode groupAdvantages} but for the
+ * groups' scales, with less variance.
  *
  * @param contributions [P·G·parts]: what each part earns; an answer's sum is its reward.
  * @param groupSize G, at least 1.
+ * @param scale With `group-std` no advantage is larger than (G − 1)/√G; with `uniform-std`, than P times that.
  * @param discount What later parts earn counts so much less for each part between: below 1 there is still less variance, and a
  *   gradient that is not quite that of the reward.
  * @returns [P·G·parts].
@@ -111,25 +120,21 @@ export function partAdvantages(
   scale: AdvantageScale = "group-std",
   discount = 1,
 ): Float64Array {
-  const answers = contributions.length / parts, groups = answers / groupSize;
-  const whole = Float64Array.from({ length: answers }, (_, i) => {
-    let sum = 0;
-    for (let part = parts - 1; part >= 0; part--) sum += contributions[i * parts + part];
-    return sum;
-  });
-  const earned = contributions.slice();
-  for (let i = earned.length - 1; i >= 0; i--) if (i % parts < parts - 1) earned[i] += discount * earned[i + 1];
-  const { stds, meanStd } = groupStatistics(whole, groupSize);
-  const advantages = new Float64Array(earned.length);
-  for (let p = 0; p < groups; p++) {
-    const divisor = scale === "none" ? 1 : (scale === "uniform-std" ? meanStd : stds[p]) + STABILITY;
-    for (let part = 0; part < parts; part++) {
-      const at = (g: number) => (p * groupSize + g) * parts + part;
-      const group = Array.from({ length: groupSize }, (_, g) => earned[at(g)]);
-      // As whole answers: a group of one is its own measure, and equal ones are exactly zero.
-      const mean = groupSize === 1 ? 0 : group.every((each) => each === group[0]) ? group[0] : average(group);
-      group.forEach((each, g) => advantages[at(g)] = (each - mean) / divisor);
-    }
+  const answers = contributions.length / parts;
+  const rewards = new Float64Array(answers), returns = contributions.slice();
+  for (let i = returns.length - 1; i >= 0; i--) {
+    rewards[Math.floor(i / parts)] += contributions[i];
+    if (i % parts < parts - 1) returns[i] += discount * returns[i + 1];
   }
-  return advantages;
+  const deviations = groupStatistics(rewards, groupSize).stds;
+  const means = Array.from({ length: parts }, (_, part) => {
+    const own = groupStatistics(Float64Array.from({ length: answers }, (_, i) => returns[i * parts + part]), groupSize);
+    own.stds.forEach((std, p) => deviations[p] = Math.max(deviations[p], std));
+    return own.means;
+  });
+  const uniform = average(deviations);
+  return returns.map((each, i) => {
+    const p = Math.floor(i / (parts * groupSize)), centred = each - means[i % parts][p];
+    return scale === "none" ? centred : centred / ((scale === "uniform-std" ? uniform : deviations[p]) + STABILITY);
+  });
 }

@@ -109,6 +109,8 @@ export interface GrpoMetrics {
   equalGroups: number;
   /** Share of answers equal to another of their group. */
   duplicateAnswers: number;
+  /** Largest |advantage| of an answer, or of a part of one: with the scale `group-std` at most (G − 1)/√G. */
+  largestAdvantage: number;
   /** Mean over updates. */
   loss: number;
   /** Estimated divergence from the reference model, in nats a token; absent without one. */
@@ -253,6 +255,7 @@ export class GrpoTrainer<Transition, States> {
       rewardStd: meanStd,
       equalGroups,
       duplicateAnswers: duplicateShare(groups),
+      largestAdvantage: credited.reduce((most, each) => Math.max(most, Math.abs(each)), 0),
       ...update,
       entropy: -groups.flatMap(({ sampler }) => sampler).reduce((sum, each) => sum + sumOf(each), 0) / spoken,
       tokens: spoken,

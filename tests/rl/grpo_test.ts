@@ -234,6 +234,10 @@ forEachEngine("GrpoTrainer: answers that end themselves, credited by part", asyn
   const discounted = await step(2, { credit: "part", creditDiscount: 0.1 });
   assert.ok(Math.abs(discounted.gradientNorm - whole.gradientNorm) > 0.01 * whole.gradientNorm);
   for (const each of [last, first, discounted]) assert.equal(each.reward, whole.reward);
+  const bound = 7 / Math.sqrt(8);
+  for (const { largestAdvantage } of [whole, last, first, discounted]) {
+    assert.ok(largestAdvantage > 0.5 && largestAdvantage <= bound, `${largestAdvantage}`);
+  }
 
   const model = toyModel(engine),
     points = { better: "higher" as const, compute: () => Promise.resolve(new Float32Array()) };
