@@ -104,6 +104,12 @@ export function tokenWeights(
   return weights;
 }
 
+/**
+ * Nats beyond which differences of log-probabilities count as this much before `exp`. exp(80) is still a number of float32; an
+ * infinite ratio times the gradient 0 of whatever clip or bound holds it would not be.
+ */
+const LARGEST_DIFFERENCE = 80;
+
 /** Tensors of some tokens, all [n]. */
 export interface TokenTerms {
   /** log p of the chosen tokens, differentiable. */
@@ -130,21 +136,45 @@ export interface ObjectiveSums {
   clipped: Tensor;
 }
 
-/** The token-level objective on some tokens; see the file's head. */
+/**
+ * The token-level objective on some tokens; see the file's head.
+ *
+ * @throws {RangeError} With `ratio: "sequence"`, which needs all tokens of an answer at once (see `GrpoTrainer`), and where the
+ *   divergence needs a reference that is not given.
+ */
 export function tokenObjective(terms: TokenTerms, options: ObjectiveOptions): ObjectiveSums {
+  if (options.ratio === "sequence") {
+    throw new RangeError(
+      `tokenObjective: ratio "sequence" is one of whole answers, not of single tokens: use ratio "token", or GrpoTrainer`,
+    );
+  }
   const { logProbabilities, advantages, weights } = terms;
   const old = terms.oldLogProbabilities ?? logProbabilities.detach();
-  const ratio = logProbabilities.sub(old).exp();
-  const { loss, clipped } = clippedLoss(ratio, advantages, options);
-  const divergence = divergenceOf(terms, options);
-  let perToken = loss;
-  if (divergence) perToken = perToken.add(divergence.mul(options.klCoefficient));
-  if (terms.entropy) perToken = perToken.sub(terms.entropy.mul(options.entropyCoefficient));
+  const { loss, clipped } = clippedLoss(ratioOf(logProbabilities.sub(old)), advantages, options);
+  const policy = loss.mul(weights).sum(), rest = regularization(terms, options);
   return {
-    loss: perToken.mul(weights).sum(),
-    kl: divergence?.detach().mul(weights).sum(),
+    loss: rest.loss ? policy.add(rest.loss) : policy,
+    kl: rest.kl,
     clipped: clipped.mul(weights).sum(),
   };
+}
+
+/**
+ * What the loss has beside the policy's own: Σ weight·(β·kl − η·entropy), whatever the ratio is of.
+ *
+ * @returns `loss`, differentiable, undefined where there is neither; and `kl`, the weighted divergence without its coefficient.
+ */
+export function regularization(
+  terms: Omit<TokenTerms, "advantages" | "oldLogProbabilities">,
+  options: ObjectiveOptions,
+): { loss: Tensor | undefined; kl: Tensor | undefined } {
+  const { entropy, weights } = terms, divergence = divergenceOf(terms, options);
+  const parts = [
+    ...divergence ? [divergence.mul(options.klCoefficient)] : [],
+    ...entropy ? [entropy.mul(-options.entropyCoefficient)] : [],
+  ];
+  const loss = parts.length === 0 ? undefined : parts.reduce((a, b) => a.add(b)).mul(weights).sum();
+  return { loss, kl: divergence?.detach().mul(weights).sum() };
 }
 
 /**
@@ -165,7 +195,7 @@ export function sequenceCoefficients(
   options: ObjectiveOptions,
 ): { coefficients: Tensor; loss: Tensor; clipped: Tensor } {
   const lengths = sampled.sum(1, true).clamp(1, Infinity);
-  const ratio = current.sub(old).mul(sampled).sum(1, true).div(lengths).exp();
+  const ratio = ratioOf(current.sub(old).mul(sampled).sum(1, true).div(lengths));
   const { loss, clipped, active } = clippedLoss(ratio, advantages, options);
   // d/d log p_t of −A·s is −A·s / |o|; summed over the answer's tokens (whose weights add up to the answer's share) this
   // leaves −A·s a token where the clip does not hold it.
@@ -175,6 +205,11 @@ export function sequenceCoefficients(
     loss: loss.broadcastTo(current.shape),
     clipped: clipped.broadcastTo(current.shape),
   };
+}
+
+/** exp of a difference of log-probabilities; see {@linkcode LARGEST_DIFFERENCE}. */
+function ratioOf(difference: Tensor): Tensor {
+  return difference.clamp(-LARGEST_DIFFERENCE, LARGEST_DIFFERENCE).exp();
 }
 
 /** max(L1, L2) with the dual clip; `active` is 1 where the gradient passes through the ratio. */
@@ -193,7 +228,10 @@ function clippedLoss(ratio: Tensor, advantages: Tensor, options: ObjectiveOption
   return { loss, clipped, active };
 }
 
-function divergenceOf(terms: TokenTerms, options: ObjectiveOptions): Tensor | undefined {
+function divergenceOf(
+  terms: Pick<TokenTerms, "logProbabilities" | "referenceLogProbabilities">,
+  options: ObjectiveOptions,
+): Tensor | undefined {
   if (options.kl === "none" || options.klCoefficient === 0) return undefined;
   if (!terms.referenceLogProbabilities) {
     throw new RangeError(
@@ -203,5 +241,5 @@ function divergenceOf(terms: TokenTerms, options: ObjectiveOptions): Tensor | un
   const difference = terms.referenceLogProbabilities.sub(terms.logProbabilities);
   if (options.kl === "k1") return difference.neg();
   if (options.kl === "k2") return difference.square().mul(0.5);
-  return difference.exp().sub(difference).sub(1).clamp(-10, 10);
+  return ratioOf(difference).sub(difference).sub(1).clamp(-10, 10);
 }

@@ -14,8 +14,11 @@ import type { Tokens } from "../worlds/world.ts";
 import {
   type LossDenominator,
   type ObjectiveOptions,
+  type ObjectiveSums,
+  regularization,
   sequenceCoefficients,
   tokenObjective,
+  type TokenTerms,
   tokenWeights,
 } from "./objective.ts";
 
@@ -162,7 +165,7 @@ export function policyLoss(
   const oldLogProbabilities = old[0] ? concat(old as Tensor[]) : undefined;
   const referenceLogProbabilities = reference[0] ? concat(reference as Tensor[]) : undefined;
 
-  let ofSequence: ReturnType<typeof sequenceCoefficients> | undefined;
+  let ofSequence: ReturnType<typeof sequenceTerms> | undefined;
   if (objective.ratio === "sequence") {
     const current = tokenLogProbabilities(hidden.detach(), model.head.detach(), targets, headOptions(model, settings))
       .logProbabilities;
@@ -180,22 +183,31 @@ export function policyLoss(
       weights: part(weight),
       entropy: withEntropy ? entropy : undefined,
     };
-    const own = tokenObjective(terms, objective);
-    let chunkLoss = own.loss, clipped = own.clipped;
-    if (ofSequence) {
-      const policy = part(ofSequence.coefficients).mul(logProbabilities);
-      // The value shown is the clipped loss; the gradient is the coefficients'.
-      const shown = part(ofSequence.loss);
-      const extra = tokenObjective({ ...terms, advantages: terms.advantages.mul(0) }, objective).loss;
-      chunkLoss = policy.sub(policy.detach()).add(shown).mul(terms.weights).sum().add(extra);
-      clipped = part(ofSequence.clipped).mul(terms.weights).sum();
-    }
+    const own = ofSequence ? sequenceObjective(terms, part, ofSequence, objective) : tokenObjective(terms, objective);
     const difference = logProbabilities.detach().sub(part(sampler)).abs().mul(terms.weights).sum();
-    const counted: Record<string, Tensor> = { clipped: clipped.detach(), mismatch: difference };
+    const counted: Record<string, Tensor> = { clipped: own.clipped.detach(), mismatch: difference };
     if (own.kl) counted.kl = own.kl.detach();
-    return { loss: chunkLoss, sums: counted };
+    return { loss: own.loss, sums: counted };
   }, { ...headOptions(model, settings), withEntropy });
   return { loss, aux: sums };
+}
+
+/** What `tokenObjective` gives for some tokens, with the ratios of their answers: `part` takes theirs of what all tokens have. */
+function sequenceObjective(
+  terms: TokenTerms,
+  part: (whole: Tensor) => Tensor,
+  ofSequence: ReturnType<typeof sequenceTerms>,
+  objective: ObjectiveOptions,
+): ObjectiveSums {
+  const { logProbabilities, weights } = terms, rest = regularization(terms, objective);
+  const policy = part(ofSequence.coefficients).mul(logProbabilities);
+  // The value shown is the clipped loss; the gradient is the coefficients'.
+  const loss = policy.sub(policy.detach()).add(part(ofSequence.loss)).mul(weights).sum();
+  return {
+    loss: rest.loss ? loss.add(rest.loss) : loss,
+    kl: rest.kl,
+    clipped: part(ofSequence.clipped).mul(weights).sum(),
+  };
 }
 
 /** The sequence-level terms of every spoken token [N], from log-probabilities and advantages [N]. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   checkObjective,
   type ObjectiveOptions,
+  regularization,
   RELEASED_OBJECTIVE,
   sequenceCoefficients,
   tokenObjective,
@@ -56,8 +57,9 @@ forEachEngine("objective: losses and gradients as PyTorch's", async (engine) => 
         options,
       );
       const policy = parts.coefficients.reshape([-1]).mul(leaf);
-      const rest = tokenObjective({ ...terms, advantages: terms.advantages.mul(0) }, options).loss;
-      return policy.sub(policy.detach()).add(parts.loss.reshape([-1])).mul(weights).sum().add(rest);
+      const loss = policy.sub(policy.detach()).add(parts.loss.reshape([-1])).mul(weights).sum();
+      const rest = regularization(terms, options).loss;
+      return rest ? loss.add(rest) : loss;
     }, [leaf]);
     const name = JSON.stringify(plain);
     const found = await value.item();
@@ -84,6 +86,24 @@ forEachEngine("objective: the first update's ratio is exactly 1", async (engine)
   assert.equal(await sums.loss.item(), 0.5);
   assert.equal(await sums.clipped.item(), 0);
   for (const each of [leaf, sums.loss, sums.clipped]) each.dispose();
+});
+
+forEachEngine("objective: one ratio an answer is refused where single tokens are given", (engine) => {
+  tidy(() => {
+    const one = tensor(engine, Float32Array.of(-0.3));
+    const terms = {
+      logProbabilities: one,
+      oldLogProbabilities: undefined,
+      referenceLogProbabilities: one,
+      advantages: one,
+      weights: one,
+      entropy: undefined,
+    };
+    assert.throws(
+      () => tokenObjective(terms, { ...RELEASED_OBJECTIVE, ratio: "sequence" }),
+      /tokenObjective: ratio "sequence" is one of whole answers, not of single tokens: use ratio "token"/,
+    );
+  });
 });
 
 Deno.test("objective: a bad option is named", () => {
