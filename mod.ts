@@ -425,22 +425,27 @@ export {
 export {
   EVALUATOR_TYPES,
   type EvaluatorType,
-  loadTasks,
-  type LoadTasksOptions,
+  type ImageCheck,
   type PageCheck,
   type ReferenceAnswers,
-  type SitePlaces,
   type TaskEvaluation,
   taskJson,
   type WebTask,
 } from "./lib/worlds/web_page/tasks/web_task.ts";
+export {
+  loadTasks,
+  type LoadTasksOptions,
+  type SitePlaces,
+  type SkippedTask,
+} from "./lib/worlds/web_page/tasks/task_file.ts";
+export { type Picture, type PictureJudge } from "./lib/worlds/web_page/tasks/page_pictures.ts";
+export { type HelperPage, type TaskHelper, type TaskHelpers } from "./lib/worlds/web_page/tasks/task_helpers.ts";
 export {
   type AnswerJudge,
   evaluateTask,
   type EvaluationOptions,
   type EvaluationPart,
   type JudgeQuestion,
-  type TaskHelper,
   type TaskResult,
 } from "./lib/worlds/web_page/tasks/evaluators.ts";
 

@@ -4,11 +4,12 @@
  * Without flags: the built-in site's tasks in the simulated browser, without a world model and with the site itself as one. With
  * `--run`: a trained model before and after RLVR as well. With endpoints: any model in any role, on any site, in Chromium.
  */
+import { TOLD_HISTORIES, VALUE_SCALES } from "../lib/agent/chat_roles.ts";
 import { plainText } from "../lib/experiments/policy_evaluation_report.ts";
 import { CONDITION_NAMES, type ConditionName } from "../lib/experiments/web_agent_conditions.ts";
 import { ENDPOINT_ROLES, type EndpointChoice, type EndpointRole } from "../lib/experiments/web_agent_endpoints.ts";
 import { differenceRows, successRows } from "../lib/experiments/web_agent_report.ts";
-import { agentHeadline } from "../lib/experiments/web_agent_results.ts";
+import { agentHeadline, errorLines } from "../lib/experiments/web_agent_results.ts";
 import { runWebAgents, type WebAgentSettings } from "../lib/experiments/web_agent_run.ts";
 import { UserError } from "../lib/files/user_error.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
@@ -34,6 +35,7 @@ const COMMAND: Command = {
       description: "Where a site of a task file is served: SHOPPING=http://…",
       repeated: true,
     },
+    "task-ids": { value: "N,N-N,…", description: "Tasks that are done, by task_id", default: "all that can be judged" },
     "site-seeds": { value: "N,N,…", description: "Seeds of the built-in site", default: "0,1,2" },
     seeds: { value: "N,N,…", description: "Seeds of the agents", default: "0" },
     browser: { value: "simulated|chromium", description: "Where the agents act", default: "simulated" },
@@ -51,7 +53,7 @@ const COMMAND: Command = {
     translator: { value: "URL", description: "One that describes the next state", default: "the summarizer's" },
     value: { value: "URL", description: "One that scores it", default: "the policy's, or a program" },
     "world-model-url": { value: "URL", description: "A served world model, for the condition served" },
-    judge: { value: "URL", description: "One that judges answers, for tasks with fuzzy_match" },
+    judge: { value: "URL", description: "One that judges answers and pictures: for fuzzy_match and eval_vqa" },
     model: {
       value: "ROLE=NAME",
       description: `Model of an endpoint; ROLE: ${ENDPOINT_ROLES.join(", ")}`,
@@ -63,6 +65,17 @@ const COMMAND: Command = {
     retries: { value: "N", description: "Tries of a request beyond the first", default: "5" },
     concurrency: { value: "N", description: "Requests at a time to one endpoint", default: "16" },
     prompts: { value: "FOLDER", description: "Prompts of one's own in place of lib/agent/prompts" },
+    history: {
+      value: TOLD_HISTORIES.join("|"),
+      description: "Actions that a policy is told: all, or the last as WebArena's agent",
+      default: "all",
+    },
+    "value-scale": {
+      value: VALUE_SCALES.join("|"),
+      description: "Scores of a value: 1 to 5, or 0 to 1 as trained value models give",
+      default: "1-5",
+    },
+    "page-characters": { value: "N", description: "Characters of a page that endpoints are told", default: "15360" },
     branching: { value: "N", description: "Actions that are looked at", default: "3" },
     samples: { value: "N", description: "Samples of the policy", default: "20" },
     "value-samples": { value: "N", description: "Scores of each action", default: "20" },
@@ -100,6 +113,9 @@ await runCommand(async (signal) => {
   console.log(`success in per cent [95 % interval]\n${plainText(successRows(result.table))}\n`);
   if (result.table.differences.length > 0) console.log(`${plainText(differenceRows(result.table))}\n`);
   console.log(`${agentHeadline(result.table)}\nreport: ${report}\nreplay: ${replay}`);
+  for (const line of errorLines(result.table)) console.error(line);
+  // A condition without a result is not one that does badly.
+  if (result.table.failed.length > 0) Deno.exit(1);
 }, { stopping: "stopping; tasks that have ended are kept" });
 
 function readSettings(flags: Flags): WebAgentSettings {
@@ -112,6 +128,7 @@ function readSettings(flags: Flags): WebAgentSettings {
     run,
     conditions: readConditions(flags, run, endpoints),
     tasks,
+    taskIds: readTaskIds(flags),
     sites: readSites(flags),
     siteSeeds: integers(flags, "site-seeds") ?? [0, 1, 2],
     seeds: integers(flags, "seeds") ?? [0],
@@ -119,6 +136,9 @@ function readSettings(flags: Flags): WebAgentSettings {
     allowedHosts: flags.list("allow-host"),
     endpoints,
     prompts: flags.text("prompts") ?? null,
+    history: oneOf(flags, "history", TOLD_HISTORIES) ?? "all",
+    valueScale: oneOf(flags, "value-scale", VALUE_SCALES) ?? "1-5",
+    pageCharacters: flags.integer("page-characters", 1) ?? null,
     branching: flags.integer("branching", 1) ?? 3,
     samples: flags.integer("samples", 1) ?? null,
     valueSamples: flags.integer("value-samples", 1) ?? 20,
@@ -209,6 +229,28 @@ function readSites(flags: Flags): Record<string, string> {
       return [`__${name}__`, url];
     }),
   );
+}
+
+/** `3,7-9` as 3, 7, 8, 9. */
+function readTaskIds(flags: Flags): number[] | null {
+  const text = flags.text("task-ids");
+  if (text === undefined) return null;
+  const ids = words(text, "task-ids").flatMap((part) => {
+    const [, from, to = from] = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(part) ?? [];
+    if (from === undefined || Number(to) < Number(from) || Number(to) - Number(from) > 100_000) {
+      throw new UserError(`--task-ids must be like 3,7-9: received "${text}"`);
+    }
+    return Array.from({ length: Number(to) - Number(from) + 1 }, (_, i) => Number(from) + i);
+  });
+  return [...new Set(ids)];
+}
+
+function oneOf<Name extends string>(flags: Flags, flag: string, names: readonly Name[]): Name | undefined {
+  const given = flags.text(flag), name = names.find((each) => each === given);
+  if (given !== undefined && name === undefined) {
+    throw new UserError(`--${flag} must be one of ${names.join(", ")}: received "${given}"`);
+  }
+  return name;
 }
 
 function integers(flags: Flags, name: string): number[] | undefined {

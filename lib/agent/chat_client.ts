@@ -11,10 +11,21 @@ import { JsonServer, type JsonServerOptions, RefusedError } from "../rl/json_ser
 import { Philox } from "../tensor/random.ts";
 import { type Reply, usageOf } from "./usage.ts";
 
+/** A part of a message: a text or a picture. */
+export type ContentPart =
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "image_url"; readonly image_url: { readonly url: string } };
+
 /** A message of a conversation. */
 export interface ChatMessage {
   /** Who speaks. */
   role: "system" | "user" | "assistant";
+  /** What is said, as a text or in parts. */
+  content: string | readonly ContentPart[];
+}
+
+/** A message that is a text. */
+export interface TextMessage extends ChatMessage {
   /** What is said. */
   content: string;
 }
@@ -168,7 +179,9 @@ export class ChatClient {
     if (this.#model === undefined) await this.check();
     return {
       model: this.#model,
-      ...kind === "chat" ? { messages } : { prompt: messages.map(({ content }) => content).join("\n\n") },
+      ...kind === "chat"
+        ? { messages }
+        : { prompt: messages.map(({ content }) => contentText(content)).filter((each) => each !== "").join("\n\n") },
       temperature,
       top_p: topP,
       [this.#dialect.maxTokens]: maxTokens,
@@ -209,8 +222,15 @@ function whatIsWrong(text: string): string | undefined {
 
 function textOf(choice: unknown): string | undefined {
   const { message, text } = (choice ?? {}) as { message?: { content?: unknown }; text?: unknown };
-  const said = message?.content ?? text;
-  return typeof said === "string" ? said : undefined;
+  return contentText(message?.content ?? text);
+}
+
+/** The text of a message's content, which may be a list of parts; undefined where there is none. */
+function contentText(content: unknown): string | undefined {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return undefined;
+  const texts = content.flatMap((part) => typeof part?.text === "string" ? [part.text] : []);
+  return texts.length === 0 ? undefined : texts.join("");
 }
 
 /** Reads what {@linkcode whatIsWrong} let pass. */

@@ -1,11 +1,11 @@
 /**
  * The roles as models behind endpoints: what each is asked, and how its answer is read.
  *
- * The policy is told the last action alone, the others all of them; only the world model sees actions as they were proposed
- * (`click [12]`), the others with what stands at the id. Pages longer than a limit are cut at a line's end, as WebArena cuts them;
- * the limit counts characters here, since a served model's tokens are not known.
+ * All are told all actions so far; the policy can be told the last one alone, as WebArena's is. Only the world model sees actions as
+ * they were proposed (`click [12]`), the others with what stands at the id. Pages longer than a limit are cut at a line's end, as
+ * WebArena cuts them; the limit counts characters here, since a served model's tokens are not known.
  *
- * Source: RLVR-World App. A.3, App. D.
+ * Source: RLVR-World App. A.3, App. D; its `world_model_agent.py`, which tells the policy all actions.
  */
 import { buildWebPrompt } from "../worlds/web_page/prompt.ts";
 import { NO_ACTION, type WebQuestion } from "../worlds/web_page/transition.ts";
@@ -32,10 +32,15 @@ export interface ChatRoleOptions {
   maxPageCharacters?: number;
 }
 
+/** What a policy is told of the actions so far: all, as the released agent's, or the last, as WebArena's. */
+export const TOLD_HISTORIES = ["all", "last"] as const;
+/** One of them. */
+export type ToldHistory = typeof TOLD_HISTORIES[number];
+
 /** Proposes actions. */
 export class ChatPolicy implements PolicyRole {
-  /** Nothing is sent yet. */
-  constructor(private readonly options: ChatRoleOptions) {}
+  /** Nothing is sent yet. @param history What it is told of the actions so far. */
+  constructor(private readonly options: ChatRoleOptions, private readonly history: ToldHistory = "all") {}
 
   /** {@inheritDoc PolicyRole.propose} */
   async propose(state: AgentState, samples: number): Promise<Reply<string[]>> {
@@ -43,7 +48,7 @@ export class ChatPolicy implements PolicyRole {
       observation: cutPage(state.observation.tree, this.options.maxPageCharacters),
       url: state.url,
       objective: state.objective,
-      previousAction: state.history.at(-1)?.described ?? NO_ACTION,
+      previousAction: this.history === "all" ? previousActions(state) : state.history.at(-1)?.described ?? NO_ACTION,
     });
     return await this.options.client.ask(messages, samples, streamOf(state, 0, 0), state.signal);
   }
@@ -127,10 +132,15 @@ export class ChatTranslator implements TranslatorRole {
   }
 }
 
+/** Scales of values: 1 to 5 in whole numbers, as the paper's agent has it, or 0 to 1, as its trained value models. */
+export const VALUE_SCALES = ["1-5", "0-1"] as const;
+/** One of them. */
+export type ValueScale = typeof VALUE_SCALES[number];
+
 /** Scores expected states. */
 export class ChatValue implements ValueRole {
   /** Nothing is sent yet. */
-  constructor(private readonly options: ChatRoleOptions) {}
+  constructor(private readonly options: ChatRoleOptions, private readonly scale: ValueScale = "1-5") {}
 
   /** {@inheritDoc ValueRole.score} */
   async score(
@@ -139,18 +149,34 @@ export class ChatValue implements ValueRole {
     samples: number,
   ): Promise<Reply<number[][]>> {
     const { client, prompts } = this.options;
+    const prompt = this.scale === "1-5" ? prompts.value : prompts.value_share;
     const replies = await Promise.all(candidates.map(({ described, description }, i) => {
-      const messages = prompts.value.fill({ ...commonValues(state, described, this.options), nextState: description });
+      const messages = prompt.fill({ ...commonValues(state, described, this.options), nextState: description });
       return client.ask(messages, samples, streamOf(state, 4, i), state.signal);
     }));
-    return together(replies, (texts) => texts.map(readScore));
+    return together(replies, (texts) => readScores(texts, this.scale));
   }
 }
 
-/** The score that an answer states: 1–5; 0 where it states none or another. */
-export function readScore(answer: string): number {
-  const score = Number(/\[Score\]:\s*(\d+)/.exec(answer)?.[1] ?? 0);
-  return score >= 1 && score <= 5 ? score : 0;
+/**
+ * The scores that answers state. As released, an answer without a score of the scale counts as 0 on the scale of 1 to 5, and not at all
+ * on the scale of 0 to 1.
+ */
+export function readScores(answers: readonly string[], scale: ValueScale): number[] {
+  if (scale === "0-1") return answers.map(readShare).filter((each) => each !== undefined);
+  return answers.map((answer) => {
+    const score = Number(/\[Score\]:\s*(\d+)/.exec(answer)?.[1] ?? 0);
+    return score >= 1 && score <= 5 ? score : 0;
+  });
+}
+
+/** Where a score of 0 to 1 stands in an answer, the first that fits. */
+const SHARE_PATTERNS = [/\[Score\]:?\s*([\d.]+)/, /score of\s*([\d.]+)/, /score:\s*([\d.]+)/i];
+
+function readShare(answer: string): number | undefined {
+  const text = SHARE_PATTERNS.map((each) => each.exec(answer)?.[1]).find((each) => each !== undefined);
+  const digits = text?.replace(/\.+$/, ""), score = digits ? Number(digits) : NaN;
+  return score >= 0 && score <= 1 ? score : undefined;
 }
 
 /** A page cut at a line's end to at most so many characters, with a line that says so. */

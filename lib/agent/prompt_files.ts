@@ -19,17 +19,19 @@
 import { join } from "node:path";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
-import type { ChatMessage } from "./chat_client.ts";
+import type { TextMessage } from "./chat_client.ts";
 import fuzzyMatch from "./prompts/fuzzy_match.txt" with { type: "text" };
+import pictureQuestion from "./prompts/picture_question.txt" with { type: "text" };
 import policy from "./prompts/policy.txt" with { type: "text" };
 import salientChanges from "./prompts/salient_changes.txt" with { type: "text" };
 import translate from "./prompts/translate.txt" with { type: "text" };
 import unachievableMatch from "./prompts/unachievable_match.txt" with { type: "text" };
 import value from "./prompts/value.txt" with { type: "text" };
+import valueShare from "./prompts/value_share.txt" with { type: "text" };
 
 /** The slots of each prompt. */
 export const PROMPT_SLOTS = {
-  /** Proposes an action. */
+  /** Proposes an action; `previousAction` is one or, a line each, all. */
   policy: ["observation", "url", "objective", "previousAction"],
   /** Predicts what changes; only where a file is given, else the prompt that world models are trained with. */
   world_model: ["url", "objective", "previousActions", "observation", "action"],
@@ -37,12 +39,16 @@ export const PROMPT_SLOTS = {
   salient_changes: ["newItems", "deletedItems", "updatedItems"],
   /** Describes the state that they amount to. */
   translate: ["url", "objective", "previousActions", "observation", "action", "keyChanges"],
-  /** Scores that state. */
+  /** Scores that state from 1 to 5. */
   value: ["url", "objective", "previousActions", "observation", "action", "nextState"],
+  /** Scores it from 0 to 1. */
+  value_share: ["url", "objective", "previousActions", "observation", "action", "nextState"],
   /** Compares an answer with a reference, for tasks whose evaluator needs a judge. */
   fuzzy_match: ["question", "reference", "answer"],
   /** Compares the reasons for which a task is said to be impossible. */
   unachievable_match: ["question", "reference", "answer"],
+  /** Asks about a picture, which is sent with the user's message. */
+  picture_question: ["question"],
 } as const;
 
 /** Name of a prompt; its file is `NAME.txt`. */
@@ -56,13 +62,15 @@ const BUILT_IN: Partial<Record<PromptName, string>> = {
   salient_changes: salientChanges,
   translate,
   value,
+  value_share: valueShare,
   fuzzy_match: fuzzyMatch,
   unachievable_match: unachievableMatch,
+  picture_question: pictureQuestion,
 };
 
 /** One prompt, parsed and checked. */
 export class Prompt<Name extends PromptName> {
-  readonly #messages: readonly ChatMessage[];
+  readonly #messages: readonly TextMessage[];
 
   /**
    * Reads a prompt.
@@ -91,7 +99,7 @@ export class Prompt<Name extends PromptName> {
   }
 
   /** The conversation with its slots filled. */
-  fill(values: PromptValues<Name>): ChatMessage[] {
+  fill(values: PromptValues<Name>): TextMessage[] {
     const texts = values as Record<string, string>;
     return this.#messages.map(({ role, content }) => ({
       role,
@@ -133,7 +141,7 @@ export async function loadPrompts(folder?: string): Promise<PromptSet> {
 const SLOT = /\{\{([^{}\s]*)\}\}/g;
 const HEADING = /^=== (system|example user|example assistant|user)\s*$/;
 
-function parseMessages(text: string, source: string): ChatMessage[] {
+function parseMessages(text: string, source: string): TextMessage[] {
   const sections: { heading: string; lines: string[] }[] = [];
   for (const [i, line] of text.split(/\r?\n/).entries()) {
     if (line.startsWith("===")) {
@@ -159,7 +167,7 @@ function parseMessages(text: string, source: string): ChatMessage[] {
     );
   }
   return sections.map(({ heading, lines }) => ({
-    role: heading.replace("example ", "") as ChatMessage["role"],
+    role: heading.replace("example ", "") as TextMessage["role"],
     content: lines.join("\n").trim(),
   }));
 }

@@ -91,7 +91,7 @@ export interface TranslatorRole {
 
 /** Says how good the expected state is for the objective. */
 export interface ValueRole {
-  /** For each candidate its scores: 1–5, and 0 where an answer has none. Their mean is what counts. */
+  /** For each candidate its scores, of whatever scale. Their mean is what counts; 0 where there is none. */
   score(state: AgentState, candidates: readonly PredictedCandidate[], samples: number): Promise<Reply<number[][]>>;
 }
 

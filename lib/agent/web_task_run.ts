@@ -18,7 +18,7 @@ export interface WebTaskRun {
   agent: PlanningAgent;
   /** What the user wants. */
   objective: string;
-  /** Addresses of the first tabs; the last is looked at. */
+  /** Addresses of the first tabs; the first is looked at. */
   startUrls: readonly string[];
   /** Name of the random stream: seed, purpose, task. The step's number is added. */
   stream: readonly number[];

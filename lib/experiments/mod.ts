@@ -185,6 +185,7 @@ export {
 export {
   agentHeadline,
   conditionName,
+  errorLines as agentErrorLines,
   type SuccessDifference,
   type SuccessRow,
   type SuccessTable,
@@ -199,3 +200,4 @@ export {
   type WebAgentResult,
 } from "./web_agent_report.ts";
 export { runWebAgents, type WebAgentContext, type WebAgentSettings } from "./web_agent_run.ts";
+export { type ToldHistory, type ValueScale } from "../agent/chat_roles.ts";

@@ -31,7 +31,7 @@ import type { RunFolder } from "../training/run_folder.ts";
 import { RunInterruptedError } from "../training/stage.ts";
 import { STREAM } from "../training/streams.ts";
 import { WebActionError } from "../worlds/web_page/browser/browser.ts";
-import { type AnswerJudge, evaluateTask } from "../worlds/web_page/tasks/evaluators.ts";
+import { evaluateTask, type EvaluationOptions } from "../worlds/web_page/tasks/evaluators.ts";
 import type { AgentCondition } from "./web_agent_conditions.ts";
 import {
   readTrialResult,
@@ -61,8 +61,8 @@ export interface WebAgentComparison {
   workers: number;
   /** How agents work; `maxSteps` comes from the task. */
   agent: { branching: number; samples?: number; valueSamples: number };
-  /** Judges answers for evaluators that need one. */
-  judge?: AnswerJudge;
+  /** Judges and helpers for evaluators that need them. */
+  means?: Omit<EvaluationOptions, "browser" | "answer">;
   /** Whether pages are photographed. */
   takesScreenshots: boolean;
   /** How far it is. */
@@ -181,7 +181,7 @@ async function runTrial(
   condition: AgentCondition,
   { task: planned, trial }: PlannedTrial,
 ): Promise<TrialResult> {
-  const { run, openSession, judge, signal, takesScreenshots, agent: options } = comparison;
+  const { run, openSession, means, signal, takesScreenshots, agent: options } = comparison;
   const { task, maxSteps, area, kind } = planned;
   const folder = run.file(trialFolder(trial)), start = performance.now();
   await Deno.remove(folder, { recursive: true }).catch(() => {});
@@ -226,7 +226,7 @@ async function runTrial(
         if (screenshot) await writeFileAtomic(join(folder, `step_${record.step}.png`), screenshot);
       },
     });
-    const { success, parts } = await evaluateTask(task, { browser: session.browser, answer: trace.answer, judge });
+    const { success, parts } = await evaluateTask(task, { ...means, browser: session.browser, answer: trace.answer });
     return finish({ success, parts: [...parts], answer: trace.answer, reason: trace.reason });
   } catch (error) {
     signal?.throwIfAborted();

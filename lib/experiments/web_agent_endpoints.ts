@@ -1,5 +1,6 @@
 /** Endpoints of a comparison: which role asks which model where, with which key; one client for those that are the same. */
 import { ChatClient, type ChatOptions } from "../agent/chat_client.ts";
+import { JUDGE_SAMPLING } from "../agent/chat_judge.ts";
 import { UserError } from "../files/user_error.ts";
 
 /** Roles that may be models behind endpoints. */
@@ -37,14 +38,15 @@ export class Endpoints {
     for (
       const [role, { url, model, kind, keyVariable }] of Object.entries(choice) as [EndpointRole, EndpointSettings][]
     ) {
-      const name = JSON.stringify([url, model, kind, keyVariable]);
+      const sampling = role === "judge" ? JUDGE_SAMPLING : {};
+      const name = JSON.stringify([url, model, kind, keyVariable, sampling]);
       let client = known.get(name);
       if (!client) {
         const apiKey = keyVariable === null ? undefined : Deno.env.get(keyVariable);
         if (keyVariable !== null && !apiKey) {
           throw new UserError(`the key of the ${role} is to be in the variable ${keyVariable}, which is not set`);
         }
-        client = new ChatClient(url, { ...options, model: model ?? undefined, kind, apiKey });
+        client = new ChatClient(url, { ...options, ...sampling, model: model ?? undefined, kind, apiKey });
         known.set(name, client);
       }
       this.#clients.set(role, client);

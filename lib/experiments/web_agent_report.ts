@@ -7,10 +7,12 @@ import type { PlotlyFigure } from "../report/figures.ts";
 import { escapeHtml, figureHtml, formatNumber, formatSeconds, page, plotlyScript } from "../report/html.ts";
 import type { Interval } from "../report/result.ts";
 import { colors, fontStack, runColors } from "../report/theme.ts";
+import type { SkippedTask } from "../worlds/web_page/tasks/task_file.ts";
 import type { TextTable } from "./policy_evaluation_report.ts";
 import {
   agentHeadline,
   conditionName,
+  errorLines,
   type SuccessRow,
   type SuccessTable,
   type TrialResult,
@@ -22,6 +24,8 @@ export interface WebAgentResult {
   task: "web-agent";
   /** Rates and differences. */
   table: SuccessTable;
+  /** Tasks that could not be judged, and were left out. */
+  skipped: readonly SkippedTask[];
   /** Tries of endpoints beyond the first, by what they were for. */
   retries: Record<string, number>;
   /** What was compared: models, sites, seeds, limits. */
@@ -44,7 +48,7 @@ export function successRows({ conditions, all, byKind, byArea }: SuccessTable): 
     columns: ["Tasks", "Trials", ...conditions.map(conditionName)],
     rows: rows.map(({ group, rates }) => [
       group,
-      String(Math.max(...Object.values(rates).map(({ n }) => n))),
+      String(Math.max(0, ...Object.values(rates).map(({ n }) => n))),
       ...conditions.map((name) => rates[name] ? percent(rates[name]) : "—"),
     ]),
   };
@@ -166,7 +170,7 @@ export async function webAgentReportHtml(
   trials: readonly TrialResult[],
   replay: string,
 ): Promise<string> {
-  const { table, settings, seconds, retries } = result;
+  const { table, settings, seconds, retries, skipped } = result;
   const figure = successFigure(table), errors = errorRows(trials);
   const facts = [
     ...Object.entries(seconds).map(([name, value]) => `${conditionName(name)} ${formatSeconds(value)}`),
@@ -194,7 +198,19 @@ export async function webAgentReportHtml(
       card(costRows(table)),
       "Seconds of queries at the same time are counted once a task; local models count no tokens.",
     ),
-    errors.rows.length > 0 ? section("What could not go on", card(errors)) : "",
+    errors.rows.length > 0
+      ? section("What could not go on", `<p>${errorLines(table).map(escapeHtml).join("<br>")}</p>${card(errors)}`)
+      : "",
+    skipped.length > 0
+      ? section(
+        "Left out",
+        card({
+          columns: ["Task", "Why"],
+          rows: skipped.map(({ taskId, reason }) => [String(taskId ?? ""), reason]),
+        }),
+        "Tasks of the file that could not be judged; they are in none of the numbers.",
+      )
+      : "",
     section(
       "Run",
       `<p class="muted">${escapeHtml(facts.join(" · "))}</p>${

@@ -91,7 +91,7 @@ export function releasedResults(results: readonly TrialResult[], total: number):
 export interface SuccessRow {
   /** `all`, a kind of site, a kind of task. */
   group: string;
-  /** Share of successes with Wilson's 95 % interval. */
+  /** Share of successes with Wilson's 95 % interval. Conditions of which no trial could go on have none. */
   rates: Record<string, Interval>;
 }
 
@@ -121,32 +121,46 @@ export interface SuccessTable {
   costs: Record<string, Partial<Record<RoleName, Usage>>>;
   /** Trials of each condition that ended in an error. */
   errors: Record<string, number>;
+  /** Why, the most frequent reasons first, at most {@linkcode MOST_REASONS}. */
+  reasons: Record<string, { reason: string; count: number }[]>;
+  /** Conditions of which no trial could go on: what they can do is not known. */
+  failed: string[];
+  /** Trials of each condition. */
+  trials: Record<string, number>;
   /** Mean number of actions. */
   steps: Record<string, number>;
 }
+
+/** Reasons of errors that a table names. */
+const MOST_REASONS = 3;
 
 /** Computes the table. @param conditions In the order in which they are compared. */
 export function successTable(results: readonly TrialResult[], conditions: readonly string[]): SuccessTable {
   const present = conditions.filter((name) => results.some(({ condition }) => condition === name));
   const of = (name: string) => results.filter(({ condition }) => condition === name);
+  const failed = present.filter((name) => of(name).every(({ error }) => error !== undefined));
+  const compared = present.filter((name) => !failed.includes(name));
   const groups = (key: "area" | "kind") =>
     [...new Set(results.map((each) => each[key]))].sort()
-      .map((group) => rowOf(group, results.filter((each) => each[key] === group), present));
+      .map((group) => rowOf(group, results.filter((each) => each[key] === group), compared));
   const byCondition = <T>(value: (own: TrialResult[]) => T): Record<string, T> =>
     Object.fromEntries(present.map((name) => [name, value(of(name))]));
   return {
     conditions: present,
-    all: rowOf("all", results, present),
+    all: rowOf("all", results, compared),
     byArea: groups("area"),
     byKind: groups("kind"),
-    differences: present.flatMap((to, i) =>
-      present.slice(0, i).flatMap((from) => {
+    differences: compared.flatMap((to, i) =>
+      compared.slice(0, i).flatMap((from) => {
         const difference = differenceOf(of(from), of(to));
         return difference ? [{ from, to, difference }] : [];
       })
     ),
     costs: byCondition(costsOf),
     errors: byCondition((own) => own.filter(({ error }) => error !== undefined).length),
+    reasons: byCondition(reasonsOf),
+    failed,
+    trials: byCondition((own) => own.length),
     steps: byCondition((own) => own.reduce((sum, { steps }) => sum + steps, 0) / own.length),
   };
 }
@@ -182,6 +196,23 @@ function costsOf(results: readonly TrialResult[]): SuccessTable["costs"][string]
   return costs;
 }
 
+function reasonsOf(results: readonly TrialResult[]): { reason: string; count: number }[] {
+  const byReason = Map.groupBy(results.filter(({ error }) => error !== undefined), ({ error }) => error!);
+  return [...byReason].map(([reason, { length }]) => ({ reason, count: length }))
+    .sort((a, b) => b.count - a.count).slice(0, MOST_REASONS);
+}
+
+/** What went wrong, a line a condition; none where nothing did. */
+export function errorLines({ conditions, errors, reasons, failed, trials }: SuccessTable): string[] {
+  return conditions.filter((name) => errors[name] > 0).map((name) => {
+    const told = reasons[name].map(({ reason, count }) => `${count} × ${reason}`).join("; ");
+    const count = failed.includes(name)
+      ? `none of ${trials[name]} trials could go on, so there is no rate`
+      : `${errors[name]} of ${trials[name]} trials could not go on and count as failures`;
+    return `${conditionName(name)}: ${count}: ${told}`;
+  });
+}
+
 /** Reads a line of `results.jsonl`. @throws {UserError} When it is none. */
 export function readTrialResult(entry: Record<string, unknown>, place: string): TrialResult {
   const { condition, site, task, seed, success, area, kind } = entry;
@@ -194,19 +225,21 @@ export function readTrialResult(entry: Record<string, unknown>, place: string): 
 }
 
 /** Sums and rates in one sentence. */
-export function agentHeadline({ conditions, all, differences }: SuccessTable): string {
+export function agentHeadline({ conditions, all, differences, failed }: SuccessTable): string {
+  const compared = conditions.filter((name) => !failed.includes(name));
+  if (compared.length === 0) return "No trial could go on, so it is not known how many tasks succeed.";
   const percent = (value: number) => `${(100 * value).toFixed(0)} %`;
   const points = (value: number) => `${value > 0 ? "+" : ""}${(100 * value).toFixed(1)}`.replace("-", "−");
-  const rates = conditions.map((name) => `${conditionName(name)} ${percent(all.rates[name].mean)}`).join(", ");
-  const told = conditions.slice(1).flatMap((to, i) => {
-    const found = differences.find((each) => each.from === conditions[i] && each.to === to);
+  const rates = compared.map((name) => `${conditionName(name)} ${percent(all.rates[name].mean)}`).join(", ");
+  const told = compared.slice(1).flatMap((to, i) => {
+    const found = differences.find((each) => each.from === compared[i] && each.to === to);
     if (!found) return [];
     const { mean, low, high } = found.difference;
     return [
       `${conditionName(found.from)} to ${conditionName(to)} ${points(mean)} points [${points(low)}, ${points(high)}]`,
     ];
   });
-  const n = all.rates[conditions[0]]?.n ?? 0;
+  const n = all.rates[compared[0]]?.n ?? 0;
   return `Tasks that succeed: ${rates} (${n} trials each).${
     told.length > 0 ? ` Trial by trial: ${told.join("; ")}.` : ""
   }`;

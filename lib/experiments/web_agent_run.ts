@@ -5,9 +5,19 @@
 import { ChangeValue } from "../agent/built_in/change_value.ts";
 import { NoisyPolicy } from "../agent/built_in/noisy_policy.ts";
 import { ListSummarizer, ListTranslator } from "../agent/built_in/program_roles.ts";
-import { chatJudge } from "../agent/chat_judge.ts";
-import { ChatPolicy, ChatSummarizer, ChatTranslator, ChatValue, ChatWorldModel } from "../agent/chat_roles.ts";
+import { chatJudge, chatPictureJudge } from "../agent/chat_judge.ts";
+import {
+  ChatPolicy,
+  type ChatRoleOptions,
+  ChatSummarizer,
+  ChatTranslator,
+  ChatValue,
+  ChatWorldModel,
+  type ToldHistory,
+  type ValueScale,
+} from "../agent/chat_roles.ts";
 import { loadPrompts } from "../agent/prompt_files.ts";
+import { shoppingHelpers } from "../agent/shopping_helpers.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { UserError } from "../files/user_error.ts";
 import type { Engine } from "../tensor/engine.ts";
@@ -15,9 +25,9 @@ import type { Progress } from "../training/progress.ts";
 import { RunFolder } from "../training/run_folder.ts";
 import { STREAM } from "../training/streams.ts";
 import { findChromium } from "../worlds/web_page/browser/find_chromium.ts";
-import { requireMeans } from "../worlds/web_page/tasks/evaluators.ts";
-import type { SitePlaces } from "../worlds/web_page/tasks/web_task.ts";
-import { compareWebAgents } from "./web_agent.ts";
+import { missingMeans } from "../worlds/web_page/tasks/evaluators.ts";
+import type { SkippedTask } from "../worlds/web_page/tasks/task_file.ts";
+import { compareWebAgents, type WebAgentComparison } from "./web_agent.ts";
 import {
   type AgentCondition,
   type ConditionName,
@@ -41,6 +51,8 @@ export interface WebAgentSettings {
   conditions: ConditionName[];
   /** A task file; null: the built-in site's tasks. */
   tasks: string | null;
+  /** Numbers of the tasks that are done; null: all. */
+  taskIds: number[] | null;
   /** Where sites of a task file are served, by placeholder. */
   sites: Record<string, string>;
   /** Seeds of the built-in site. */
@@ -55,6 +67,12 @@ export interface WebAgentSettings {
   endpoints: EndpointChoice;
   /** Folder with prompts of one's own. */
   prompts: string | null;
+  /** What a policy behind an endpoint is told of the actions so far. */
+  history: ToldHistory;
+  /** Scale of a value behind an endpoint. */
+  valueScale: ValueScale;
+  /** Characters of a page that endpoints are told; null: as in the paper. */
+  pageCharacters: number | null;
   /** Actions that are looked at. */
   branching: number;
   /** Samples of the policy; null: as in the paper. */
@@ -90,7 +108,7 @@ export interface WebAgentContext {
 }
 
 /** Settings that a comparison may be resumed with although they differ. */
-const MAY_CHANGE = ["conditions", "siteSeeds", "seeds", "workers"];
+const MAY_CHANGE = ["conditions", "taskIds", "siteSeeds", "seeds", "workers"];
 
 /**
  * Runs a comparison and writes its folder.
@@ -104,17 +122,11 @@ export async function runWebAgents(
   context: WebAgentContext,
 ): Promise<{ result: WebAgentResult; report: string; replay: string }> {
   const { progress, signal } = context;
-  const limits = { maxSteps: settings.maxSteps ?? undefined, slack: settings.slack };
-  const tasks = settings.tasks === null ? builtInTasks(settings.siteSeeds, limits) : await fileTasks(settings.tasks, {
-    ...limits,
-    siteSeeds: settings.siteSeeds,
-    sites: settings.sites as SitePlaces,
-  });
   const endpoints = new Endpoints(settings.endpoints, { ...context.requests, signal });
   const prompts = await loadPrompts(settings.prompts ?? undefined);
-  const judgeClient = endpoints.of("judge");
-  const judge = judgeClient && chatJudge(judgeClient, prompts, [settings.seeds[0], STREAM.agent]);
-  requireMeans(tasks.map(({ task }) => task), { judge });
+  const means = evaluationMeans(settings, context, endpoints, prompts);
+  const { tasks, skipped } = await readTasks(settings, means);
+  for (const note of skippedNotes(skipped)) progress.note(note);
   if (settings.browser === "chromium") findChromium();
   const shared = sharedRoles(settings, endpoints, prompts);
   checkSettings(settings, tasks, shared);
@@ -128,14 +140,16 @@ export async function runWebAgents(
     conditions,
     tasks,
     seeds: settings.seeds,
-    openSession: settings.browser === "simulated" ? openSimulated : chromiumOpener(settings.allowedHosts),
+    openSession: settings.browser === "simulated"
+      ? openSimulated
+      : chromiumOpener(settings.allowedHosts, settings.sites),
     workers: settings.workers,
     agent: {
       branching: settings.branching,
       samples: settings.samples ?? undefined,
       valueSamples: settings.valueSamples,
     },
-    judge,
+    means,
     takesScreenshots: settings.browser === "chromium",
     progress,
     signal,
@@ -143,6 +157,7 @@ export async function runWebAgents(
   const result: WebAgentResult = {
     task: "web-agent",
     table,
+    skipped,
     retries: endpoints.retries(),
     settings: { ...settings },
     seconds,
@@ -155,12 +170,76 @@ export async function runWebAgents(
 }
 
 type Prompts = Awaited<ReturnType<typeof loadPrompts>>;
+type Means = NonNullable<WebAgentComparison["means"]>;
+
+/** Judges and helpers, where there are endpoints and sites for them. */
+function evaluationMeans(
+  { seeds, sites }: WebAgentSettings,
+  { requests, signal }: WebAgentContext,
+  endpoints: Endpoints,
+  prompts: Prompts,
+): Means {
+  const client = endpoints.of("judge"), stream = [seeds[0], STREAM.agent], shop = sites.__SHOPPING__;
+  return {
+    ...client
+      ? { judge: chatJudge(client, prompts, stream), pictureJudge: chatPictureJudge(client, prompts, stream) }
+      : {},
+    helpers: shop === undefined ? {} : shoppingHelpers(shop, { ...requests, signal }),
+  };
+}
+
+/** The tasks that are to be done, and those of the file that cannot be judged. @throws {UserError} When none can. */
+async function readTasks(
+  settings: WebAgentSettings,
+  means: Means,
+): Promise<{ tasks: AgentTask[]; skipped: SkippedTask[] }> {
+  const { siteSeeds, sites, taskIds } = settings, skipped: SkippedTask[] = [];
+  const limits = { maxSteps: settings.maxSteps ?? undefined, slack: settings.slack };
+  if (settings.tasks === null) {
+    const all = builtInTasks(siteSeeds, limits);
+    const strange = taskIds?.filter((id) => !all.some(({ task }) => task.taskId === id)) ?? [];
+    if (strange.length > 0) {
+      throw new UserError(`the built-in site of these seeds has no task_id ${strange.join(", ")}`);
+    }
+    return { tasks: all.filter(({ task }) => taskIds?.includes(task.taskId) ?? true), skipped };
+  }
+  const onSkipped = (task: SkippedTask) => void skipped.push(task);
+  const read = await fileTasks(settings.tasks, {
+    ...limits,
+    siteSeeds,
+    sites,
+    taskIds: taskIds ?? undefined,
+    onSkipped,
+  });
+  const tasks = read.filter(({ task }) => {
+    const reason = missingMeans(task, means);
+    if (reason !== undefined && !skipped.some(({ taskId }) => taskId === task.taskId)) {
+      skipped.push({ taskId: task.taskId, reason });
+    }
+    return reason === undefined;
+  });
+  if (tasks.length === 0) {
+    const [{ taskId, reason }] = skipped;
+    throw new UserError(`no task of ${settings.tasks} can be judged: task_id ${taskId}: ${reason}`);
+  }
+  return { tasks, skipped };
+}
+
+/** Tasks that are left out, a line a reason. */
+function skippedNotes(skipped: readonly SkippedTask[]): string[] {
+  const byReason = Map.groupBy(skipped, ({ reason }) => reason);
+  return [...byReason].map(([reason, tasks]) => {
+    const ids = tasks.map(({ taskId }) => taskId ?? "?"), shown = ids.slice(0, 10).join(", ");
+    const word = tasks.length === 1 ? "task is" : "tasks are";
+    return `${tasks.length} ${word} left out (task_id ${shown}${ids.length > 10 ? ", …" : ""}): ${reason}`;
+  });
+}
 
 /** Roles behind endpoints where they are named, the built-in programs where not. */
 function sharedRoles(settings: WebAgentSettings, endpoints: Endpoints, prompts: Prompts): SharedRoles {
   const chat = (role: Parameters<Endpoints["of"]>[0]) => {
     const client = endpoints.of(role);
-    return client && { client, prompts };
+    return client && chatRole(client, prompts, settings);
   };
   const policy = chat("policy"),
     summarizer = chat("summarizer"),
@@ -168,12 +247,20 @@ function sharedRoles(settings: WebAgentSettings, endpoints: Endpoints, prompts: 
     value = chat("value");
   return {
     policyFor: policy
-      ? () => new ChatPolicy(policy)
+      ? () => new ChatPolicy(policy, settings.history)
       : ({ solution }) => new NoisyPolicy(solution!, { confusion: settings.confusion }),
     summarizer: summarizer ? new ChatSummarizer(summarizer) : new ListSummarizer(),
     translator: translator ? new ChatTranslator(translator) : new ListTranslator(),
-    value: value ? new ChatValue(value) : new ChangeValue(),
+    value: value ? new ChatValue(value, settings.valueScale) : new ChangeValue(),
   };
+}
+
+function chatRole(
+  client: ChatRoleOptions["client"],
+  prompts: Prompts,
+  { pageCharacters }: WebAgentSettings,
+): ChatRoleOptions {
+  return { client, prompts, maxPageCharacters: pageCharacters ?? undefined };
 }
 
 /** Finds what would go wrong with every task. */
@@ -224,7 +311,7 @@ async function openConditions(
     else if (name === "served") {
       const client = endpoints.of("world-model");
       if (!client) throw new UserError("the condition served needs an endpoint: --world-model-url URL");
-      conditions.push(withServedModel(shared, new ChatWorldModel({ client, prompts })));
+      conditions.push(withServedModel(shared, new ChatWorldModel(chatRole(client, prompts, settings))));
     } else {
       if (settings.run === null) {
         throw new UserError(`the condition ${name} needs a trained model: name a run of train-web with --run FOLDER`);

@@ -11,7 +11,8 @@ import { serveSite } from "../worlds/web_page/site/serve_site.ts";
 import { SHOP_ORIGIN, ShopSite } from "../worlds/web_page/site/shop_site.ts";
 import { resolveStep, type SiteTask, siteTasks } from "../worlds/web_page/site/site_tasks.ts";
 import { SimulatedBrowser } from "../worlds/web_page/site/simulated_browser.ts";
-import { loadTasks, type SitePlaces, type WebTask } from "../worlds/web_page/tasks/web_task.ts";
+import { loadTasks, type LoadTasksOptions, type SitePlaces } from "../worlds/web_page/tasks/task_file.ts";
+import type { WebTask } from "../worlds/web_page/tasks/web_task.ts";
 
 /** A task, where it is done, and how long it may take. */
 export interface AgentTask {
@@ -59,7 +60,7 @@ export function builtInTasks(siteSeeds: readonly number[], limits: StepLimits): 
 }
 
 /** What a task file is read with. */
-export interface TaskFileOptions extends StepLimits {
+export interface TaskFileOptions extends StepLimits, LoadTasksOptions {
   /** Seeds of the built-in site, for tasks that begin there. */
   siteSeeds: readonly number[];
   /** Where WebArena's sites are served, by placeholder. */
@@ -71,8 +72,8 @@ export interface TaskFileOptions extends StepLimits {
  *
  * @throws {UserError} When the file is wrong, or tasks of the built-in site are mixed with others.
  */
-export async function fileTasks(path: string, { siteSeeds, sites, ...limits }: TaskFileOptions): Promise<AgentTask[]> {
-  const tasks = await loadTasks(path, { sites });
+export async function fileTasks(path: string, options: TaskFileOptions): Promise<AgentTask[]> {
+  const tasks = await loadTasks(path, options), { siteSeeds, sites } = options;
   const isBuiltIn = (task: WebTask) => task.startUrls.every((url) => URL.parse(url)?.origin === SHOP_ORIGIN);
   const own = tasks.filter(isBuiltIn);
   if (own.length > 0 && own.length < tasks.length) {
@@ -80,11 +81,11 @@ export async function fileTasks(path: string, { siteSeeds, sites, ...limits }: T
   }
   if (own.length === 0) {
     const addresses = addressBook(sites);
-    return tasks.map((task) => ({ ...agentTask(task, null, undefined, limits), addresses }));
+    return tasks.map((task) => ({ ...agentTask(task, null, undefined, options), addresses }));
   }
   return siteSeeds.flatMap((seed) => {
     const known = new Map(siteTasks(new ShopSite({ seed })).map((each) => [each.intent, each]));
-    return tasks.map((task) => agentTask(task, seed, known.get(task.intent), limits));
+    return tasks.map((task) => agentTask(task, seed, known.get(task.intent), options));
   });
 }
 
@@ -121,6 +122,7 @@ const TOLD_PLACES: Readonly<Record<string, string>> = {
   __WIKIPEDIA__: "http://wikipedia.org",
   __MAP__: "http://openstreetmap.org",
   __HOMEPAGE__: "http://homepage.com",
+  __CLASSIFIEDS__: "http://classifieds.com",
 };
 
 /** Addresses of served sites by the names that models know. */
@@ -151,13 +153,18 @@ export function openSimulated({ site, task }: AgentTask): Promise<Session> {
   return Promise.resolve({ browser, [Symbol.asyncDispose]: () => browser[Symbol.asyncDispose]() });
 }
 
-/** Opens Chromium with a fresh profile: on the built-in site, served for this task alone, or on the task's own site. */
-export function chromiumOpener(allowedHosts: readonly string[]): SessionOpener {
+/**
+ * Opens Chromium with a fresh profile: on the built-in site, served for this task alone, or on the task's own sites.
+ *
+ * @param allowedHosts Hosts that it may reach besides those where the task begins.
+ * @param sites Those of a task file: tasks go from one to another.
+ */
+export function chromiumOpener(allowedHosts: readonly string[], sites: SitePlaces = {}): SessionOpener {
   return async ({ site, task }) => {
     await using owned = new AsyncDisposableStack();
     let browser: WebBrowser;
     if (site === null) {
-      const hosts = task.startUrls.map((url) => new URL(url).host);
+      const hosts = [...task.startUrls, ...Object.values(sites)].map((url) => new URL(url).host);
       browser = owned.use(await openChromium({ allowedHosts: [...new Set([...hosts, ...allowedHosts])] }));
     } else {
       const served = serveSite(new ShopSite({ seed: site }));

@@ -149,3 +149,29 @@ Deno.test("chat: addresses and options that cannot be", async () => {
   const nobody = new ChatClient("http://127.0.0.1:9/v1/chat/completions", { retries: 0 });
   await assert.rejects(nobody.check(), /^UserError: http:\/\/127\.0\.0\.1:9\/v1\/models: gave up after 1 try/);
 });
+
+withServer("chat: an answer in parts is the text of its parts", async (server) => {
+  const parts = (content: unknown) => Response.json({ choices: [{ message: { role: "assistant", content } }] });
+  const client = new ChatClient(server.base, { ...QUICK, retries: 0, concurrency: 1 });
+  server.faults = [
+    () => parts([{ type: "text", text: "due " }, { type: "text", text: "north" }]),
+    () => parts([{ type: "thinking", thinking: "hm" }, { type: "output_text", text: "west" }]),
+    () => parts([{ type: "image_url", image_url: { url: "data:" } }]),
+    () => parts([]),
+  ];
+  const { value, problems } = await client.ask(QUESTION, 4, [1]);
+  assert.deepEqual(value, ["due north", "west", "", ""]);
+  assert.match(problems![0], /the answer has no text/);
+});
+
+withServer(
+  "chat: a question in parts is sent as it is; without a chat interface its texts are joined",
+  async (server) => {
+    const content = [{ type: "text", text: "Where" }, { type: "text", text: " to?" }] as const;
+    const messages = [{ role: "system", content: "" }, { role: "user", content }] as const;
+    await new ChatClient(server.base, QUICK).ask(messages, 1, [1]);
+    assert.deepEqual(server.requests[0].body.messages, messages);
+    await new ChatClient(server.base, { ...QUICK, kind: "completions" }).ask(messages, 1, [1]);
+    assert.equal(server.requests[1].body.prompt, "Where to?");
+  },
+);

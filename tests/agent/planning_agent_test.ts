@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { countProposals, proposedAction } from "../../lib/agent/action_proposals.ts";
 import { splitSections } from "../../lib/agent/change_sections.ts";
-import { readScore } from "../../lib/agent/chat_roles.ts";
 import { earlyStop } from "../../lib/agent/early_stop.ts";
 import { LockStep } from "../../lib/agent/lock_step.ts";
 import { type AgentRoles, PlanningAgent } from "../../lib/agent/planning_agent.ts";
@@ -219,12 +218,6 @@ Deno.test("sections: split as the released agent splits", () => {
     updatedItems: "[3] x",
   });
   assert.deepEqual(Object.values(splitSections("nonsense")), [undefined, undefined, undefined]);
-});
-
-Deno.test("scores: the last step of the scale and nothing else", () => {
-  assert.equal(readScore("[Rationale]: good\n[Score]: 4"), 4);
-  assert.equal(readScore("[Score]:5 of 5"), 5);
-  for (const none of ["[Score]: 0", "[Score]: 6", "Score: 3", "", "[score]: 3"]) assert.equal(readScore(none), 0, none);
 });
 
 Deno.test("lock step: questions of all that run are one batch; who leaves is not waited for", async () => {

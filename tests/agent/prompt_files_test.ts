@@ -22,7 +22,7 @@ Deno.test("prompts: the built-in ones load, with their messages in order", async
   assert.equal(policy.at(-1)!.content, "OBSERVATION:\n[1] link 'A'\nURL: u\nOBJECTIVE: o\nPREVIOUS ACTION: None");
   assert.ok(policy[2].content.includes("In summary, the next action I will perform is ```"));
   const salient = prompts.salient_changes.fill({ newItems: "n", deletedItems: "d", updatedItems: "u" });
-  assert.deepEqual(salient.map(({ role }) => role), ["system"]);
+  assert.deepEqual(salient.map(({ role }) => role), ["system", "user"]);
 });
 
 Deno.test("prompts: what is filled in is text, slots and patterns in it too", () => {

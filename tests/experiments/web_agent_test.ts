@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { releasedResults, successTable, type TrialResult } from "../../lib/experiments/web_agent_results.ts";
+import { successRows } from "../../lib/experiments/web_agent_report.ts";
+import {
+  agentHeadline,
+  errorLines,
+  releasedResults,
+  successTable,
+  type TrialResult,
+} from "../../lib/experiments/web_agent_results.ts";
 import { runWebAgents, type WebAgentContext, type WebAgentSettings } from "../../lib/experiments/web_agent_run.ts";
-import { addressBook } from "../../lib/experiments/web_agent_tasks.ts";
+import { addressBook, chromiumOpener, fileTasks } from "../../lib/experiments/web_agent_tasks.ts";
 import type { EndpointSettings } from "../../lib/experiments/web_agent_endpoints.ts";
 import { UserError } from "../../lib/files/user_error.ts";
 import { silentProgress } from "../../lib/training/progress.ts";
@@ -11,11 +18,13 @@ import { ShopSite } from "../../lib/worlds/web_page/site/shop_site.ts";
 import { siteTasks } from "../../lib/worlds/web_page/site/site_tasks.ts";
 import { taskJson } from "../../lib/worlds/web_page/tasks/web_task.ts";
 import { type ChatServer, said, serveChat } from "../agent/chat_server.ts";
+import { hasChromium } from "../support/chromium.ts";
 
 const SETTINGS: WebAgentSettings = {
   run: null,
   conditions: ["none", "oracle"],
   tasks: null,
+  taskIds: null,
   sites: {},
   siteSeeds: [1],
   seeds: [0],
@@ -23,6 +32,9 @@ const SETTINGS: WebAgentSettings = {
   allowedHosts: [],
   endpoints: {},
   prompts: null,
+  history: "all",
+  valueScale: "1-5",
+  pageCharacters: null,
   branching: 3,
   samples: null,
   valueSamples: 2,
@@ -187,8 +199,23 @@ Deno.test("web agents: a role that always fails ends its tasks with a line, and 
       endpoints: { "world-model": endpoint(server) },
       conditions: ["none", "served"],
     };
-    const { result } = await runWebAgents(settings, context);
+    const { result, report } = await runWebAgents(settings, context);
     assert.deepEqual(result.table.errors, { none: 0, served: 2 });
+    // Of an agent that could not do anything there is no rate: 0 % would be a claim.
+    assert.deepEqual([result.table.failed, Object.keys(result.table.all.rates)], [["served"], ["none"]]);
+    assert.deepEqual(result.table.differences, []);
+    assert.match(agentHeadline(result.table), /^Tasks that succeed: no world model \d+ % \(2 trials each\)\.$/);
+    assert.deepEqual(
+      successRows(result.table).rows.map((row) => row.at(-1)),
+      successRows(result.table).rows.map(() => "—"),
+    );
+    const [line, ...others] = errorLines(result.table);
+    assert.match(
+      line,
+      /^served model: none of 2 trials could go on, so there is no rate: 2 × the world model answered/,
+    );
+    assert.deepEqual(others, []);
+    assert.match(await Deno.readTextFile(report), /none of 2 trials could go on/);
     const failed = (await lines(join(context.out, "results.jsonl"))).filter(({ error }) => error);
     for (const { error, success, reason } of failed) {
       assert.match(error as string, /^the world model answered none of 3 queries: .*400: no such luck$/);
@@ -215,6 +242,8 @@ Deno.test("web agents: what is wrong is said before anything runs, in one line",
     };
     const evaluator = { ...task, eval: { ...(task.eval as object), eval_types: ["vibes"] } };
     await refuses({}, [evaluator], /task_id 1000: .*unknown evaluator "vibes"/);
+    await refuses({ taskIds: [1000, 7, 8] }, [task], /has no task_id 7, 8$/);
+    await refuses({ tasks: null, taskIds: [1000, 7] }, [task], /the built-in site of these seeds has no task_id 7$/);
     const elsewhere = { ...task, start_url: "http://elsewhere.test/" };
     await refuses({}, [elsewhere], /built-in policy knows the built-in tasks alone, not task_id 1000: .*--policy URL/);
     const policy: EndpointSettings = { url: "http://127.0.0.1:9", model: "m", kind: "chat", keyVariable: null };
@@ -238,7 +267,144 @@ Deno.test("web agents: what is wrong is said before anything runs, in one line",
     await refuses({ conditions: ["served"] }, [task], /served needs an endpoint: --world-model-url/);
     await refuses({ prompts: "/nowhere" }, [task], /cannot read the prompts of \/nowhere/);
     const fuzzy = { ...task, eval: { eval_types: ["string_match"], reference_answers: { fuzzy_match: ["x"] } } };
-    await refuses({}, [fuzzy], /fuzzy_match, which needs a judge/);
+    await refuses({}, [fuzzy], /no task of .* can be judged: task_id 1000: fuzzy_match needs a judge/);
+  });
+});
+
+Deno.test("web agents: tasks of a file that cannot be judged are left out, told and counted; some can be chosen", async () => {
+  await inFolder(async (folder, context) => {
+    const path = join(folder, "tasks.json");
+    const [a, b, c, d] = siteTasks(new ShopSite({ seed: 1 })).map(taskJson);
+    const check = (locator: string) => ({
+      eval_types: ["program_html"],
+      program_html: [{ url: "last", locator, required_contents: { must_include: ["x"] } }],
+    });
+    const list = [a, { ...b, eval: check("func:first_order()") }, { ...c, start_url: "__MAP__" }, d];
+    await Deno.writeTextFile(path, JSON.stringify(list));
+    const notes: string[] = [];
+    const noting = { ...context, progress: { ...silentProgress, note: (text: string) => void notes.push(text) } };
+    const settings: WebAgentSettings = { ...SETTINGS, tasks: path, conditions: ["none"] };
+    const { result, report } = await runWebAgents(settings, noting);
+    assert.equal(result.table.all.rates.none.n, 2);
+    assert.deepEqual(result.skipped.map(({ taskId }) => taskId), [1002, 1001]);
+    assert.deepEqual(notes, [
+      "1 task is left out (task_id 1002): __MAP__ is not known: say where that site is served",
+      "1 task is left out (task_id 1001): helper first_order is not known",
+    ]);
+    const { skipped } = JSON.parse(await Deno.readTextFile(join(context.out, "result.json")));
+    assert.deepEqual(skipped, result.skipped);
+    assert.match(await Deno.readTextFile(report), /helper first_order is not known/);
+
+    const chosen = { ...noting, out: join(folder, "chosen") };
+    await runWebAgents({ ...settings, taskIds: [1003] }, chosen);
+    assert.deepEqual((await lines(join(chosen.out, "results.jsonl"))).map(({ task }) => task), [1003]);
+    const more = { ...settings, taskIds: [1000, 1003] };
+    await runWebAgents(more, { ...chosen, resume: true });
+    assert.deepEqual((await lines(join(chosen.out, "results.jsonl"))).map(({ task }) => task), [1003, 1000]);
+    const builtIn = { ...noting, out: join(folder, "built-in") };
+    await runWebAgents({ ...settings, tasks: null, taskIds: [1004] }, builtIn);
+    assert.deepEqual((await lines(join(builtIn.out, "results.jsonl"))).map(({ task }) => task), [1004]);
+  });
+});
+
+Deno.test("web agents: answers are judged by the judge, sampled as WebArena's also where it is the policy's model", async () => {
+  await using server = serveChat((body) =>
+    said(body).startsWith("You compare two answers") ? "correct" : "In summary: ```stop [noon]```"
+  );
+  await inFolder(async (folder, context) => {
+    const path = join(folder, "tasks.json");
+    const [task] = siteTasks(new ShopSite({ seed: 1 })).map(taskJson);
+    const fuzzy = { eval_types: ["string_match"], reference_answers: { fuzzy_match: ["12:00"] } };
+    await Deno.writeTextFile(path, JSON.stringify({ ...task, eval: fuzzy }));
+    const chat = endpoint(server);
+    const { result } = await runWebAgents(
+      { ...SETTINGS, tasks: path, conditions: ["none"], endpoints: { policy: chat, judge: chat }, samples: 1 },
+      context,
+    );
+    assert.equal(result.table.all.rates.none.mean, 1);
+    const sampling = server.requests.map(({ body }) => [body.temperature, body.top_p, body.max_tokens]);
+    assert.deepEqual(sampling, [[1, 0.95, 1024], [0, 1, 768]]);
+  });
+});
+
+Deno.test("web agents: history, scale of values and length of pages reach the endpoints", async () => {
+  await using server = serveChat((body) => {
+    const text = said(body);
+    if (text.startsWith("You operate")) {
+      const link = /\[(\d+)\] link 'Account'/.exec(text.slice(text.lastIndexOf("OBSERVATION:")))?.[1] ?? "1";
+      return `\`\`\`click [${link}]\`\`\``;
+    }
+    return text.startsWith("You judge") ? "[Score] 0.5" : "New items:\nNone";
+  });
+  await inFolder(async (folder, context) => {
+    const tasks = await taskFile(folder, 1, /^Sign out/);
+    const chat = endpoint(server);
+    const endpoints = { policy: chat, "world-model": chat, summarizer: chat, translator: chat, value: chat };
+    const settings: WebAgentSettings = {
+      ...SETTINGS,
+      ...{ tasks, endpoints, conditions: ["served"], samples: 1, valueSamples: 1, maxSteps: 3 },
+    };
+    const run = async (name: string, changes: Partial<WebAgentSettings>) => {
+      server.requests.length = 0;
+      const out = join(folder, name);
+      await runWebAgents({ ...settings, ...changes }, { ...context, out });
+      const texts = server.requests.map(({ body }) => said(body));
+      const last = texts.findLast((text) => text.startsWith("You operate"))!;
+      const [step] = await lines(
+        join(out, "served", "trials", await firstName(join(out, "served", "trials")), "steps.jsonl"),
+      );
+      return {
+        history: last.split("PREVIOUS ACTION: ").at(-1)!.split("\n").length,
+        isShare: texts.some((text) => text.includes("a number from 0 to 1")),
+        isCut: texts.filter((text) => text.includes("more lines are left out")).length,
+        value: (step.candidates as { value: number }[])[0].value,
+      };
+    };
+    const released = await run("released", {});
+    assert.deepEqual({ ...released, value: 0 }, { history: 3, isShare: false, isCut: 0, value: 0 });
+    assert.equal((await run("last", { history: "last" })).history, 1);
+    const share = await run("share", { valueScale: "0-1" });
+    assert.deepEqual([share.isShare, share.value, released.value], [true, 0.5, 0]);
+    // The summarizer is told no page.
+    assert.equal((await run("cut", { pageCharacters: 100, maxSteps: 1 })).isCut, 4);
+  });
+});
+
+async function firstName(folder: string): Promise<string> {
+  const [{ name }] = await Array.fromAsync(Deno.readDir(folder));
+  return name;
+}
+
+Deno.test("web agents: in Chromium, the sites of a task file are reached from one another", {
+  ignore: !hasChromium(),
+}, async () => {
+  const serve = (title: string) =>
+    Deno.serve(
+      { port: 0, hostname: "127.0.0.1", onListen() {} },
+      () => new Response(`<!doctype html><title>${title}</title>`, { headers: { "content-type": "text/html" } }),
+    );
+  await using shop = serve("Shop");
+  await using forum = serve("Forum");
+  await using other = serve("Other");
+  const at = (server: typeof shop) => `http://127.0.0.1:${server.addr.port}`;
+  await inFolder(async (folder) => {
+    const path = join(folder, "tasks.json");
+    const start = { start_url: "__SHOPPING__/a |AND| __REDDIT__/f", sites: ["shopping", "reddit"] };
+    const [task] = siteTasks(new ShopSite({ seed: 1 })).map(taskJson);
+    await Deno.writeTextFile(
+      path,
+      JSON.stringify([{ ...task, start_url: "__SHOPPING__/a" }, { ...task, ...start, task_id: 3 }]),
+    );
+    const sites = { __SHOPPING__: at(shop), __REDDIT__: at(forum) };
+    const [one, two] = await fileTasks(path, { siteSeeds: [1], sites, slack: 1 });
+    const open = chromiumOpener([], sites);
+    await using session = await open(one);
+    await session.browser.reset(one.task.startUrls);
+    assert.equal((await session.browser.perform({ kind: "goto", url: `${at(forum)}/f` })).tabs[0].title, "Forum");
+    await assert.rejects(session.browser.perform({ kind: "goto", url: at(other) }), /may not be opened/);
+    // Of several start pages the first is current.
+    const { tabs } = await session.browser.reset(two.task.startUrls);
+    assert.deepEqual(tabs, [{ title: "Shop", isCurrent: true }, { title: "Forum", isCurrent: false }]);
   });
 });
 
@@ -265,6 +431,14 @@ Deno.test("web agents: rates, differences and the released form, by hand", () =>
     ...[1, 1, 1].map((success, task) => trial("rlvr", task, success as 0 | 1, task === 2 ? "late" : undefined)),
   ];
   const table = successTable(results, ["none", "likelihood", "rlvr"]);
+  assert.deepEqual([table.failed, table.trials], [[], { none: 4, rlvr: 3 }]);
+  assert.deepEqual(errorLines(table), ["RLVR model: 1 of 3 trials could not go on and count as failures: 1 × late"]);
+  const failed = successTable([trial("none", 0, 0, "401: bad key"), trial("none", 1, 0, "401: bad key")], ["none"]);
+  assert.deepEqual(failed.failed, ["none"]);
+  assert.equal(agentHeadline(failed), "No trial could go on, so it is not known how many tasks succeed.");
+  assert.deepEqual(errorLines(failed), [
+    "no world model: none of 2 trials could go on, so there is no rate: 2 × 401: bad key",
+  ]);
   assert.deepEqual(table.conditions, ["none", "rlvr"]);
   assert.deepEqual([table.all.rates.none.mean, table.all.rates.rlvr.mean], [1 / 4, 1]);
   // Wilson's interval of 1 in 4, by scipy's binomtest(1, 4).proportion_ci(method="wilson").

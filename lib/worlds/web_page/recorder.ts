@@ -16,7 +16,7 @@ export type ScriptStep = WebAction | ((observation: Observation) => WebAction | 
 
 /** A walk. */
 export interface WalkRequest extends ProposalOptions {
-  /** Opened before the first step, a tab each; the last is seen. */
+  /** Opened before the first step, a tab each; the first is seen. */
   readonly startUrls: readonly string[];
   /** Transitions to record. */
   readonly steps: number;

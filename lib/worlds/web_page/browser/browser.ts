@@ -63,7 +63,7 @@ export class WebActionError extends Error {
 
 /** A browser with one user's session. */
 export interface WebBrowser extends AsyncDisposable {
-  /** Forgets all (cookies, storage, tabs) and opens a tab for each address; the last is current. The sites are not reset. */
+  /** Forgets all (cookies, storage, tabs) and opens a tab for each address; the first is current. The sites are not reset. */
   reset(urls: readonly string[]): Promise<Observation>;
   /** The current tab as it is now. */
   observe(): Promise<Observation>;

@@ -145,6 +145,10 @@ export class ChromiumBrowser implements WebBrowser {
       await this.settle();
       await tab.view();
     }
+    if (this.current !== 0) {
+      this.current = 0;
+      await this.tab().page.bringToFront();
+    }
     return await this.look();
   }
 

@@ -68,7 +68,7 @@ export class SimulatedBrowser implements WebBrowser {
         this.#goto(tab, url);
         return tab;
       });
-      this.#current = this.#tabs.length - 1;
+      this.#current = 0;
     });
   }
 

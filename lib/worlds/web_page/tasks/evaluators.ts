@@ -1,18 +1,21 @@
 /**
  * Judges what an agent has done by WebArena's rules: the answer it gave (`string_match`), the page it stopped on (`url_match`), what
- * pages hold afterwards (`program_html`). A task succeeds when every evaluator that it names does.
+ * pages hold afterwards (`program_html`) and show (`page_image_query`). A task succeeds when every evaluator that it names does.
  *
- * Nothing here asks a language model: `fuzzy_match` goes to a judge that the caller gives. Helpers that WebArena's `func:` calls
- * (they ask its sites' own interfaces) are given by the caller too, except `reddit_get_post_url`, which only reads an address.
+ * Nothing here asks a language model: `fuzzy_match` and questions about pictures go to judges that the caller gives. Helpers that
+ * WebArena's `func:` calls are in `task_helpers.ts`; those that ask a site's own interface are given by the caller too.
  *
- * Source: WebArena (Zhou et al., 2024), §3.2, and its evaluation harness; ` |OR| ` in answers, `must_exclude`, `one_of` and `EXACT`
- * as in the harness of the agents that descend from VisualWebArena's.
+ * Source: WebArena (Zhou et al., 2024), §3.2, and its evaluation harness; ` |OR| ` in answers, `must_exclude`, `one_of`,
+ * `required_values`, `EXACT` and `page_image_query` as in VisualWebArena's, from which the paper's agent has its own.
  */
 import { UserError } from "../../../files/user_error.ts";
 import { WebActionError, type WebBrowser } from "../browser/browser.ts";
+import { readLambda } from "./lambda_locator.ts";
+import { matchPictures, type PictureJudge } from "./page_pictures.ts";
+import { type HelperPage, readHelperCall, type TaskHelpers } from "./task_helpers.ts";
+import { cleanAnswer, excludesText, includesText, isExactMatch, isWithin, quote } from "./text_matches.ts";
 import { unescapeHtml } from "./unescape_html.ts";
 import type { EvaluatorType, PageCheck, ReferenceAnswers, TaskEvaluation, WebTask } from "./web_task.ts";
-import { wordTokens } from "./word_tokens.ts";
 
 /** What a judge is asked about an answer. */
 export interface JudgeQuestion {
@@ -29,9 +32,6 @@ export interface JudgeQuestion {
 /** Decides whether an answer is right where words alone cannot. */
 export type AnswerJudge = (question: JudgeQuestion) => Promise<boolean>;
 
-/** A helper that a task calls: `func:name('a', __last_url__)` calls it with the arguments as texts. */
-export type TaskHelper = (args: readonly string[]) => Promise<string> | string;
-
 /** How a run is judged. */
 export interface EvaluationOptions {
   /** The browser where the agent stopped. */
@@ -40,8 +40,10 @@ export interface EvaluationOptions {
   readonly answer: string;
   /** For `fuzzy_match`. */
   readonly judge?: AnswerJudge;
-  /** For `func:`, by name. */
-  readonly helpers?: Readonly<Record<string, TaskHelper>>;
+  /** For questions about pictures. */
+  readonly pictureJudge?: PictureJudge;
+  /** For `func:`, besides those of `task_helpers.ts`. */
+  readonly helpers?: TaskHelpers;
 }
 
 /** One condition of a task. */
@@ -68,65 +70,47 @@ export interface TaskResult {
  * @throws {UserError} When the task needs a judge or a helper that was not given.
  */
 export async function evaluateTask(task: WebTask, options: EvaluationOptions): Promise<TaskResult> {
-  requireMeans([task], options);
+  const missing = missingMeans(task, options);
+  if (missing !== undefined) throw new UserError(`task_id ${task.taskId}: ${missing}`);
+  const { types, programHtml = [], pageImages = [] } = task.evaluation;
   const parts: EvaluationPart[] = [];
-  for (const type of task.evaluation.types) {
+  for (const type of types) {
     if (type === "string_match") parts.push(...await matchAnswer(task, options));
-    else if (type === "url_match") {
-      parts.push(matchUrl(task.evaluation, (await options.browser.observe()).url));
+    else if (type === "url_match") parts.push(matchUrl(task.evaluation, (await options.browser.observe()).url));
+    else if (type === "program_html") {
+      for (const check of programHtml) parts.push(...await matchPage(check, options));
     } else {
-      for (const check of task.evaluation.programHtml!) parts.push(...await matchPage(check, options));
+      for (const check of pageImages) {
+        const url = await addressOf(check.url, options);
+        parts.push(...await matchPictures({ ...check, url }, options.browser, options.pictureJudge));
+      }
     }
   }
   return { success: parts.every(({ score }) => score === 1) ? 1 : 0, parts };
 }
 
-/**
- * Refuses tasks that could not be judged, before anything is run.
- *
- * @throws {UserError} When a task needs a judge or a helper that is not given; names the first such task.
- */
-export function requireMeans(tasks: readonly WebTask[], given: Pick<EvaluationOptions, "judge" | "helpers">): void {
-  for (const { taskId, evaluation } of tasks) {
-    if (evaluation.types.includes("string_match") && evaluation.referenceAnswers?.fuzzyMatch && !given.judge) {
-      throw new UserError(`task_id ${taskId} has fuzzy_match, which needs a judge: name a model that judges answers`);
-    }
-    for (const { url, locator } of evaluation.programHtml ?? []) {
-      for (const expression of [url, locator]) {
-        if (expression.startsWith("func:")) helperOf(expression, given.helpers, taskId);
-      }
-    }
+/** Why a task could not be judged with what is given; undefined where it can. To be asked before anything is run. */
+export function missingMeans(
+  { evaluation }: WebTask,
+  given: Pick<EvaluationOptions, "judge" | "pictureJudge" | "helpers">,
+): string | undefined {
+  const { referenceAnswers, programHtml = [], pageImages = [] } = evaluation;
+  const isFuzzy = referenceAnswers?.fuzzyMatch || programHtml.some(({ required }) => "fuzzyMatch" in required);
+  if (isFuzzy && !given.judge) return "fuzzy_match needs a judge: name a model that judges answers";
+  if (pageImages.some(({ questions }) => questions.length > 0) && !given.pictureJudge) {
+    return "eval_vqa needs a judge that sees: name a model that judges answers";
   }
-}
-
-/** An answer without the white space and the quotes around it, in small letters. */
-export function cleanAnswer(answer: string): string {
-  const trimmed = answer.trim();
-  const [first, last] = [trimmed.at(0), trimmed.at(-1)];
-  const isQuoted = first === last && (first === "'" || first === '"');
-  return (isQuoted ? trimmed.slice(1, -1) : trimmed).toLowerCase();
-}
-
-/** Whether an answer is the reference, both cleaned. */
-export function isExactMatch(reference: string, answer: string): boolean {
-  return cleanAnswer(reference) === cleanAnswer(answer);
-}
-
-/**
- * Whether the reference stands in the answer, both cleaned.
- *
- * @param asToken Look for a reference of one character among the answer's tokens: `2` is not in `12`.
- */
-export function includesText(reference: string, answer: string, asToken = false): boolean {
-  const wanted = cleanAnswer(reference), given = cleanAnswer(answer);
-  if (asToken && [...wanted].length === 1 && wordTokens(wanted).length === 1) return wordTokens(given).includes(wanted);
-  return given.includes(wanted);
-}
-
-/** Whether the reference does not stand in the answer, both cleaned; one of a single token is looked for among tokens. */
-export function excludesText(reference: string, answer: string): boolean {
-  const wanted = cleanAnswer(reference), given = cleanAnswer(answer);
-  return wordTokens(wanted).length === 1 ? !wordTokens(given).includes(wanted) : !given.includes(wanted);
+  const expressions = [
+    ...programHtml.flatMap(({ url, locator }) => [url, locator]),
+    ...pageImages.map(({ url }) => url),
+  ];
+  try {
+    for (const each of expressions) if (each.startsWith("func:")) readHelperCall(each, given.helpers);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return error.message;
+  }
+  return undefined;
 }
 
 async function matchAnswer({ intent, evaluation }: WebTask, options: EvaluationOptions): Promise<EvaluationPart[]> {
@@ -151,6 +135,10 @@ async function matchAnswer({ intent, evaluation }: WebTask, options: EvaluationO
     parts.push(
       part(holds, `answer ${quoted} ${holds ? "has one" : "has none"} of ${answers.oneOf.map(quote).join(", ")}`),
     );
+  }
+  for (const reference of answers.requiredValues ?? []) {
+    const holds = isWithin(reference, given);
+    parts.push(part(holds, `answer ${quoted} ${holds ? "is" : "is not"} ${reference}`));
   }
   if (answers.fuzzyMatch) {
     parts.push(...await matchMeaning(answers.fuzzyMatch, given, intent, evaluation, options.judge!));
@@ -227,6 +215,10 @@ async function matchPage(check: PageCheck, options: EvaluationOptions): Promise<
     score: holds ? 1 : 0,
     why: `${place}${shown} ${verb} ${quote(reference)}`,
   });
+  // As released, a function that finds nothing fails, whatever is asked of what it finds.
+  if (content === "" && check.locator.startsWith("lambda:")) {
+    return [{ type: "program_html", score: 0, why: `${place} gives nothing` }];
+  }
   const { required } = check;
   if ("exactMatch" in required) {
     const holds = isExactMatch(required.exactMatch, content);
@@ -238,24 +230,55 @@ async function matchPage(check: PageCheck, options: EvaluationOptions): Promise<
       return part(holds, holds ? "has" : "lacks", reference);
     });
   }
+  if ("requiredValues" in required) {
+    return required.requiredValues.map((reference) => {
+      const holds = isWithin(reference, content);
+      return part(holds, holds ? "is" : "is not", reference);
+    });
+  }
+  if ("fuzzyMatch" in required) {
+    const holds = await hasMeaning(required.fuzzyMatch.split(" |OR| "), content, options.judge!);
+    return [part(holds, holds ? "means" : "does not mean", required.fuzzyMatch)];
+  }
   return required.mustExclude.map((reference) => {
     const holds = excludesText(reference, content);
     return part(holds, holds ? "rightly lacks" : "wrongly has", reference);
   });
 }
 
-async function locatedContent(check: PageCheck, { browser, helpers }: EvaluationOptions): Promise<string> {
-  const lastUrl = check.url.includes("__last_url__") || check.locator.includes("__last_url__")
-    ? (await browser.observe()).url
-    : "";
-  const call = (expression: string) => {
-    const { helper, args } = helperOf(expression, helpers);
-    return helper(args.map((each) => each.replaceAll("__last_url__", lastUrl)));
-  };
-  const url = check.url.startsWith("func:") ? await call(check.url) : check.url;
-  if (check.locator.startsWith("func:")) return await call(check.locator);
+/** Whether a judge finds a part of a page to mean one of the references. */
+async function hasMeaning(references: readonly string[], content: string, judge: AnswerJudge): Promise<boolean> {
+  const answer = cleanAnswer(content);
+  for (const reference of references) {
+    // What was asked of the agent says nothing about a part of a page.
+    if (answer !== "" && await judge({ kind: "same", intent: "", reference, answer })) return true;
+  }
+  return false;
+}
+
+async function locatedContent(check: PageCheck, options: EvaluationOptions): Promise<string> {
+  const url = await addressOf(check.url, options);
+  if (check.locator.startsWith("func:")) return await callHelper(check.locator, options, url);
+  const locator = check.locator.startsWith("lambda:") ? readLambda(check.locator) : withPreparation(check);
+  return await readPage(options.browser, locator, url);
+}
+
+/** The address that a check names; `last` stays as it is. */
+async function addressOf(url: string, options: EvaluationOptions): Promise<string> {
+  return url.startsWith("func:") ? await callHelper(url, options, "last") : url;
+}
+
+async function callHelper(expression: string, { browser, helpers }: EvaluationOptions, url: string): Promise<string> {
+  const { helper, args } = readHelperCall(expression, helpers);
+  const lastUrl = expression.includes("__last_url__") ? (await browser.observe()).url : "";
+  const page: HelperPage = { read: (asked) => readPage(browser, asked, url) };
+  return await helper(args.map((each) => each.replaceAll("__last_url__", lastUrl)), page);
+}
+
+/** Part of a page; empty where there is none. */
+async function readPage(browser: WebBrowser, locator: string, url: string): Promise<string> {
   try {
-    return await browser.locate(withPreparation(check), url === "last" ? undefined : url);
+    return await browser.locate(locator, url === "last" ? undefined : url);
   } catch (error) {
     // A page without the part is a page that fails the task; a browser that cannot look is not.
     if (error instanceof WebActionError || error instanceof UserError) throw error;
@@ -267,40 +290,4 @@ async function locatedContent(check: PageCheck, { browser, helpers }: Evaluation
 function withPreparation({ locator, prepActions = [] }: PageCheck): string {
   if (prepActions.length === 0 || locator === "") return locator;
   return `(() => { try { ${prepActions.join("; ")} } catch { } return ${locator}; })()`;
-}
-
-/** A call as tasks write it: `func:name('a', "b", __page__)`. */
-function helperOf(
-  expression: string,
-  helpers: EvaluationOptions["helpers"] = {},
-  taskId?: number,
-): { helper: TaskHelper; args: string[] } {
-  const place = taskId === undefined ? "" : `task_id ${taskId}: `;
-  const match = /^func:\s*([a-z_]\w*)\((.*)\)$/is.exec(expression.trim());
-  if (!match) {
-    throw new UserError(`${place}${quote(expression)} is not a call of a helper: write func:name('argument')`);
-  }
-  const [, name, list] = match;
-  const known = { reddit_get_post_url: postUrl, ...helpers } as Record<string, TaskHelper>;
-  if (!Object.hasOwn(known, name)) {
-    throw new UserError(
-      `${place}helper ${name} is not known: known are ${Object.keys(known).join(", ")}; give it to judge such tasks`,
-    );
-  }
-  const args = [...list.matchAll(/'([^']*)'|"([^"]*)"|([^,\s]+)/g)].map(([, a, b, c]) => a ?? b ?? c);
-  return { helper: known[name], args };
-}
-
-/** Address of a forum post without what follows its number: `http://host/f/books/12/title` → `http://host/f/books/12/`. */
-function postUrl([address = ""]: readonly string[]): string {
-  const url = URL.parse(address), [, f, forum, post] = url?.pathname.split("/") ?? [];
-  return url && f === "f" && post !== undefined ? `${url.protocol}//${url.host}/f/${forum}/${post}/` : address;
-}
-
-/** Longest quotation in a reason, in characters. */
-const LONGEST_QUOTE = 120;
-
-function quote(content: string): string {
-  const line = content.replaceAll(/\s+/g, " ");
-  return JSON.stringify(line.length > LONGEST_QUOTE ? `${line.slice(0, LONGEST_QUOTE - 1)}…` : line);
 }

@@ -171,7 +171,8 @@ Deno.test("chromium: every action does what a person would do", shared, async ()
 Deno.test("chromium: tabs are opened, by actions and by pages, looked at and closed", shared, async () => {
   await withBrowser(async (browser, act) => {
     let now = await browser.reset(["http://shop.test/second", "http://shop.test/"]);
-    assert.deepEqual(now.tabs, [{ title: "Second", isCurrent: false }, { title: "First", isCurrent: true }]);
+    assert.deepEqual(now.tabs, [{ title: "Second", isCurrent: true }, { title: "First", isCurrent: false }]);
+    now = await act("tab_focus [1]");
     now = await act(at(now, "click", "Beside"));
     assert.deepEqual(now.tabs.map(({ title }) => title), ["Second", "First", "Second"]);
     assert.equal(now.url, "http://shop.test/second");

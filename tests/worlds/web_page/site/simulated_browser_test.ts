@@ -126,7 +126,7 @@ Deno.test("simulated browser: tabs", async () => {
   assert.equal((await act("close_tab")).url, "about:blank");
   await assert.rejects(act("tab_focus [3]"), /there is no tab 3: the last is 0/);
   const both = await browser.reset([HOME, "http://shop.test/help"]);
-  assert.equal(both.tree.split("\n")[0], "Tab 0: Home | Tab 1 (current): Help");
+  assert.equal(both.tree.split("\n")[0], "Tab 0 (current): Home | Tab 1: Help");
 });
 
 Deno.test("simulated browser: Tab goes from element to element and out", async () => {

@@ -10,7 +10,8 @@ import {
   writeSiteTasks,
 } from "../../../../lib/worlds/web_page/site/site_tasks.ts";
 import { evaluateTask, type TaskResult } from "../../../../lib/worlds/web_page/tasks/evaluators.ts";
-import { loadTasks, type WebTask } from "../../../../lib/worlds/web_page/tasks/web_task.ts";
+import { loadTasks } from "../../../../lib/worlds/web_page/tasks/task_file.ts";
+import type { WebTask } from "../../../../lib/worlds/web_page/tasks/web_task.ts";
 
 const SEEDS = [0, 1, 2, 3, 11, 42];
 

@@ -7,7 +7,7 @@ import {
   evaluateTask,
   type JudgeQuestion,
   matchUrl,
-  requireMeans,
+  missingMeans,
 } from "../../../../lib/worlds/web_page/tasks/evaluators.ts";
 import { unescapeHtml } from "../../../../lib/worlds/web_page/tasks/unescape_html.ts";
 import type { PageCheck, TaskEvaluation, WebTask } from "../../../../lib/worlds/web_page/tasks/web_task.ts";
@@ -151,7 +151,7 @@ Deno.test("evaluators: a whole page, another page, preparations, helpers", async
   const browser = new PageStub("http://forum.test/f/books/12/some-title");
   const helpers = { stars: (args: readonly string[]) => (given.push([...args]), "4") };
   assert.equal((await evaluateTask(post, { browser, answer: "", helpers })).success, 1);
-  assert.deepEqual(given, [["__page__", "B1", "x"]]);
+  assert.deepEqual(given, [["B1", "x"]]);
   assert.deepEqual(browser.asked, [[TOTAL, "http://forum.test/f/books/12/"]]);
 });
 
@@ -186,16 +186,66 @@ Deno.test("evaluators: meaning is left to a judge", async () => {
   });
 });
 
-Deno.test("evaluators: a missing judge or helper is named before anything runs", () => {
+Deno.test("evaluators: what a part of a page means is left to a judge, one of the references is enough", async () => {
+  const asked: string[] = [];
+  const judge = ({ reference, answer }: JudgeQuestion) => {
+    asked.push(`${reference}: ${answer}`);
+    return Promise.resolve(reference === "late");
+  };
+  const required = { fuzzyMatch: "early |OR| late |OR| never" };
+  const task = taskWith({ types: ["program_html"], programHtml: [{ url: "last", locator: TOTAL, required }] });
+  const judged = async (text: string) =>
+    (await evaluateTask(task, { browser: new PageStub("http://shop.test/", { [TOTAL]: text }), answer: "", judge }))
+      .success;
+  assert.equal(await judged("Past Noon"), 1);
+  assert.deepEqual(asked, ["early: past noon", "late: past noon"]);
+  assert.equal(await judged(""), 0);
+});
+
+Deno.test("evaluators: helpers look at the page of their check", async () => {
+  const check = {
+    url: "func:reddit_get_post_url('__last_url__')",
+    locator: "func:get_query_text(__page__, '.desc')",
+    required: { mustInclude: ["blue"] },
+  };
+  const texts = { 'document.querySelector(".desc").textContent': "A blue pan" };
+  const browser = new PageStub("http://forum.test/f/books/12/some-title", texts);
+  const task = taskWith({ types: ["program_html"], programHtml: [check] });
+  assert.equal((await evaluateTask(task, { browser, answer: "" })).success, 1);
+  assert.deepEqual(browser.asked, [['document.querySelector(".desc").textContent', "http://forum.test/f/books/12/"]]);
+});
+
+Deno.test("evaluators: numbers", async () => {
+  const judged = async (requiredValues: string[], answer: string) => {
+    const task = taskWith({ types: ["string_match"], referenceAnswers: { requiredValues } });
+    return (await evaluateTask(task, { browser: new PageStub("about:blank"), answer })).success;
+  };
+  assert.equal(await judged([">= 60", "<= 120"], "1,00"), 1);
+  assert.equal(await judged([">= 60", "<= 120"], "121"), 0);
+  assert.equal(await judged(["== 3 |OR| == 5"], "'5'"), 1);
+  assert.equal(await judged([">= 0"], "about 5"), 0);
+});
+
+Deno.test("evaluators: what a task cannot be judged without is named before anything runs", async () => {
   const fuzzy = taskWith({ types: ["string_match"], referenceAnswers: { fuzzyMatch: ["a"] } });
-  assert.throws(() => requireMeans([fuzzy], {}), (error) => {
+  assert.match(missingMeans(fuzzy, {})!, /^fuzzy_match needs a judge/);
+  assert.equal(missingMeans(fuzzy, { judge: () => Promise.resolve(true) }), undefined);
+  await assert.rejects(evaluateTask(fuzzy, { browser: new PageStub("about:blank"), answer: "b" }), (error) => {
     assert.ok(error instanceof UserError);
-    return error.message.startsWith("task_id 7 has fuzzy_match, which needs a judge");
+    return error.message.startsWith("task_id 7: fuzzy_match needs a judge");
   });
-  const check = (locator: string) =>
-    taskWith({ types: ["program_html"], programHtml: [{ url: "last", locator, required: { exactMatch: "" } }] });
-  assert.throws(() => requireMeans([check("func:latest_order()")], {}), /task_id 7: helper latest_order is not known/);
-  assert.throws(() => requireMeans([check("func:constructor()")], {}), /helper constructor is not known/);
-  assert.throws(() => requireMeans([check("func:latest order")], {}), /task_id 7: .* is not a call of a helper/);
-  requireMeans([check("func:latest_order()")], { helpers: { latest_order: () => "" } });
+  const page = (locator: string, required: PageCheck["required"] = { exactMatch: "" }) =>
+    taskWith({ types: ["program_html"], programHtml: [{ url: "last", locator, required }] });
+  assert.match(missingMeans(page("", { fuzzyMatch: "a" }), {})!, /^fuzzy_match needs a judge/);
+  assert.match(missingMeans(page("func:latest_order()"), {})!, /^helper latest_order is not known/);
+  assert.match(missingMeans(page("func:constructor()"), {})!, /^helper constructor is not known/);
+  assert.match(missingMeans(page("func:latest order"), {})!, /is not a call of a helper/);
+  assert.equal(missingMeans(page("func:latest_order()"), { helpers: { latest_order: () => "" } }), undefined);
+  assert.equal(missingMeans(page("func:get_query_text(__page__, '.a')"), {}), undefined);
+  const questions = [{ question: "Red?", answer: "yes" }];
+  const picture = taskWith({
+    types: ["page_image_query"],
+    pageImages: [{ url: "last", selector: "", questions, sameAs: [], threshold: 0.8 }],
+  });
+  assert.match(missingMeans(picture, {})!, /^eval_vqa needs a judge that sees/);
 });
