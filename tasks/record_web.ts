@@ -55,7 +55,11 @@ const COMMAND: Command = {
     },
     browser: { value: BROWSERS.join("|"), description: "Where the pages are seen", default: "chromium" },
     minutes: { value: "N", description: "End after so many, with what was recorded", default: "no limit" },
-    check: { value: "N", description: "Walks of each shop to take again: the pages must be the same", default: "0" },
+    check: {
+      value: "N",
+      description: "Walks of each seed to take again: the pages must be the same; a --site is not reset in between",
+      default: "0",
+    },
     "max-lines": { value: "N", description: "Cut trees after so many lines", default: "all" },
     out: { value: "FILE.parquet", description: "Where to write; what was set stands beside it as FILE.json" },
   },
@@ -264,7 +268,10 @@ async function finish(
   );
   const differences = recordings.flatMap((recording) => recording.differences);
   if (check > 0) {
-    console.log(`taken again: ${summary.confirmedWalks} walks with the same pages, ${differences.length} with others`);
+    const doubt = settings.sites.length > 0 && differences.length > 0 ? " (the site was not reset in between)" : "";
+    console.log(
+      `taken again: ${summary.confirmedWalks} walks with the same pages, ${differences.length} with others${doubt}`,
+    );
   }
   for (const { transition, seen } of differences) {
     console.error(

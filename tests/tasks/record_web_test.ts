@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readWebPageRows } from "../../lib/worlds/web_page/parquet.ts";
 import { withFolder } from "../files/support.ts";
+import { hasChromium } from "../support/chromium.ts";
 import { runTask, startTask } from "../support/tiny_run.ts";
 
 Deno.test("record-web: mistakes are one line and exit code 2, and nothing is written", async () => {
@@ -73,6 +74,31 @@ Deno.test("record-web: two shops, checked walks, and the same again", async () =
     assert.equal(first.rows.length, 30);
     assert.deepEqual(again.rows, first.rows);
     assert.deepEqual([first.summary.seeds, first.summary.transitions, first.summary.walk], [[3, 5], 30, "mixed"]);
+  });
+});
+
+Deno.test("record-web: walks through a site of one's own are taken again too", { ignore: !hasChromium() }, async () => {
+  let visits = 0, counts = false;
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, () => {
+    const title = counts ? `Visit ${++visits}` : "Still";
+    const html = `<!doctype html><title>${title}</title><h1>${title}</h1><a href="/a">One</a> <a href="/b">Two</a>`;
+    return new Response(html, { headers: { "content-type": "text/html" } });
+  });
+  await withFolder(async (folder) => {
+    const out = `${folder}/x.parquet`;
+    const record = () =>
+      runTask("record_web", [
+        ...["--site", `http://127.0.0.1:${server.addr.port}/`, "--steps", "3", "--check", "1", "--out", out],
+      ]);
+    const still = await record();
+    assert.equal(still.code, 0, still.stderr);
+    assert.match(still.stdout, /taken again: 1 walks with the same pages, 0 with others\n$/);
+    counts = true;
+    const other = await record();
+    assert.equal(other.code, 1, other.stderr);
+    assert.match(other.stdout, /taken again: 0 walks with the same pages, 1 with others \(the site was not reset/);
+    assert.match(other.stderr, /^walk 0, step \d+, .*: the next page was$/m);
+    assert.equal(JSON.parse(await Deno.readTextFile(`${out}.json`)).confirmedWalks, 0);
   });
 });
 

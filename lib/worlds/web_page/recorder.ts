@@ -101,19 +101,24 @@ export async function recordWalk(browser: WebBrowser, request: WalkRequest): Pro
 
 /**
  * Takes a walk's actions again and returns the first transition whose next page is another, or undefined where all are the
- * same. The site must have been reset.
- *
- * @throws {WebActionError} When an action that was done cannot be done now.
+ * same. The site should have been reset. An action that cannot be done now is another page, too: `seen` says why.
  */
 export async function replayWalk(
   browser: WebBrowser,
   startUrls: readonly string[],
   { transitions, actions }: Pick<Walk, "transitions" | "actions">,
 ): Promise<{ transition: WebPageTransition; seen: string } | undefined> {
-  await browser.reset(startUrls);
-  for (const [i, action] of actions.entries()) {
-    const { tree } = await browser.perform(action);
-    if (tree !== transitions[i].nextObservation) return { transition: transitions[i], seen: tree };
+  let step = 0;
+  try {
+    await browser.reset(startUrls);
+    for (const action of actions) {
+      const { tree } = await browser.perform(action);
+      if (tree !== transitions[step].nextObservation) return { transition: transitions[step], seen: tree };
+      step++;
+    }
+  } catch (error) {
+    if (!(error instanceof WebActionError)) throw error;
+    return { transition: transitions[step], seen: error.message };
   }
   return undefined;
 }

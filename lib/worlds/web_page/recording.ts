@@ -22,7 +22,7 @@ export interface RecordingRequest {
   readonly walk: (random: Philox) => Omit<WalkRequest, "steps" | "stream" | "taskId">;
   /** Puts the site back to how it was before each walk; left out where that is not in our hands. */
   readonly resetSite?: () => void;
-  /** How many of the walks are taken again afterwards; needs `resetSite`. Default 0. */
+  /** How many of the walks are taken again afterwards; on a site that is not reset, what walks have changed shows. Default 0. */
   readonly checkedWalks?: number;
   /** Asked before each step: true ends the recording; what was recorded stays. */
   readonly isStopped?: () => boolean;
@@ -73,9 +73,9 @@ export async function recordSite(browser: WebBrowser, request: RecordingRequest)
   }
   const differences = [];
   // Spread over the recording, so that late walks are among them.
-  const checked = resetSite ? spread(taken, checkedWalks) : [];
+  const checked = spread(taken.filter(({ walk }) => walk.transitions.length > 0), checkedWalks);
   for (const { startUrls, walk } of checked) {
-    resetSite!();
+    resetSite?.();
     const difference = await replayWalk(browser, startUrls, walk);
     if (difference) differences.push(difference);
   }
