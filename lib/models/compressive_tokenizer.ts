@@ -173,7 +173,11 @@ export class CompressiveTokenizer {
     }
   }
 
-  /** Writes a folder that `load` and the released code read; makes it where it does not exist. */
+  /**
+   * Writes a folder that `load` reads, and the released class's `from_pretrained` where the sizes are ones that it has: both lists
+   * of levels among those that it knows by their bits (8, 10, 12, 14, 16), frames of 256 × 320, `normScope` image, a `pixelPatch`
+   * of 1, no background. Makes it where it does not exist.
+   */
   async save(folder: string): Promise<void> {
     await saveTokenizer(folder, this.parameters, compressiveTokenizerConfigToJson(this.config));
   }

@@ -130,7 +130,10 @@ export class FrameTokenizer {
     }
   }
 
-  /** Writes a folder that `load` and diffusers' `from_pretrained` read; makes it where it does not exist. */
+  /**
+   * Writes a folder that `load` reads, and the released class's `from_pretrained` where the sizes are ones that it has: attention in
+   * the middle, one halving less than blocks, `normScope` image, a `pixelPatch` of 1, no background. Makes it where it does not exist.
+   */
   async save(folder: string): Promise<void> {
     await saveTokenizer(folder, this.parameters, frameTokenizerConfigToJson(this.config));
   }

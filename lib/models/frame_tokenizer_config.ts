@@ -2,8 +2,10 @@
  * The sizes of a per-frame tokenizer: what they may be, how diffusers' `config.json` spells them, and which parameters
  * follow from them. Nothing here holds a tensor, so a model's parameters can be counted without making them.
  *
- * Fields that a released `config.json` leaves out have the released model's values. Some are this project's own, ignored
- * by diffusers: `height` and `width`, `down_samplings`, `pixel_patch`; they are written where they matter.
+ * Fields that a released `config.json` leaves out have the released model's values. The levels of codes are `fsq_levels`, as in
+ * the released class's constructor (an int of bits or a list); `vq_fsq_levels`, the compressive tokenizer's word, is read as
+ * well, since folders that this project once wrote say it. Some fields are this project's own, ignored by diffusers: `height` and
+ * `width`, `down_samplings`, `pixel_patch`, `norm_scope`, `background`, `mid_block_add_attention`.
  */
 import { FSQ_LEVELS } from "./fsq.ts";
 import { checkImageSizes, checkLevels, ConfigFields, latentGrid, levelsToJson } from "./image_tokenizer_config.ts";
@@ -140,6 +142,7 @@ export function frameTokenizerConfigToJson(config: FrameTokenizerConfig): Record
     act_fn: "silu",
     block_out_channels: [...config.channels],
     down_block_types: config.channels.map(() => "DownEncoderBlock2D"),
+    fsq_levels: levelsToJson(config.fsqLevels),
     in_channels: 3,
     latent_channels: config.latentChannels,
     layers_per_block: config.layersPerBlock,
@@ -148,7 +151,6 @@ export function frameTokenizerConfigToJson(config: FrameTokenizerConfig): Record
     norm_type: "group",
     out_channels: 3,
     up_block_types: config.channels.map(() => "UpDecoderBlock2D"),
-    vq_fsq_levels: levelsToJson(config.fsqLevels),
     height: config.height,
     width: config.width,
     down_samplings: config.downsamplings,
@@ -181,7 +183,7 @@ export function frameTokenizerConfigFromJson(json: unknown, source: string): Fra
     layersPerBlock: fields.count("layers_per_block"),
     latentChannels: fields.count("latent_channels"),
     normGroups: fields.count("norm_num_groups"),
-    fsqLevels: fields.levels("vq_fsq_levels"),
+    fsqLevels: fields.levels("fsq_levels") ?? fields.levels("vq_fsq_levels"),
     midAttention: fields.flag("mid_block_add_attention"),
     downsamplings: fields.count("down_samplings"),
     pixelPatch: fields.count("pixel_patch"),

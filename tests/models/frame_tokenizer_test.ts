@@ -13,9 +13,11 @@ import {
   tokenGrid,
 } from "../../lib/models/frame_tokenizer_config.ts";
 import { parameterCount } from "../../lib/nn/parameters.ts";
+import { openEngine } from "../../lib/tensor/registry.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
+import { withFolder } from "../files/support.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
 
@@ -96,6 +98,7 @@ Deno.test("senseless configurations are refused by name", () => {
     [{ _class_name: "CompressiveVQModelFSQ" }, /x: _class_name must be "CNNFSQModel256".*"CompressiveVQModelFSQ"/],
     [{ act_fn: "relu" }, /x: act_fn must be "silu" or "swish"/],
     [{ block_out_channels: "128" }, /x: block_out_channels must be a list of whole numbers: received "128"/],
+    [{ fsq_levels: 11 }, /x: fsq_levels must be a list of levels or one of 8, 10, 12, 14, 16: received 11/],
     [{ vq_fsq_levels: 11 }, /x: vq_fsq_levels must be a list of levels or one of 8, 10, 12, 14, 16: received 11/],
     [{ norm_num_groups: 24 }, /x: normGroups must divide every block's channels: received 24 for 128/],
     [{ height: 250 }, /x: height and width must be multiples of 16.*250 × 320/],
@@ -141,6 +144,52 @@ forEachEngine("tokens, pixels and gradients are those of diffusers' blocks", asy
   }
   for (const each of [frames, tokens, pixels, beyond, again, clamped, value, ...gradients]) each.dispose();
   tokenizer.dispose();
+});
+
+/** Made by fixtures/make_original_tokenizers.py: folders that RLVR-World's own class saved. */
+const ORIGINAL = join(FIXTURES, "original_tokenizers");
+const FRAME = { height: 16, width: 24 };
+
+forEachEngine(
+  "folders of the released class give its tokens and pixels, however its levels are named",
+  async (engine) => {
+    const expected = await readSafetensors(join(ORIGINAL, "expected.safetensors"));
+    const frames = tensor(engine, toFloat32(expected.get("frames")!), [2, 16, 24, 3]);
+    for (const name of ["8", "10", "12", "14", "16", "list"]) {
+      const tokenizer = await FrameTokenizer.load(engine, join(ORIGINAL, name), FRAME);
+      const tokens = tokenizer.encode(frames), pixels = tokenizer.decode(tokens, { clamp: false });
+      assert.deepEqual([...await tokens.data()], Array.from(toInt64(expected.get(`tokens.${name}`)!), Number), name);
+      assertClose(await pixels.data(), toFloat32(expected.get(`pixels.${name}`)!), 1e-4, `pixels of ${name}`);
+      for (const each of [tokens, pixels]) each.dispose();
+      tokenizer.dispose();
+    }
+    frames.dispose();
+  },
+);
+
+Deno.test("what is saved says what the released class says of the same model, and holds the same tensors", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  const json = async (folder: string) => JSON.parse(await Deno.readTextFile(join(folder, "config.json")));
+  for (const name of ["8", "10", "12", "14", "16", "list"]) {
+    await withFolder(async (folder) => {
+      const tokenizer = await FrameTokenizer.load(engine, join(ORIGINAL, name), FRAME);
+      await tokenizer.save(folder);
+      tokenizer.dispose();
+      // `resolution` is an argument that the class does not use.
+      const { resolution: _, ...said } = await json(join(ORIGINAL, name)), saved = await json(folder);
+      assert.deepEqual(Object.fromEntries(Object.keys(said).map((field) => [field, saved[field]])), said);
+      const weights = (of: string) => readSafetensors(join(of, "diffusion_pytorch_model.safetensors"));
+      const [theirs, ours] = [await weights(join(ORIGINAL, name)), await weights(folder)];
+      assert.deepEqual([...ours.keys()].sort(), [...theirs.keys()].sort());
+      for (const [key, each] of theirs) assert.deepEqual(toFloat32(ours.get(key)!), toFloat32(each), key);
+    });
+  }
+});
+
+Deno.test("levels are read under the compressive tokenizer's word too, which this project once wrote", () => {
+  const levels = (json: object) => frameTokenizerConfigFromJson(json, "x").fsqLevels;
+  assert.deepEqual(levels({ vq_fsq_levels: 14 }), [8, 8, 8, 6, 5]);
+  assert.deepEqual(levels({ fsq_levels: [3, 3], vq_fsq_levels: 12 }), [3, 3]);
 });
 
 forEachEngine("bfloat16 keeps float32 parameters and nearly the pixels", async (engine) => {
