@@ -86,10 +86,10 @@ export class MultiStepPrediction implements VideoPrediction {
     return name === "repeatedFrames" ? "lower" : this.world.metrics[name].better;
   }
 
-  /** Whether the last two frames have the same tokens; a single predicted frame is compared with the start frame. */
+  /** Whether the last two frames were sampled alike; a single predicted frame is compared with the start frame. */
   async repetitionRule(clips: readonly Clip[]): Promise<(clip: number, answer: Tokens) => boolean> {
     const starts = (await this.world.clipTokens(clips)).map(({ frames }) => frames[0]);
-    return (clip, answer) => endsRepeating(this.world.answerTokens(answer, clips[clip]), starts[clip]);
+    return (clip, answer) => endsRepeating(this.world.sampledFrames(answer, clips[clip]), starts[clip]);
   }
 
   /** The frames after the first of each clip, predicted together. */

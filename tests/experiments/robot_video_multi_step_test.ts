@@ -85,6 +85,27 @@ Deno.test("multi-step: the sizes of clips and sequences come from the configurat
   tokenizer.dispose();
 });
 
+Deno.test("multi-step: whether an answer repeats is seen by the ids that were sampled, as released", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  const config = tinyConfig(MULTI_STEP), data = await openRobotVideoData(config), kind = videoKind(config);
+  const tokenizer = kind.newTokenizer(engine, config, data);
+  const prediction = kind.prediction(tokenizer, config, data, undefined), clip = await data.training.clip(0, 1);
+  const [{ answer }] = await prediction.world.encode([clip]), repeats = await prediction.repetitionRule([clip]);
+  const { frameTokens } = prediction.world.vocabulary, perFrame = answer.tokens.length / 3;
+  const frame = (last: number) => Int32Array.of(0, 1, 2, last);
+  const said = (before: number, last: number) => {
+    const tokens = answer.tokens.slice();
+    tokens.set(frame(before), perFrame);
+    tokens.set(frame(last), 2 * perFrame);
+    return repeats(0, tokens);
+  };
+  assert.deepEqual([said(3, 3), said(3, 4)], [true, false]);
+  // Ids beyond the codebook are decoded as its last one: the same picture, but not the same answer.
+  const [edge, beyond, further] = [frameTokens - 1, frameTokens, frameTokens + 1];
+  assert.deepEqual([said(edge, beyond), said(further, beyond), said(further, further)], [false, false, true]);
+  tokenizer.dispose();
+});
+
 /** A model that has learned next to nothing, one token a frame, fifteen ids: it repeats often. */
 const REPEATING = mergeSettings(MULTI_STEP, {
   data: { actionBins: 2 },
@@ -95,7 +116,9 @@ const REPEATING = mergeSettings(MULTI_STEP, {
 Deno.test("multi-step: rejection draws again what stands still, and says how often", async () => {
   const { engine } = await openEngine({ engine: "wasm" });
   await withFolder(async (folder) => {
-    const config = tinyConfig(REPEATING);
+    // Trained to name frames, two codes in all: their ids are often the same.
+    const change = { tokenizer: { fsqLevels: [2] }, likelihood: { steps: 20, learningRate: 0.01 } };
+    const config = tinyConfig(mergeSettings(REPEATING, change));
     using run = await RunFolder.create(join(folder, "run"), { config });
     using experiment = await RobotVideoExperiment.open({ engine, config, run, progress: silentProgress });
     await experiment.trainTokenizer();

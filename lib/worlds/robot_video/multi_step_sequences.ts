@@ -135,6 +135,23 @@ export function multiStepAnswer(
 }
 
 /**
+ * The frames of a sampled answer as the model said them: their tokens may be any ids. What is missing of a too short answer is
+ * token 0. By these the released evaluation tells whether an answer repeats; two frames of different ids may look the same.
+ *
+ * @param answer sampled and given tokens, usually (T − 1) · (N + A).
+ * @returns [T − 1][N].
+ */
+export function sampledFramesOfMultiStepAnswer(
+  answer: ArrayLike<number>,
+  { tokensPerFrame, frames, actionWidth }: Omit<MultiStepSizes, "contextTokens">,
+): Int32Array[] {
+  return Array.from({ length: frames - 1 }, (_, t) => {
+    const at = t * (tokensPerFrame + actionWidth);
+    return Int32Array.from({ length: tokensPerFrame }, (_, i) => answer[at + i] ?? 0);
+  });
+}
+
+/**
  * The frames that a sampled answer describes, each token clamped into the codebook, since nothing keeps a model from
  * sampling an action or a context token there. What is missing of a too short answer is token 0. Never throws on what a model
  * may say.
@@ -145,12 +162,9 @@ export function multiStepAnswer(
 export function frameTokensOfMultiStepAnswer(
   vocabulary: MultiStepVocabulary,
   answer: ArrayLike<number>,
-  { tokensPerFrame, frames, actionWidth }: Omit<MultiStepSizes, "contextTokens">,
+  sizes: Omit<MultiStepSizes, "contextTokens">,
 ): Int32Array[] {
-  return Array.from({ length: frames - 1 }, (_, t) => {
-    const at = t * (tokensPerFrame + actionWidth);
-    return clampedFrame(vocabulary, Array.from({ length: tokensPerFrame }, (_, i) => answer[at + i] ?? 0));
-  });
+  return sampledFramesOfMultiStepAnswer(answer, sizes).map((frame) => clampedFrame(vocabulary, frame));
 }
 
 /** Sampled tokens of one frame, each clamped into the codebook of frames. */

@@ -19,7 +19,12 @@ import type { EncodedTransition, Metric, Tokens, World } from "../world.ts";
 import type { ActionBins } from "./actions.ts";
 import type { Clip } from "./clips.ts";
 import type { ImageMetric } from "./metrics.ts";
-import { frameTokensOfMultiStepAnswer, multiStepAnswer, multiStepQuestion } from "./multi_step_sequences.ts";
+import {
+  clampedFrame,
+  multiStepAnswer,
+  multiStepQuestion,
+  sampledFramesOfMultiStepAnswer,
+} from "./multi_step_sequences.ts";
 import {
   aggregateFrames,
   type FrameAggregate,
@@ -211,10 +216,15 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
     }));
   }
 
-  /** Tokens of the frames that an answer to a clip describes, clamped into the codebook, as released: [T − 1][N]. */
-  answerTokens(answer: Tokens, { length, actionWidth }: Clip): Tokens[] {
+  /** The frames of an answer to a clip as they were sampled, whatever ids they have: [T − 1][N]. */
+  sampledFrames(answer: Tokens, { length, actionWidth }: Clip): Tokens[] {
     const sizes = { tokensPerFrame: this.tokenizer.tokensPerFrame, frames: length, actionWidth };
-    return frameTokensOfMultiStepAnswer(this.vocabulary, answer, sizes);
+    return sampledFramesOfMultiStepAnswer(answer, sizes);
+  }
+
+  /** Tokens of the frames that an answer to a clip describes, clamped into the codebook, as released: [T − 1][N]. */
+  answerTokens(answer: Tokens, clip: Clip): Tokens[] {
+    return this.sampledFrames(answer, clip).map((frame) => clampedFrame(this.vocabulary, frame));
   }
 
   /** Decodes answers to frames in [0, 1]. What is made of a clip's context is made once, however many answers it has. */

@@ -142,7 +142,8 @@ export function repeats(frames: readonly ArrayLike<number>[]): number[] {
  * Whether a prediction stands still at its end: its last two frames have the same tokens. By this the released
  * evaluation rejects samples, and the repetition rate of its tables is the share of such samples.
  *
- * @param frames Tokens of the predicted frames, [T][N].
+ * @param frames Tokens of the predicted frames, [T][N], as they were sampled: the released rule compares them before they are
+ * clamped into the codebook.
  * @param start Tokens of the start frame, which a single predicted frame is compared with.
  */
 export function endsRepeating(frames: readonly ArrayLike<number>[], start?: ArrayLike<number>): boolean {
