@@ -118,7 +118,7 @@ await runCommand(async (signal) => {
     using run = runPath === undefined
       ? await RunFolder.create(join(scratch!, "run"), { config })
       : await RunFolder.read(runPath);
-    using experiment = await RobotVideoExperiment.open({ engine, config, run, progress, signal });
+    using experiment = await RobotVideoExperiment.open({ engine, config, use: "prediction", run, progress, signal });
     using loaded = new DisposableStack();
     const models: Record<string, CausalTransformer> = {};
     for (const [name, model] of Object.entries(await openModels(experiment, named, progress))) {
@@ -239,14 +239,14 @@ async function readConfig(flags: Flags, runPath: string | undefined): Promise<Ro
   if (runPath === undefined) {
     const [first] = Object.values(readModels(flags));
     const folders = { model: { folder: first }, tokenizer: { folder: flags.text("tokenizer") } };
-    return robotVideoConfig(flags.text("preset") ?? "demo-multi-step", mergeSettings(folders, over));
+    return robotVideoConfig(flags.text("preset") ?? "demo-multi-step", mergeSettings(folders, over), "prediction");
   }
   using run = await RunFolder.read(runPath);
   const { preset, ...stored } = run.config;
   if (!("data" in stored && "tokenizer" in stored)) {
     throw new UserError(`${runPath} is no run of train-video: name one of those`);
   }
-  return robotVideoConfig(String(preset), mergeSettings(stored, over));
+  return robotVideoConfig(String(preset), mergeSettings(stored, over), "prediction");
 }
 
 /** The named models, or a run's base and RLVR. */

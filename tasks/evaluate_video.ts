@@ -6,7 +6,7 @@
  */
 import { resolve } from "node:path";
 import { RobotVideoExperiment } from "../lib/experiments/robot_video.ts";
-import { type RobotVideoConfig, robotVideoConfig } from "../lib/experiments/robot_video_config.ts";
+import { reportedMetrics, type RobotVideoConfig, robotVideoConfig } from "../lib/experiments/robot_video_config.ts";
 import { scoreTable } from "../lib/experiments/robot_video_report.ts";
 import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
 import { writeFileAtomic } from "../lib/files/atomic.ts";
@@ -59,7 +59,7 @@ await runCommand(async (signal) => {
     using run = runPath === undefined
       ? await RunFolder.create(`${scratch}/run`, { config })
       : await RunFolder.read(runPath);
-    using experiment = await RobotVideoExperiment.open({ engine, config, run, progress, signal });
+    using experiment = await RobotVideoExperiment.open({ engine, config, use: "evaluation", run, progress, signal });
     const evaluations: Record<string, Awaited<ReturnType<typeof experiment.evaluate>>> = {};
     const asked = flags.list("which");
     for (const stage of runPath === undefined ? ["likelihood"] as const : MODELS) {
@@ -133,11 +133,14 @@ async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; run
   const over = mergeSettings(named, parseSettings(flags.list("set")));
   if (runPath === undefined) {
     const folders = { model: { folder: model }, tokenizer: { folder: tokenizer } };
-    return { config: robotVideoConfig(flags.text("preset") ?? "demo", mergeSettings(folders, over)) };
+    return { config: robotVideoConfig(flags.text("preset") ?? "demo", mergeSettings(folders, over), "evaluation") };
   }
   using run = await RunFolder.read(runPath);
-  const { preset, ...stored } = run.config as RobotVideoConfig;
-  const config = robotVideoConfig(preset, mergeSettings(stored, over));
+  const { preset, ...values } = run.config as Record<string, unknown>;
+  const stored = robotVideoConfig(String(preset), values, "prediction");
+  // What the run reported, unless metrics are named.
+  const reported = { evaluation: { metrics: reportedMetrics(stored) } };
+  const config = robotVideoConfig(String(preset), mergeSettings(mergeSettings(values, reported), over), "evaluation");
   // The run's own episodes were trained on; others never were.
   const isOther = data !== undefined && resolve(data) !== resolve(stored.data.folder ?? "");
   if (held === undefined && isOther) config.data.heldOut = "all";

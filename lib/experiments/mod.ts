@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { type RobotVideoConfig, robotVideoConfig, robotVideoSchema } from "./robot_video_config.ts";
+export { type RobotVideoConfig, robotVideoConfig, robotVideoSchema, type RobotVideoUse } from "./robot_video_config.ts";
 export { ROBOT_VIDEO_PRESETS } from "./robot_video_presets.ts";
 export type { Presets } from "./settings.ts";
 export type {

@@ -29,7 +29,7 @@ import { pickMetrics, RunInterruptedError, runStage, type StageContext } from ".
 import { STREAM } from "../training/streams.ts";
 import type { Clip } from "../worlds/robot_video/clips.ts";
 import { grpoOptions } from "./grpo_fields.ts";
-import type { RobotVideoConfig } from "./robot_video_config.ts";
+import { reportedMetrics, type RobotVideoConfig, type RobotVideoUse } from "./robot_video_config.ts";
 import { openRobotVideoData, readActionRanges, type RobotVideoData, writeActionRanges } from "./robot_video_data.ts";
 import { evaluateRobotVideo, type Evaluation } from "./robot_video_evaluation.ts";
 import { type AnyVideoPrediction, videoKind } from "./robot_video_kinds.ts";
@@ -47,6 +47,8 @@ export interface ExperimentContext {
   engine: Engine;
   /** Every value. */
   config: RobotVideoConfig;
+  /** What will be asked of the experiment: only what that needs is opened. Training when left out. */
+  use?: RobotVideoUse;
   /** The run's folder, or how to make it: that is called once everything else has been opened and found sound. */
   run: RunFolder | (() => Promise<RunFolder>);
   /** Where it is said how far the run is. */
@@ -72,6 +74,7 @@ export class RobotVideoExperiment {
   readonly data: RobotVideoData;
   readonly #context: StageContext;
   readonly #breathe = breather();
+  readonly #use: RobotVideoUse;
   readonly #lpips: Lpips | undefined;
   readonly #kind: VideoKind;
   #tokenizer: VideoTokenizer | undefined;
@@ -82,6 +85,7 @@ export class RobotVideoExperiment {
     this.config = context.config;
     this.run = run;
     this.data = data;
+    this.#use = context.use ?? "training";
     this.#kind = videoKind(context.config);
     this.#lpips = given.lpips;
     this.#tokenizer = given.tokenizer;
@@ -99,13 +103,13 @@ export class RobotVideoExperiment {
    * @throws {UserError} When something that the configuration names is not what it should be; nothing is written then.
    */
   static async open(context: ExperimentContext): Promise<RobotVideoExperiment> {
-    const { config } = context;
+    const { config, use = "training" } = context;
     const trained = config.model.folder ??
       (typeof context.run === "function" ? undefined : context.run.file("models/likelihood"));
-    const ranges = trained === undefined ? undefined : await readActionRanges(trained);
-    const data = await openRobotVideoData(config, ranges, context.signal);
+    const trainedRanges = trained === undefined ? undefined : await readActionRanges(trained);
+    const data = await openRobotVideoData(config, { trainedRanges, use, signal: context.signal });
     for (const note of data.notes) context.progress.note(note);
-    const given = await openGivenModels(context.engine, config, data);
+    const given = await openGivenModels(context.engine, config, data, use);
     try {
       const run = typeof context.run === "function" ? await context.run() : context.run;
       return new RobotVideoExperiment(context, run, data, given);
@@ -273,7 +277,7 @@ export class RobotVideoExperiment {
     return await this.#loadModel(folder, stage);
   }
 
-  /** Evaluates a model on the held-out clips. */
+  /** Evaluates a model on the held-out clips, by `evaluation.metrics`; in a training run by its reward's metrics as well. */
   async evaluate(
     model: CausalTransformer,
     options: {
@@ -294,7 +298,7 @@ export class RobotVideoExperiment {
       sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
       rejectRepeating: options.rejectRepeating ?? evaluation.rejectRepeating,
       maxAttempts: evaluation.maxAttempts,
-      metrics: this.#metricNames(),
+      metrics: this.#use === "training" ? reportedMetrics(this.config) : evaluation.metrics,
       seed,
       rows: grpo.rolloutRows,
       onProgress: options.onProgress,
@@ -312,11 +316,6 @@ export class RobotVideoExperiment {
   /** Same as {@linkcode RobotVideoExperiment.dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  #metricNames(): string[] {
-    const rewarded = this.config.grpo.reward.map((term) => term.metric);
-    return [...new Set([...rewarded, ...this.config.evaluation.metrics])].filter((name) => name !== "repetition");
   }
 
   async #saveModel(model: CausalTransformer, name: string): Promise<void> {

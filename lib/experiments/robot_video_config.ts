@@ -3,7 +3,8 @@
  *
  * A configuration is one plain object, checked before anything is loaded: unknown keys and values out of range are named.
  * Defaults are the demo's; presets (`robot_video_presets.ts`) change what differs. `data.prediction` decides between one
- * frame ahead and a clip of several; fields that only one of the two reads say so.
+ * frame ahead and a clip of several; fields that only one of the two reads say so. What holds between fields is checked for the use
+ * that a configuration is made for: evaluating a model asks nothing of how it would be trained.
  */
 import { z } from "zod";
 import { UserError } from "../files/user_error.ts";
@@ -216,29 +217,72 @@ export const robotVideoSchema = z.strictObject({
 export type RobotVideoConfig = (typeof robotVideoSchema)["_output"];
 
 /**
+ * What a configuration is used for: to train (and to evaluate what was trained), to evaluate trained models, or to predict with
+ * them. Only what that use needs is checked and opened: a released model is evaluated without the weights of its training loss.
+ */
+export type RobotVideoUse = "training" | "evaluation" | "prediction";
+
+/**
  * Builds a checked configuration: the defaults, then the preset, then `overrides`.
  *
  * @param overrides Nested plain values, such as `{ grpo: { steps: 10 } }`.
+ * @param use What it is for; training when left out. Conditions between fields that it does not read are not checked.
  * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
  */
-export function robotVideoConfig(preset = "demo", overrides: Record<string, unknown> = {}): RobotVideoConfig {
+export function robotVideoConfig(
+  preset = "demo",
+  overrides: Record<string, unknown> = {},
+  use: RobotVideoUse = "training",
+): RobotVideoConfig {
   const config = checkedConfig(robotVideoSchema, ROBOT_VIDEO_PRESETS, preset, overrides);
-  checkTogether(config);
+  checkFolders(config);
+  if (use === "training") checkTraining(config);
+  checkLpips(config, use);
   return config;
 }
 
-/** Conditions that hold between fields. */
-function checkTogether(config: RobotVideoConfig): void {
-  const { grpo, model, lpips, tokenizer, evaluation } = config;
-  if (model.hiddenSize % model.heads !== 0 || (model.hiddenSize / model.heads) % 2 !== 0) {
+/** Metrics of the table and of the reward: what a run reports of its models. */
+export function reportedMetrics({ grpo, evaluation }: RobotVideoConfig): RobotVideoConfig["evaluation"]["metrics"] {
+  const rewarded = grpo.reward.map(({ metric }) => metric).filter((metric) => metric !== "repetition");
+  return [...new Set([...rewarded, ...evaluation.metrics])];
+}
+
+/** Fields that ask for LPIPS in some use, by name. */
+export function lpipsUsers({ tokenizer, grpo, evaluation }: RobotVideoConfig, use: RobotVideoUse): string[] {
+  const trains = use === "training";
+  const users = {
+    "tokenizer.lpipsWeight": trains && tokenizer.folder === null && tokenizer.lpipsWeight > 0,
+    "grpo.reward": trains && grpo.reward.some(({ metric }) => metric === "lpips"),
+    "evaluation.metrics": use !== "prediction" && evaluation.metrics.includes("lpips"),
+  };
+  return Object.entries(users).filter(([, asks]) => asks).map(([field]) => field);
+}
+
+function checkLpips(config: RobotVideoConfig, use: RobotVideoUse): void {
+  const users = lpipsUsers(config, use), { vgg, linear } = config.lpips;
+  if (users.length === 0 || (vgg && linear)) return;
+  const others = JSON.stringify(config.evaluation.metrics.filter((metric) => metric !== "lpips"));
+  throw new UserError(
+    `${users.join(" and ")} ${users.length > 1 ? "use" : "uses"} LPIPS, which needs its weights: pass ` +
+      `--set lpips.vgg=FILE --set lpips.linear=FILE (README, "LPIPS weights"), or leave LPIPS out` +
+      (use === "evaluation" ? ` with --set 'evaluation.metrics=${others}'` : ""),
+  );
+}
+
+function checkFolders({ model, tokenizer }: RobotVideoConfig): void {
+  if (model.folder === null || tokenizer.folder !== null) return;
+  throw new UserError(
+    `model.folder is ${model.folder}, but there is no tokenizer.folder: a transformer needs the tokenizer that it was ` +
+      `trained with (--tokenizer FOLDER)`,
+  );
+}
+
+/** Conditions between fields that are read in training. */
+function checkTraining({ data, grpo, model, tokenizer }: RobotVideoConfig): void {
+  const isEven = model.hiddenSize % model.heads === 0 && (model.hiddenSize / model.heads) % 2 === 0;
+  if (model.folder === null && !isEven) {
     throw new UserError(
       `model.hiddenSize ${model.hiddenSize} must be an even multiple of model.heads ${model.heads}: change one of them`,
-    );
-  }
-  if (model.folder !== null && tokenizer.folder === null) {
-    throw new UserError(
-      `model.folder is ${model.folder}, but there is no tokenizer.folder: a transformer needs the tokenizer that it was ` +
-        `trained with (--tokenizer FOLDER)`,
     );
   }
   if (tokenizer.folder === null && tokenizer.warmupSteps >= tokenizer.steps) {
@@ -246,14 +290,14 @@ function checkTogether(config: RobotVideoConfig): void {
       `tokenizer.warmupSteps ${tokenizer.warmupSteps} must be below tokenizer.steps ${tokenizer.steps}: change one of them`,
     );
   }
-  const isRandom = config.data.prediction === "multi-step" && tokenizer.frameChoice === "random";
+  const isRandom = tokenizer.folder === null && data.prediction === "multi-step" && tokenizer.frameChoice === "random";
   if (isRandom && tokenizer.horizon <= tokenizer.laterFrames) {
     throw new UserError(
       `tokenizer.horizon ${tokenizer.horizon} must exceed tokenizer.laterFrames ${tokenizer.laterFrames}, which are ` +
         `chosen from it: change one of them`,
     );
   }
-  if (config.data.prediction === "single-step" && grpo.credit === "frame") {
+  if (data.prediction === "single-step" && grpo.credit === "frame") {
     throw new UserError(
       'grpo.credit "frame" is for several frames: set data.prediction to multi-step, or leave it out',
     );
@@ -266,7 +310,7 @@ function checkTogether(config: RobotVideoConfig): void {
         `take another reward, or set grpo.credit=answer`,
     );
   }
-  if (config.data.prediction === "single-step" && grpo.reward.some((term) => term.metric === "repetition")) {
+  if (data.prediction === "single-step" && grpo.reward.some((term) => term.metric === "repetition")) {
     throw new UserError(
       `grpo.reward: repetition is about frames that follow each other, and one is predicted: leave it out, or set ` +
         `data.prediction=multi-step`,
@@ -275,17 +319,6 @@ function checkTogether(config: RobotVideoConfig): void {
   if (grpo.miniBatchPrompts > grpo.promptsPerStep) {
     throw new UserError(
       `grpo.miniBatchPrompts ${grpo.miniBatchPrompts} exceeds grpo.promptsPerStep ${grpo.promptsPerStep}: lower it`,
-    );
-  }
-  const users = [
-    tokenizer.lpipsWeight > 0 && "tokenizer.lpipsWeight",
-    grpo.reward.some((term) => term.metric === "lpips") && "grpo.reward",
-    evaluation.metrics.includes("lpips") && "evaluation.metrics",
-  ].filter(Boolean);
-  if (users.length > 0 && !(lpips.vgg && lpips.linear)) {
-    throw new UserError(
-      `${users.join(" and ")} ${users.length > 1 ? "use" : "uses"} LPIPS, which needs its weights: pass ` +
-        `--set lpips.vgg=FILE --set lpips.linear=FILE (README, "LPIPS weights"), or leave LPIPS out`,
     );
   }
 }

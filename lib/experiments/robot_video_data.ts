@@ -23,7 +23,7 @@ import type { EpisodeSource } from "../worlds/robot_video/episode.ts";
 import { openNpzEpisodes } from "../worlds/robot_video/npz_episodes.ts";
 import { splitEpisodes } from "../worlds/robot_video/split.ts";
 import { tableTopEpisodes } from "../worlds/robot_video/table_top/episodes.ts";
-import type { RobotVideoConfig } from "./robot_video_config.ts";
+import type { RobotVideoConfig, RobotVideoUse } from "./robot_video_config.ts";
 import { videoKind } from "./robot_video_kinds.ts";
 
 /** See the file's head. */
@@ -47,18 +47,28 @@ export interface RobotVideoData {
 /** Bytes of frames that are read and checked when a folder is opened. */
 const CHECKED_BYTES = 512 * 2 ** 20;
 
+/** How data are opened. */
+export interface RobotVideoDataOptions {
+  /**
+   * Ranges that a given model was trained with: they are used where they would be computed, since a model's action tokens mean
+   * nothing else.
+   */
+  trainedRanges?: ActionRanges;
+  /** What the data are for; training when left out. */
+  use?: RobotVideoUse;
+  /** Ends the reading. */
+  signal?: AbortSignal;
+}
+
 /**
  * Opens the data that a configuration names.
  *
- * @param trainedRanges Ranges that a given model was trained with: they are used where they would be computed, since a
- *   model's action tokens mean nothing else.
  * @throws {UserError} When a folder or file is not what it should be, or there are too few episodes to hold one out.
  * @throws The signal's reason once it is aborted.
  */
 export async function openRobotVideoData(
   config: RobotVideoConfig,
-  trainedRanges?: ActionRanges,
-  signal?: AbortSignal,
+  { trainedRanges, use = "training", signal }: RobotVideoDataOptions = {},
 ): Promise<RobotVideoData> {
   const { data, seed } = config;
   const { height, width } = data;
@@ -89,11 +99,11 @@ export async function openRobotVideoData(
       `${source.name} has ${source.length} episode${
         source.length === 1 ? "" : "s"
       }, too few to train on some and hold ` +
-        `out others: bring at least 2`,
+        `out others: bring at least 2` + (use === "training" ? "" : ", or evaluate all of them (data.heldOut=all)"),
     );
   }
   const shape = videoKind(config).clipShape(data);
-  const notes = await checkEpisodes(config, source, split.train, shape.segment * data.frameStep, signal);
+  const notes = await checkEpisodes(config, source, split.train, shape.segment * data.frameStep, { use, signal });
   const training = new TrainingClips(source, split.train, {
     ...shape,
     seed,
@@ -125,9 +135,13 @@ async function checkEpisodes(
   source: EpisodeSource,
   train: readonly number[],
   span: number,
-  signal?: AbortSignal,
+  { use, signal }: { use: RobotVideoUse; signal?: AbortSignal },
 ) {
-  const { folder, shortEpisodes, actionRanges, prediction } = config.data;
+  const { folder, actionRanges, prediction } = config.data;
+  // Only training leaves episodes out; evaluation has one clip of each, repeating its last frame.
+  const shortEpisodes = use !== "training" && config.data.shortEpisodes === "drop"
+    ? "repeat"
+    : config.data.shortEpisodes;
   if (folder !== null && actionRanges === "rt1" && source.actionWidth !== RT1_ACTION_WIDTH) {
     throw new UserError(
       `${source.name} has actions of ${source.actionWidth} numbers, RT-1's ranges are for ${RT1_ACTION_WIDTH}: compute ` +

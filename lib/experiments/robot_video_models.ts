@@ -6,7 +6,7 @@ import { UserError } from "../files/user_error.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
 import { Lpips } from "../models/lpips.ts";
 import type { Engine } from "../tensor/engine.ts";
-import type { RobotVideoConfig } from "./robot_video_config.ts";
+import { lpipsUsers, type RobotVideoConfig, type RobotVideoUse } from "./robot_video_config.ts";
 import type { RobotVideoData } from "./robot_video_data.ts";
 import { videoKind } from "./robot_video_kinds.ts";
 import type { VideoPrediction, VideoTokenizer } from "./robot_video_prediction.ts";
@@ -17,20 +17,24 @@ export interface GivenModels {
   tokenizer?: VideoTokenizer;
 }
 
+const NO_LPIPS = { vgg: null, linear: null };
 /** Smallest side of an image that LPIPS can look at. */
 const LPIPS_LEAST = 16;
 
 /**
  * Loads what the configuration names and checks the sizes of what will be made.
  *
+ * @param use What the models are for: LPIPS that no field asks for is only looked at by a training run.
  * @throws {UserError} When something is missing, damaged, or does not fit.
  */
 export async function openGivenModels(
   engine: Engine,
   config: RobotVideoConfig,
   data: RobotVideoData,
+  use: RobotVideoUse = "training",
 ): Promise<GivenModels> {
-  const { computeType } = config.model, { height, width } = data.source, { vgg, linear } = config.lpips;
+  const { computeType } = config.model, { height, width } = data.source;
+  const { vgg, linear } = use === "training" || lpipsUsers(config, use).length > 0 ? config.lpips : NO_LPIPS;
   if (!engine.supports(computeType)) {
     throw new UserError(
       `model.computeType ${computeType} does not exist on ${engine.description}: use the torch engine, or float32`,

@@ -50,7 +50,7 @@ export async function openRunPlayground(options: RunPlaygroundOptions): Promise<
   using owned = new DisposableStack();
   const run = owned.use(await RunFolder.read(options.run));
   const experiment = owned.use(
-    await RobotVideoExperiment.open({ engine, config: storedConfig(run), run, progress }),
+    await RobotVideoExperiment.open({ engine, config: storedConfig(run), use: "prediction", run, progress }),
   );
   const { model, stage } = await trainedModel(experiment, options.stage);
   owned.defer(() => model.dispose());
@@ -101,7 +101,7 @@ function storedConfig({ config, path }: RunFolder): RobotVideoConfig {
   if (!("data" in stored && "tokenizer" in stored)) {
     throw new UserError(`${path} is no run of train-video: name one of those`);
   }
-  return robotVideoConfig(String(preset), stored);
+  return robotVideoConfig(String(preset), stored, "prediction");
 }
 
 async function trainedModel(experiment: RobotVideoExperiment, asked: PlayStage | undefined) {

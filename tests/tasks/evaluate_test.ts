@@ -71,6 +71,16 @@ Deno.test("evaluate-video", async (t) => {
       assert.deepEqual(scores.models[name], plain!.models.rlvr);
     });
 
+    await t.step("fields of training that need LPIPS are nothing to metrics that do not", async () => {
+      const folders = ["--model", join(run, "models/rlvr"), "--tokenizer", join(run, "models/tokenizer")];
+      const trained = { tokenizer: { lpipsWeight: 1 }, grpo: { reward: [{ metric: "lpips", weight: 1 }] } };
+      const { scores } = await evaluate(folder, [...folders, ...tinyFlags(mergeSettings(CHANGE, trained))]);
+      assert.deepEqual(Object.values(scores.models)[0], plain!.models.rlvr);
+      const asked = ["--set", 'evaluation.metrics=["mse"]'];
+      const { scores: fewer } = await evaluate(folder, ["--run", run, "--which", "grpo", ...asked]);
+      assert.deepEqual(Object.keys(fewer.models.rlvr.values), ["mse"]);
+    });
+
     await t.step("the best of N is at least as good as the mean, and N changes no first sample", async () => {
       const { stdout, scores } = await evaluate(folder, ["--run", run, "--which", "grpo", "--samples", "4"]);
       assert.deepEqual(Object.keys(scores.models), ["rlvr"]);
@@ -208,7 +218,7 @@ Deno.test("evaluate-video: the ranges that actions were binned with come with th
     assert.deepEqual(trained.max, own.bins.ranges.max);
     const others = { ...config, seed: 7 };
     assert.notDeepEqual((await openRobotVideoData(others)).bins.ranges.min, trained.min);
-    assert.deepEqual((await openRobotVideoData(others, trained)).bins.ranges.min, trained.min);
+    assert.deepEqual((await openRobotVideoData(others, { trainedRanges: trained })).bins.ranges.min, trained.min);
     assert.equal(await readActionRanges(join(folder, "none")), undefined);
     await Deno.writeTextFile(join(folder, "action_ranges.json"), '{"min": [1], "max": []}');
     await assert.rejects(readActionRanges(folder), UserError);
