@@ -20,7 +20,9 @@ const dataSchema = z.strictObject({
   folder: z.string().nullable().default(null).describe(
     "Folder of episode .npz files; null: the built-in table-top robot",
   ),
-  imageKey: z.string().default("image").describe("Key of the frames, uint8 [T, H, W, 3]"),
+  imageKey: z.string().default("image").describe(
+    "Key of the frames, [T, H, W, 3]: uint8, or floats in 0..1",
+  ),
   actionKey: z.string().default("action").describe("Key of the actions, [T, A]"),
   height: count.nullable().default(32).describe("Frames are resized to this height; null: as they are"),
   width: count.nullable().default(32).describe("Frames are resized to this width; null: as they are"),

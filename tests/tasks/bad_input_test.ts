@@ -172,7 +172,9 @@ Deno.test("train-video: data", async () => {
     });
     await episodes(folder, "key", { keys: ["images", "action"] });
     await episodes(folder, "shape", { image: { shape: [LENGTH, SIZE * 3, SIZE] } });
-    await episodes(folder, "dtype", { action: { dtype: "int32", data: new Int32Array(LENGTH * 13) } });
+    await episodes(folder, "dtype", { image: { dtype: "bool" } });
+    await episodes(folder, "link", {});
+    await Deno.symlink("gone.npz", join(folder, "link/episode_4.npz"));
     await episodes(folder, "range", { action: actions(2, 3, 1.5) });
     await episodes(folder, "nan_action", { action: actions(4, 0, NaN) });
     await episodes(folder, "nan_pixels", { image: pixels(NaN) });
@@ -202,7 +204,8 @@ Deno.test("train-video: data", async () => {
         args: data("shape"),
         says: ["episode_3.npz must have the shape [T, H, W, 3]: it has [6, 48, 16]"],
       },
-      "wrong dtype": { args: data("dtype"), says: ["episode_3.npz must be float32 or float64: it is int32"] },
+      "wrong dtype": { args: data("dtype"), says: ["episode_3.npz must be uint8", "it is bool"] },
+      "link to nowhere": { args: data("link"), says: ["link/episode_4.npz is a link to gone.npz", "mend the link"] },
       "action outside its range": {
         args: data("range"),
         says: [

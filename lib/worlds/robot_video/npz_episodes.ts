@@ -17,9 +17,12 @@ import { EpisodeCache } from "./episode_cache.ts";
 
 /** How to read a folder of episodes. */
 export interface NpzEpisodeOptions {
-  /** The key of the video: uint8 [T, H, W, 3], or float32/float64 in [0, 1]. Default `"image"`. */
+  /**
+   * The key of the video, [T, H, W, 3]: uint8, wider integers in 0 … 255, or floats (of 16, 32 or 64 bits) in [0, 1]; floats in
+   * 0 … 255 are refused, since a dark frame of theirs would be taken for a bright one. Default `"image"`.
+   */
   imageKey?: string;
-  /** The key of the actions: float32 or float64 [T, A]; null for data without actions. Default `"action"`. */
+  /** The key of the actions, [T, A] of any number type; null for data without actions. Default `"action"`. */
   actionKey?: string | null;
   /** Resize frames to this many pixels. Default: as they are. */
   resolution?: { height: number; width: number };
@@ -36,9 +39,11 @@ const RANGE_TOLERANCE = 1e-6;
 
 /**
  * Opens a folder of episodes, sorted by name. A folder without .npz files but with exactly one sub-folder stands for
- * that sub-folder, since the released layout is `{folder}/fractal20220817_data/*.npz`.
+ * that sub-folder, since the released layout is `{folder}/fractal20220817_data/*.npz`. Hidden entries, such as the `._name.npz`
+ * that macOS leaves beside files, are not looked at.
  *
- * @throws {UserError} if there is no such folder, it has no .npz file, or a checked file has a wrong key, shape or dtype.
+ * @throws {UserError} if there is no such folder, it has no .npz file, something named .npz is no file that can be read (a link
+ *   to nowhere, a folder, a pipe), or a checked file has a wrong key, shape or dtype.
  */
 export async function openNpzEpisodes(folder: string, options: NpzEpisodeOptions = {}): Promise<EpisodeSource> {
   const resolution = options.resolution;
@@ -57,7 +62,9 @@ export async function openNpzEpisodes(folder: string, options: NpzEpisodeOptions
   return new NpzEpisodes(folder, files, first, options);
 }
 
-const FLOATS = ["float32", "float64"];
+const FLOATS = ["float16", "float32", "float64"];
+/** Integers that may hold 0 … 255: int8 cannot, and what bool pixels mean nobody knows. */
+const INTEGERS = ["uint8", "int16", "uint16", "int32", "uint32", "int64"];
 
 /** What an array's own header says. */
 interface ArrayHeader {
@@ -123,9 +130,10 @@ async function listNpz(folder: string): Promise<NpzFile[]> {
   const names: string[] = [];
   const folders: string[] = [];
   try {
-    for await (const entry of Deno.readDir(folder)) {
-      if (entry.name.endsWith(".npz") && !entry.isDirectory) names.push(entry.name);
-      else if (entry.isDirectory) folders.push(entry.name);
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (name.startsWith(".") || name === "__MACOSX") continue;
+      if (name.endsWith(".npz")) names.push(name);
+      else if (isDirectory) folders.push(name);
     }
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) throw new UserError(`no such folder of episodes: ${folder}`);
@@ -145,10 +153,24 @@ async function listNpz(folder: string): Promise<NpzFile[]> {
     throw new UserError(`no .npz file in ${folder}${hint}`);
   }
   names.sort();
-  return await Promise.all(names.map(async (name) => {
-    const path = join(folder, name);
-    return { path, bytes: (await Deno.stat(path)).size };
-  }));
+  return await Promise.all(names.map((name) => npzFile(join(folder, name))));
+}
+
+/** @throws {UserError} if it is no file: a pipe, for one, would be waited for when it is opened. */
+async function npzFile(path: string): Promise<NpzFile> {
+  let stat: Deno.FileInfo;
+  try {
+    stat = await Deno.stat(path);
+  } catch (error) {
+    const target = await Deno.readLink(path).catch(() => undefined);
+    throw new UserError(
+      target === undefined
+        ? `the episode ${path} cannot be read: ${error instanceof Error ? error.message : error}`
+        : `the episode ${path} is a link to ${target}, which cannot be read: mend the link or remove it`,
+    );
+  }
+  if (stat.isFile) return { path, bytes: stat.size };
+  throw new UserError(`${path} is ${stat.isDirectory ? "a folder" : "no file"}, not an episode: rename or remove it`);
 }
 
 async function readHeader(path: string, options: NpzEpisodeOptions): Promise<EpisodeHeader> {
@@ -176,15 +198,14 @@ function checkHeaders(
       `"${imageKey}" of ${path} must have the shape [T, H, W, 3]: it has [${image.shape.join(", ")}]`,
     );
   }
-  if (!["uint8", ...FLOATS].includes(image.dtype)) {
-    throw new UserError(`"${imageKey}" of ${path} must be uint8, or float32 or float64 in 0..1: it is ${image.dtype}`);
+  if (![...INTEGERS, ...FLOATS].includes(image.dtype)) {
+    throw new UserError(
+      `"${imageKey}" of ${path} must be uint8 (or another integer type in 0..255), or floats in 0..1: it is ${image.dtype}`,
+    );
   }
   if (action === null) return { length, height, width, actionWidth: 0 };
   if (action.shape.length !== 2 || action.shape[1] < 1) {
     throw new UserError(`"${actionKey}" of ${path} must have the shape [T, A]: it has [${action.shape.join(", ")}]`);
-  }
-  if (!FLOATS.includes(action.dtype)) {
-    throw new UserError(`"${actionKey}" of ${path} must be float32 or float64: it is ${action.dtype}`);
   }
   if (action.shape[0] !== length) {
     throw new UserError(`${path} must have one action a frame: it has ${length} frames and ${action.shape[0]} actions`);
@@ -226,14 +247,18 @@ async function readEpisode(
 
 function toPixels(what: string, { dtype, data }: NdArray): Uint8Array {
   if (data instanceof Uint8Array) return data;
+  const isFloat = FLOATS.includes(dtype), scale = isFloat ? 255 : 1;
   const pixels = new Uint8Array(data.length);
   for (let i = 0; i < data.length; i++) {
-    const value = Number(data[i]);
-    // The negated comparison also catches NaN.
-    if (!(value >= 0 && value <= 1)) {
-      throw new UserError(`${what} must be in 0..1 where it is ${dtype}: value ${i} is ${value}`);
+    // Rounded before it is compared: what resizing leaves just above 1 is 1. The negated comparison also catches NaN.
+    const pixel = Math.round(Number(data[i]) * scale);
+    if (!(pixel >= 0 && pixel <= 255)) {
+      throw new UserError(
+        `${what} must be in ${isFloat ? "0..1" : "0..255"} where it is ${dtype}: value ${i} is ${data[i]}` +
+          (isFloat && data[i] > 1 ? "; save frames of 0..255 as uint8, or divide them by 255" : ""),
+      );
     }
-    pixels[i] = Math.round(value * 255);
+    pixels[i] = pixel;
   }
   return pixels;
 }
@@ -243,7 +268,8 @@ function toActions(what: string, { data, shape }: NdArray, ranges?: ActionRanges
   if (ranges !== undefined && ranges.min.length !== width) {
     throw new UserError(`${what} has ${width} numbers an action, the given ranges are for ${ranges.min.length}`);
   }
-  const actions = Float32Array.from(data as Float32Array | Float64Array);
+  // 64-bit integers come as BigInt.
+  const actions = Float32Array.from(data as ArrayLike<number | bigint>, Number);
   for (let i = 0; i < actions.length; i++) {
     const row = Math.floor(i / width), column = i % width;
     if (!Number.isFinite(actions[i])) {

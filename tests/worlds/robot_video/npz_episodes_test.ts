@@ -101,6 +101,102 @@ Deno.test("openNpzEpisodes takes other keys, float images and data without actio
   });
 });
 
+Deno.test("openNpzEpisodes takes every number type that can be meant: actions of all, frames of what holds 0 … 255 or 0 … 1", async () => {
+  const levels = Uint8Array.from({ length: 180 }, (_, i) => i * 17 % 256),
+    numbers = [0, 1, 2, 3, 0, 1],
+    shape = [3, 4, 5, 3];
+  const big = (values: ArrayLike<number>) => BigInt64Array.from(Array.from(values, BigInt));
+  const actions: NdArray[] = [
+    { dtype: "float16", shape: [3, 2], data: Float16Array.from(numbers) },
+    { dtype: "float64", shape: [3, 2], data: Float64Array.from(numbers) },
+    { dtype: "int8", shape: [3, 2], data: Int8Array.from(numbers) },
+    { dtype: "uint16", shape: [3, 2], data: Uint16Array.from(numbers) },
+    { dtype: "int32", shape: [3, 2], data: Int32Array.from(numbers) },
+    { dtype: "int64", shape: [3, 2], data: big(numbers) },
+  ];
+  const scaled = Array.from(levels, (each) => each / 255);
+  // As much above 1 as resizing leaves: it is 1.
+  const above = scaled.map((each) => each === 1 ? 1.0000001 : each);
+  const images: NdArray[] = [
+    { dtype: "float16", shape, data: Float16Array.from(scaled) },
+    { dtype: "float32", shape, data: Float32Array.from(above) },
+    { dtype: "float64", shape, data: Float64Array.from(scaled) },
+    { dtype: "int16", shape, data: Int16Array.from(levels) },
+    { dtype: "uint32", shape, data: Uint32Array.from(levels) },
+    { dtype: "int64", shape, data: big(levels) },
+  ];
+  const files = Object.fromEntries(images.map((image, i) => [`${i}.npz`, { image, action: actions[i] }]));
+  await inFolder(files, async (folder) => {
+    const source = await openNpzEpisodes(folder);
+    for (let i = 0; i < source.length; i++) {
+      const { frames, actions: taken } = await source.load(i), what = `${images[i].dtype}, ${actions[i].dtype}`;
+      assert.deepEqual([...frames], [...levels], what);
+      assert.deepEqual([...taken], numbers, what);
+    }
+  });
+  const flags: NdArray = { dtype: "bool", shape: [3, 2], data: Uint8Array.of(0, 1, 1, 0, 0, 1) };
+  await inFolder({ "a.npz": { image: image(), action: flags } }, async (folder) => {
+    assert.deepEqual([...(await (await openNpzEpisodes(folder)).load(0)).actions], [0, 1, 1, 0, 0, 1]);
+  });
+});
+
+Deno.test("openNpzEpisodes does not look at hidden entries", async () => {
+  await inFolder({ "a.npz": { image: image(), action: action() } }, async (folder) => {
+    const parent = await Deno.makeTempDir();
+    for (const name of ["._a.npz", ".npz", ".b.npz"]) await Deno.writeTextFile(join(folder, name), "Mac OS X");
+    await Deno.symlink("gone", join(folder, ".c.npz"));
+    assert.equal((await openNpzEpisodes(folder)).length, 1);
+    // The one folder of a folder is the one that is not hidden.
+    await Deno.rename(folder, join(parent, "data"));
+    for (const name of [".cache", "__MACOSX"]) await Deno.mkdir(join(parent, name));
+    assert.equal((await openNpzEpisodes(parent)).length, 1);
+    await Deno.rename(join(parent, "data"), folder);
+    await Deno.remove(parent, { recursive: true });
+  });
+});
+
+Deno.test({
+  name: "openNpzEpisodes names what is called .npz and is no file that can be read",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    const spoilt: Record<string, { make: (path: string) => Promise<unknown>; says: RegExp }> = {
+      "a link to nowhere": {
+        make: (path) => Deno.symlink("gone.npz", path),
+        says: /episode_07\.npz is a link to gone\.npz, which cannot be read: mend the link or remove it$/,
+      },
+      "a link to itself": {
+        make: (path) => Deno.symlink("episode_07.npz", path),
+        says: /episode_07\.npz is a link to episode_07\.npz, which cannot be read/,
+      },
+      "a folder": { make: (path) => Deno.mkdir(path), says: /episode_07\.npz is a folder, not an episode/ },
+      "a link to a folder": { make: (path) => Deno.symlink(".", path), says: /episode_07\.npz is a folder/ },
+      "a pipe, which would be waited for": {
+        make: (path) => new Deno.Command("mkfifo", { args: [path] }).output(),
+        says: /episode_07\.npz is no file, not an episode: rename or remove it$/,
+      },
+      "not ours to read": {
+        make: async (path) => {
+          await Deno.writeTextFile(path, "");
+          await Deno.chmod(path, 0o000);
+        },
+        // Root may read everything: it finds that there is nothing in it.
+        says: /episode_07\.npz/,
+      },
+    };
+    for (const [what, { make, says }] of Object.entries(spoilt)) {
+      await inFolder({ "episode_00.npz": { image: image(), action: action() } }, async (folder) => {
+        await make(join(folder, "episode_07.npz"));
+        await assert.rejects(openNpzEpisodes(folder), (error) => {
+          assert.ok(error instanceof UserError, `${what}: ${error}`);
+          assert.match(error.message, says);
+          assert.ok(!error.message.includes("\n"));
+          return true;
+        });
+      });
+    }
+  },
+});
+
 Deno.test("openNpzEpisodes resizes frames", async () => {
   const ramp: NdArray = { dtype: "uint8", shape: [2, 8, 8, 3], data: new Uint8Array(2 * 192) };
   for (let i = 0; i < 384; i++) ramp.data[i] = 30 * (Math.floor(i / 3) % 8) + (i >= 192 ? 10 : 0);
@@ -172,10 +268,13 @@ Deno.test("openNpzEpisodes refuses files that are no episodes", async () => {
     /of one size: .*b\.npz has 4x6, .*a\.npz has 4x5/,
   );
   await refuses({ "a.npz": good, "b.npz": { ...good, action: action(3, 7) } }, /of one width: .*b\.npz has 7/);
-  const ints: NdArray = { dtype: "int32", shape: [3, 2], data: new Int32Array(6) };
-  await refuses({ "a.npz": { ...good, action: ints } }, /"action" of .* must be float32 or float64: it is int32/);
   const bools: NdArray = { ...image(), dtype: "bool" };
-  await refuses({ "a.npz": { ...good, image: bools } }, /"image" of .* must be uint8, .*: it is bool/);
+  await refuses(
+    { "a.npz": { ...good, image: bools } },
+    /"image" of .* must be uint8 .*, or floats in 0\.\.1: it is bool/,
+  );
+  const bytes: NdArray = { ...image(), dtype: "int8", data: new Int8Array(180) };
+  await refuses({ "a.npz": { ...good, image: bytes } }, /it is int8/);
 });
 
 Deno.test("openNpzEpisodes refuses values that are not finite or out of range", async () => {
@@ -187,7 +286,20 @@ Deno.test("openNpzEpisodes refuses values that are not finite or out of range", 
     return { dtype: "float32", shape: [3, 4, 5, 3], data };
   };
   await refuses({ "a.npz": { image: pixels(NaN), action: action() } }, /in 0\.\.1 where it is float32: value 7 is NaN/);
-  await refuses({ "a.npz": { image: pixels(2), action: action() } }, /value 7 is 2/);
+  await refuses({ "a.npz": { image: pixels(2), action: action() } }, /value 7 is 2; save frames of 0\.\.255 as uint8/);
+  await refuses(
+    { "a.npz": { image: pixels(-0.01), action: action() } },
+    /in 0\.\.1 where it is float32: value 7 is -0\.0/,
+  );
+  for (const value of [256, -1]) {
+    const data = new Int32Array(180);
+    data[7] = value;
+    const wide: NdArray = { dtype: "int32", shape: [3, 4, 5, 3], data };
+    await refuses(
+      { "a.npz": { image: wide, action: action() } },
+      new RegExp(`in 0\\.\\.255 where it is int32: value 7 is ${value}$`),
+    );
+  }
   const ranges = { min: Float32Array.of(0, 0), max: Float32Array.of(1, 0.25) };
   await refuses({ "a.npz": { image: image(), action: action() } }, /row 0, column 1 is 0\.5, outside 0\.\.0\.25/, {
     actionRanges: ranges,
