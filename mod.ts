@@ -528,10 +528,11 @@ export {
   type StageOptions,
   type TextStream,
 } from "./lib/training/progress.ts";
-export { type Checkpoint, type CheckpointFiles, CheckpointStore } from "./lib/training/checkpoint.ts";
+export { type Checkpoint, type CheckpointFiles, CheckpointStore, MissingFileError } from "./lib/training/checkpoint.ts";
 export { type MetricEntry, MetricLog } from "./lib/training/metric_log.ts";
 export { type HostDtype, type HostTensor } from "./lib/files/safetensors.ts";
 export { RunFolder } from "./lib/training/run_folder.ts";
+export { DiskError } from "./lib/files/disk_error.ts";
 export { UserError } from "./lib/files/user_error.ts";
 export {
   fetchFromHub,

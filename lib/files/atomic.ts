@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { basename, dirname, join } from "node:path";
+import { cannotWrite } from "./disk_error.ts";
 
 /** A file being written beside its target. Bytes go to its end; the target appears when the writing function returns. */
 export interface AtomicSink {
@@ -22,7 +23,8 @@ let counter = 0;
 /**
  * Writes `data` to `path` (strings as UTF-8) so that the file is never seen half-written.
  *
- * @throws whatever the file system reports; the file that was there before is then unchanged.
+ * @throws {Deno.errors.NotFound} When there is no such folder.
+ * @throws {DiskError} When the system refuses; the file that was there before is then unchanged.
  */
 export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
@@ -32,16 +34,16 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
 /** Like {@linkcode writeFileAtomic} for content that is produced piece by piece. */
 export async function writeFileAtomicWith(path: string, produce: (sink: AtomicSink) => Promise<void>): Promise<void> {
   const folder = dirname(path);
-  await removeLeftovers(folder, (target) => target === basename(path));
   using aside = claimAside(path);
   try {
+    await removeLeftovers(folder, (target) => target === basename(path));
     await writeFileSynced(aside.path, produce);
     await Deno.rename(aside.path, path);
+    await syncFolder(folder);
   } catch (error) {
     await Deno.remove(aside.path).catch(() => {});
-    throw error;
+    throw cannotWrite(path, error);
   }
-  await syncFolder(folder);
 }
 
 /**

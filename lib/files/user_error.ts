@@ -6,5 +6,5 @@
  */
 export class UserError extends Error {
   /** The class's name, for messages. */
-  override readonly name = "UserError";
+  override readonly name: string = "UserError";
 }

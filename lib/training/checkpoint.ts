@@ -9,6 +9,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { claimAside, removeLeftovers, syncFolder, writeFileSynced } from "../files/atomic.ts";
+import { cannotWrite, DiskError, makeFolder } from "../files/disk_error.ts";
 import { type HostTensor, readSafetensors, safetensorsChunks } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 
@@ -23,10 +24,22 @@ export interface Checkpoint {
   folder: string;
   /** Names of its files, without the manifest. */
   files: string[];
-  /** The tensors of a `.safetensors` file. @throws {UserError} if there is no such file. */
+  /** Does nothing where all of these files are there. @throws {MissingFileError} if the checkpoint lacks one. */
+  require(...names: string[]): void;
+  /** The tensors of a `.safetensors` file. @throws {MissingFileError} if the checkpoint has no such file. */
   tensors(name: string): Promise<Map<string, HostTensor>>;
-  /** The value of a `.json` file; numbers come back exactly. @throws {UserError} if there is no such file. */
+  /** The value of a `.json` file; numbers come back exactly. @throws {MissingFileError} if the checkpoint has no such file. */
   json<T>(name: string): Promise<T>;
+}
+
+/** A checkpoint lacks a file that was asked for: what it has may be sound, but nothing can go on from it. */
+export class MissingFileError extends UserError {
+  override readonly name = "MissingFileError";
+
+  /** @param file Its name. */
+  constructor(message: string, readonly file: string) {
+    super(message);
+  }
 }
 
 interface Manifest {
@@ -78,6 +91,7 @@ export class CheckpointStore {
    *
    * @param step of training, not below that of the newest valid checkpoint.
    * @throws {RangeError | TypeError} if the step, a file name or a value cannot be saved; nothing is written then.
+   * @throws {DiskError} if the system refuses.
    */
   async save(step: number, files: CheckpointFiles): Promise<void> {
     if (!Number.isSafeInteger(step) || step < 0) {
@@ -85,7 +99,7 @@ export class CheckpointStore {
     }
     const contents = Object.entries(files).map(([name, value]): [string, Uint8Array[]] => [name, encode(name, value)]);
     if (contents.length === 0) throw new RangeError("a checkpoint must have at least one file");
-    await Deno.mkdir(this.folder, { recursive: true });
+    await makeFolder(this.folder);
     await removeLeftovers(this.folder, (target) => NAME.test(target));
     const name = await this.#nameFor(step);
 
@@ -97,15 +111,17 @@ export class CheckpointStore {
       await writeHashed(join(aside.path, MANIFEST), [new TextEncoder().encode(manifestText(manifest))]);
       await syncFolder(aside.path);
       await Deno.rename(aside.path, join(this.folder, name));
+      await syncFolder(this.folder);
     } catch (error) {
       await Deno.remove(aside.path, { recursive: true }).catch(() => {});
-      throw error;
+      throw cannotWrite(join(this.folder, name), error);
     }
-    await syncFolder(this.folder);
 
     const problem = await this.#problemOf(name);
     if (problem !== undefined) {
-      throw new Error(`checkpoint ${join(this.folder, name)} is not what was written: ${problem}; older ones are kept`);
+      throw new DiskError(
+        `checkpoint ${join(this.folder, name)} is not what was written: ${problem}; older ones are kept`,
+      );
     }
     await this.#prune(name);
   }
@@ -114,13 +130,28 @@ export class CheckpointStore {
    * The newest valid checkpoint, or undefined if there is none.
    *
    * @param onSkip told of each newer checkpoint that is not valid, and what is wrong with which file.
+   * @param load puts the checkpoint's state back. Where it throws {@linkcode MissingFileError}, which it does before it changes
+   * anything, the checkpoint is skipped like a damaged one.
    */
-  async newest(onSkip?: (path: string, reason: string) => void): Promise<Checkpoint | undefined> {
+  async newest(
+    onSkip?: (path: string, reason: string) => void,
+    load?: (checkpoint: Checkpoint) => Promise<void>,
+  ): Promise<Checkpoint | undefined> {
     if (await isFolder(this.folder)) await removeLeftovers(this.folder, (target) => NAME.test(target));
     for (const { name, step } of (await this.#entries()).reverse()) {
-      const problem = await this.#problemOf(name);
       const folder = join(this.folder, name);
-      if (problem === undefined) return await openCheckpoint(folder, step);
+      let problem = await this.#problemOf(name);
+      if (problem === undefined) {
+        const checkpoint = await openCheckpoint(folder, step);
+        try {
+          await load?.(checkpoint);
+          return checkpoint;
+        } catch (error) {
+          if (!(error instanceof MissingFileError)) throw error;
+          this.#damaged.add(name);
+          problem = `${MANIFEST} lacks ${error.file}`;
+        }
+      }
       onSkip?.(folder, problem);
     }
     return undefined;
@@ -145,7 +176,7 @@ export class CheckpointStore {
   async #nameFor(step: number): Promise<string> {
     const entries = await this.#entries();
     for (const entry of entries) {
-      if (entry.step > step && await this.#problemOf(entry.name) === undefined) {
+      if (entry.step > step && !this.#damaged.has(entry.name) && await this.#problemOf(entry.name) === undefined) {
         throw new RangeError(`cannot save step ${step}: ${this.folder} has the valid, newer checkpoint ${entry.name}`);
       }
     }
@@ -280,13 +311,16 @@ async function openCheckpoint(folder: string, step: number): Promise<Checkpoint>
   const manifest: Manifest = JSON.parse(await Deno.readTextFile(join(folder, MANIFEST)));
   const files = Object.keys(manifest.files);
   const pathOf = (name: string): string => {
-    if (!files.includes(name)) throw new UserError(`checkpoint ${folder} has no ${name}: it has ${files.join(", ")}`);
+    if (!files.includes(name)) {
+      throw new MissingFileError(`checkpoint ${folder} has no ${name}: it has ${files.join(", ")}`, name);
+    }
     return join(folder, name);
   };
   return {
     step,
     folder,
     files,
+    require: (...names) => void names.map(pathOf),
     tensors: async (name) => await readSafetensors(pathOf(name)),
     json: async <T>(name: string): Promise<T> => JSON.parse(await Deno.readTextFile(pathOf(name))),
   };

@@ -7,6 +7,7 @@
  */
 import { basename, dirname } from "node:path";
 import { removeLeftovers, writeFileAtomicWith } from "../files/atomic.ts";
+import { cannotWrite } from "../files/disk_error.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 
@@ -38,6 +39,7 @@ export class MetricLog {
    * arrays; {@linkcode metricNumber} reads such numbers back.
    *
    * @throws {RangeError} if the step is not a whole number of at least 0, or the stage is empty.
+   * @throws {DiskError} if the system does not take the line; nothing of it stays.
    */
   append(entry: MetricEntry): void {
     if (typeof entry.stage !== "string" || entry.stage === "") {
@@ -47,19 +49,23 @@ export class MetricLog {
       throw new RangeError(`a log line's step must be a whole number, at least 0: received ${entry.step}`);
     }
     const bytes = new TextEncoder().encode(JSON.stringify(entry, readable) + "\n");
-    this.#file ??= openAfterLastLine(this.path);
     try {
+      this.#file ??= openAfterLastLine(this.path);
       for (let done = 0; done < bytes.length;) done += this.#file.writeSync(bytes.subarray(done));
     } catch (error) {
       // Opening it again cuts off what was written of this line.
       this.close();
-      throw error;
+      throw cannotWrite(this.path, error);
     }
   }
 
-  /** Returns when all lines are on the disk. */
+  /** Returns when all lines are on the disk. @throws {DiskError} if the system cannot put them there. */
   async sync(): Promise<void> {
-    await this.#file?.sync();
+    try {
+      await this.#file?.sync();
+    } catch (error) {
+      throw cannotWrite(this.path, error);
+    }
   }
 
   /**

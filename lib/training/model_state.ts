@@ -13,8 +13,14 @@ export async function saveModelState(parameters: Parameters, optimizer: AdamW): 
   };
 }
 
-/** Puts back what `saveModelState` gave. @throws {UserError} When the checkpoint is of a model of another shape. */
+/**
+ * Puts back what `saveModelState` gave.
+ *
+ * @throws {MissingFileError} When the checkpoint lacks a file; nothing has been changed then.
+ * @throws {UserError} When the checkpoint is of a model of another shape.
+ */
 export async function loadModelState(checkpoint: Checkpoint, parameters: Parameters, optimizer?: AdamW): Promise<void> {
+  checkpoint.require("model.safetensors", ...optimizer ? ["optimizer.json", "optimizer.safetensors"] : []);
   await loadInto(parameters, await checkpoint.tensors("model.safetensors"), { source: checkpoint.folder });
   if (!optimizer) return;
   const { stepCount } = await checkpoint.json<Pick<OptimizerState, "stepCount">>("optimizer.json");

@@ -7,12 +7,13 @@
  */
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { isSystemError, systemReason } from "../files/disk_error.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import { describeEnvironment } from "./environment.ts";
 import { MetricLog } from "./metric_log.ts";
-import { lockRun } from "./run_lock.ts";
+import { lockRun, type RunLock } from "./run_lock.ts";
 
 /** What a run is made with. */
 export interface RunOptions {
@@ -57,9 +58,9 @@ export class RunFolder implements Disposable {
   readonly metrics: MetricLog;
   /** Samples that are kept to look at. */
   readonly samples: MetricLog;
-  readonly #lock: Disposable | undefined;
+  readonly #lock: RunLock | undefined;
 
-  private constructor(path: string, config: Record<string, unknown>, lock?: Disposable) {
+  private constructor(path: string, config: Record<string, unknown>, lock?: RunLock) {
     this.#lock = lock;
     this.path = path;
     this.config = config;
@@ -74,7 +75,7 @@ export class RunFolder implements Disposable {
    */
   static async create(path: string, options: RunOptions): Promise<RunFolder> {
     const config = toPlain(options.config);
-    let lock: Disposable | undefined;
+    let lock: RunLock | undefined;
     try {
       await Deno.mkdir(path, { recursive: true });
       await refuseOtherRun(path);
@@ -87,7 +88,8 @@ export class RunFolder implements Disposable {
     } catch (error) {
       lock?.[Symbol.dispose]();
       if (error instanceof UserError) throw error;
-      throw new UserError(`cannot make the run folder ${path}: ${(error as Error).message}`);
+      if (!isSystemError(error)) throw error;
+      throw new UserError(`cannot make the run folder ${path}: ${systemReason(error)}`);
     }
   }
 
@@ -126,13 +128,30 @@ export class RunFolder implements Disposable {
     return new RunFolder(path, config);
   }
 
-  /** Path of a file in this folder. */
+  /**
+   * Does nothing while this process may write here: nothing is ever written to a folder that was removed, and made again by
+   * that, or that another process has taken over.
+   *
+   * @throws {UserError} if the folder is gone, or its lock is not this process's any more.
+   */
+  check(): void {
+    this.#lock?.check();
+  }
+
+  /** Path of a file in this folder, to read or to write. @throws {UserError} as {@linkcode RunFolder.check} does. */
   file(name: string): string {
+    this.check();
     return join(this.path, name);
   }
 
-  /** The checkpoints of one stage. @throws {RangeError} if the stage's name is not fit for a folder. */
+  /**
+   * The checkpoints of one stage.
+   *
+   * @throws {RangeError} if the stage's name is not fit for a folder.
+   * @throws {UserError} as {@linkcode RunFolder.check} does.
+   */
   checkpoints(stage: string, options: { keep?: number } = {}): CheckpointStore {
+    this.check();
     if (!/^[a-z0-9][a-z0-9_-]*$/i.test(stage)) throw new RangeError(`a stage cannot be named '${stage}'`);
     return new CheckpointStore(join(this.path, "checkpoints", stage), options);
   }

@@ -1,39 +1,69 @@
 /**
  * Keeps two processes from writing into one run's folder. The system releases the lock when its process ends, however
  * that happens, so a lock is never left behind; within one process a folder may be opened again.
+ *
+ * A lock is a file that is held open, and its name can be taken from it: the folder is removed or renamed, or the file is
+ * removed and another process makes a new one. {@linkcode RunLock.check} notices.
  */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { cannotWrite } from "../files/disk_error.ts";
 import { UserError } from "../files/user_error.ts";
 
+/** Holds a folder until it is disposed. */
+export interface RunLock extends Disposable {
+  /** @throws {UserError} If the folder is gone, or others may write to it. */
+  check(): void;
+}
+
+const FILE = ".lock";
 const held = new Map<string, { file: Deno.FsFile; users: number }>();
 
 /**
  * Takes the lock of an existing folder until the result is disposed.
  *
- * @throws {UserError} if another process holds it.
+ * @throws {UserError} if another process holds it, or the folder cannot be written to.
  */
-export async function lockRun(folder: string): Promise<Disposable> {
-  const key = await Deno.realPath(folder);
+export async function lockRun(folder: string): Promise<RunLock> {
+  const key = await Deno.realPath(folder), path = resolve(folder, FILE);
   let lock = held.get(key);
-  if (lock === undefined) {
+  if (lock === undefined || !isNameOf(path, lock.file)) {
     lock = { file: await takeLock(folder), users: 0 };
     held.set(key, lock);
   }
+  const { file } = lock;
   lock.users++;
   let released = false;
   return {
+    check() {
+      if (isNameOf(path, file)) return;
+      const isThere = isFolder(folder);
+      throw new UserError(
+        isThere
+          ? `${
+            join(folder, FILE)
+          } was removed or replaced, so that others may write to this run: stopped, to spoil nothing`
+          : `the run folder ${folder} is not there any more: it was removed or renamed. Where it was renamed, the run goes ` +
+            `on from its last checkpoint with --resume and --out NEW-NAME`,
+      );
+    },
     [Symbol.dispose]() {
       if (released) return;
       released = true;
       if (--lock.users > 0) return;
-      held.delete(key);
-      lock.file.close();
+      if (held.get(key) === lock) held.delete(key);
+      file.close();
     },
   };
 }
 
 async function takeLock(folder: string): Promise<Deno.FsFile> {
-  const file = await Deno.open(join(folder, ".lock"), { write: true, create: true });
+  const path = join(folder, FILE);
+  let file: Deno.FsFile;
+  try {
+    file = await Deno.open(path, { write: true, create: true });
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
   let taken: boolean;
   try {
     taken = await file.tryLock(true);
@@ -46,4 +76,25 @@ async function takeLock(folder: string): Promise<Deno.FsFile> {
     throw new UserError(`${folder} is in use by another process: wait for it or stop it, or choose another --out`);
   }
   return file;
+}
+
+/** Whether a path leads to an open file, and not to another of the same name. */
+function isNameOf(path: string, file: Deno.FsFile): boolean {
+  const own = file.statSync();
+  try {
+    const found = Deno.statSync(path);
+    // Where a system has no such numbers, the name has to do.
+    return found.ino === own.ino && found.dev === own.dev;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+    throw cannotWrite(path, error);
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
 }

@@ -12,6 +12,7 @@ import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
 import { TrainingDivergedError } from "./diverged.ts";
 import type { Progress } from "./progress.ts";
 import type { RunFolder } from "./run_folder.ts";
+import { noteSavedStep, readSavedSteps } from "./saved_steps.ts";
 
 /** What a stage needs of the run. */
 export interface StageContext {
@@ -33,7 +34,7 @@ export interface Stage {
   fingerprint: string;
   /** State to save, as files of a checkpoint (without `stage.json`, which is this file's). */
   save(): Promise<CheckpointFiles>;
-  /** Puts a checkpoint's state back. */
+  /** Puts a checkpoint's state back. @throws {MissingFileError} When it lacks a file; nothing has been changed then. */
   load(checkpoint: Checkpoint): Promise<void>;
   /** Step `step`, counted from 0: returns what is logged. */
   step(step: number): Promise<Record<string, unknown>>;
@@ -64,24 +65,34 @@ interface StageState {
  * Runs a stage from its newest valid checkpoint, or from the start, to its last step.
  *
  * @throws {RunInterruptedError} When the signal stops it; the state is saved.
- * @throws {UserError} When the newest checkpoint belongs to other data.
+ * @throws {UserError} When the newest checkpoint belongs to other data, or the run's folder is not this process's any more.
+ * @throws {DiskError} When the system does not take what is to be written; the checkpoints before stay.
  * @throws {TrainingDivergedError} When a number to be saved is not finite; the checkpoints before stay the newest.
  */
 export async function runStage(context: StageContext, stage: Stage): Promise<StageResult> {
   const { run, progress, signal } = context;
   if (signal?.aborted) throw new RunInterruptedError(`stopped before ${stage.name}; what was trained before is saved`);
   const store = run.checkpoints(stage.name);
-  const checkpoint = await store.newest((path, reason) => progress.note(`skipped the checkpoint ${path}: ${reason}`));
   let state: StageState = { step: 0, seconds: 0, fingerprint: stage.fingerprint };
+  const checkpoint = await store.newest(
+    (path, reason) => progress.note(`skipped the checkpoint ${path}: ${reason}`),
+    async (checkpoint) => {
+      const saved = await checkpoint.json<StageState>("stage.json");
+      if (saved.fingerprint !== stage.fingerprint) {
+        throw new UserError(
+          `${checkpoint.folder} was trained on other data (fingerprint ${saved.fingerprint}, now ${stage.fingerprint}): ` +
+            `give the same data, or start a new run with another --out`,
+        );
+      }
+      await stage.load(checkpoint);
+      state = saved;
+    },
+  );
+  const savedLast = (await readSavedSteps(run))[stage.name];
+  if (typeof savedLast === "number" && (await store.list()).every(({ step }) => step < savedLast)) {
+    progress.note(`${stage.name}: the checkpoint of step ${savedLast}, its newest, is not in ${store.folder} any more`);
+  }
   if (checkpoint) {
-    state = await checkpoint.json<StageState>("stage.json");
-    if (state.fingerprint !== stage.fingerprint) {
-      throw new UserError(
-        `${checkpoint.folder} was trained on other data (fingerprint ${state.fingerprint}, now ${stage.fingerprint}): ` +
-          `give the same data, or start a new run with another --out`,
-      );
-    }
-    await stage.load(checkpoint);
     if (state.step >= stage.steps) return { seconds: state.seconds, stepsTaken: 0 };
     progress.note(`${stage.name}: resumed after step ${state.step}`);
   }
@@ -93,7 +104,9 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
     const files = await stage.save();
     checkFinite(files, state.step - 1);
     await run.metrics.sync();
+    run.check();
     await store.save(state.step, { ...files, "stage.json": state });
+    await noteSavedStep(run, stage.name, state.step);
   };
   // Steps may never wait for anything: a request to stop is seen between them.
   const breathe = breather();
@@ -101,6 +114,7 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
     const began = performance.now();
     const metrics = await stage.step(state.step);
     const seconds = (performance.now() - began) / 1000;
+    run.check();
     run.metrics.append({ ...metrics, stage: stage.name, step: state.step, stepSeconds: seconds });
     state = { ...state, step: state.step + 1, seconds: state.seconds + seconds };
     progress.step(state.step, stage.show(metrics));

@@ -2,23 +2,25 @@
 import { writeFileAtomic } from "../files/atomic.ts";
 import type { RunFolder } from "./run_folder.ts";
 
+const FILE = "seconds.json";
+
 /** See the file's head. */
 export class StageSeconds {
-  private constructor(readonly values: Record<string, number>, readonly path: string) {}
+  private constructor(readonly values: Record<string, number>, readonly run: RunFolder) {}
 
   /** Reads what a run has so far. */
   static async open(run: RunFolder): Promise<StageSeconds> {
-    const path = run.file("seconds.json");
+    const path = run.file(FILE);
     try {
-      return new StageSeconds(JSON.parse(await Deno.readTextFile(path)), path);
+      return new StageSeconds(JSON.parse(await Deno.readTextFile(path)), run);
     } catch {
-      return new StageSeconds({}, path); // the first stage of a run
+      return new StageSeconds({}, run); // the first stage of a run
     }
   }
 
   /** Notes a stage's time; one that took none, since it was finished before, keeps what it has. */
   async record(stage: string, seconds: number): Promise<void> {
     if (seconds > 0) this.values[stage] = seconds;
-    await writeFileAtomic(this.path, JSON.stringify(this.values, null, 2) + "\n");
+    await writeFileAtomic(this.run.file(FILE), JSON.stringify(this.values, null, 2) + "\n");
   }
 }

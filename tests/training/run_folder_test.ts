@@ -147,6 +147,29 @@ Deno.test("run folder: another process cannot write to it at the same time; a ki
   });
 });
 
+Deno.test("run folder: where the lock was removed and another holds a new one, nothing more is written", async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, "a");
+    using first = await RunFolder.create(path, { config: CONFIG });
+    await first.writeResult({ by: "first" });
+    await Deno.remove(join(path, ".lock"));
+    using second = await RunFolder.open(path, { config: CONFIG });
+    await second.writeResult({ by: "second" });
+    await rejectsUserError(
+      () => first.writeResult({ by: "first" }),
+      join(path, ".lock"),
+      "others may write to this run",
+    );
+    await rejectsUserError(() => first.file("models"), "others may write");
+    await rejectsUserError(() => first.checkpoints("rl"), "others may write");
+    assert.deepEqual(await second.readResult(), { by: "second" });
+    second.close();
+    await Deno.rename(path, join(folder, "b"));
+    await rejectsUserError(() => first.writeResult({}), `the run folder ${path} is not there any more`);
+    assert.deepEqual((await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name), ["b"]);
+  });
+});
+
 Deno.test("run folder: logs, checkpoints by stage, and the result", async () => {
   await withFolder(async (folder) => {
     using run = await RunFolder.create(join(folder, "a"), { config: CONFIG });

@@ -141,6 +141,79 @@ Deno.test("runStage: a damaged newest checkpoint is walked back from, and said",
   });
 });
 
+Deno.test("runStage: a newest checkpoint whose folder was removed is missed, and said; so are all of them", async () => {
+  await withRun(async (run) => {
+    await run.go(chain());
+    const whole = await run.values(), folder = join(run.path, "checkpoints/chain");
+    await Deno.remove(await newest(run.path), { recursive: true });
+    const { taken, notes } = await run.go(chain());
+    assert.deepEqual(taken, [6]);
+    assert.deepEqual(notes, [
+      `chain: the checkpoint of step 7, its newest, is not in ${folder} any more`,
+      "chain: resumed after step 6",
+    ]);
+    assert.deepEqual(await run.values(), whole);
+    assert.deepEqual((await run.go(chain())).notes, []);
+    await Deno.remove(folder, { recursive: true });
+    const again = await run.go(chain());
+    assert.deepEqual(again.taken, [0, 1, 2, 3, 4, 5, 6]);
+    assert.match(again.notes[0], /^chain: the checkpoint of step 7, its newest, is not in /);
+    assert.deepEqual(await run.values(), whole);
+  });
+});
+
+for (const file of ["stage.json", "state.safetensors"]) {
+  Deno.test(`runStage: a sound manifest that lacks ${file} is walked back from, and said`, async () => {
+    await withRun(async (run) => {
+      await run.go(chain());
+      const whole = await run.values(), folder = await newest(run.path), path = join(folder, "manifest.json");
+      const manifest = JSON.parse(await Deno.readTextFile(path));
+      delete manifest.files[file];
+      await Deno.writeTextFile(path, JSON.stringify(manifest, null, 2) + "\n");
+      await Deno.remove(join(folder, file));
+      const { taken, notes, error } = await run.go(chain());
+      assert.equal(error, undefined);
+      assert.deepEqual(taken, [6], "the checkpoint before is of step 6");
+      assert.equal(notes[0], `skipped the checkpoint ${folder}: manifest.json lacks ${file}`);
+      assert.deepEqual(await run.values(), whole);
+      assert.deepEqual((await run.go(chain())).taken, []);
+    });
+  });
+}
+
+Deno.test("runStage: a folder that is removed, renamed or taken over during the run ends it, and stays as it is", async () => {
+  const deeds: [name: string, deed: (path: string) => Promise<void>, said: RegExp][] = [
+    ["removed", (path) => Deno.remove(path, { recursive: true }), /^the run folder .* is not there any more: it was/],
+    ["renamed", (path) => Deno.rename(path, `${path}-2`), /removed or renamed\..*--resume and --out NEW-NAME$/],
+    ["without its lock", (path) => Deno.remove(join(path, ".lock")), /\.lock was removed or replaced, so that others/],
+    [
+      "with another's lock",
+      async (path) => {
+        await Deno.remove(join(path, ".lock"));
+        await Deno.writeTextFile(join(path, ".lock"), "");
+      },
+      /\.lock was removed or replaced/,
+    ],
+  ];
+  for (const [name, deed, said] of deeds) {
+    await withRun(async (run) => {
+      const part = chain();
+      const { step } = part.stage;
+      part.stage.step = async (n) => {
+        if (n === 3) await deed(run.path);
+        return await step(n);
+      };
+      const { error } = await run.go(part);
+      await rejectsUserError(() => Promise.reject(error), said);
+      assert.deepEqual(part.taken, [0, 1, 2, 3], name);
+      const place = name === "renamed" ? `${run.path}-2` : run.path;
+      const isThere = await Deno.stat(run.path).then(() => true, () => false);
+      assert.equal(isThere, place === run.path && name !== "removed", name);
+      if (name !== "removed") assert.ok((await newest(place)).endsWith("step-00000002"), name);
+    });
+  }
+});
+
 Deno.test("runStage: other data are refused, and nothing is lost", async () => {
   await withRun(async (run) => {
     await run.go(chain());

@@ -1,0 +1,23 @@
+/**
+ * Which step of each stage was saved last: `checkpoints/saved.json` in the run's folder. Without it a checkpoint whose folder was
+ * removed would not be missed, and the run would go on from an older one without a word.
+ */
+import { writeFileAtomic } from "../files/atomic.ts";
+import type { RunFolder } from "./run_folder.ts";
+
+const FILE = "checkpoints/saved.json";
+
+/** Notes that a stage has a checkpoint of this step: to be called when it has. */
+export async function noteSavedStep(run: RunFolder, stage: string, step: number): Promise<void> {
+  await writeFileAtomic(run.file(FILE), JSON.stringify({ ...await readSavedSteps(run), [stage]: step }) + "\n");
+}
+
+/** The steps by stage; without those of runs of earlier versions. */
+export async function readSavedSteps(run: RunFolder): Promise<Record<string, unknown>> {
+  const path = run.file(FILE);
+  try {
+    return { ...JSON.parse(await Deno.readTextFile(path)) };
+  } catch {
+    return {}; // nothing has been saved, or by an earlier version
+  }
+}
