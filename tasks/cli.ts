@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, join, resolve } from "node:path";
+import { isSystemError } from "../lib/files/disk_error.ts";
 import { UserError } from "../lib/files/user_error.ts";
 import { ENGINE_NAMES, type EngineChoice, type EngineName } from "../lib/tensor/registry.ts";
 import { RunInterruptedError } from "../lib/training/stage.ts";
@@ -182,7 +183,7 @@ export interface StopWatcherStart {
 }
 
 /**
- * Runs a command: a user's error is one line and exit code 2; a stop by Ctrl-C is one line and exit code 130; divergence one
+ * Runs a command: a user's error, or what the system refuses (a full disk), is one line and exit code 2; a stop by Ctrl-C is one line and exit code 130; divergence one
  * line and exit code 1; anything else is a defect and keeps its trace.
  *
  * @param main Gets a signal that is aborted, with a `RunInterruptedError` as its reason, when the user asks to stop.
@@ -209,6 +210,10 @@ export async function runCommand(
     if (error instanceof TrainingDivergedError) {
       console.error(`error: ${error.message}`);
       Deno.exit(1);
+    }
+    if (isSystemError(error)) {
+      console.error(`error: ${error.message}`);
+      Deno.exit(2);
     }
     throw error;
   }

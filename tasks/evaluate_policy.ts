@@ -98,7 +98,8 @@ await runCommand(async (signal) => {
   if (flags.text("key") !== undefined) throw new UserError("--key has no meaning without --labels: leave it out");
   const runPath = flags.text("run"), named = readModels(flags);
   const seed = flags.integer("seed") ?? 0, maxSteps = flags.integer("max-steps", 1);
-  const out = flags.text("out") ?? (runPath === undefined ? undefined : join(runPath, "policy_evaluation"));
+  const given = flags.text("out");
+  const out = given ?? (runPath === undefined ? undefined : join(runPath, "policy_evaluation"));
   if (out === undefined) throw new UserError("--model needs a folder to write to: --out FOLDER");
   const judge = readJudge(flags), penalty = readPenalty(flags);
   using owned = new DisposableStack();
@@ -136,13 +137,16 @@ await runCommand(async (signal) => {
       seed,
       sampling: penalty === undefined ? sampling : { ...sampling, repetitionPenalty: penalty },
       out,
+      unique: given === undefined,
       // Without a simulator there is nothing to train a judge on.
       judge: judge ?? (isBuiltIn ? { train: {} } : "none"),
       progress,
       signal,
     });
     show(result, report);
-    if (result.judge.kind === "none") console.log(`final frames to label: ${join(out, "items")} (deno task label)`);
+    if (result.judge.kind === "none") {
+      console.log(`final frames to label: ${join(dirname(report), "items")} (deno task label)`);
+    }
   } finally {
     if (scratch) await Deno.remove(scratch, { recursive: true });
   }
@@ -170,10 +174,12 @@ async function fromLabels(flags: Flags): Promise<void> {
       );
     }
   }
+  const out = flags.text("out");
   const { result, report, notes } = await runLabelledEvaluation({
     labels: flags.list("labels"),
     key,
-    out: flags.text("out") ?? join(dirname(key), "labelled"),
+    out: out ?? join(dirname(key), "labelled"),
+    unique: out === undefined,
     seed: flags.integer("seed") ?? 0,
   });
   for (const note of notes) console.error(note);

@@ -3,17 +3,17 @@
  *
  * A command says which configuration, experiment and stages are its own; each new world's command does the same.
  */
-import { join } from "node:path";
 import { mergeSettings } from "../lib/experiments/settings.ts";
+import { DiskError, isSystemError } from "../lib/files/disk_error.ts";
 import { UserError } from "../lib/files/user_error.ts";
 import { formatSeconds } from "../lib/report/html.ts";
 import type { Engine } from "../lib/tensor/engine.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
-import { TrainingDivergedError } from "../lib/training/diverged.ts";
 import { type Progress, progressFor } from "../lib/training/progress.ts";
 import { RunFolder } from "../lib/training/run_folder.ts";
 import { RunInterruptedError } from "../lib/training/stage.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flag, type Flags, readFlags, runCommand } from "./cli.ts";
+import { newestRun, runName } from "./run_names.ts";
 
 /** What an experiment is opened with. */
 export interface ExperimentRequest<Config> {
@@ -82,24 +82,25 @@ export async function runTraining<Config extends { preset: string }, Stage exten
     const flags = readFlags(own.command, Deno.args);
     const stages = readStages(flags, own.stages);
     const resuming = flags.has("resume");
-    const out = flags.text("out") ?? (resuming ? await newestRun(name) : defaultFolder(name, own.presetOf(flags)));
+    const given = flags.text("out");
+    const out = given ?? (resuming ? await newestRun(name) : runName(`${name}-${own.presetOf(flags)}`));
     const progress = progressFor(Deno.stderr);
     const config = resuming
       ? await storedConfig(own, out, flags, progress, signal)
       : own.configOf(own.presetOf(flags), await own.overrides(flags, progress, signal));
-    if (!resuming) await refuseRun(out);
+    if (!resuming && given !== undefined) await refuseRun(given);
     const { engine, reason } = await openEngine(engineChoice(flags));
     try {
       progress.note(reason);
       const environment = { engine: engine.description };
       const run = resuming
         ? () => RunFolder.open(out, { config, environment, mayChange: own.mayChange })
-        : () => RunFolder.create(out, { config, environment });
-      let hasBegun = false;
+        : () => RunFolder.create(out, { config, environment, unique: given === undefined });
+      let begun = resuming ? out : undefined;
       const openRun = async () => {
         const folder = await run();
         progress.note(`run folder: ${folder.path}`);
-        hasBegun = true;
+        begun = folder.path;
         return folder;
       };
       try {
@@ -111,9 +112,13 @@ export async function runTraining<Config extends { preset: string }, Stage exten
         if (headline !== undefined) console.log(`${headline}\nreport: ${report}`);
       } catch (error) {
         progress.done();
-        const stops = error instanceof RunInterruptedError || error instanceof TrainingDivergedError;
-        if (stops && (hasBegun || resuming)) console.error(`resume with: ${resumeCommand(name, out, stages)}`);
-        else if (error instanceof RunInterruptedError) throw new RunInterruptedError("stopped before the run began");
+        if (begun === undefined) {
+          throw error instanceof RunInterruptedError ? new RunInterruptedError("stopped before the run began") : error;
+        }
+        const resume = `resume with: ${resumeCommand(name, begun, stages)}`;
+        if (error instanceof DiskError || isSystemError(error)) throw new DiskError(`${error.message}; ${resume}`);
+        // What the user has to mend first says so itself; for anything else, what has been saved is there to go on from.
+        if (!(error instanceof UserError)) console.error(resume);
         throw error;
       }
     } finally {
@@ -124,7 +129,8 @@ export async function runTraining<Config extends { preset: string }, Stage exten
 
 /** What continues the run; the same stages, from their newest checkpoints. */
 function resumeCommand(name: string, out: string, stages: readonly string[] = []): string {
-  return [`deno task ${name} --resume --out`, out, ...stages.map((stage) => `--stage ${stage}`)].join(" ");
+  const quoted = /^[\w./:@%+,=-]+$/.test(out) ? out : `'${out.replaceAll("'", `'\\''`)}'`;
+  return [`deno task ${name} --resume --out`, quoted, ...stages.map((stage) => `--stage ${stage}`)].join(" ");
 }
 
 /** Says at once what `RunFolder.create` would say after the data were read. */
@@ -159,26 +165,4 @@ function readStages<Stage extends string>(flags: Flags, known: readonly Stage[])
     }
   }
   return asked.length > 0 ? asked as Stage[] : undefined;
-}
-
-function defaultFolder(name: string, preset: string): string {
-  const time = new Date().toISOString().slice(0, 19).replace("T", "-").replaceAll(":", "");
-  return join("runs", `${name}-${preset}-${time}`);
-}
-
-async function newestRun(command: string): Promise<string> {
-  const names: string[] = [];
-  try {
-    for await (const entry of Deno.readDir("runs")) if (entry.name.startsWith(`${command}-`)) names.push(entry.name);
-  } catch { /* no runs yet: said below */ }
-  // What is written to in a run: its log while it trains, its environment when it is begun or resumed.
-  const times = await Promise.all(names.map(async (name) => {
-    const written = await Promise.all(
-      ["metrics.jsonl", "environment.json"].map((file) => Deno.stat(join("runs", name, file)).catch(() => undefined)),
-    );
-    return Math.max(...written.map((each) => each?.mtime?.getTime() ?? 0));
-  }));
-  const at = times.indexOf(Math.max(...times));
-  if (!(times[at] > 0)) throw new UserError("--resume found no run in runs/: name its folder with --out");
-  return join("runs", names[at]);
 }

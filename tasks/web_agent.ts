@@ -15,6 +15,7 @@ import { UserError } from "../lib/files/user_error.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
 import { progressFor } from "../lib/training/progress.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
+import { newestRun, runName } from "./run_names.ts";
 
 /** Tasks side by side in the simulated browser: as many questions as a small model answers well at once. */
 const SIMULATED_WORKERS = 128;
@@ -84,8 +85,10 @@ const COMMAND: Command = {
     confusion: { value: "SHARE", description: "How often the built-in policy prefers a wrong action", default: "0.6" },
     greedy: { description: "A trained model says its likeliest answer instead of a drawn one" },
     workers: { value: "N", description: "Tasks side by side", default: `${SIMULATED_WORKERS}; 1 in Chromium` },
-    out: { value: "FOLDER", description: "Where everything is written", default: "runs/web-agent" },
-    resume: { description: "Go on with the folder's comparison: trials that have a result are kept" },
+    out: { value: "FOLDER", description: "Where everything is written", default: "runs/web-agent-TIME" },
+    resume: {
+      description: "Go on with the comparison in --out (or the newest one): trials that have a result are kept",
+    },
     ...ENGINE_FLAGS,
   },
 };
@@ -93,10 +96,11 @@ const COMMAND: Command = {
 await runCommand(async (signal) => {
   const flags = readFlags(COMMAND, Deno.args);
   const settings = readSettings(flags), choice = engineChoice(flags);
-  const progress = progressFor(Deno.stderr);
+  const progress = progressFor(Deno.stderr), resume = flags.has("resume"), out = flags.text("out");
   const { result, report, replay } = await runWebAgents(settings, {
-    out: flags.text("out") ?? "runs/web-agent",
-    resume: flags.has("resume"),
+    out: out ?? (resume ? await newestRun("web-agent") : runName("web-agent")),
+    unique: out === undefined,
+    resume,
     openEngine: async () => {
       const { engine, reason } = await openEngine(choice);
       progress.note(reason);

@@ -11,11 +11,13 @@
  */
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { makeFolder, makeNewFolder } from "../files/folders.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 import type { GalleryClip } from "../report/gallery.ts";
 import { galleryGif } from "../report/gallery.ts";
 import type { RunResult } from "../report/result.ts";
+import { lockRun, type RunLock } from "../training/run_lock.ts";
 import { writeStartFrames } from "../worlds/robot_video/table_top/start_frames.ts";
 import { readLabelKey, writeLabelItems } from "./blind_label_items.ts";
 import { agreement, type Label, labelProblems, readLabels } from "./blind_labels.ts";
@@ -50,21 +52,23 @@ export function agreementMetrics({ models: { base, rlvr }, difference }: PolicyT
 }
 
 /**
- * Makes the folder of an evaluation.
+ * Makes the folder of an evaluation, for this process alone until the result is disposed.
  *
- * @throws {UserError} When it holds an evaluation already, or cannot be made.
+ * @param unique Takes `folder-2`, `folder-3`… where there is such a folder already.
+ * @throws {UserError} When it holds an evaluation already, another process writes to it, or it cannot be made.
  */
-export async function claimEvaluationFolder(folder: string): Promise<void> {
+export async function claimEvaluationFolder(
+  folder: string,
+  { unique = false }: { unique?: boolean } = {},
+): Promise<{ path: string; lock: RunLock }> {
+  if (!unique) await makeFolder(folder);
+  const path = unique ? await makeNewFolder(folder) : folder, lock = await lockRun(path);
   for (const name of ["result.json", "trials.jsonl"]) {
-    if (await Deno.stat(join(folder, name)).then(() => true, () => false)) {
-      throw new UserError(`${folder} already holds an evaluation (${name}): choose another folder with --out`);
-    }
+    if (!await Deno.stat(join(path, name)).then(() => true, () => false)) continue;
+    lock[Symbol.dispose]();
+    throw new UserError(`${path} already holds an evaluation (${name}): choose another folder with --out`);
   }
-  try {
-    await Deno.mkdir(folder, { recursive: true });
-  } catch (error) {
-    throw new UserError(`cannot make the folder ${folder}: ${(error as Error).message}`);
-  }
+  return { path, lock };
 }
 
 /** Writes trials, starts, and the models' final frames to be labelled by people. */
@@ -112,7 +116,7 @@ export async function writeGifs(
   folder: string,
   clips: Readonly<Record<string, readonly GalleryClip[]>>,
 ): Promise<void> {
-  await Deno.mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   for (const [kind, some] of Object.entries(clips)) {
     for (const [i, each] of some.entries()) {
       const name = `${kind}_${String(i + 1).padStart(2, "0")}_${each.label.replaceAll(/[^\p{L}\p{N}]+/gu, "_")}.gif`;

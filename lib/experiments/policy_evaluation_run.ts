@@ -55,6 +55,8 @@ export interface PolicyEvaluationOptions {
   sampling?: SamplingOptions;
   /** Folder for everything; it must not hold an evaluation. */
   out: string;
+  /** Writes to `out-2`, `out-3`… where there is a folder `out` already; false when left out. */
+  unique?: boolean;
   /**
    * Who judges the models' final frames: a classifier that is trained now (the default, with what it takes), one of an earlier
    * evaluation by its folder, or nobody: then the frames are only written for people to label.
@@ -86,7 +88,7 @@ export interface PolicyEvaluationOutcome {
  * @throws {RunInterruptedError} When the signal stops it.
  */
 export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Promise<PolicyEvaluationOutcome> {
-  const { experiment, models, policies, tasks, maxSteps, seed, out, progress, signal } = options;
+  const { experiment, models, policies, tasks, maxSteps, seed, progress, signal } = options;
   const { engine, config, data: { source, bins } } = experiment, { height, width } = source;
   for (const { frames, task } of tasks) {
     const other = frames.find((frame) => frame.length !== height * width * 3);
@@ -114,7 +116,8 @@ export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Pro
   for (const policy of policies) await policy.reset(instructions, instructions.map((_, i) => i));
   const given = await givenJudge(options);
   if (given) owned.defer(() => given.dispose());
-  await claimEvaluationFolder(out);
+  const { path: out, lock } = await claimEvaluationFolder(options.out, options);
+  owned.use(lock);
   const seconds: Record<string, number> = {};
   let began = performance.now();
   const judge = given ?? await newJudge(options, stopIfAsked);
@@ -142,6 +145,7 @@ export async function runPolicyEvaluation(options: PolicyEvaluationOptions): Pro
   const outcomes = outcomesOf(trials);
   const table = outcomes.length > 0 ? policyTable(outcomes, { seed }) : emptyTable(tasks, policies);
   const clips = rolloutClips(trials, { height, width });
+  lock.check();
   await judge?.save(join(out, "judge"));
   await writeTrials(out, trials, tasks, { height, width, seed });
   await writeGifs(join(out, "gifs"), clips);
@@ -176,12 +180,13 @@ const UNJUDGED =
 
 /** Rates by people's labels, from an evaluation's key and the labels alone. */
 export async function runLabelledEvaluation(
-  options: { labels: readonly string[]; key: string; out: string; seed: number },
+  options: { labels: readonly string[]; key: string; out: string; unique?: boolean; seed: number },
 ): Promise<{ result: PolicyEvaluationResult; report: string; notes: string[] }> {
-  const { labels, key, out, seed } = options;
+  const { labels, key, seed } = options;
   const began = performance.now();
   const { outcomes, notes, labellers } = await readLabelledOutcomes(labels, key);
-  await claimEvaluationFolder(out);
+  const { path: out, lock } = await claimEvaluationFolder(options.out, options);
+  using _ = lock;
   const table = policyTable(outcomes, { seed });
   const judge: JudgedBy = { kind: "people", note: `Judged by ${labellers.join(", ")}. ${notes.join(". ")}.` };
   const result: PolicyEvaluationResult = {

@@ -95,6 +95,8 @@ export interface WebAgentSettings {
 export interface WebAgentContext {
   /** Where everything is written. */
   out: string;
+  /** Writes to `out-2`, `out-3`… where there is a folder `out` already; false when left out. */
+  unique?: boolean;
   /** Whether the folder's comparison goes on. */
   resume: boolean;
   /** Opens the engine, where a model is asked. */
@@ -335,8 +337,8 @@ function answersOf(model: WebPageModel, { greedy, seeds }: WebAgentSettings) {
   };
 }
 
-async function openFolder(settings: WebAgentSettings, { out, resume }: WebAgentContext): Promise<RunFolder> {
+async function openFolder(settings: WebAgentSettings, { out, resume, unique }: WebAgentContext): Promise<RunFolder> {
   return resume
     ? await RunFolder.open(out, { config: settings, mayChange: MAY_CHANGE })
-    : await RunFolder.create(out, { config: settings });
+    : await RunFolder.create(out, { config: settings, unique });
 }

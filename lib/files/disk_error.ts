@@ -3,17 +3,19 @@ import { UserError } from "./user_error.ts";
 
 /** The system did not take what was to be written. What had been written before is as it was. */
 export class DiskError extends UserError {
+  /** The class's name, for messages. */
   override readonly name: string = "DiskError";
 }
 
-/** Whether an error is the system's own: a code such as ENOSPC, and not a defect of the program. */
-export function isSystemError(error: unknown): error is Error & { code: string } {
-  return error instanceof Error && /^E[A-Z0-9]+$/.test(String((error as { code?: unknown }).code));
+/** Whether an error is what the system said, here or in a library, and not a defect of the program. */
+export function isSystemError(error: unknown): error is Error {
+  return error instanceof Error &&
+    (/^E[A-Z0-9]+$/.test(String((error as { code?: unknown }).code)) || / \(os error \d+\)/.test(error.message));
 }
 
-/** What the system says of an error, without its number and call: "no space left on device". */
-export function systemReason(error: unknown): string {
-  const [reason] = (error as Error).message.split(" (os error ");
+/** What the system says, without its number and the call, which may be of a file that is not the user's. */
+export function systemReason({ message }: Error): string {
+  const [reason] = message.split(" (os error ");
   return reason.charAt(0).toLowerCase() + reason.slice(1);
 }
 
@@ -24,13 +26,4 @@ export function systemReason(error: unknown): string {
 export function cannotWrite(path: string, error: unknown): unknown {
   if (error instanceof Deno.errors.NotFound) return error;
   return isSystemError(error) ? new DiskError(`cannot write ${path}: ${systemReason(error)}`) : error;
-}
-
-/** Makes a folder and those above it, where they are missing. @throws {DiskError} When the system refuses. */
-export async function makeFolder(path: string): Promise<void> {
-  try {
-    await Deno.mkdir(path, { recursive: true });
-  } catch (error) {
-    throw isSystemError(error) ? new DiskError(`cannot make the folder ${path}: ${systemReason(error)}`) : error;
-  }
 }

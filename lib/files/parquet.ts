@@ -7,6 +7,7 @@
 import { Buffer } from "node:buffer";
 import { basename, dirname } from "node:path";
 import { claimAside, removeLeftovers, syncFolder } from "./atomic.ts";
+import { cannotWrite } from "./disk_error.ts";
 import { UserError } from "./user_error.ts";
 
 /** A row by its columns' names. */
@@ -125,9 +126,9 @@ export async function writeParquetRecords(path: string, records: Iterable<Parque
   try {
     polars.concat(frames).writeParquet(aside.path, { compression: "zstd" });
     await Deno.rename(aside.path, path);
+    await syncFolder(dirname(path));
   } catch (error) {
     await Deno.remove(aside.path).catch(() => {});
-    throw error;
+    throw cannotWrite(path, error);
   }
-  await syncFolder(dirname(path));
 }

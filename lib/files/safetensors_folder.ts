@@ -7,6 +7,8 @@
  */
 import { join } from "node:path";
 import { claimAside, removeLeftovers, syncFolder, writeFileSynced } from "./atomic.ts";
+import { cannotWrite } from "./disk_error.ts";
+import { makeFolder } from "./folders.ts";
 import { BYTES_PER_ELEMENT, elementCount, type HostDtype } from "./host_tensor.ts";
 import { encodeSafetensorsHeader } from "./safetensors_header.ts";
 
@@ -44,7 +46,7 @@ export async function writeWeights(
   if (shardBytes !== undefined && !(shardBytes >= 1)) {
     throw new RangeError(`shardBytes must be at least 1: received ${shardBytes}`);
   }
-  await Deno.mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const shards = split(tensors, shardBytes ?? Infinity);
   const files = new Map<string, (path: string) => Promise<void>>();
   if (shards.length === 1) {
@@ -72,7 +74,7 @@ export async function writeWeights(
     for (const { name, claim } of asides) await Deno.rename(claim.path, join(folder, name));
   } catch (error) {
     for (const { claim } of asides) await Deno.remove(claim.path).catch(() => {});
-    throw error;
+    throw cannotWrite(folder, error);
   } finally {
     for (const { claim } of asides) claim[Symbol.dispose]();
   }

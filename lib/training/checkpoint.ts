@@ -9,7 +9,8 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { claimAside, removeLeftovers, syncFolder, writeFileSynced } from "../files/atomic.ts";
-import { cannotWrite, DiskError, makeFolder } from "../files/disk_error.ts";
+import { cannotWrite, DiskError } from "../files/disk_error.ts";
+import { makeFolder } from "../files/folders.ts";
 import { type HostTensor, readSafetensors, safetensorsChunks } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 
@@ -34,9 +35,10 @@ export interface Checkpoint {
 
 /** A checkpoint lacks a file that was asked for: what it has may be sound, but nothing can go on from it. */
 export class MissingFileError extends UserError {
+  /** The class's name, for messages. */
   override readonly name = "MissingFileError";
 
-  /** @param file Its name. */
+  /** @param message One line. @param file The file's name. */
   constructor(message: string, readonly file: string) {
     super(message);
   }

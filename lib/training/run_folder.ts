@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { isSystemError, systemReason } from "../files/disk_error.ts";
+import { makeNewFolder } from "../files/folders.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 import { CheckpointStore } from "./checkpoint.ts";
@@ -21,6 +22,12 @@ export interface RunOptions {
   config: object;
   /** What the caller knows of the environment (engine, device, versions); the machine is described without it. */
   environment?: Record<string, unknown>;
+}
+
+/** What a run is begun with. */
+export interface CreateOptions extends RunOptions {
+  /** Begins in `path-2`, `path-3`… where there is a folder `path` already; false when left out: then it must hold no run. */
+  unique?: boolean;
 }
 
 /** What a run is resumed with. */
@@ -73,11 +80,12 @@ export class RunFolder implements Disposable {
    *
    * @throws {UserError} if the folder holds a run already, or cannot be made; nothing is overwritten.
    */
-  static async create(path: string, options: RunOptions): Promise<RunFolder> {
+  static async create(path: string, options: CreateOptions): Promise<RunFolder> {
     const config = toPlain(options.config);
     let lock: RunLock | undefined;
     try {
-      await Deno.mkdir(path, { recursive: true });
+      if (options.unique) path = await makeNewFolder(path);
+      else await Deno.mkdir(path, { recursive: true });
       await refuseOtherRun(path);
       lock = await lockRun(path);
       // Another process may have started here before the lock was ours.

@@ -36,14 +36,13 @@ export async function lockRun(folder: string): Promise<RunLock> {
   return {
     check() {
       if (isNameOf(path, file)) return;
-      const isThere = isFolder(folder);
       throw new UserError(
-        isThere
+        isFolder(folder)
           ? `${
             join(folder, FILE)
-          } was removed or replaced, so that others may write to this run: stopped, to spoil nothing`
-          : `the run folder ${folder} is not there any more: it was removed or renamed. Where it was renamed, the run goes ` +
-            `on from its last checkpoint with --resume and --out NEW-NAME`,
+          } was removed or replaced, so that others may write to this folder: nothing more is written`
+          : `the folder ${folder} is not there any more: it was removed or renamed, and nothing more is written (a renamed ` +
+            `run goes on from its last checkpoint with --resume --out NEW-NAME)`,
       );
     },
     [Symbol.dispose]() {

@@ -137,15 +137,21 @@ export interface TaskOutcome {
   stderr: string;
 }
 
+/** How a command is started. */
+export interface TaskOptions {
+  env?: Record<string, string>;
+  cwd?: string;
+  /** A program, with its arguments, that is told to start the command. */
+  through?: readonly string[];
+}
+
 /** Starts a command of the project in another process. */
-export function startTask(
-  name: string,
-  args: readonly string[],
-  options: { env?: Record<string, string>; cwd?: string } = {},
-): Deno.ChildProcess {
-  const { env, cwd = ROOT } = options;
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--config", join(ROOT, "deno.json"), join(ROOT, "tasks", `${name}.ts`), ...args],
+export function startTask(name: string, args: readonly string[], options: TaskOptions = {}): Deno.ChildProcess {
+  const { env, cwd = ROOT, through = [] } = options;
+  const script = join(ROOT, "tasks", `${name}.ts`);
+  const command = [...through, Deno.execPath(), "run", "-A", "--no-check", "--config", join(ROOT, "deno.json"), script];
+  return new Deno.Command(command[0], {
+    args: [...command.slice(1), ...args],
     env: { OMP_NUM_THREADS: "1", NO_COLOR: "1", ...env },
     cwd,
     stdin: "null",
@@ -158,7 +164,7 @@ export function startTask(
 export async function runTask(
   name: string,
   args: readonly string[],
-  options: { env?: Record<string, string>; cwd?: string } = {},
+  options: TaskOptions = {},
 ): Promise<TaskOutcome> {
   const { code, stdout, stderr } = await startTask(name, args, options).output();
   const text = new TextDecoder();

@@ -158,14 +158,14 @@ Deno.test("run folder: where the lock was removed and another holds a new one, n
     await rejectsUserError(
       () => first.writeResult({ by: "first" }),
       join(path, ".lock"),
-      "others may write to this run",
+      "others may write to this folder",
     );
     await rejectsUserError(() => first.file("models"), "others may write");
     await rejectsUserError(() => first.checkpoints("rl"), "others may write");
     assert.deepEqual(await second.readResult(), { by: "second" });
     second.close();
     await Deno.rename(path, join(folder, "b"));
-    await rejectsUserError(() => first.writeResult({}), `the run folder ${path} is not there any more`);
+    await rejectsUserError(() => first.writeResult({}), `the folder ${path} is not there any more`);
     assert.deepEqual((await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name), ["b"]);
   });
 });

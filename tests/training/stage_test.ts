@@ -183,8 +183,8 @@ for (const file of ["stage.json", "state.safetensors"]) {
 
 Deno.test("runStage: a folder that is removed, renamed or taken over during the run ends it, and stays as it is", async () => {
   const deeds: [name: string, deed: (path: string) => Promise<void>, said: RegExp][] = [
-    ["removed", (path) => Deno.remove(path, { recursive: true }), /^the run folder .* is not there any more: it was/],
-    ["renamed", (path) => Deno.rename(path, `${path}-2`), /removed or renamed\..*--resume and --out NEW-NAME$/],
+    ["removed", (path) => Deno.remove(path, { recursive: true }), /^the folder .* is not there any more: it was/],
+    ["renamed", (path) => Deno.rename(path, `${path}-2`), /removed or renamed\..*--resume --out NEW-NAME\)$/],
     ["without its lock", (path) => Deno.remove(join(path, ".lock")), /\.lock was removed or replaced, so that others/],
     [
       "with another's lock",
