@@ -15,10 +15,10 @@ import { Philox } from "../tensor/random.ts";
 import { tensor } from "../tensor/tensor.ts";
 import { STREAM } from "../training/streams.ts";
 import type { TokenizerTrainerState, TokenizerTrainingConfig } from "../training/tokenizer.ts";
-import { drawColourJitter, jitterColours, TRAINING_COLOUR_JITTER } from "../worlds/robot_video/augment.ts";
+import { drawColourJitter, TRAINING_COLOUR_JITTER } from "../worlds/robot_video/augment.ts";
 import type { Clip, ClipShape } from "../worlds/robot_video/clips.ts";
 import { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "../worlds/robot_video/metrics.ts";
-import { drawCrop, resizedCrop, TOKENIZER_CROP } from "../worlds/robot_video/random_crop.ts";
+import { cropAndJitter, drawCrop, TOKENIZER_CROP } from "../worlds/robot_video/random_crop.ts";
 import type { SingleStepVocabulary } from "../worlds/robot_video/vocabulary.ts";
 import type { Tokens, World } from "../worlds/world.ts";
 import type { RobotVideoConfig } from "./robot_video_config.ts";
@@ -148,14 +148,12 @@ export function augmentTokenizerFrames(
 ): void {
   if (!tokenizer.augment) return;
   const random = new Philox(seed, STREAM.tokenizerAugmentation, step, item);
-  const colours = drawColourJitter(random, TRAINING_COLOUR_JITTER);
   const crop = drawCrop(random, height, width, TOKENIZER_CROP);
+  const colours = drawColourJitter(random, TRAINING_COLOUR_JITTER);
   const size = height * width * 3;
   for (const each of frames) {
     for (let at = 0; at < each.length; at += size) {
-      const frame = each.subarray(at, at + size);
-      jitterColours(frame, colours);
-      frame.set(resizedCrop(frame, height, width, crop));
+      cropAndJitter(each.subarray(at, at + size), height, width, crop, colours);
     }
   }
 }

@@ -1,13 +1,17 @@
 /**
- * The random crop of tokenizer training: a part of the frame, stretched to the whole.
+ * The variation of tokenizer training: a random part of the frame, stretched to the whole, and then the colours.
  *
- * Drawn as torchvision's `RandomResizedCrop` draws and resized as it resizes 8-bit Pillow images (bilinear, averaging where it
- * shrinks), pixel for pixel. The released tokenizers were trained with areas of 0.8 to 1 and aspects of 1.0 to 1.4 on frames of
- * aspect 1.25; here the aspect is counted from the frame's own, so that frames of any shape are cropped alike.
+ * The part is drawn as torchvision's `RandomResizedCrop` draws. It is stretched as torchvision resizes float tensors (bilinear,
+ * averaging where it shrinks, along rows and then across them, product and sum fused) and truncated to bytes; only then come the 8-bit
+ * colours of `augment.ts`: all as in the released code, byte for byte. The released tokenizers were trained with areas of 0.8 to 1
+ * and aspects of 1.0 to 1.4 on frames of aspect 1.25; here the aspect is counted from the frame's own, so that frames of any shape
+ * are cropped alike.
  *
- * Sources: RLVR-World, tokenizer training scripts; torchvision `RandomResizedCrop.get_params`; Pillow `Resample.c`.
+ * Sources: RLVR-World, tokenizer training and data loader; torchvision `RandomResizedCrop.get_params`, `ToPILImage`; ATen
+ * `UpSampleKernel.cpp` (antialiased bilinear interpolation, AVX2).
  */
 import type { Philox } from "../../tensor/random.ts";
+import { type ColourAdjustment, jitterColours } from "./augment.ts";
 
 /** How much a crop may take, and how much it may be stretched. */
 export interface CropLimits {
@@ -34,8 +38,7 @@ export interface Crop {
 
 /** Draws that must fail before the largest crop of an allowed aspect is taken from the middle. */
 const ATTEMPTS = 10;
-/** Pillow's weights are whole numbers of 2⁻²². */
-const PRECISION_BITS = 22;
+const { fround } = Math;
 
 /**
  * Draws a crop of a frame of `height` × `width` pixels.
@@ -63,6 +66,23 @@ export function drawCrop(random: Philox, height: number, width: number, { scale,
 }
 
 /**
+ * Varies a frame in place: the crop, then the colours.
+ *
+ * @param pixels RGB bytes [height, width, 3].
+ * @param crop Within the frame.
+ */
+export function cropAndJitter(
+  pixels: Uint8Array,
+  height: number,
+  width: number,
+  crop: Crop,
+  adjustments: readonly ColourAdjustment[],
+): void {
+  pixels.set(resizedCrop(pixels, height, width, crop));
+  jitterColours(pixels, adjustments);
+}
+
+/**
  * A crop of a frame, stretched to the frame's size.
  *
  * @param pixels RGB bytes [height, width, 3], left as they are.
@@ -70,60 +90,67 @@ export function drawCrop(random: Philox, height: number, width: number, { scale,
  * @returns [height, width, 3].
  */
 export function resizedCrop(pixels: Uint8Array, height: number, width: number, crop: Crop): Uint8Array {
-  const columns = resampling(crop.width, width), rows = resampling(crop.height, height);
-  const wide = new Uint8Array(crop.height * width * 3);
+  const columns = resampling(crop.width, width), rows = resampling(crop.height, height), row = width * 3;
+  const wide = new Float32Array(crop.height * row), high = new Float32Array(row), result = new Uint8Array(height * row);
   for (let y = 0; y < crop.height; y++) {
-    const from = ((crop.top + y) * width + crop.left) * 3;
-    blend(columns, (x) => from + 3 * x, 3, pixels, wide, y * width * 3, 3);
+    stretchRow(columns, pixels, ((crop.top + y) * width + crop.left) * 3, wide, y * row);
   }
-  const result = new Uint8Array(height * width * 3);
-  for (let x = 0; x < width; x++) {
-    blend(rows, (y) => (y * width + x) * 3, width * 3, wide, result, x * 3, width * 3);
+  for (let y = 0; y < height; y++) {
+    meanOfRows(rows[y], wide, high);
+    for (let i = 0; i < row; i++) result[y * row + i] = Math.trunc(fround(fround(high[i] / 255) * 255));
   }
   return result;
 }
 
-/** Of each target pixel of a line: the source pixels it is a mean of, and their weights. */
-interface Resampling {
-  first: Int32Array;
-  weights: Int32Array[];
+/** What a target pixel of a line is a mean of: the source pixels from `first` on, and their weights. */
+interface Taps {
+  first: number;
+  weights: Float32Array;
 }
 
-/** Pillow's bilinear weights from a line of `from` pixels to one of `to`. */
-function resampling(from: number, to: number): Resampling {
-  const scale = from / to, reach = Math.max(scale, 1);
-  const first = new Int32Array(to), weights: Int32Array[] = [];
-  for (let i = 0; i < to; i++) {
-    const centre = (i + 0.5) * scale;
-    const start = Math.max(0, Math.trunc(centre - reach + 0.5));
-    const end = Math.min(from, Math.trunc(centre + reach + 0.5));
-    const own = Array.from(
-      { length: end - start },
-      (_, k) => Math.max(0, 1 - Math.abs((k + start - centre + 0.5) / reach)),
-    );
-    const sum = own.reduce((total, each) => total + each, 0);
-    first[i] = start;
-    weights.push(Int32Array.from(own, (each) => Math.trunc(0.5 + each / sum * 2 ** PRECISION_BITS)));
-  }
-  return { first, weights };
-}
-
-/** One line of pixels of three channels: `at` says where a source pixel begins, `between` is from one to the next. */
-function blend(
-  { first, weights }: Resampling,
-  at: (pixel: number) => number,
-  between: number,
-  source: Uint8Array,
-  target: Uint8Array,
-  targetStart: number,
-  targetBetween: number,
-): void {
-  for (let i = 0; i < first.length; i++) {
-    const own = weights[i], start = at(first[i]);
-    for (let channel = 0; channel < 3; channel++) {
-      let sum = 1 << (PRECISION_BITS - 1);
-      for (let k = 0; k < own.length; k++) sum += source[start + k * between + channel] * own[k];
-      target[targetStart + i * targetBetween + channel] = sum >> PRECISION_BITS;
+/** The bilinear weights from a line of `from` pixels to one of `to`, every step in float32. */
+function resampling(from: number, to: number): Taps[] {
+  const scale = fround(from / to), reach = Math.max(scale, 1), inverse = fround(1 / reach);
+  return Array.from({ length: to }, (_, i) => {
+    const centre = fround(scale * (i + 0.5));
+    const first = Math.max(0, Math.trunc(fround(fround(centre - reach) + 0.5)));
+    const end = Math.min(from, Math.trunc(fround(fround(centre + reach) + 0.5)));
+    const weights = new Float32Array(end - first);
+    let sum = 0;
+    for (let k = 0; k < weights.length; k++) {
+      const distance = Math.abs(fround(fround(fround(k + first - centre) + 0.5) * inverse));
+      weights[k] = Math.max(0, 1 - distance);
+      sum = fround(sum + weights[k]);
     }
+    return { first, weights: weights.map((each) => each / sum) };
+  });
+}
+
+// The product of two float32 numbers is exact here, so that a sum is rounded once, as a fused multiply and add is.
+
+/** A row of RGB bytes that begins at `from`, stretched. */
+function stretchRow(
+  columns: readonly Taps[],
+  source: Uint8Array,
+  from: number,
+  target: Float32Array,
+  at: number,
+): void {
+  for (const { first, weights } of columns) {
+    for (let channel = 0; channel < 3; channel++) {
+      let i = from + 3 * first + channel, sum = fround(source[i] * weights[0]);
+      for (let k = 1; k < weights.length; k++) sum = fround(sum + source[i += 3] * weights[k]);
+      target[at++] = sum;
+    }
+  }
+}
+
+/** The mean of some rows of `source`, each as long as `target`. */
+function meanOfRows({ first, weights }: Taps, source: Float32Array, target: Float32Array): void {
+  const { length } = target;
+  for (let i = 0; i < length; i++) target[i] = source[first * length + i] * weights[0];
+  for (let k = 1; k < weights.length; k++) {
+    const weight = weights[k], start = (first + k) * length;
+    for (let i = 0; i < length; i++) target[i] += source[start + i] * weight;
   }
 }

@@ -1,18 +1,30 @@
 import assert from "node:assert/strict";
 import { readNpz } from "../../../lib/files/npz.ts";
 import { Philox } from "../../../lib/tensor/random.ts";
-import { drawCrop, resizedCrop, TOKENIZER_CROP } from "../../../lib/worlds/robot_video/random_crop.ts";
+import { cropAndJitter, drawCrop, TOKENIZER_CROP } from "../../../lib/worlds/robot_video/random_crop.ts";
 
-Deno.test("resizedCrop stretches as torchvision does with Pillow images, pixel for pixel", async () => {
-  const { image, crops, results } = await readNpz(new URL("fixtures/random_crop.npz", import.meta.url).pathname);
-  const [height, width] = image.shape, size = height * width * 3, pixels = image.data as Uint8Array;
-  const before = pixels.slice();
+const KINDS = ["brightness", "contrast", "saturation", "hue"] as const;
+
+Deno.test("cropAndJitter varies frames as the released data loader does, byte for byte", async () => {
+  const path = new URL("fixtures/tokenizer_augmentation.npz", import.meta.url).pathname;
+  const { frames, crops, orders, amounts, results } = await readNpz(path), [, height, width] = frames.shape;
+  const size = height * width * 3, before = frames.data as Uint8Array;
+  const row = <T extends { subarray(a: number, b: number): T }>({ data }: { data: unknown }, i: number) =>
+    (data as T).subarray(4 * i, 4 * i + 4);
+  let cropped = 0;
   for (let i = 0; i < crops.shape[0]; i++) {
-    const [top, left, h, w] = (crops.data as Int32Array).subarray(4 * i, 4 * i + 4);
-    const result = resizedCrop(pixels, height, width, { top, left, height: h, width: w });
-    assert.deepEqual(result, (results.data as Uint8Array).slice(i * size, (i + 1) * size), `${top} ${left} ${h} ${w}`);
+    const [top, left, h, w] = row<Int32Array>(crops, i), order = row<Int32Array>(orders, i);
+    const steps = order[0] < 0
+      ? []
+      : Array.from(order, (k) => ({ kind: KINDS[k], amount: row<Float64Array>(amounts, i)[k] }));
+    if (steps.length === 0) cropped++;
+    for (let frame = 0; frame < 2; frame++) {
+      const pixels = before.slice(frame * size, (frame + 1) * size), at = (2 * i + frame) * size;
+      cropAndJitter(pixels, height, width, { top, left, height: h, width: w }, steps);
+      assert.deepEqual(pixels, (results.data as Uint8Array).slice(at, at + size), `case ${i}, frame ${frame}`);
+    }
   }
-  assert.deepEqual(pixels, before);
+  assert.deepEqual([crops.shape[0], cropped], [18, 9], "each crop alone, and with colours");
 });
 
 Deno.test("drawCrop stays within the frame, the areas and the aspects, and reaches all of them", () => {
