@@ -42,7 +42,10 @@ async function build(): Promise<void> {
     }).output().catch((error) => {
       throw new UserError(`${compiler} does not run (${error.message}): install clang 19 and lld 19, or set CLANG`);
     });
-    if (!success) throw new UserError(`${compiler} failed:\n${new TextDecoder().decode(stderr)}`);
+    if (!success) {
+      Deno.stderr.writeSync(stderr);
+      throw new UserError(`${compiler} failed: its own messages are above`);
+    }
     const binary = Deno.readFileSync(output);
     const lines = binary.toBase64().match(/.{1,116}/g)!.map((line) => `  "${line}"`).join(" +\n");
     Deno.writeTextFileSync(

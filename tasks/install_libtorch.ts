@@ -11,7 +11,12 @@ const COMMAND = {
   flags: {
     build: { value: BUILDS.join("|"), description: "PyTorch's build: cpu, or for a version of CUDA", default: "cpu" },
     version: { value: "X.Y.Z", description: "LibTorch's version", default: DEFAULT_VERSION },
-    from: { value: "FILE|URL", description: "A LibTorch zip or a torch wheel", default: "PyTorch's server" },
+    from: { value: "FILE|URL", description: "A LibTorch zip or a torch wheel, by https", default: "PyTorch's server" },
+    sha256: {
+      value: "HEX",
+      description: "What the archive must be",
+      default: "what PyTorch's index states, where it does",
+    },
     force: { description: "Replace an installation that is there" },
   },
   epilogue: () =>
@@ -46,10 +51,11 @@ if (import.meta.main) {
     if (!(BUILDS as readonly string[]).includes(build)) {
       throw new UserError(`--build must be one of ${BUILDS.join(", ")}: received "${build}"`);
     }
-    const { folder, already, bytes, cuda } = await installLibtorch({
+    const { folder, already, bytes, cuda, archive } = await installLibtorch({
       build: build as Build,
       version: flags.text("version"),
       from: flags.text("from"),
+      sha256: flags.text("sha256"),
       force: flags.has("force"),
       check: (path) => void loadLibrary({ path, place: "the download" }),
       onProgress: progressLine(),
@@ -61,6 +67,12 @@ if (import.meta.main) {
         ? `LibTorch ${version} is already in ${folder} (${megabytes(bytes)}): left alone; --force replaces it`
         : `LibTorch ${version} is in ${folder} (${megabytes(bytes)})`,
     );
+    if (archive) {
+      console.log(
+        `The archive's SHA-256 is ${archive.sha256}, ` +
+          (archive.isVerified ? "as stated" : "which nothing was compared with: --sha256 does, where you know it"),
+      );
+    }
     if (cuda === "partial") {
       console.log(
         "It is a CUDA build that came without NVIDIA's libraries, as wheels do: it uses those of Python's packages or of the " +

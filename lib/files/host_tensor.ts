@@ -32,6 +32,20 @@ export const BYTES_PER_ELEMENT: Readonly<Record<HostDtype, number>> = {
   BOOL: 1,
 };
 
+/** As many axes as PyTorch and NumPy allow. */
+const MAX_AXES = 64;
+
+/**
+ * Whether a file's numbers can be a shape: at most 64 whole sizes, of which even the bytes of the widest element can be counted
+ * exactly, also where another size is 0.
+ */
+export function isShape(sizes: readonly unknown[]): sizes is number[] {
+  if (sizes.length > MAX_AXES || !sizes.every((size) => Number.isSafeInteger(size) && size as number >= 0)) {
+    return false;
+  }
+  return elementCount((sizes as number[]).filter((size) => size > 0)) <= Number.MAX_SAFE_INTEGER / 8;
+}
+
 /** Number of elements of a shape; 1 for a scalar's `[]`. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
@@ -49,7 +63,7 @@ export function checkHostTensor(name: string, t: HostTensor): void {
       `tensor '${name}' has the unknown dtype ${t.dtype}: use one of ${Object.keys(BYTES_PER_ELEMENT).join(", ")}`,
     );
   }
-  if (!t.shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+  if (!isShape(t.shape)) {
     throw new RangeError(`tensor '${name}' must have a shape of whole numbers: received [${t.shape}]`);
   }
   const needed = elementCount(t.shape) * BYTES_PER_ELEMENT[t.dtype];

@@ -4,6 +4,7 @@
  * Arrays come out in C order and the machine's byte order. Element types that JavaScript has no typed array for
  * (`object`, `complex`, text, records, `uint64`) are refused by name; pickled data is never looked at.
  */
+import { elementCount, isShape } from "./host_tensor.ts";
 import { UserError } from "./user_error.ts";
 
 /** Element types of {@linkcode NdArray}. */
@@ -79,12 +80,20 @@ const REFUSED: Record<string, string> = {
   m: "timedelta64",
 };
 
+/** What the header of a file says. */
 interface Header extends NdArrayInfo {
   bigEndian: boolean;
   fortranOrder: boolean;
+  /** Number of elements. */
   count: number;
+  /** Where they start. */
   dataOffset: number;
 }
+
+/** What NumPy itself reads of a header that it does not trust. */
+const MAX_HEADER_BYTES = 10_000;
+/** The longest beginning of a file that a header can fill. */
+export const NPY_HEAD_BYTES = 12 + MAX_HEADER_BYTES;
 
 /**
  * Decodes a `.npy` file. The result may share memory with `bytes`.
@@ -113,12 +122,13 @@ export function decodeNpy(bytes: Uint8Array, source: string): NdArray {
 /**
  * Reads only the header of a `.npy` file.
  *
- * @param bytes the file's beginning.
+ * @param bytes the file's beginning, `NPY_HEAD_BYTES` of it or all.
+ * @returns what it says of the elements, and how many bytes the whole file must have.
  * @throws {UserError} as {@linkcode decodeNpy} does, except for what follows the header.
  */
-export function decodeNpyHeader(bytes: Uint8Array, source: string): NdArrayInfo {
-  const { dtype, shape } = parseHeader(bytes, source);
-  return { dtype, shape };
+export function decodeNpyHeader(bytes: Uint8Array, source: string): { info: NdArrayInfo; fileSize: number } {
+  const { dtype, shape, count, dataOffset } = parseHeader(bytes, source);
+  return { info: { dtype, shape }, fileSize: dataOffset + count * DTYPES[dtype].array.BYTES_PER_ELEMENT };
 }
 
 /**
@@ -157,6 +167,9 @@ function parseHeader(bytes: Uint8Array, source: string): Header {
   if (bytes.length < start) throw invalid(source, "truncated inside its header");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = version === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
+  if (length > MAX_HEADER_BYTES) {
+    throw invalid(source, `its header states ${length} bytes, more than the ${MAX_HEADER_BYTES} that NumPy reads`);
+  }
   if (start + length > bytes.length) {
     throw invalid(source, `truncated inside its header: ${length} bytes expected, ${bytes.length - start} found`);
   }
@@ -164,25 +177,43 @@ function parseHeader(bytes: Uint8Array, source: string): Header {
   return { ...parseDictionary(text, source), dataOffset: start + length };
 }
 
-/** Matches exactly what NumPy writes: the three keys in any order, and nothing else. */
+/** A string, a word, a number as Python 2 wrote them too, or any other character; white space before it is skipped. */
+const TOKEN = /\s*('[^']*'|"[^"]*"|\w+|[^\s])/y;
+
+/** Takes exactly what NumPy writes: a dictionary of the three keys in any order, and nothing else. */
 function parseDictionary(text: string, source: string): Omit<Header, "dataOffset"> {
-  const body = /^\s*\{(.*)\}\s*$/s.exec(text)?.[1];
-  if (body === undefined) throw invalid(source, `its header is not a dictionary: ${JSON.stringify(text.slice(0, 80))}`);
-  const values = new Map<string, string>();
-  const item =
-    /\s*(['"])(descr|fortran_order|shape)\1\s*:\s*('[^']*'|"[^"]*"|True|False|\([^()]*\)|\[.*\])\s*(?:,|$)/sy;
-  while (item.lastIndex < body.trimEnd().length) {
-    const at = item.lastIndex;
-    const match = item.exec(body);
-    if (match === null) throw invalid(source, `its header is malformed at ${JSON.stringify(body.slice(at, at + 60))}`);
-    if (values.has(match[2])) throw invalid(source, `its header has '${match[2]}' twice`);
-    values.set(match[2], match[3]);
+  const cursor = new RegExp(TOKEN);
+  const malformed = (at: number) =>
+    invalid(source, `its header is malformed at ${JSON.stringify(text.slice(at, at + 60))}`);
+  const next = () => cursor.exec(text)?.[1] ?? "";
+  const take = (...wanted: string[]) => {
+    const at = cursor.lastIndex, token = next();
+    if (!wanted.includes(token)) throw malformed(at);
+    return token;
+  };
+
+  if (next() !== "{") throw invalid(source, `its header is not a dictionary: ${JSON.stringify(text.slice(0, 80))}`);
+  const values = new Map<string, string[]>();
+  for (let closed = false; !closed;) {
+    const at = cursor.lastIndex, key = next();
+    if (key === "}") break;
+    const name = /^(['"])(descr|fortran_order|shape)\1$/.exec(key)?.[2];
+    if (name === undefined) throw malformed(at);
+    if (values.has(name)) throw invalid(source, `its header has '${name}' twice`);
+    take(":");
+    const value = [next()];
+    // A list describes the fields of records, which are refused: where it ends does not matter.
+    if (name === "descr" && value[0] === "[") throw unsupported("record", text.slice(at), source);
+    while (value[0] === "(" && value.at(-1) !== ")" && value.at(-1) !== "") value.push(next());
+    values.set(name, value);
+    closed = take(",", "}") === "}";
   }
+  if (text.slice(cursor.lastIndex).trim() !== "") throw malformed(cursor.lastIndex);
   for (const key of ["descr", "fortran_order", "shape"]) {
     if (!values.has(key)) throw invalid(source, `its header has no '${key}'`);
   }
-  const { dtype, bigEndian } = parseDescr(values.get("descr")!, source);
-  const order = values.get("fortran_order")!;
+  const { dtype, bigEndian } = parseDescr(values.get("descr")![0], source);
+  const [order] = values.get("fortran_order")!;
   if (order !== "True" && order !== "False") throw invalid(source, `fortran_order must be True or False: ${order}`);
   const { shape, count } = parseShape(values.get("shape")!, source);
   return { dtype, bigEndian, fortranOrder: order === "True", shape, count };
@@ -193,21 +224,27 @@ function parseDescr(descr: string, source: string): { dtype: NdArrayDtype; bigEn
   const dtype = /^[<>|=]/.test(code) ? BY_CODE.get(code.slice(1)) : undefined;
   if (dtype !== undefined && /^['"]/.test(descr)) return { dtype, bigEndian: code[0] === ">" };
   const kind = code.replace(/^[<>|=]/, "");
-  const name = descr.startsWith("[") ? "record" : REFUSED[kind] ?? REFUSED[kind[0]] ?? "unknown";
-  throw invalid(
+  throw unsupported(REFUSED[kind] ?? REFUSED[kind[0]] ?? "unknown", descr, source);
+}
+
+function unsupported(type: string, descr: string, source: string): UserError {
+  return invalid(
     source,
-    `elements of type ${name} (${descr.slice(0, 60)}) are not supported; save the array with one of: ` +
+    `elements of type ${type} (${descr.slice(0, 60)}) are not supported; save the array with one of: ` +
       Object.keys(DTYPES).join(", "),
   );
 }
 
-function parseShape(text: string, source: string): { shape: number[]; count: number } {
-  const bad = () => invalid(source, `shape must be a tuple of sizes: ${text.slice(0, 80)}`);
-  if (!/^\(\s*(\d+L?\s*(,\s*\d+L?\s*)*,?\s*)?\)$/.test(text)) throw bad();
-  const shape = Array.from(text.matchAll(/\d+/g), (m) => Number(m[0]));
-  const count = shape.reduce((product, size) => product * size, 1);
-  if (!shape.every(Number.isSafeInteger) || !Number.isSafeInteger(count * 8)) throw bad();
-  return { shape, count };
+/** A tuple's tokens: sizes with commas between them, after the last one only if it is the only one or by choice. */
+function parseShape(tokens: string[], source: string): { shape: number[]; count: number } {
+  const inner = tokens.slice(1, -1);
+  const sizes = inner.filter((_, i) => i % 2 === 0), commas = inner.filter((_, i) => i % 2 === 1);
+  const shape = sizes.map((size) => /^\d+L?$/.test(size) ? Number.parseInt(size) : NaN);
+  const isTuple = tokens[0] === "(" && tokens.at(-1) === ")" && commas.every((comma) => comma === ",");
+  if (!isTuple || !isShape(shape)) {
+    throw invalid(source, `shape must be a tuple of sizes: ${tokens.join("").slice(0, 80)}`);
+  }
+  return { shape, count: elementCount(shape) };
 }
 
 function swapBytes(raw: Uint8Array, width: number): void {

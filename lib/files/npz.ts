@@ -2,12 +2,9 @@
  * NumPy's `.npz` archives: named arrays. Only what is asked for is read and expanded. Shared by the episode loader and
  * the commands that export numbers; the arrays' own format is `npy.ts`, the container's is `zip.ts`.
  */
-import { decodeNpy, decodeNpyHeader, encodeNpy, type NdArray, type NdArrayInfo } from "./npy.ts";
+import { decodeNpy, decodeNpyHeader, encodeNpy, type NdArray, type NdArrayInfo, NPY_HEAD_BYTES } from "./npy.ts";
 import { UserError } from "./user_error.ts";
 import { writeZip, ZipFile } from "./zip.ts";
-
-/** Headers are mostly 128 bytes; this leaves room for long ones without expanding the elements. */
-const HEADER_BYTES = 4096;
 
 /**
  * The names of an archive's arrays, in its order.
@@ -29,7 +26,7 @@ export async function npzShapes(path: string, keys?: string[]): Promise<Record<s
   using zip = await ZipFile.open(path);
   const shapes: Record<string, NdArrayInfo> = Object.create(null);
   for (const key of keysOf(zip).filter((key) => keys === undefined || keys.includes(key))) {
-    shapes[key] = decodeNpyHeader(await zip.head(`${key}.npy`, HEADER_BYTES), `${path}: ${key}`);
+    shapes[key] = await readHeader(zip, key);
   }
   return shapes;
 }
@@ -49,6 +46,7 @@ export async function readNpz(path: string, keys?: string[]): Promise<Record<str
     if (!there.includes(key)) {
       throw new UserError(`${path} has no array '${key}': it has ${there.join(", ") || "none"}`);
     }
+    await readHeader(zip, key);
     arrays[key] = decodeNpy(await zip.read(`${key}.npy`), `${path}: ${key}`);
   }
   return arrays;
@@ -60,6 +58,20 @@ export async function writeNpz(path: string, arrays: Record<string, NdArray>): P
     for (const [key, array] of Object.entries(arrays)) yield [`${key}.npy`, encodeNpy(array)];
   }
   await writeZip(path, entries(), { compress: true });
+}
+
+/** An array's header, from the entry's beginning; the entry must have the bytes that it needs before they are expanded. */
+async function readHeader(zip: ZipFile, key: string): Promise<NdArrayInfo> {
+  const name = `${key}.npy`, source = `${zip.path}: ${key}`;
+  const { info, fileSize } = decodeNpyHeader(await zip.head(name, NPY_HEAD_BYTES), source);
+  const { size } = zip.entries.get(name)!;
+  if (size !== fileSize) {
+    throw new UserError(
+      `${source} cannot be read as a NumPy array: ${info.dtype} [${info.shape}] needs ${fileSize} bytes with its header, the ` +
+        `archive states ${size}`,
+    );
+  }
+  return info;
 }
 
 function keysOf(zip: ZipFile): string[] {

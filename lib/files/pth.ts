@@ -1,7 +1,7 @@
 /**
  * PyTorch's `.pth` and `.pt` checkpoints: state dicts in the ZIP format of PyTorch 1.6 and later, and in the plain format
- * before it. What their pickles may say is decided in `unpickler.ts`; here their tensors' bytes are found and read by
- * range, so that the file is never in memory as a whole.
+ * before it. What their pickles may say is decided in `unpickler.ts`; here their tensors' bytes are found and read, each storage
+ * once. In a ZIP archive each has a checksum, which is checked; the plain format has none.
  *
  * Not read: whole pickled models, optimizers' objects, TorchScript, the tar format of 2016.
  */
@@ -24,15 +24,27 @@ export interface ReadPthOptions {
   onSkip?: (name: string, what: string) => void;
 }
 
-/** Reads bytes [offset, offset + length) of a storage. */
-type StorageReader = (storage: PickledStorage, offset: number, length: number) => Promise<Uint8Array>;
+/** Reads all bytes of a storage. */
+type StorageReader = (storage: PickledStorage) => Promise<Uint8Array>;
+
+/** What a pickle says, and what bounds the work for it. */
+interface Checkpoint {
+  value: PickleValue;
+  /** Bytes of the pickle. */
+  pickleSize: number;
+  /** Bytes of the file. */
+  fileSize: number;
+  readStorage: StorageReader;
+}
 
 /** Top-level keys under which training scripts keep the state dict beside other things. */
 const WRAPPERS = ["state_dict", "model"];
 const MAX_DEPTH = 8;
-/** Items of all dicts together; a pickle can make a dict contain another many times. */
-const MAX_ITEMS = 1_000_000;
-/** Tensors may share storages; together they may be this many times larger than the file before it counts as hostile. */
+/** Room for a quarter of a million tensors. */
+const MAX_PICKLE_BYTES = 2 ** 26;
+/** A pickle can make a dict contain another many times: characters of all names for each byte of it. */
+const MAX_NAMES = 64;
+/** Tensors may share storages: beyond each storage once, bytes of all tensors for each byte of the file. */
 const MAX_SHARING = 16;
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_PROTOCOL = 1001;
@@ -51,7 +63,9 @@ export async function readPth(path: string, options: ReadPthOptions = {}): Promi
   const head = await file.read(0, Math.min(4, file.size));
   try {
     const isZip = head.length === 4 && new DataView(head.buffer).getUint32(0, true) === 0x04034b50;
-    return isZip ? await readZipped(path, options) : await readLegacy(file, options);
+    if (!isZip) return await readTensors(await openLegacy(file), options);
+    using zip = await ZipFile.open(path);
+    return await readTensors(await openZipped(zip, file.size), options);
   } catch (error) {
     if (!(error instanceof PickleError)) throw error;
     throw new UserError(
@@ -61,37 +75,36 @@ export async function readPth(path: string, options: ReadPthOptions = {}): Promi
   }
 }
 
-async function readZipped(path: string, options: ReadPthOptions): Promise<Map<string, HostTensor>> {
-  using zip = await ZipFile.open(path);
+async function openZipped(zip: ZipFile, fileSize: number): Promise<Checkpoint> {
   const pickles = [...zip.entries.keys()].filter((name) => name === "data.pkl" || name.endsWith("/data.pkl"));
   if (pickles.length !== 1) throw new PickleError(`it has ${pickles.length} entries 'data.pkl' where one is needed`);
   const prefix = pickles[0].slice(0, -"data.pkl".length);
   if (zip.entries.has(`${prefix}constants.pkl`)) throw new PickleError("it is a TorchScript model");
   if (zip.entries.has(`${prefix}byteorder`)) {
-    const order = new TextDecoder().decode(await zip.read(`${prefix}byteorder`));
+    const order = new TextDecoder().decode(await zip.head(`${prefix}byteorder`, 16));
     if (order !== "little") throw new PickleError(`its byte order is ${JSON.stringify(order)}, not "little"`);
   }
+  const pickleSize = zip.entries.get(pickles[0])!.size;
+  if (pickleSize > MAX_PICKLE_BYTES) throw tooLongPickle();
   const { value } = unpickle(await zip.read(pickles[0]));
-  const limit = totalSize(zip) * MAX_SHARING;
-  return await readTensors(value, limit, options, async (storage, offset, length) => {
-    const name = `${prefix}data/${storage.key}`;
-    const entry = zip.entries.get(name);
-    if (entry === undefined) throw new PickleError(`its storage '${storage.key}' is missing`);
-    const stated = storage.elements * BYTES_PER_ELEMENT[storage.dtype];
-    if (entry.size !== stated) {
-      throw new PickleError(`its storage '${storage.key}' has ${entry.size} bytes where ${stated} are stated`);
-    }
-    if (entry.method === 0) return await zip.readStoredRange(name, offset, length);
-    return (await zip.read(name)).slice(offset, offset + length);
-  });
-}
-
-function totalSize(zip: ZipFile): number {
-  return [...zip.entries.values()].reduce((sum, entry) => sum + entry.size, 0);
+  return {
+    value,
+    pickleSize,
+    fileSize,
+    readStorage: async (storage) => {
+      const name = `${prefix}data/${storage.key}`, stated = byteLength(storage);
+      const entry = zip.entries.get(name);
+      if (entry === undefined) throw missingStorage(storage);
+      if (entry.size !== stated) {
+        throw new PickleError(`its storage '${storage.key}' has ${entry.size} bytes where ${stated} are stated`);
+      }
+      return await zip.read(name);
+    },
+  };
 }
 
 /** Magic number, protocol, machine, value and storage keys as pickles; then each storage's element count and bytes. */
-async function readLegacy(file: RandomAccessFile, options: ReadPthOptions): Promise<Map<string, HostTensor>> {
+async function openLegacy(file: RandomAccessFile): Promise<Checkpoint> {
   const { value, keys, end } = await readLegacyPickles(file);
   const storages = new Map<string, PickledStorage>();
   collectStorages(value, storages);
@@ -105,19 +118,25 @@ async function readLegacy(file: RandomAccessFile, options: ReadPthOptions): Prom
       throw new PickleError(`its storage '${key}' has ${elements} elements where ${storage.elements} are stated`);
     }
     starts.set(key, at + 8);
-    at += 8 + storage.elements * BYTES_PER_ELEMENT[storage.dtype];
+    at += 8 + byteLength(storage);
     if (at > file.size) throw new PickleError(`truncated: ${at} bytes are needed, the file has ${file.size}`);
   }
-  return await readTensors(value, file.size * MAX_SHARING, options, async (storage, offset, length) => {
-    const start = starts.get(storage.key);
-    if (start === undefined) throw new PickleError(`its storage '${storage.key}' is missing`);
-    return await file.read(start + offset, length);
-  });
+  return {
+    value,
+    pickleSize: end,
+    fileSize: file.size,
+    readStorage: async (storage) => {
+      const start = starts.get(storage.key);
+      if (start === undefined) throw missingStorage(storage);
+      return await file.read(start, byteLength(storage));
+    },
+  };
 }
 
 async function readLegacyPickles(file: RandomAccessFile): Promise<{ value: PickleValue; keys: string[]; end: number }> {
+  const limit = Math.min(file.size, MAX_PICKLE_BYTES);
   // The pickles' size is stated nowhere: read a larger beginning until they fit.
-  for (let size = Math.min(file.size, 1 << 20);; size = Math.min(file.size, size * 4)) {
+  for (let size = Math.min(limit, 1 << 20);; size = Math.min(limit, size * 4)) {
     const bytes = await file.read(0, size);
     try {
       const magic = unpickle(bytes);
@@ -135,7 +154,8 @@ async function readLegacyPickles(file: RandomAccessFile): Promise<{ value: Pickl
       }
       return { value: main.value, keys: keys.value as string[], end: keys.end };
     } catch (error) {
-      if (!(error instanceof PickleTruncated) || size === file.size) throw error;
+      if (!(error instanceof PickleTruncated)) throw error;
+      if (size === limit) throw limit === file.size ? error : tooLongPickle();
     }
   }
 }
@@ -145,46 +165,70 @@ function collectStorages(value: PickleValue, storages: Map<string, PickledStorag
   const pending = [value];
   while (pending.length > 0) {
     const next = pending.pop()!;
-    if (next instanceof PickledTensor) storages.set(next.storage.key, next.storage);
+    if (next instanceof PickledTensor) register(next.storage, storages);
     if (!(next instanceof Map || Array.isArray(next)) || seen.has(next)) continue;
     seen.add(next);
     for (const inner of next.values()) pending.push(inner);
   }
 }
 
-async function readTensors(
-  top: PickleValue,
-  limit: number,
-  options: ReadPthOptions,
-  read: StorageReader,
-): Promise<Map<string, HostTensor>> {
-  if (!(top instanceof Map)) throw new PickleError("it holds no dict of tensors");
-  const wrapper = WRAPPERS.find((key) => top.get(key) instanceof Map);
-  if (wrapper !== undefined) {
-    for (const key of top.keys()) if (key !== wrapper) options.onSkip?.(String(key), `beside '${wrapper}'`);
+/** Notes a storage by its key. @throws {PickleError} if another tensor says something else of it. */
+function register(storage: PickledStorage, storages: Map<string, PickledStorage>): void {
+  const { key, dtype, elements } = storages.get(storage.key) ?? storage;
+  if (dtype !== storage.dtype || elements !== storage.elements) {
+    throw new PickleError(
+      `its storage '${key}' is of ${elements} ${dtype} to one tensor and of ${storage.elements} ${storage.dtype} to another`,
+    );
   }
-  const named = new Map<string, PickledTensor>();
-  let items = 0;
-  const visit = () => {
-    if (++items > MAX_ITEMS) throw new PickleError(`its dicts have more than ${MAX_ITEMS} items`);
-  };
-  flatten(
-    wrapper === undefined ? top : top.get(wrapper) as Map<PickleValue, PickleValue>,
-    "",
-    0,
-    named,
-    options,
-    visit,
-  );
-  if (named.size === 0) throw new PickleError("it holds no tensors");
-  const tensors = new Map<string, HostTensor>();
-  let total = 0;
-  for (const [name, tensor] of named) {
-    total += elementCount(tensor.shape) * BYTES_PER_ELEMENT[tensor.storage.dtype];
-    if (total > limit) throw new PickleError(`its tensors claim more than ${limit} bytes of a much smaller file`);
-    tensors.set(name, await readTensor(name, tensor, read));
+  storages.set(key, storage);
+}
+
+async function readTensors(checkpoint: Checkpoint, options: ReadPthOptions): Promise<Map<string, HostTensor>> {
+  const named = findTensors(checkpoint, options);
+  const storages = new Map<string, PickledStorage>();
+  const users = new Map<string, string[]>();
+  let total = 0, limit = MAX_SHARING * checkpoint.fileSize;
+  for (const [name, { storage, shape }] of named) {
+    if (!storages.has(storage.key)) limit += byteLength(storage);
+    register(storage, storages);
+    const names = users.get(storage.key);
+    if (names) names.push(name);
+    else users.set(storage.key, [name]);
+    total += elementCount(shape) * BYTES_PER_ELEMENT[storage.dtype];
+  }
+  if (total > limit) throw new PickleError(`its tensors claim more than ${limit} bytes of a much smaller file`);
+  for (const [name, tensor] of named) checkView(name, tensor);
+
+  // In the order of the names, whatever order the storages come in.
+  const tensors = new Map<string, HostTensor>([...named.keys()].map((name) => [name, NOTHING]));
+  for (const [key, names] of users) {
+    const bytes = await checkpoint.readStorage(storages.get(key)!);
+    for (const name of names) tensors.set(name, cut(bytes, named.get(name)!));
   }
   return tensors;
+}
+
+/** Holds a place in a map. */
+const NOTHING: HostTensor = { dtype: "U8", shape: [0], data: new Uint8Array(0) };
+
+/** The tensors of the dict, or of the one that it wraps, by their names. */
+function findTensors({ value, pickleSize }: Checkpoint, options: ReadPthOptions): Map<string, PickledTensor> {
+  if (!(value instanceof Map)) throw new PickleError("it holds no dict of tensors");
+  const wrapper = WRAPPERS.find((key) => value.get(key) instanceof Map);
+  if (wrapper !== undefined) {
+    for (const key of value.keys()) if (key !== wrapper) options.onSkip?.(String(key), `beside '${wrapper}'`);
+  }
+  const named = new Map<string, PickledTensor>();
+  let characters = 0;
+  const visit = (name: string) => {
+    characters += name.length + 1;
+    if (characters > MAX_NAMES * pickleSize) {
+      throw new PickleError("its dicts contain one another more often than a state dict's do");
+    }
+  };
+  flatten(wrapper === undefined ? value : value.get(wrapper) as typeof value, "", 0, named, options, visit);
+  if (named.size === 0) throw new PickleError("it holds no tensors");
+  return named;
 }
 
 function flatten(
@@ -193,15 +237,15 @@ function flatten(
   depth: number,
   named: Map<string, PickledTensor>,
   options: ReadPthOptions,
-  visit: () => void,
+  visit: (name: string) => void,
 ): void {
   if (depth > MAX_DEPTH) throw new PickleError(`its dicts nest deeper than ${MAX_DEPTH} levels`);
   for (const [key, value] of dict) {
-    visit();
     if (typeof key !== "string" && typeof key !== "number") {
       throw new PickleError("a dict in it has a key that is no text");
     }
     const name = prefix + key;
+    visit(name);
     if (value instanceof PickledTensor) {
       if (named.has(name)) throw new PickleError(`it has two tensors named '${name}'`);
       named.set(name, value);
@@ -219,21 +263,40 @@ function kindOf(value: PickleValue): string {
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
-async function readTensor(name: string, tensor: PickledTensor, read: StorageReader): Promise<HostTensor> {
-  const { storage, offset, shape, strides } = tensor;
-  const { dtype } = storage;
-  const width = BYTES_PER_ELEMENT[dtype];
-  const count = elementCount(shape);
-  if (count === 0) return { dtype, shape, data: new Uint8Array(0) };
-  // Elements from the first to the last that the view touches.
-  const span = shape.reduce((last, size, axis) => last + (size - 1) * strides[axis], 0) + 1;
-  if (offset + span > storage.elements || count > storage.elements) {
+function byteLength({ elements, dtype }: PickledStorage): number {
+  return elements * BYTES_PER_ELEMENT[dtype];
+}
+
+function missingStorage({ key }: PickledStorage): PickleError {
+  return new PickleError(`its storage '${key}' is missing`);
+}
+
+function tooLongPickle(): PickleError {
+  return new PickleError(`its pickle has more than the ${MAX_PICKLE_BYTES} bytes that are read`);
+}
+
+/** Elements from the first to the last that a view touches. */
+function spanOf({ shape, strides }: PickledTensor): number {
+  return shape.reduce((last, size, axis) => last + (size - 1) * strides[axis], 0) + 1;
+}
+
+function checkView(name: string, tensor: PickledTensor): void {
+  const { storage, offset, shape } = tensor, count = elementCount(shape);
+  if (count > 0 && (offset + spanOf(tensor) > storage.elements || count > storage.elements)) {
     throw new PickleError(
       `tensor '${name}' [${shape}] needs more than the ${storage.elements} elements of its storage`,
     );
   }
-  const bytes = await read(storage, offset * width, span * width);
-  return { dtype, shape, data: isContiguous(shape, strides) ? bytes : gather(bytes, shape, strides, width) };
+}
+
+/** A tensor out of its storage's bytes: they themselves where it is all of them, a copy where it is a part. */
+function cut(bytes: Uint8Array, tensor: PickledTensor): HostTensor {
+  const { storage: { dtype }, offset, shape, strides } = tensor;
+  const width = BYTES_PER_ELEMENT[dtype];
+  if (elementCount(shape) === 0) return { dtype, shape, data: new Uint8Array(0) };
+  const part = bytes.subarray(offset * width, (offset + spanOf(tensor)) * width);
+  if (!isContiguous(shape, strides)) return { dtype, shape, data: gather(part, shape, strides, width) };
+  return { dtype, shape, data: part.length === bytes.length ? bytes : part.slice() };
 }
 
 function isContiguous(shape: number[], strides: number[]): boolean {

@@ -51,7 +51,7 @@ export async function openRandomAccess(path: string): Promise<RandomAccessFile> 
         `${path} is truncated: it has ${size} bytes where ${length} are needed from byte ${offset} on`,
       );
     }
-    bytes ??= new Uint8Array(length);
+    bytes ??= allocate(path, length);
     // On this thread: Deno's asynchronous reads go to threads of its own, which keep memory that large files add up in (0.3 to
     // 0.6 GB when 3 GB of weights were loaded).
     file.seekSync(offset, Deno.SeekMode.Start);
@@ -84,6 +84,20 @@ export async function openRandomAccess(path: string): Promise<RandomAccessFile> 
     close,
     [Symbol.dispose]: close,
   };
+}
+
+/**
+ * Memory for what a file holds.
+ *
+ * @throws {UserError} if the machine does not have that much.
+ */
+export function allocate(path: string, length: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(length);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UserError(`cannot read ${path}: ${length} bytes at once do not fit into this machine's memory`);
+  }
 }
 
 /** The one-line error for a file or folder that the system will not give us. */

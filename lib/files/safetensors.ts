@@ -7,7 +7,12 @@ import { join } from "node:path";
 import { writeFileAtomicWith } from "./atomic.ts";
 import { checkHostTensor, type HostTensor } from "./host_tensor.ts";
 import { cannotRead, openRandomAccess, type RandomAccessFile } from "./random_access.ts";
-import { encodeSafetensorsHeader, readSafetensorsHeader, type TensorPlace } from "./safetensors_header.ts";
+import {
+  encodeSafetensorsHeader,
+  MAX_HEADER_BYTES,
+  readSafetensorsHeader,
+  type TensorPlace,
+} from "./safetensors_header.ts";
 import { parseStrictJson, type StrictJson } from "./strict_json.ts";
 import { UserError } from "./user_error.ts";
 
@@ -228,10 +233,16 @@ async function openShards(folder: string, index: string, entries: Set<string>): 
 async function readIndex(path: string): Promise<Map<string, string>> {
   let json: StrictJson;
   try {
+    const { size } = await Deno.stat(path);
+    if (size > MAX_HEADER_BYTES) {
+      throw new UserError(
+        `${path} is not a valid index: it has ${size} bytes, more than the allowed ${MAX_HEADER_BYTES}`,
+      );
+    }
     json = parseStrictJson(await Deno.readTextFile(path));
   } catch (error) {
     if (error instanceof SyntaxError) throw new UserError(`${path} is not a valid index: ${error.message}`);
-    throw cannotRead(path, error);
+    throw error instanceof UserError ? error : cannotRead(path, error);
   }
   const map = json instanceof Map ? json.get("weight_map") : undefined;
   if (!(map instanceof Map)) throw new UserError(`${path} is not a valid index: it has no 'weight_map'`);

@@ -2,9 +2,9 @@
  * The header of a safetensors file: 8 bytes of length, then JSON that names each tensor's type, shape and place. It is
  * checked in full before any tensor is read, so that no later step trusts a number from the file.
  */
-import { BYTES_PER_ELEMENT, elementCount, type HostDtype, type HostTensor } from "./host_tensor.ts";
+import { BYTES_PER_ELEMENT, elementCount, type HostDtype, type HostTensor, isShape } from "./host_tensor.ts";
 import type { RandomAccessFile } from "./random_access.ts";
-import { parseStrictJson, type StrictJson } from "./strict_json.ts";
+import { repeated, type StrictJson, strictJsonMembers } from "./strict_json.ts";
 import { UserError } from "./user_error.ts";
 
 /** One tensor's entry: its place is counted from the start of the file. */
@@ -28,7 +28,10 @@ export interface SafetensorsHeader {
 }
 
 /** The limit of the reference implementation. */
-const MAX_HEADER_BYTES = 100_000_000;
+export const MAX_HEADER_BYTES = 100_000_000;
+
+/** A tensor is an object of texts and lists of numbers; what a file says about itself has few items. */
+const LIMITS = { depth: 2, items: 10_000 };
 
 /**
  * The order in which the reference implementation lays out element types: widest first, so that every tensor starts at
@@ -62,31 +65,34 @@ export async function readSafetensorsHeader(file: RandomAccessFile): Promise<Saf
   } catch {
     throw fail("its header is not valid UTF-8");
   }
-  let json: StrictJson;
   try {
-    json = parseStrictJson(text);
+    return checkHeader(text, 8 + length, file.size, fail);
   } catch (error) {
-    throw fail(`its header is not valid: ${(error as Error).message}`);
+    if (!(error instanceof SyntaxError)) throw error;
+    throw fail(`its header is not valid: ${error.message}`);
   }
-  return checkHeader(json as Map<string, StrictJson>, 8 + length, file.size, fail);
 }
 
 function checkHeader(
-  json: Map<string, StrictJson>,
+  text: string,
   dataStart: number,
   fileSize: number,
   fail: (reason: string) => UserError,
 ): SafetensorsHeader {
   const metadata: Record<string, string> = Object.create(null);
   const tensors = new Map<string, TensorPlace>();
-  for (const [name, value] of json) {
+  let hasMetadata = false;
+  for (const [name, value] of strictJsonMembers(text, LIMITS)) {
     if (!(value instanceof Map)) throw fail(`entry '${name}' is not an object`);
     if (name === "__metadata__") {
+      if (hasMetadata) throw repeated(name);
+      hasMetadata = true;
       for (const [key, text] of value) {
         if (typeof text !== "string") throw fail(`metadata '${key}' is not a string`);
         metadata[key] = text;
       }
     } else {
+      if (tensors.has(name)) throw repeated(name);
       tensors.set(name, checkTensor(name, value, dataStart, fail));
     }
   }
@@ -113,7 +119,7 @@ function checkTensor(
     throw fail(`tensor '${name}' has the unsupported dtype ${JSON.stringify(dtype) ?? "(none)"}; known are ${known}`);
   }
   const shape = entry.get("shape");
-  if (!isSizes(shape)) throw fail(`tensor '${name}' has no valid shape`);
+  if (!Array.isArray(shape) || !isShape(shape)) throw fail(`tensor '${name}' has no valid shape`);
   const offsets = entry.get("data_offsets");
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[1] < offsets[0]) {
     throw fail(`tensor '${name}' has no valid data_offsets`);

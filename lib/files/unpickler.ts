@@ -4,8 +4,11 @@
  * file says is ever executed or looked up.
  *
  * Dicts become Maps, lists and tuples arrays, and tensors {@linkcode PickledTensor}s that say where their bytes are.
+ *
+ * Work and memory are bounded by the pickle's length: what a few bytes make anew is counted, and so is what a call copies out of
+ * a value that may be recalled many times.
  */
-import type { HostDtype } from "./host_tensor.ts";
+import { type HostDtype, isShape } from "./host_tensor.ts";
 
 /** A value out of a pickle. */
 export type PickleValue =
@@ -76,6 +79,11 @@ const ALLOWED = new Set([
 
 const MARK = Symbol("mark");
 
+/** An empty dict is one byte of a pickle and some 200 of memory: dicts, lists, tuples and objects that one may make. */
+const MAX_OBJECTS = 2_000_000;
+/** Values that wait for being put together; Python's pickler puts them into lists and dicts by the thousand. */
+const MAX_WAITING = 1_000_000;
+
 /**
  * Runs one pickle.
  *
@@ -95,6 +103,9 @@ class Machine {
   readonly #view: DataView;
   readonly #stack: (PickleValue | typeof MARK)[] = [];
   readonly #memo = new Map<number, PickleValue>();
+  readonly #decoder = new TextDecoder();
+  #objects = 0;
+  #copied = 0;
 
   constructor(bytes: Uint8Array, start: number) {
     this.#bytes = bytes;
@@ -142,18 +153,18 @@ class Machine {
       case 0x8d: // BINUNICODE8
         return this.#push(this.#text(this.#u64()));
       case 0x43: // SHORT_BINBYTES
-        return this.#push(this.#slice(this.#u8()));
+        return this.#make(this.#slice(this.#u8()));
       case 0x42: // BINBYTES
-        return this.#push(this.#slice(this.#u32()));
+        return this.#make(this.#slice(this.#u32()));
       case 0x7d: // EMPTY_DICT
-        return this.#push(new Map());
+        return this.#make(new Map());
       case 0x5d: // EMPTY_LIST
       case 0x29: // EMPTY_TUPLE
-        return this.#push([]);
+        return this.#make([]);
       case 0x28: // MARK
         return this.#push(MARK);
       case 0x63: // GLOBAL
-        return this.#push(findGlobal(`${this.#line()}.${this.#line()}`));
+        return this.#make(findGlobal(`${this.#line()}.${this.#line()}`));
       case 0x80: // PROTO
         this.#u8();
         return true;
@@ -169,11 +180,11 @@ class Machine {
   #build(opcode: number): boolean {
     switch (opcode) {
       case 0x74: // TUPLE
-        return this.#push(this.#popToMark());
+        return this.#make(this.#popToMark());
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
       case 0x87: // TUPLE3
-        return this.#push(Array.from({ length: opcode - 0x84 }, () => this.#pop()).reverse());
+        return this.#make(Array.from({ length: opcode - 0x84 }, () => this.#pop()).reverse());
       case 0x61: // APPEND
         this.#appendAll([this.#pop()]);
         return true;
@@ -188,11 +199,12 @@ class Machine {
         return true;
       case 0x93: { // STACK_GLOBAL
         const name = this.#pop();
-        return this.#push(findGlobal(`${describe(this.#pop())}.${describe(name)}`));
+        return this.#make(findGlobal(`${describe(this.#pop())}.${describe(name)}`));
       }
       case 0x52: { // REDUCE
         const args = this.#pop();
-        return this.#push(callGlobal(this.#pop(), args));
+        this.#countCopied(args);
+        return this.#make(callGlobal(this.#pop(), args));
       }
       case 0x62: { // BUILD: attributes of a state dict (its _metadata), of no use here
         this.#pop();
@@ -200,7 +212,7 @@ class Machine {
         return true;
       }
       case 0x51: // BINPERSID
-        return this.#push(toStorage(this.#pop()));
+        return this.#make(toStorage(this.#pop()));
       default:
         return false;
     }
@@ -224,8 +236,21 @@ class Machine {
   }
 
   #push(value: PickleValue | typeof MARK): true {
+    if (this.#stack.length === MAX_WAITING) throw new PickleError(`its pickle stacks more than ${MAX_WAITING} values`);
     this.#stack.push(value);
     return true;
+  }
+
+  /** Pushes what is new. */
+  #make(value: PickleValue): true {
+    if (++this.#objects > MAX_OBJECTS) throw new PickleError(`its pickle makes more than ${MAX_OBJECTS} objects`);
+    return this.#push(value);
+  }
+
+  /** A call copies its arguments' items at most once: in a state dict they are fewer than the bytes that say them. */
+  #countCopied(args: PickleValue): void {
+    for (const arg of Array.isArray(args) ? args.slice(0, 4) : []) this.#copied += Array.isArray(arg) ? arg.length : 0;
+    if (this.#copied > this.#bytes.length) throw new PickleError("its pickle copies the same values again and again");
   }
 
   #pop(): PickleValue {
@@ -261,6 +286,7 @@ class Machine {
   }
 
   #remember(index: number): true {
+    if (this.#memo.size === MAX_OBJECTS) throw new PickleError(`its pickle remembers more than ${MAX_OBJECTS} values`);
     this.#memo.set(index, this.#peek());
     return true;
   }
@@ -297,7 +323,7 @@ class Machine {
   }
 
   #text(length: number): string {
-    return new TextDecoder().decode(this.#slice(length));
+    return this.#decoder.decode(this.#slice(length));
   }
 
   /** Text up to a line break, which is dropped. */
@@ -336,7 +362,7 @@ function callGlobal(global: PickleValue, args: PickleValue): PickleValue {
     case "collections.OrderedDict":
       return toDict(args);
     case "torch.Size":
-      return sizes(args[0], "torch.Size");
+      return shapeOf(args[0], "torch.Size");
     case "torch._utils._rebuild_tensor":
     case "torch._utils._rebuild_tensor_v2":
       return toTensor(args);
@@ -364,9 +390,9 @@ function toTensor([storage, offset, shape, strides]: PickleValue[]): PickledTens
   if (!(storage instanceof PickledStorage)) throw new PickleError("a tensor in it has no storage");
   const tensor = new PickledTensor(
     storage,
-    sizes([offset], "a tensor's offset")[0],
-    sizes(shape, "a tensor's shape"),
-    sizes(strides, "a tensor's strides"),
+    sizeOf(offset, "a tensor's offset"),
+    shapeOf(shape, "a tensor's shape"),
+    Array.isArray(strides) ? strides.map((stride) => sizeOf(stride, "a tensor's strides")) : [],
   );
   if (tensor.shape.length !== tensor.strides.length) throw new PickleError("a tensor in it has a malformed shape");
   return tensor;
@@ -382,14 +408,17 @@ function toStorage(id: PickleValue): PickledStorage {
   if (dtype === undefined || typeof key !== "string" || (view ?? null) !== null) {
     throw new PickleError(`a storage in it is malformed: ${describe(type)}`);
   }
-  return new PickledStorage(dtype, key, sizes([elements], "a storage's size")[0]);
+  return new PickledStorage(dtype, key, sizeOf(elements, "a storage's size"));
 }
 
-function sizes(value: PickleValue, what: string): number[] {
-  if (!Array.isArray(value) || !value.every((n) => typeof n === "number" && Number.isSafeInteger(n) && n >= 0)) {
-    throw new PickleError(`${what} in it is malformed`);
-  }
-  return [...value] as number[];
+function sizeOf(value: PickleValue, what: string): number {
+  if (typeof value !== "number" || !isShape([value])) throw new PickleError(`${what} in it is malformed`);
+  return value;
+}
+
+function shapeOf(value: PickleValue, what: string): number[] {
+  if (!Array.isArray(value) || !isShape(value)) throw new PickleError(`${what} in it is malformed`);
+  return [...value];
 }
 
 function describe(value: PickleValue): string {

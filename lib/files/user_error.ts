@@ -7,4 +7,16 @@
 export class UserError extends Error {
   /** The class's name, for messages. */
   override readonly name: string = "UserError";
+
+  /**
+   * An error of this message. What it quotes may come from anywhere: control characters are shown as escapes, so that it stays one
+   * line and a terminal obeys nothing in it, and the middle of an endless one is left out.
+   */
+  constructor(message: string) {
+    const shown = message.replaceAll(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+    super(shown.length <= MAX_LENGTH ? shown : `${shown.slice(0, MAX_LENGTH / 2)} … ${shown.slice(-MAX_LENGTH / 2)}`);
+  }
 }
+
+/** Characters of a message. */
+const MAX_LENGTH = 2000;

@@ -2,12 +2,14 @@
  * ZIP archives as numpy (`.npz`) and PyTorch (`.pth`) write them: the directory is read once, entries by range, so that
  * one array of a large archive costs one array of memory. Zip64 is understood, encryption and rare methods are refused.
  *
- * Bytes are expanded by `node:zlib`, which Deno brings along: it is native, checks the CRC, and stops at a given length,
- * so that a damaged or hostile archive cannot claim memory that its own directory does not state.
+ * An archive says everything twice, in its directory and before each entry. Both must agree on names, entries may not share
+ * bytes, and what is expanded is checked against its size and CRC, so that neither damage nor malice makes a file vanish, gives
+ * other bytes than were written, or claims more than deflate can hold. Bytes are expanded by `node:zlib`, which Deno brings along.
  */
-import { constants, crc32, deflateRawSync, inflateRaw, inflateRawSync } from "node:zlib";
+import { pipeline, Readable } from "node:stream";
+import { constants, crc32, createInflateRaw, deflateRawSync, inflateRawSync } from "node:zlib";
 import { type AtomicSink, writeFileAtomicWith } from "./atomic.ts";
-import { openRandomAccess, type RandomAccessFile } from "./random_access.ts";
+import { allocate, openRandomAccess, type RandomAccessFile } from "./random_access.ts";
 import { UserError } from "./user_error.ts";
 
 /** One file inside an archive. */
@@ -22,7 +24,15 @@ export interface ZipEntry {
   size: number;
   /** Of the expanded bytes. */
   crc32: number;
-  /** Where the entry's local header starts in the archive. */
+  /** Where its bytes start in the archive. */
+  dataOffset: number;
+}
+
+/** What the directory says of an entry. */
+interface DirectoryRecord extends Omit<ZipEntry, "dataOffset"> {
+  /** The name's bytes, to be found again in the header. */
+  rawName: Uint8Array;
+  /** Where the entry's own header starts. */
   headerOffset: number;
 }
 
@@ -35,6 +45,10 @@ const STORED = 0;
 const DEFLATED = 8;
 /** Deflate cannot expand by more than this factor; a directory that claims more is lying. */
 const MAX_EXPANSION = 1032;
+/** Room for some 300,000 entries. */
+const MAX_DIRECTORY_BYTES = 2 ** 25;
+/** Bytes that are read or expanded at a time. */
+const PIECE = 2 ** 18;
 
 /** An open archive. Close it when done, or hold it with `using`. */
 export class ZipFile implements Disposable {
@@ -43,63 +57,97 @@ export class ZipFile implements Disposable {
   /** The archive. */
   readonly path: string;
   readonly #file: RandomAccessFile;
-  readonly #directoryOffset: number;
 
-  private constructor(file: RandomAccessFile, entries: Map<string, ZipEntry>, directoryOffset: number) {
+  private constructor(file: RandomAccessFile, entries: Map<string, ZipEntry>) {
     this.#file = file;
     this.path = file.path;
     this.entries = entries;
-    this.#directoryOffset = directoryOffset;
   }
 
-  /** Opens an archive and reads its directory. @throws {UserError} if it is missing or is not a sound ZIP archive. */
+  /**
+   * Opens an archive and reads its directory and the headers of all entries.
+   *
+   * @throws {UserError} if it is missing or is not a sound ZIP archive.
+   */
   static async open(path: string): Promise<ZipFile> {
     const file = await openRandomAccess(path);
     try {
       const { offset, size, count } = await findDirectory(file);
-      return new ZipFile(file, parseDirectory(path, await file.read(offset, size), count, offset), offset);
+      const records = parseDirectory(path, await file.read(offset, size), count);
+      return new ZipFile(file, await locateEntries(file, records, offset));
     } catch (error) {
       file.close();
       throw error;
     }
   }
 
-  /** The whole of one entry, expanded and checked against its CRC. */
+  /** The whole of one entry, expanded and checked against its size and CRC. @throws {UserError} if they do not match. */
   async read(name: string): Promise<Uint8Array> {
-    const entry = this.#entry(name);
-    const raw = await this.#file.read(await this.#dataOffset(entry), entry.compressedSize);
-    const bytes = entry.method === STORED ? raw : await this.#inflate(entry, raw);
-    if (bytes.length !== entry.size) {
-      throw damaged(this.path, `entry '${name}' has ${bytes.length} bytes where its directory says ${entry.size}`);
+    const bytes = allocate(this.path, this.#entry(name).size);
+    let done = 0;
+    for await (const piece of this.pieces(name)) {
+      bytes.set(piece, done);
+      done += piece.length;
     }
-    if (crc32(bytes) !== entry.crc32) throw damaged(this.path, `entry '${name}' does not match its checksum`);
     return bytes;
   }
 
-  /** The first bytes of one entry, at most `length` of them. Their checksum cannot be checked. */
+  /**
+   * The same piece by piece, for entries that need not be in memory as a whole.
+   *
+   * @throws {UserError} as soon as there is more than the entry's size, or after the last piece if they do not match.
+   */
+  async *pieces(name: string): AsyncGenerator<Uint8Array> {
+    const entry = this.#entry(name);
+    let size = 0, checksum = 0;
+    for await (const piece of this.#expanded(entry)) {
+      size += piece.length;
+      if (size > entry.size) {
+        throw damaged(this.path, `entry '${name}' has more than the ${entry.size} bytes it states`);
+      }
+      checksum = crc32(piece, checksum);
+      yield piece;
+    }
+    if (size !== entry.size) {
+      throw damaged(this.path, `entry '${name}' has ${size} bytes where its directory says ${entry.size}`);
+    }
+    if (checksum !== entry.crc32) throw damaged(this.path, `entry '${name}' does not match its checksum`);
+  }
+
+  /**
+   * The first bytes of one entry, at most `length` of them. Not much more is read, and what that can expand to is bounded by the
+   * format; its checksum cannot be checked.
+   */
   async head(name: string, length: number): Promise<Uint8Array> {
     const entry = this.#entry(name);
-    const start = await this.#dataOffset(entry);
-    // Incompressible data grows a little when deflated: read some more than what is asked for.
-    const raw = await this.#file.read(start, Math.min(entry.compressedSize, length + 1024));
+    // Incompressible data grows a little when deflated.
+    const raw = await this.#file.read(entry.dataOffset, Math.min(entry.compressedSize, length + 64));
     if (entry.method === STORED) return raw.slice(0, length);
     try {
+      // Not as a stream: data sets have many headers, and this is several times faster.
       return new Uint8Array(inflateRawSync(raw, { finishFlush: constants.Z_SYNC_FLUSH })).slice(0, length);
     } catch (error) {
-      throw damaged(this.path, `entry '${name}' cannot be expanded: ${(error as Error).message}`);
+      throw this.#cannotExpand(entry, error);
     }
   }
 
-  /** Bytes [offset, offset + length) of an entry that is stored, not compressed. */
-  async readStoredRange(name: string, offset: number, length: number): Promise<Uint8Array> {
-    const entry = this.#entry(name);
-    if (entry.method !== STORED) {
-      throw damaged(this.path, `entry '${name}' is compressed where stored bytes are needed`);
+  /**
+   * Writes an entry to a file of its own, whose bytes are on the disk when it returns.
+   *
+   * @param onBytes told how many have been written, piece by piece.
+   * @throws {UserError} as {@linkcode ZipFile.pieces} does; the file is half-written then.
+   */
+  async extract(
+    name: string,
+    path: string,
+    { mode, onBytes }: { mode?: number; onBytes?: (count: number) => void } = {},
+  ): Promise<void> {
+    using file = await Deno.open(path, { create: true, write: true, truncate: true, mode });
+    for await (const piece of this.pieces(name)) {
+      for (let done = 0; done < piece.length;) done += await file.write(piece.subarray(done));
+      onBytes?.(piece.length);
     }
-    if (offset < 0 || length < 0 || offset + length > entry.size) {
-      throw damaged(this.path, `entry '${name}' has ${entry.size} bytes; ${length} were asked for at ${offset}`);
-    }
-    return await this.#file.read(await this.#dataOffset(entry) + offset, length);
+    await file.sync();
   }
 
   /** Closes the file; reading from it then is an error. */
@@ -118,25 +166,28 @@ export class ZipFile implements Disposable {
     return entry;
   }
 
-  async #dataOffset(entry: ZipEntry): Promise<number> {
-    const header = viewOf(await this.#file.read(entry.headerOffset, 30));
-    if (header.getUint32(0, true) !== LOCAL_HEADER) {
-      throw damaged(this.path, `entry '${entry.name}' has no header at byte ${entry.headerOffset}`);
+  /** An entry's bytes as they lie in the archive. */
+  async *#stored(entry: ZipEntry): AsyncGenerator<Uint8Array> {
+    for (let done = 0; done < entry.compressedSize; done += PIECE) {
+      yield await this.#file.read(entry.dataOffset + done, Math.min(PIECE, entry.compressedSize - done));
     }
-    const start = entry.headerOffset + 30 + header.getUint16(26, true) + header.getUint16(28, true);
-    if (start + entry.compressedSize > this.#directoryOffset) {
-      throw damaged(this.path, `entry '${entry.name}' runs into the archive's directory`);
-    }
-    return start;
   }
 
-  #inflate(entry: ZipEntry, raw: Uint8Array): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      inflateRaw(raw, { maxOutputLength: Math.max(1, entry.size) }, (error, result) => {
-        if (error) reject(damaged(this.path, `entry '${entry.name}' cannot be expanded: ${error.message}`));
-        else resolve(new Uint8Array(result.buffer, result.byteOffset, result.byteLength));
-      });
-    });
+  async *#expanded(entry: ZipEntry): AsyncGenerator<Uint8Array> {
+    if (entry.method === STORED) return yield* this.#stored(entry);
+    const inflate = createInflateRaw({ chunkSize: PIECE });
+    // One piece ahead, not sixteen. Whatever goes wrong comes out of the loop below.
+    pipeline(Readable.from(this.#stored(entry), { highWaterMark: 1 }), inflate, () => {});
+    try {
+      for await (const piece of inflate) yield piece;
+    } catch (error) {
+      throw this.#cannotExpand(entry, error);
+    }
+  }
+
+  #cannotExpand({ name }: ZipEntry, error: unknown): unknown {
+    if (!String((error as { code?: unknown }).code).startsWith("Z_")) return error;
+    return damaged(this.path, `entry '${name}' cannot be expanded: ${(error as Error).message}`);
   }
 }
 
@@ -150,11 +201,13 @@ async function findDirectory(file: RandomAccessFile): Promise<{ offset: number; 
   let count = tail.getUint16(end + 10, true);
   let size = tail.getUint32(end + 12, true);
   let offset = tail.getUint32(end + 16, true);
-  const locatorStart = tailStart + end - 20;
+  let directoryEnd = tailStart + end;
+  const locatorStart = directoryEnd - 20;
   if (locatorStart >= 0) {
     const locator = viewOf(await file.read(locatorStart, 20));
     if (locator.getUint32(0, true) === ZIP64_LOCATOR) {
-      const record = viewOf(await file.read(toSafe(locator.getBigUint64(8, true), file.path), 56));
+      directoryEnd = toSafe(locator.getBigUint64(8, true), file.path);
+      const record = viewOf(await file.read(directoryEnd, 56));
       if (record.getUint32(0, true) !== ZIP64_END_OF_DIRECTORY) {
         throw damaged(file.path, "its zip64 directory is missing");
       }
@@ -163,13 +216,22 @@ async function findDirectory(file: RandomAccessFile): Promise<{ offset: number; 
       offset = toSafe(record.getBigUint64(48, true), file.path);
     }
   }
-  if (offset + size > tailStart + end) throw damaged(file.path, "its directory lies outside of the file");
+  if (offset + size !== directoryEnd) {
+    throw damaged(
+      file.path,
+      `its directory of ${size} bytes at ${offset} does not end where it should, at ${directoryEnd}`,
+    );
+  }
+  if (size > MAX_DIRECTORY_BYTES) {
+    throw damaged(file.path, `its directory has ${size} bytes, more than the ${MAX_DIRECTORY_BYTES} that are read`);
+  }
   return { offset, size, count };
 }
 
-function parseDirectory(path: string, bytes: Uint8Array, count: number, limit: number): Map<string, ZipEntry> {
-  const entries = new Map<string, ZipEntry>();
-  const view = viewOf(bytes);
+function parseDirectory(path: string, bytes: Uint8Array, count: number): DirectoryRecord[] {
+  const records: DirectoryRecord[] = [];
+  const names = new Set<string>();
+  const view = viewOf(bytes), text = new TextDecoder();
   let at = 0;
   for (let i = 0; i < count; i++) {
     if (at + 46 > bytes.length || view.getUint32(at, true) !== CENTRAL_HEADER) {
@@ -179,53 +241,90 @@ function parseDirectory(path: string, bytes: Uint8Array, count: number, limit: n
     const extraLength = view.getUint16(at + 30, true);
     const next = at + 46 + nameLength + extraLength + view.getUint16(at + 32, true);
     if (next > bytes.length) throw damaged(path, `its directory ends after ${i} of ${count} entries`);
-    const name = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + nameLength));
-    const entry: ZipEntry = {
+    const rawName = bytes.subarray(at + 46, at + 46 + nameLength);
+    const name = text.decode(rawName);
+    const record: DirectoryRecord = {
       name,
+      rawName,
       method: view.getUint16(at + 10, true),
       crc32: view.getUint32(at + 16, true),
       compressedSize: view.getUint32(at + 20, true),
       size: view.getUint32(at + 24, true),
       headerOffset: view.getUint32(at + 42, true),
     };
-    readZip64Extra(path, entry, bytes.subarray(at + 46 + nameLength, at + 46 + nameLength + extraLength));
+    readZip64Extra(path, record, bytes.subarray(at + 46 + nameLength, at + 46 + nameLength + extraLength));
     if (view.getUint16(at + 8, true) & 1) throw damaged(path, `entry '${name}' is encrypted, which is not supported`);
-    if (entry.method !== STORED && entry.method !== DEFLATED) {
+    if (record.method !== STORED && record.method !== DEFLATED) {
       throw damaged(
         path,
-        `entry '${name}' uses compression method ${entry.method}; only stored and deflate are supported`,
+        `entry '${name}' uses compression method ${record.method}; only stored and deflate are supported`,
       );
     }
-    if (entry.method === STORED && entry.size !== entry.compressedSize) {
-      throw damaged(path, `stored entry '${name}' states two sizes, ${entry.compressedSize} and ${entry.size}`);
+    if (record.method === STORED && record.size !== record.compressedSize) {
+      throw damaged(path, `stored entry '${name}' states two sizes, ${record.compressedSize} and ${record.size}`);
     }
-    if (entry.headerOffset + 30 + entry.compressedSize > limit) {
-      throw damaged(path, `entry '${name}' of ${entry.compressedSize} bytes lies outside of the file`);
+    if (record.size > record.compressedSize * MAX_EXPANSION + MAX_EXPANSION) {
+      throw damaged(path, `entry '${name}' claims ${record.size} bytes from ${record.compressedSize} compressed ones`);
     }
-    if (entry.size > entry.compressedSize * MAX_EXPANSION + MAX_EXPANSION) {
-      throw damaged(path, `entry '${name}' claims ${entry.size} bytes from ${entry.compressedSize} compressed ones`);
-    }
-    if (entries.has(name)) throw damaged(path, `entry '${name}' is there twice`);
-    entries.set(name, entry);
+    if (names.has(name)) throw damaged(path, `entry '${name}' is there twice`);
+    names.add(name);
+    records.push(record);
     at = next;
   }
-  return entries;
+  if (at !== bytes.length) throw damaged(path, `its directory goes on after the ${count} entries that it states`);
+  return records;
 }
 
 /** Sizes and offsets of 2^32 - 1 stand for a 64-bit value in the extra field, in this order. */
-function readZip64Extra(path: string, entry: ZipEntry, extra: Uint8Array): void {
-  const fields = (["size", "compressedSize", "headerOffset"] as const).filter((f) => entry[f] === 0xffffffff);
+function readZip64Extra(path: string, record: DirectoryRecord, extra: Uint8Array): void {
+  const fields = (["size", "compressedSize", "headerOffset"] as const).filter((f) => record[f] === 0xffffffff);
   if (fields.length === 0) return;
   const view = viewOf(extra);
   for (let at = 0; at + 4 <= extra.length;) {
     const length = view.getUint16(at + 2, true);
     if (view.getUint16(at, true) === 1 && length >= fields.length * 8 && at + 4 + length <= extra.length) {
-      fields.forEach((field, i) => entry[field] = toSafe(view.getBigUint64(at + 4 + i * 8, true), path));
+      fields.forEach((field, i) => record[field] = toSafe(view.getBigUint64(at + 4 + i * 8, true), path));
       return;
     }
     at += 4 + length;
   }
-  throw damaged(path, `entry '${entry.name}' lacks its 64-bit sizes`);
+  throw damaged(path, `entry '${record.name}' lacks its 64-bit sizes`);
+}
+
+/** Reads each entry's own header, in the file's order: the name must be there again, and the bytes end before the next. */
+async function locateEntries(
+  file: RandomAccessFile,
+  records: DirectoryRecord[],
+  directoryOffset: number,
+): Promise<Map<string, ZipEntry>> {
+  const places = new Map<string, number>();
+  const inOrder = records.toSorted((a, b) => a.headerOffset - b.headerOffset);
+  for (const [i, { name, rawName, headerOffset, compressedSize }] of inOrder.entries()) {
+    const next = inOrder[i + 1];
+    const limit = next?.headerOffset ?? directoryOffset;
+    const overlap = () => {
+      const where = next === undefined ? "the archive's directory" : `entry '${next.name}'`;
+      return damaged(file.path, `entry '${name}' of ${compressedSize} bytes overlaps ${where}`);
+    };
+    const fixed = 30 + rawName.length;
+    if (headerOffset + fixed > limit) throw overlap();
+    const header = await file.read(headerOffset, fixed);
+    const view = viewOf(header);
+    if (view.getUint32(0, true) !== LOCAL_HEADER) {
+      throw damaged(file.path, `entry '${name}' has no header at byte ${headerOffset}`);
+    }
+    if (view.getUint16(26, true) !== rawName.length || !rawName.every((byte, at) => header[30 + at] === byte)) {
+      throw damaged(file.path, `entry '${name}' of its directory has another name in its own header`);
+    }
+    const dataOffset = headerOffset + fixed + view.getUint16(28, true);
+    if (dataOffset + compressedSize > limit) throw overlap();
+    places.set(name, dataOffset);
+  }
+  const entries = new Map<string, ZipEntry>();
+  for (const { name, method, compressedSize, size, crc32 } of records) {
+    entries.set(name, { name, method, compressedSize, size, crc32, dataOffset: places.get(name)! });
+  }
+  return entries;
 }
 
 /**

@@ -70,7 +70,7 @@ const HOSTILE: [name: string, bytes: Uint8Array, pattern: RegExp][] = [
   ["a negative size", npy(dict("'<f8'", "(-1,)")), /shape must be a tuple of sizes/],
   ["code in the shape", npy(dict("'<f8'", "(exit,)")), /shape must be a tuple of sizes/],
   ["code in the header", npy("__import__('os').system('x')\n"), /not a dictionary/],
-  ["an extra key", npy("{'descr': '<f8', 'fortran_order': False, 'shape': (), 'x': 1}"), /malformed at " 'x': 1"/],
+  ["an extra key", npy("{'descr': '<f8', 'fortran_order': False, 'shape': (), 'x': 1}"), /malformed at " 'x': 1}"/],
   ["a key twice", npy("{'descr': '<f8', 'descr': '<f4', 'fortran_order': False, 'shape': ()}"), /'descr' twice/],
   ["a missing key", npy("{'descr': '<f8', 'shape': ()}"), /no 'fortran_order'/],
   ["object", npy(dict("'|O'", "(1,)")), /type object .* not supported/],
@@ -84,3 +84,34 @@ for (const [name, bytes, pattern] of HOSTILE) {
     await rejectsUserError(() => decodeNpy(bytes, "bad.npy"), /^bad\.npy /, pattern);
   });
 }
+
+/** Headers on which a search that goes back and forth takes the square of their length. */
+const TANGLED: [name: string, header: string][] = [
+  ["brackets", `{'descr': [${"],".repeat(30_000)}`],
+  ["braces", "{" + "} ".repeat(30_000)],
+  ["blanks in a shape", dict("'<f8'", `(1${" ".repeat(60_000)}x)`)],
+  ["sizes", dict("'<f8'", `(${"1,".repeat(30_000)}x)`)],
+  ["quotes", `{${"'".repeat(60_000)}`],
+];
+
+for (const [name, header] of TANGLED) {
+  Deno.test(`npy: a header of 60 kB of ${name} is refused for its length, and is no work`, async () => {
+    for (const length of [9_000, header.length]) {
+      const bytes = npy(header.slice(0, length));
+      const start = performance.now();
+      for (let i = 0; i < 100; i++) await rejectsUserError(() => decodeNpy(bytes, "bad.npy"), "bad.npy");
+      assert.ok(performance.now() - start < 10_000);
+    }
+    await rejectsUserError(() => decodeNpy(npy(header), "bad.npy"), /states \d+ bytes, more than the 10000 that NumPy/);
+  });
+}
+
+Deno.test("npy: what else NumPy's own parser takes for a shape", async () => {
+  const read = (shape: string, n: number) => decodeNpy(npy(dict("'|u1'", shape), new Uint8Array(n)), "x.npy").shape;
+  assert.deepEqual(read("( 2 , 3 , )", 6), [2, 3]);
+  assert.deepEqual(read("(2L, 3L)", 6), [2, 3]);
+  assert.deepEqual(read("()", 1), []);
+  for (const shape of ["(2 3)", "(,)", "(2,,3)", "((2,),)", "(2", "2", "(0x2,)", "(1_0,)", `(${"1,".repeat(65)})`]) {
+    await rejectsUserError(() => read(shape, 6), "x.npy");
+  }
+});

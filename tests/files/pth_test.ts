@@ -4,6 +4,7 @@ import { readPth } from "../../lib/files/pth.ts";
 import type { HostTensor } from "../../lib/files/safetensors.ts";
 import { unpickle } from "../../lib/files/unpickler.ts";
 import { writeZip } from "../../lib/files/zip.ts";
+import { P } from "./pickler.ts";
 import { expected, type ExpectedTensor, fixture, rejectsUserError, withFolder } from "./support.ts";
 
 function assertTensors(tensors: Map<string, HostTensor>, wanted: [string, ExpectedTensor][]): void {
@@ -90,20 +91,6 @@ Deno.test("pth: a file that is none", async () => {
   });
 });
 
-/** Just enough of a pickler to write hostile checkpoints. Protocol 2. */
-const P = {
-  text: (s: string) => "X" + String.fromCharCode(s.length, 0, 0, 0) + s,
-  int: (n: number) => "J" + String.fromCharCode(n & 255, (n >> 8) & 255, (n >> 16) & 255, (n >> 24) & 255),
-  tuple: (...items: string[]) => "(" + items.join("") + "t",
-  dict: (...items: string[]) => "}(" + items.join("") + "u",
-  storage: (key: string, elements: number, type = "FloatStorage") =>
-    P.tuple(P.text("storage"), `ctorch\n${type}\n`, P.text(key), P.text("cpu"), P.int(elements)) + "Q",
-  tensor: (storage: string, offset: number, shape: number[], strides: number[]) =>
-    "ctorch._utils\n_rebuild_tensor_v2\n" +
-    P.tuple(storage, P.int(offset), P.tuple(...shape.map(P.int)), P.tuple(...strides.map(P.int)), "\x89", "}") + "R",
-  file: (body: string) => Uint8Array.from(`\x80\x02${body}.`, (c) => c.charCodeAt(0)),
-};
-
 const TEN = P.storage("0", 10);
 const HOSTILE: [name: string, pickle: string, pattern: RegExp][] = [
   [
@@ -156,7 +143,7 @@ const HOSTILE: [name: string, pickle: string, pattern: RegExp][] = [
     /two tensors named 'a.b'/,
   ],
   ["a text longer than the file", "X\xff\xff\xff\x7f", /truncated/],
-  ["dicts that multiply", manyPaths(), /more than 1000000 items/],
+  ["dicts that multiply", manyPaths(), /contain one another more often/],
 ];
 
 /** Six levels of 20 references to the level below: 64 million paths from 1 kB. */

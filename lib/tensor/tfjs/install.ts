@@ -8,9 +8,10 @@
 import { join, resolve } from "node:path";
 import { UserError } from "../../files/user_error.ts";
 import { ZipFile } from "../../files/zip.ts";
-import { download, removeIfThere } from "../torch/download.ts";
+import { download, fetchSecurely, readAnswer, removeIfThere } from "../torch/download.ts";
 import { cacheFolder, pythonPackageFolders } from "../torch/location.ts";
-import { chooseWheel, unpackTarball } from "./archives.ts";
+import { chooseWheel } from "../torch/wheels.ts";
+import { unpackTarball } from "./archives.ts";
 
 /** TensorFlow's version that is downloaded when none is on the machine. */
 export const TENSORFLOW_VERSION = "2.21.0";
@@ -146,12 +147,22 @@ function isFile(path: string): boolean {
   }
 }
 
+/** Bytes of a package as npm serves it; the largest of ours has 400 thousand. */
+const MAX_PACKAGE_BYTES = 2 ** 24;
+
 async function fetchPackage({ url, sha512 }: { url: string; sha512: string }, folder: string, signal?: AbortSignal) {
-  const response = await fetch(url, { signal }).catch((error) => {
-    throw new UserError(`cannot reach ${new URL(url).host} (${error.message}): try again later`);
-  });
-  if (!response.ok) throw new UserError(`${url} answered ${response.status}: try again later`);
-  const bytes = new Uint8Array(await response.arrayBuffer());
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    const response = await fetchSecurely(url, { signal });
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw new UserError(`${url} answered ${response.status}: try again later`);
+    }
+    bytes = await readAnswer(response, MAX_PACKAGE_BYTES);
+  } catch (error) {
+    if (signal?.aborted || error instanceof UserError) throw error;
+    throw new UserError(`cannot reach ${new URL(url).host} (${(error as Error).message}): try again later`);
+  }
   const sum = new Uint8Array(await crypto.subtle.digest("SHA-512", bytes)).toBase64();
   if (sum !== sha512) throw new UserError(`${url} is not what it should be (its SHA-512 is ${sum}): try again later`);
   await unpackTarball(bytes, folder);
@@ -161,15 +172,17 @@ async function fetchPackage({ url, sha512 }: { url: string; sha512: string }, fo
 async function unpackTensorflow(options: InstallOptions, cache: string, folder: string): Promise<void> {
   let path = options.wheel;
   if (path === undefined) {
-    const wheel = await chooseWheel(options.build === "gpu" ? "tensorflow" : "tensorflow-cpu", TENSORFLOW_VERSION);
+    const name = options.build === "gpu" ? "tensorflow" : "tensorflow-cpu";
+    const { os, arch } = Deno.build;
+    const wanted = { index: "https://pypi.org/simple", name, version: TENSORFLOW_VERSION, os, arch };
+    const wheel = await chooseWheel(wanted, "give a wheel that you fetched elsewhere with --wheel", options.signal);
     await Deno.mkdir(join(cache, "downloads"), { recursive: true });
     path = join(cache, "downloads", wheel.name);
-    if (!isFile(path)) {
-      await download(wheel.url, path, {
-        signal: options.signal,
-        onProgress: (done, total) => options.onProgress?.("download", done, total),
-      });
-    }
+    await download(wheel.url, path, {
+      sha256: wheel.sha256,
+      signal: options.signal,
+      onProgress: (done, total) => options.onProgress?.("download", done, total),
+    });
   }
   using zip = await ZipFile.open(path);
   const wanted = [...zip.entries.values()].filter(({ name }) =>
@@ -184,7 +197,7 @@ async function unpackTensorflow(options: InstallOptions, cache: string, folder: 
     options.signal?.throwIfAborted();
     const file = join(folder, name.replace(/^tensorflow\//, ""));
     await Deno.mkdir(join(file, ".."), { recursive: true });
-    await Deno.writeFile(file, await zip.read(name));
+    await zip.extract(name, file);
     options.onProgress?.("unpack", done += size, total);
   }
   if (options.wheel === undefined) await removeIfThere(path);

@@ -1,9 +1,12 @@
 /**
- * Downloading one large file: with progress, resumed where a connection broke off, also by a later run.
+ * Downloading one large file: with progress, resumed where a connection broke off, also by a later run, and checked against its
+ * SHA-256 where that is known.
  *
  * The bytes so far lie in `NAME.part`, and beside it what the server said about the file, so that a file that has changed
- * on the server is not continued from the old one's bytes.
+ * on the server is not continued from the old one's bytes. What is downloaded is code that will run: it comes by https only,
+ * redirects included.
  */
+import { createHash } from "node:crypto";
 import { UserError } from "../../files/user_error.ts";
 
 /** How far a download is; `total` where the server says it. */
@@ -12,6 +15,8 @@ export type DownloadProgress = (received: number, total: number | undefined) => 
 export interface DownloadOptions {
   onProgress?: DownloadProgress;
   signal?: AbortSignal;
+  /** What the file must be, in hexadecimal digits. */
+  sha256?: string;
   /** Attempts in a row that bring nothing before it is given up. */
   attempts?: number;
   /** Milliseconds before the second attempt; doubled for each one after. */
@@ -27,15 +32,20 @@ interface PartNote {
 }
 
 /**
- * Downloads `url` to `path`.
+ * Downloads `url` to `path`. A file that is there already is taken, if it is the right one.
  *
- * @throws {UserError} When the server cannot be reached, refuses, or the connection keeps breaking: says what is kept.
+ * @throws {UserError} When the address is not https, the server cannot be reached, refuses, or the connection keeps breaking (says
+ * what is kept), or the file is not what it must be (nothing is kept).
  */
 export async function download(
   url: string,
   path: string,
-  { onProgress, signal, attempts = 5, delay = 500 }: DownloadOptions = {},
+  { onProgress, signal, sha256, attempts = 5, delay = 500 }: DownloadOptions = {},
 ): Promise<void> {
+  if (await isFile(path)) {
+    if (sha256 === undefined || await sha256OfFile(path, signal) === sha256) return;
+    await removeIfThere(path);
+  }
   const part = `${path}.part`, notePath = `${path}.part.json`;
   let idle = 0;
   for (;;) {
@@ -56,8 +66,75 @@ export async function download(
       if (idle > 0) await sleep(delay * 2 ** (idle - 1), signal);
     }
   }
-  await Deno.rename(part, path);
   await removeIfThere(notePath);
+  const found = sha256 === undefined ? undefined : await sha256OfFile(part, signal);
+  if (found !== sha256) {
+    await removeIfThere(part);
+    throw new UserError(
+      `${url} is not what it should be: its SHA-256 is ${found} where ${sha256} was stated. Nothing of it is kept: try again later`,
+    );
+  }
+  await Deno.rename(part, path);
+}
+
+/** SHA-256 of a file, in hexadecimal digits. */
+export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
+  const hash = createHash("sha256");
+  using file = await Deno.open(path);
+  const bytes = new Uint8Array(2 ** 22);
+  for (let count; (count = await file.read(bytes)) !== null;) {
+    hash.update(bytes.subarray(0, count));
+    signal?.throwIfAborted();
+  }
+  return hash.digest("hex");
+}
+
+/** As many redirects as browsers follow at least. */
+const MAX_REDIRECTS = 20;
+
+/**
+ * Like `fetch`, by https only: plain http is for servers on this machine, and no redirect leads from https to it.
+ *
+ * @throws {UserError} When the address, or one that it redirects to, is another.
+ */
+export async function fetchSecurely(url: string, init: RequestInit = {}): Promise<Response> {
+  let isFromSecure = false;
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+    const { protocol, hostname } = URL.parse(url) ?? {};
+    const isLocal = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname ?? "");
+    if (protocol !== "https:" && !(protocol === "http:" && isLocal && !isFromSecure)) {
+      throw new UserError(
+        `${
+          JSON.stringify(url.slice(0, 200))
+        } is not downloaded from: anybody on the way could change what comes; use an https address`,
+      );
+    }
+    isFromSecure = protocol === "https:";
+    const response = await fetch(url, { ...init, redirect: "manual" });
+    const target = response.headers.get("location");
+    if (response.status < 300 || response.status >= 400 || target === null) return response;
+    await response.body?.cancel();
+    url = URL.parse(target, url)?.href ?? target;
+  }
+  throw new UserError(`too many redirects, the last to ${JSON.stringify(url.slice(0, 200))}`);
+}
+
+/**
+ * All bytes of an answer.
+ *
+ * @throws {UserError} When there are more than `limit`.
+ */
+export async function readAnswer(response: Response, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  for await (const piece of response.body ?? []) {
+    size += piece.length;
+    if (size > limit) {
+      throw new UserError(`${response.url || "an archive"} has more than the ${limit} bytes that are read`);
+    }
+    pieces.push(piece);
+  }
+  return await new Blob(pieces).bytes();
 }
 
 /** One attempt: asks for what is missing and appends it. Throws when the connection ends before the file does. */
@@ -76,7 +153,7 @@ async function fetchInto(
     headers.range = `bytes=${have}-`;
     headers["if-range"] = note!.validator!;
   }
-  const response = await fetch(url, { headers, signal });
+  const response = await fetchSecurely(url, { headers, signal });
   if (have > 0 && response.status === 206 && !response.headers.get("content-range")?.startsWith(`bytes ${have}-`)) {
     await response.body?.cancel();
     await removeIfThere(part);
@@ -121,6 +198,10 @@ async function readNote(path: string): Promise<PartNote | undefined> {
   } catch {
     return undefined;
   }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(({ isFile }) => isFile, () => false);
 }
 
 async function sizeOfFile(path: string): Promise<number> {

@@ -1,15 +1,18 @@
 /**
- * Putting LibTorch into the project's own folder: from PyTorch's official zip file, or from a wheel of torch.
+ * Putting LibTorch into the project's own folder: from PyTorch's wheel for CPUs, whose SHA-256 its index states; from its LibTorch
+ * zip for CUDA, which holds NVIDIA's libraries too and for which PyTorch publishes no checksum; or from an archive of the user's.
  *
  * Only the shared libraries are taken. They are expanded into a folder aside, each checked against its checksum, and that
  * folder is renamed into place when all are there: an installation is whole or absent. Nothing is loaded or run here.
  */
 import { basename, join } from "node:path";
-import { crc32, createInflateRaw } from "node:zlib";
+import { crc32 } from "node:zlib";
+import { cannotRead } from "../../files/random_access.ts";
 import { UserError } from "../../files/user_error.ts";
-import { type ZipEntry, ZipFile } from "../../files/zip.ts";
-import { download, type DownloadProgress, removeIfThere } from "./download.ts";
+import { ZipFile } from "../../files/zip.ts";
+import { download, removeIfThere, sha256OfFile } from "./download.ts";
 import { cacheFolder, libraryName, NOT_ON_WINDOWS } from "./location.ts";
+import { chooseWheel } from "./wheels.ts";
 
 /** Builds that PyTorch publishes. */
 export const BUILDS = ["cpu", "cu126", "cu128", "cu130"] as const;
@@ -25,8 +28,10 @@ export interface InstallOptions {
   build?: Build;
   /** `DEFAULT_VERSION` when left out. */
   version?: string;
-  /** A LibTorch zip or a wheel of torch: a path, or an http(s) address. PyTorch's own when left out. */
+  /** A LibTorch zip or a wheel of torch: a path, or an https address. PyTorch's own when left out. */
   from?: string;
+  /** What the archive must be, in hexadecimal digits; also `#sha256=…` at the end of an address in `from`. */
+  sha256?: string;
   /** Replace an installation that is there. */
   force?: boolean;
   /** The folder to install into; the project's own when left out. */
@@ -49,19 +54,38 @@ export interface Installed {
   bytes: number;
   /** `complete`: CUDA's half and NVIDIA's libraries; `partial`: NVIDIA's libraries are to come from elsewhere. */
   cuda: "none" | "complete" | "partial";
+  /** SHA-256 of the archive that was taken, and whether it was compared with a stated one; not where nothing was done. */
+  archive?: { sha256: string; isVerified: boolean };
 }
 
+/** Where an archive is, and what it must be where that is known. */
+export interface ArchiveAddress {
+  /** The https address. */
+  url: string;
+  /** In hexadecimal digits. */
+  sha256?: string;
+}
+
+/** What to do without PyTorch's server. */
+const INSTEAD =
+  "pip install torch (it is found by itself, or set LIBTORCH to its torch/lib folder), or fetch a LibTorch zip or a " +
+  "torch wheel elsewhere and give it with --from";
+
 /**
- * Address of PyTorch's official LibTorch.
+ * Finds PyTorch's official archive.
  *
- * @throws {UserError} When PyTorch publishes none for this system.
+ * @throws {UserError} When PyTorch publishes none for this system, or its index cannot be reached.
  */
-export function libtorchAddress(
+export async function libtorchArchive(
   build: Build,
   version: string,
-  os: typeof Deno.build.os = Deno.build.os,
-  arch: typeof Deno.build.arch = Deno.build.arch,
-): string {
+  { os = Deno.build.os, arch = Deno.build.arch, server = "https://download.pytorch.org", signal }: {
+    os?: typeof Deno.build.os;
+    arch?: typeof Deno.build.arch;
+    server?: string;
+    signal?: AbortSignal;
+  } = {},
+): Promise<ArchiveAddress> {
   if (!/^\d+\.\d+\.\d+$/.test(version)) {
     throw new UserError(`--version must look like ${DEFAULT_VERSION}: received ${JSON.stringify(version)}`);
   }
@@ -69,10 +93,14 @@ export function libtorchAddress(
   if (major < 2 || (major === 2 && minor < 10)) {
     throw new UserError(`--version must be 2.10.0 or newer, whose C interface is stable: received ${version}`);
   }
-  const base = `https://download.pytorch.org/libtorch/${build}`;
-  if (os === "linux" && arch === "x86_64") return `${base}/libtorch-shared-with-deps-${version}%2B${build}.zip`;
-  if (os === "darwin" && arch === "aarch64" && build === "cpu") return `${base}/libtorch-macos-arm64-${version}.zip`;
   if (os === "windows") throw new UserError(NOT_ON_WINDOWS);
+  if (build === "cpu" && (os === "linux" || (os === "darwin" && arch === "aarch64"))) {
+    const local = os === "linux" ? `${version}+cpu` : version;
+    return await chooseWheel({ index: `${server}/whl/cpu`, name: "torch", version: local, os, arch }, INSTEAD, signal);
+  }
+  if (os === "linux" && arch === "x86_64") {
+    return { url: `${server}/libtorch/${build}/libtorch-shared-with-deps-${version}%2B${build}.zip` };
+  }
   throw new UserError(
     `PyTorch publishes no LibTorch of build ${build} for ${os} on ${arch}: pip install torch, which is found by itself`,
   );
@@ -85,17 +113,24 @@ export async function installLibtorch(options: InstallOptions = {}): Promise<Ins
   if (!force && await exists(join(folder, libraryName("torch_cpu")))) {
     return { folder, already: true, bytes: await folderSize(folder), cuda: await cudaOf(folder) };
   }
-  const source = options.from ?? libtorchAddress(build, version);
+  const { url, sha256 } = options.from === undefined
+    ? await libtorchArchive(build, version, { signal: options.signal })
+    : addressOf(options.from);
+  const stated = options.sha256?.toLowerCase() ?? sha256;
+  if (stated !== undefined && !/^[0-9a-f]{64}$/.test(stated)) {
+    throw new UserError(`a SHA-256 must have 64 hexadecimal digits: received ${JSON.stringify(stated)}`);
+  }
   await Deno.mkdir(cache, { recursive: true });
-  const isAddress = /^https?:\/\//.test(source);
-  const archive = isAddress ? join(cache, "downloads", fileNameOf(source)) : source;
+  const isAddress = /^https?:\/\//i.test(url);
+  const archive = isAddress ? join(cache, "downloads", fileNameOf(url)) : url;
   if (isAddress) {
     await Deno.mkdir(join(cache, "downloads"), { recursive: true });
-    await fetchArchive(source, archive, (done, total) => onProgress?.("download", done, total), options.signal);
+    await fetchArchive(url, archive, stated, options);
   }
 
   const aside = `${target}.new-${Deno.pid}`;
   try {
+    const found = await checkArchive(archive, stated, options.signal);
     await Deno.mkdir(join(aside, "lib"), { recursive: true });
     const bytes = await unpackLibraries(archive, join(aside, "lib"), (done, total) => {
       options.signal?.throwIfAborted();
@@ -107,7 +142,8 @@ export async function installLibtorch(options: InstallOptions = {}): Promise<Ins
     await Deno.rename(aside, target);
     await removeIfThere(old);
     if (isAddress) await removeIfThere(archive);
-    return { folder, already: false, bytes, cuda: await cudaOf(folder) };
+    const checked = { sha256: found, isVerified: stated !== undefined };
+    return { folder, already: false, bytes, cuda: await cudaOf(folder), archive: checked };
   } catch (error) {
     // An archive that arrived damaged would only fail again.
     if (isAddress && error instanceof UserError) await removeIfThere(archive);
@@ -117,23 +153,44 @@ export async function installLibtorch(options: InstallOptions = {}): Promise<Ins
   }
 }
 
+/** A path as it is; of an address, `#sha256=…` is taken off. */
+function addressOf(from: string): ArchiveAddress {
+  const [, url, sha256] = /^(https?:\/\/.*?)(?:#sha256=(.*))?$/i.exec(from) ?? [from, from];
+  return { url, sha256: sha256?.toLowerCase() };
+}
+
+/** A finished download that could not be unpacked (a full disk, say) is used. */
 async function fetchArchive(
-  address: string,
+  url: string,
   archive: string,
-  onProgress: DownloadProgress,
-  signal: AbortSignal | undefined,
+  sha256: string | undefined,
+  { onProgress, signal }: InstallOptions,
 ): Promise<void> {
-  // A finished download that could not be unpacked (a full disk, say) is used.
-  if (await exists(archive)) return;
   try {
-    await download(address, archive, { onProgress, signal });
+    await download(url, archive, {
+      sha256,
+      signal,
+      onProgress: (done, total) => onProgress?.("download", done, total),
+    });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(
-      `${error.message}. Without that server: pip install torch (it is found by itself, or set LIBTORCH to its torch/lib ` +
-        `folder), or fetch a LibTorch zip or a torch wheel elsewhere and give it with --from`,
-    );
+    throw new UserError(`${error.message}. Without that server: ${INSTEAD}`);
   }
+}
+
+/** The archive's SHA-256, which must be the one that is stated. */
+async function checkArchive(path: string, stated: string | undefined, signal?: AbortSignal): Promise<string> {
+  let found: string;
+  try {
+    found = await sha256OfFile(path, signal);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw cannotRead(path, error);
+  }
+  if (stated !== undefined && found !== stated) {
+    throw new UserError(`${path} is not what it should be: its SHA-256 is ${found} where ${stated} was stated`);
+  }
+  return found;
 }
 
 /** Name of the archive's own file, the same for the same address. */
@@ -159,8 +216,9 @@ async function unpackLibraries(
   }
   const total = libraries.reduce((sum, { size }) => sum + size, 0);
   let done = 0;
-  for (const entry of libraries) {
-    await expand(path, entry, join(folder, basename(entry.name)), (bytes) => onProgress(done += bytes, total));
+  for (const { name } of libraries) {
+    const onBytes = (count: number) => onProgress(done += count, total);
+    await zip.extract(name, join(folder, basename(name)), { mode: 0o755, onBytes });
   }
   return total;
 }
@@ -169,69 +227,6 @@ async function unpackLibraries(
 function isLibrary(name: string): boolean {
   return /^(lib)?torch\/lib\/[^/]+$/.test(name) && /\.(so(\.[\w.]+)?|dylib|dll)$/.test(name) &&
     !basename(name).includes("torch_python");
-}
-
-/** Streams one entry into a file; its size and checksum must be what the directory says. */
-async function expand(archive: string, entry: ZipEntry, path: string, onBytes: (n: number) => void): Promise<void> {
-  const damaged = (why: string) => new UserError(`${archive} is damaged: ${entry.name} ${why}: fetch it again`);
-  using file = await Deno.open(archive);
-  await file.seek(entry.headerOffset, Deno.SeekMode.Start);
-  const header = new Uint8Array(30);
-  await readFully(file, header);
-  const view = new DataView(header.buffer);
-  if (view.getUint32(0, true) !== 0x04034b50) throw damaged("has no header");
-  await file.seek(view.getUint16(26, true) + view.getUint16(28, true), Deno.SeekMode.Current);
-
-  using out = await Deno.open(path, { create: true, write: true, truncate: true, mode: 0o755 });
-  let size = 0, checksum = 0;
-  const take = async (bytes: Uint8Array) => {
-    size += bytes.length;
-    if (size > entry.size) throw damaged(`expands to more than ${entry.size} bytes`);
-    checksum = crc32(bytes, checksum);
-    for (let done = 0; done < bytes.length;) done += await out.write(bytes.subarray(done));
-    onBytes(bytes.length);
-  };
-  try {
-    if (entry.method === 0) { for await (const bytes of slices(file, entry.compressedSize)) await take(bytes); }
-    else {
-      const inflate = createInflateRaw({ chunkSize: 1 << 20 });
-      const feed = (async () => {
-        for await (const bytes of slices(file, entry.compressedSize)) {
-          if (!inflate.write(bytes)) await new Promise((resolve) => inflate.once("drain", resolve));
-          if (inflate.destroyed) return;
-        }
-        inflate.end();
-      })();
-      for await (const bytes of inflate) await take(bytes);
-      await feed;
-    }
-  } catch (error) {
-    throw error instanceof UserError || !isInflateError(error) ? error : damaged((error as Error).message);
-  }
-  if (size !== entry.size) throw damaged(`has ${size} bytes instead of ${entry.size}`);
-  if (checksum >>> 0 !== entry.crc32 >>> 0) throw damaged("does not match its checksum");
-  await out.sync();
-}
-
-function isInflateError(error: unknown): boolean {
-  return String((error as { code?: string }).code ?? "").startsWith("Z_");
-}
-
-async function* slices(file: Deno.FsFile, length: number): AsyncGenerator<Uint8Array> {
-  for (let left = length; left > 0;) {
-    const bytes = new Uint8Array(Math.min(left, 1 << 20));
-    await readFully(file, bytes);
-    left -= bytes.length;
-    yield bytes;
-  }
-}
-
-async function readFully(file: Deno.FsFile, into: Uint8Array): Promise<void> {
-  for (let done = 0; done < into.length;) {
-    const n = await file.read(into.subarray(done));
-    if (n === null) throw new UserError("the archive became shorter while it was read");
-    done += n;
-  }
 }
 
 async function cudaOf(folder: string): Promise<Installed["cuda"]> {

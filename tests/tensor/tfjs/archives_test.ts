@@ -1,6 +1,6 @@
-/** Archives as npm and PyPI serve them. */
+/** Archives as npm serves them. */
 import assert from "node:assert/strict";
-import { unpackTarball, wheelOf } from "../../../lib/tensor/tfjs/archives.ts";
+import { unpackTarball } from "../../../lib/tensor/tfjs/archives.ts";
 import { UserError } from "../../../lib/files/user_error.ts";
 
 /** A tarball made by the system's `tar`. */
@@ -40,16 +40,27 @@ Deno.test("a tarball that would write outside is refused", async () => {
   await assert.rejects(unpackTarball(archive, await Deno.makeTempDir()), UserError);
 });
 
-Deno.test("the wheel for this version, system and the newest Python is chosen", () => {
-  const page = ["2.20.0-cp312", "2.21.0-cp39", "2.21.0-cp311", "2.21.0-cp310"].map((each) => {
-    const [version, python] = each.split("-");
-    const name = `tensorflow_cpu-${version}-${python}-${python}-manylinux_2_27_x86_64.whl`;
-    return `<a href="../../packages/${name}#sha256=00">${name}</a>`;
-  }).join("\n") + '<a href="tensorflow_cpu-2.21.0-cp313-cp313-win_amd64.whl">w</a>';
-  assert.deepEqual(wheelOf(page, "https://pypi.org/simple/tensorflow-cpu/", "2.21.0", "x86_64"), {
-    name: "tensorflow_cpu-2.21.0-cp311-cp311-manylinux_2_27_x86_64.whl",
-    url: "https://pypi.org/packages/tensorflow_cpu-2.21.0-cp311-cp311-manylinux_2_27_x86_64.whl",
-  });
-  assert.equal(wheelOf(page, "https://pypi.org/simple/tensorflow-cpu/", "2.21.0", "aarch64"), undefined);
-  assert.equal(wheelOf(page, "https://pypi.org/simple/tensorflow-cpu/", "9.9.9", "x86_64"), undefined);
+Deno.test("a tarball that is cut off, lies about sizes or expands without end is one line", async () => {
+  const good = await tarball({ "package/a.txt": "x".repeat(1000) }, "--format=ustar");
+  await assert.rejects(
+    unpackTarball(good.slice(0, -30), await Deno.makeTempDir()),
+    /UserError: a tarball cannot be expanded/,
+  );
+  const gzip = async (bytes: Uint8Array<ArrayBuffer>) =>
+    await new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"))).bytes();
+  const plain = await new Response(new Blob([good]).stream().pipeThrough(new DecompressionStream("gzip"))).bytes();
+  for (const size of ["00000777777", "-0000001000", "x0000001000"]) {
+    const wrong = plain.slice();
+    wrong.set(new TextEncoder().encode(size), 124);
+    await assert.rejects(
+      unpackTarball(await gzip(wrong), await Deno.makeTempDir()),
+      /UserError: a tarball is damaged/,
+      size,
+    );
+  }
+  const bomb = await gzip(new Uint8Array(2 ** 27 + 1));
+  await assert.rejects(
+    unpackTarball(bomb, await Deno.makeTempDir()),
+    /has more than the 134217728 bytes that are read/,
+  );
 });

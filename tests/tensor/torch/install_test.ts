@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UserError } from "../../../lib/files/user_error.ts";
 import { writeZip } from "../../../lib/files/zip.ts";
-import { download } from "../../../lib/tensor/torch/download.ts";
-import { installLibtorch, libtorchAddress } from "../../../lib/tensor/torch/install.ts";
+import { download, sha256OfFile } from "../../../lib/tensor/torch/download.ts";
+import { installLibtorch, libtorchArchive } from "../../../lib/tensor/torch/install.ts";
 import { libraryName } from "../../../lib/tensor/torch/location.ts";
 
 const CPU = libraryName("torch_cpu"), C10 = libraryName("c10");
@@ -240,21 +240,113 @@ Deno.test("without a network the message is one line that says what to do", asyn
   await server.shutdown();
 });
 
-Deno.test("PyTorch's addresses, and where there is none", () => {
-  assert.equal(
-    libtorchAddress("cpu", "2.13.0", "linux", "x86_64"),
-    "https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.13.0%2Bcpu.zip",
+Deno.test("PyTorch's archives: for CPUs the wheel that its index states, for CUDA the zip, or none", async () => {
+  const cuda = await libtorchArchive("cu130", "2.11.0", { os: "linux", arch: "x86_64" });
+  assert.deepEqual(cuda, {
+    url: "https://download.pytorch.org/libtorch/cu130/libtorch-shared-with-deps-2.11.0%2Bcu130.zip",
+  });
+  const refused = (
+    build: "cpu" | "cu130",
+    version: string,
+    os: "windows" | "darwin" | "linux",
+    arch: "x86_64" | "aarch64",
+  ) => libtorchArchive(build, version, { os, arch });
+  await assert.rejects(refused("cpu", "2.13.0", "windows", "x86_64"), /on Windows use WSL/);
+  await assert.rejects(refused("cu130", "2.13.0", "darwin", "aarch64"), /PyTorch publishes no LibTorch/);
+  await assert.rejects(refused("cu130", "2.13.0", "linux", "aarch64"), /PyTorch publishes no LibTorch/);
+  await assert.rejects(refused("cpu", "2.9.1", "linux", "x86_64"), /--version must be 2\.10\.0 or newer/);
+  await assert.rejects(
+    refused("cpu", "../../x", "linux", "x86_64"),
+    /--version must look like 2\.13\.0: received "\.\.\/\.\.\/x"/,
   );
-  assert.equal(
-    libtorchAddress("cu130", "2.11.0", "linux", "x86_64"),
-    "https://download.pytorch.org/libtorch/cu130/libtorch-shared-with-deps-2.11.0%2Bcu130.zip",
+
+  const sum = "ab".repeat(32);
+  const page = ["2.13.0%2Bcpu-cp310-cp310-manylinux_2_28_x86_64", "2.13.0%2Bcpu-cp314-cp314t-manylinux_2_28_x86_64"]
+    .map((name) => `<a href="/whl/cpu/torch-${name}.whl#sha256=${sum}" data-x="y">torch</a><br/>`).join("\n");
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    (request) =>
+      new URL(request.url).pathname === "/whl/cpu/torch/" ? new Response(page) : new Response("", { status: 404 }),
   );
-  assert.throws(() => libtorchAddress("cpu", "2.13.0", "windows", "x86_64"), /on Windows use WSL/);
-  assert.equal(
-    libtorchAddress("cpu", "2.13.0", "darwin", "aarch64"),
-    "https://download.pytorch.org/libtorch/cpu/libtorch-macos-arm64-2.13.0.zip",
+  const at = `http://127.0.0.1:${server.addr.port}`;
+  assert.deepEqual(await libtorchArchive("cpu", "2.13.0", { os: "linux", arch: "x86_64", server: at }), {
+    name: "torch-2.13.0+cpu-cp314-cp314t-manylinux_2_28_x86_64.whl",
+    url: `${at}/whl/cpu/torch-2.13.0%2Bcpu-cp314-cp314t-manylinux_2_28_x86_64.whl`,
+    sha256: sum,
+  });
+  await assert.rejects(
+    libtorchArchive("cpu", "2.12.0", { os: "linux", arch: "x86_64", server: at }),
+    /no wheel of 2\.12\.0\+cpu with a SHA-256 for linux on x86_64: pip install torch/,
   );
-  assert.throws(() => libtorchAddress("cu130", "2.13.0", "darwin", "aarch64"), /PyTorch publishes no LibTorch/);
-  assert.throws(() => libtorchAddress("cpu", "2.9.1"), /--version must be 2\.10\.0 or newer/);
-  assert.throws(() => libtorchAddress("cpu", "../../x"), /--version must look like 2\.13\.0: received "\.\.\/\.\.\/x"/);
+  await assert.rejects(
+    libtorchArchive("cpu", "2.13.0", { os: "linux", arch: "x86_64", server: `${at}/elsewhere` }),
+    /answered 404: pip install torch/,
+  );
+  await server.shutdown();
+  await assert.rejects(
+    libtorchArchive("cpu", "2.13.0", { os: "linux", arch: "x86_64", server: at }),
+    /cannot reach 127\.0\.0\.1:\d+ .*: pip install torch/,
+  );
+});
+
+Deno.test("an archive that is not what was stated is not installed, and nothing of it is kept", async () => {
+  await inFolder(async (folder) => {
+    const from = await archive(folder), bytes = Deno.readFileSync(from);
+    const right = await sha256OfFile(from), wrong = right.replace(/^./, (digit) => digit === "0" ? "1" : "0");
+    const server = serve(bytes, bytes.length);
+    try {
+      for (
+        const options of [{ from, sha256: wrong }, { from: server.url, sha256: wrong }, {
+          from: `${server.url}#sha256=${wrong}`,
+        }]
+      ) {
+        await assert.rejects(
+          installLibtorch({ ...options, cache: join(folder, "cache") }),
+          (error: Error) =>
+            error instanceof UserError && error.message.includes(`its SHA-256 is ${right} where ${wrong} was stated`),
+        );
+      }
+      assert.deepEqual(names(join(folder, "cache", "downloads")), []);
+      await assert.rejects(
+        installLibtorch({ from, sha256: "12", cache: folder }),
+        /must have 64 hexadecimal digits: received "12"/,
+      );
+      // One that lies there from an earlier run is checked as well.
+      const done = await installLibtorch({
+        from: server.url,
+        sha256: right.toUpperCase(),
+        cache: join(folder, "cache"),
+      });
+      assert.deepEqual(done.archive, { sha256: right, isVerified: true });
+      const again = await installLibtorch({ from, cache: folder });
+      assert.deepEqual(again.archive, { sha256: right, isVerified: false });
+      const path = join(folder, "lying there");
+      await Deno.writeTextFile(path, "something else");
+      await download(server.url, path, { sha256: right });
+      assert.deepEqual(Deno.readFileSync(path), bytes);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+Deno.test("nothing is downloaded by plain http from elsewhere, nor where a redirect leads to it", async () => {
+  const message = /is not downloaded from: anybody on the way could change what comes; use an https address/;
+  await inFolder(async (folder) => {
+    await assert.rejects(installLibtorch({ from: "http://example.com/x.zip", cache: folder }), message);
+    await assert.rejects(download("HTTP://127.0.0.1.example.com/x.zip", join(folder, "x")), message);
+    await assert.rejects(download("ftp://127.0.0.1/x.zip", join(folder, "x")), message);
+    let asked = 0;
+    const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
+      asked++;
+      const { pathname, origin } = new URL(request.url);
+      return pathname === "/loop" ? Response.redirect(`${origin}/loop`) : Response.redirect("http://192.0.2.1/x.zip");
+    });
+    const at = `http://127.0.0.1:${server.addr.port}`;
+    await assert.rejects(download(`${at}/x.zip`, join(folder, "x")), message);
+    await assert.rejects(download(`${at}/loop`, join(folder, "x")), /too many redirects/);
+    assert.ok(asked < 30, `${asked} requests`);
+    await server.shutdown();
+    assert.deepEqual(names(folder), ["downloads"]);
+  });
 });
