@@ -50,6 +50,9 @@ const FILES = [
   "merges.txt",
 ] as const;
 
+/** What in `tokenizer_config.json` makes transformers take spaces out of a BPE tokenizer's text after all. */
+const FORCED_CLEAN_UP = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output";
+
 type Json = Record<string, unknown>;
 
 /** A folder's tokenizer. */
@@ -68,6 +71,10 @@ export class TextTokenizer {
   readonly chatTemplate?: string;
   readonly #files: ReadonlyMap<string, string>;
   readonly #tokenizer: Tokenizer;
+  /**
+   * Whether spaces before punctuation are taken out of what was decoded. The library does so where nothing is said;
+   * transformers only where it is asked to, and even then not for BPE (version 5.24), whose text would be another one.
+   */
   readonly #cleansUp: boolean;
   #template?: Template;
 
@@ -94,8 +101,7 @@ export class TextTokenizer {
     let highest = -1;
     for (const id of this.#tokenizer.get_vocab().values()) highest = Math.max(highest, id);
     this.vocabularySize = highest + 1;
-    // The library cleans up where nothing is said; transformers no longer does, since the text then is another one.
-    this.#cleansUp = config.clean_up_tokenization_spaces === true;
+    this.#cleansUp = config.clean_up_tokenization_spaces === true && (!isBpe(json) || config[FORCED_CLEAN_UP] === true);
     this.chatTemplate = files.get("chat_template.jinja") ?? templateOf(config);
     const map = parse(files, "special_tokens_map.json", source) ?? {};
     const special = (role: string): SpecialToken | undefined => {
@@ -241,6 +247,12 @@ function parse(files: ReadonlyMap<string, string>, name: string, source: string)
     throw new UserError(`${join(source, name)} must hold a JSON object`);
   }
   return json as Json;
+}
+
+function isBpe({ model }: Json): boolean {
+  const { type, merges } = (model ?? {}) as Json;
+  // Older files do not name the type.
+  return type === "BPE" || (type === undefined && Array.isArray(merges));
 }
 
 /** The template in a `tokenizer_config.json`: a text, or a list of named ones. */

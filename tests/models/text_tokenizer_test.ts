@@ -101,3 +101,18 @@ Deno.test("templates of released models' kinds give what transformers gives, ref
     else assert.equal(render(), text, name);
   }
 });
+
+Deno.test("spaces before punctuation stay in a BPE tokenizer's text, whatever clean_up_tokenization_spaces says, as in transformers", async () => {
+  const { tokenizers, cases }: {
+    tokenizers: Record<string, unknown>;
+    cases: { tokenizer: string; setting: string; config: unknown; ids: number[][]; texts: string[] }[];
+  } = JSON.parse(await Deno.readTextFile(fixture("clean_up.json")));
+  for (const { tokenizer: name, setting, config, ids, texts } of cases) {
+    const source = Object.hasOwn(tokenizers, name)
+      ? JSON.stringify(tokenizers[name])
+      : await Deno.readTextFile(fixture(`language/${name}/tokenizer.json`));
+    const files = new Map([["tokenizer.json", source], ["tokenizer_config.json", JSON.stringify(config)]]);
+    const tokenizer = new TextTokenizer(files, name);
+    assert.deepEqual(ids.map((each) => tokenizer.decode(each, { keepSpecial: true })), texts, `${name}, ${setting}`);
+  }
+});
