@@ -5,10 +5,11 @@
 import { basename, resolve } from "node:path";
 import { UserError } from "../files/user_error.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
-import { readTransformerConfig } from "../models/causal_transformer_files.ts";
+import { openTransformer } from "../models/causal_transformer_files.ts";
 import { saveAdapters } from "../models/lora_files.ts";
+import { findModelFolder } from "../models/model_folder.ts";
 import { TextTokenizer } from "../models/text_tokenizer.ts";
-import { transformerConfig } from "../models/transformer_config.ts";
+import { endTokens, transformerConfig } from "../models/transformer_config.ts";
 import type { AnswerSampler } from "../rl/answer_sampler.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
 import { ServedAnswers } from "../rl/served_answers.ts";
@@ -157,20 +158,34 @@ export interface LanguageModelFolder {
   vocabularySize: number;
   /** Tokens of the model's longest sequence. */
   maxPositions: number;
+  /** Ids that end an answer, as the model's own files name them; the tokenizer's end of text may not be among them. */
+  endTokens: readonly number[];
+  /** What the user should know of the model, a line each. */
+  notes: string[];
 }
 
 /**
- * Reads a folder's tokenizer and sizes.
+ * Reads a folder's tokenizer and sizes, and sees that its weights belong to them; no weight is read.
  *
- * @throws {UserError} When the folder has no model or no tokenizer, the two do not belong together, or the tokenizer has no
+ * @throws {UserError} When the folder has no model or no tokenizer, the parts do not belong together, or the tokenizer has no
  * token that ends a text.
  */
 export async function readLanguageModelFolder(folder: string): Promise<LanguageModelFolder> {
-  const tokenizer = await TextTokenizer.load(folder);
-  const { vocabularySize, maxPositions } = await readTransformerConfig(folder);
+  const found = await findModelFolder(folder);
+  const tokenizer = await TextTokenizer.load(found.tokenizer);
+  using opened = await openTransformer(found.model);
+  const { config, lacksHead } = opened, { vocabularySize, maxPositions } = config;
   tokenizer.checkFits(vocabularySize);
   checkEndsTexts(tokenizer);
-  return { tokenizer, vocabularySize, maxPositions };
+  const notes: string[] = [];
+  if (found.adapter !== undefined) notes.push(`${folder} is an adapter: merged into its base model ${found.model}`);
+  if (lacksHead) {
+    notes.push(
+      `${found.model} is a base model without lm_head: a new one is drawn, as transformers does; it knows nothing before it ` +
+        `has been trained`,
+    );
+  }
+  return { tokenizer, vocabularySize, maxPositions, endTokens: endTokens(config), notes };
 }
 
 /** Refuses a tokenizer that cannot end an answer. @throws {UserError} When it has no token that ends a text. */

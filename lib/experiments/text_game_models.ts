@@ -14,28 +14,36 @@ export interface TextGameTokens {
   world: TextGameWorld;
   /** Tokens of the model's longest sequence. */
   maxPositions: number;
+  /** What the user should know of the model, a line each. */
+  notes: readonly string[];
 }
 
 /**
  * Reads a folder's tokenizer and sizes.
  *
- * @throws {UserError} When the folder has no model or no tokenizer, the two do not belong together, or the tokenizer has no
- * token that ends a text.
+ * @throws {UserError} As `readLanguageModelFolder` does.
  */
 export async function readTextGameTokens(folder: string, config: TextGameConfig): Promise<TextGameTokens> {
-  const { tokenizer, vocabularySize, maxPositions } = await readLanguageModelFolder(folder);
-  return { tokenizer, world: textGameWorld(tokenizer, vocabularySize, config), maxPositions };
+  const { tokenizer, vocabularySize, maxPositions, endTokens, notes } = await readLanguageModelFolder(folder);
+  return { tokenizer, world: textGameWorld(tokenizer, vocabularySize, config, endTokens), maxPositions, notes };
 }
 
-/** The world in a tokenizer's tokens. @throws {UserError} When it has no token that ends a text. */
+/**
+ * The world in a tokenizer's tokens.
+ *
+ * @param endTokens Ids that end an answer beside the tokenizer's end of text, as a model's files name them.
+ * @throws {UserError} When the tokenizer has no token that ends a text.
+ */
 export function textGameWorld(
   tokenizer: TextTokenizer,
   vocabularySize: number,
   config: TextGameConfig,
+  endTokens: readonly number[] = [],
 ): TextGameWorld {
   checkEndsTexts(tokenizer);
   return new TextGameWorld({
     tokenizer,
+    endTokens,
     vocabularySize,
     maxAnswerTokens: config.data.maxAnswerTokens,
     chat: tokenizer.chatTemplate !== undefined,

@@ -25,24 +25,36 @@ export interface WebPageTokens {
   world: WebPageWorld;
   /** Tokens of the model's longest sequence. */
   maxPositions: number;
+  /** What the user should know of the model, a line each. */
+  notes: readonly string[];
 }
 
 /**
  * Reads a folder's tokenizer and sizes.
  *
- * @throws {UserError} When the folder has no model or no tokenizer, the two do not belong together, or the tokenizer has no
- * token that ends a text.
+ * @throws {UserError} As `readLanguageModelFolder` does.
  */
 export async function readWebPageTokens(folder: string, config: WebPageConfig): Promise<WebPageTokens> {
-  const { tokenizer, vocabularySize, maxPositions } = await readLanguageModelFolder(folder);
-  return { tokenizer, world: webPageWorld(tokenizer, vocabularySize, config), maxPositions };
+  const { tokenizer, vocabularySize, maxPositions, endTokens, notes } = await readLanguageModelFolder(folder);
+  return { tokenizer, world: webPageWorld(tokenizer, vocabularySize, config, endTokens), maxPositions, notes };
 }
 
-/** The world in a tokenizer's tokens. @throws {UserError} When it has no token that ends a text. */
-export function webPageWorld(tokenizer: TextTokenizer, vocabularySize: number, config: WebPageConfig): WebPageWorld {
+/**
+ * The world in a tokenizer's tokens.
+ *
+ * @param endTokens Ids that end an answer beside the tokenizer's end of text, as a model's files name them.
+ * @throws {UserError} When the tokenizer has no token that ends a text.
+ */
+export function webPageWorld(
+  tokenizer: TextTokenizer,
+  vocabularySize: number,
+  config: WebPageConfig,
+  endTokens: readonly number[] = [],
+): WebPageWorld {
   checkEndsTexts(tokenizer);
   return new WebPageWorld({
     tokenizer,
+    endTokens,
     vocabularySize,
     maxAnswerTokens: config.data.maxAnswerTokens,
     chat: tokenizer.chatTemplate !== undefined,
@@ -106,9 +118,12 @@ export class WebPageModel implements Disposable {
       stream,
       maxRows: Math.max(samples, this.config.evaluation.rows),
     });
-    return questions.map((_, i) =>
-      answers.slice(i * samples, (i + 1) * samples).map((answer) => tokenizer.decode(answer).trimEnd())
-    );
+    const { endTokens } = world.openAnswers;
+    const textOf = (answer: Int32Array) => {
+      const hasEnded = endTokens.includes(answer[answer.length - 1]);
+      return tokenizer.decode(hasEnded ? answer.subarray(0, -1) : answer).trimEnd();
+    };
+    return questions.map((_, i) => answers.slice(i * samples, (i + 1) * samples).map(textOf));
   }
 
   /** Gives the model's memory back. */

@@ -15,6 +15,7 @@ import {
 } from "./safetensors_header.ts";
 import { parseStrictJson, type StrictJson } from "./strict_json.ts";
 import { UserError } from "./user_error.ts";
+import { plainName, renamed } from "./weight_names.ts";
 
 export { fromFloat32, fromInt64, type HostDtype, type HostTensor, toFloat32, toInt64 } from "./host_tensor.ts";
 
@@ -159,13 +160,24 @@ export function safetensorsChunks(
 const BASES = ["model", "diffusion_pytorch_model"];
 
 /**
- * Opens the weights of a model's folder: `BASE.safetensors`, or the shards that `BASE.safetensors.index.json` lists.
+ * Opens the weights of a model's folder: `BASE.safetensors`, or the shards that `BASE.safetensors.index.json` lists. Names are
+ * the model's own, without what compiling and parallel training have put into them (`plainName`).
  *
  * @param path the folder, or one safetensors file.
  * @param base name of the files; without it `model`, then `diffusion_pytorch_model` (diffusers' name) is tried.
  * @throws {UserError} if there are no weights, or a shard is missing, damaged or disagrees with the index.
  */
 export async function openWeights(path: string, base?: string): Promise<WeightsReader> {
+  const weights = await openAsNamed(path, base);
+  try {
+    return renamed(weights, plainName, path);
+  } catch (error) {
+    weights.close();
+    throw error;
+  }
+}
+
+async function openAsNamed(path: string, base?: string): Promise<WeightsReader> {
   let entries: Set<string>;
   try {
     if ((await Deno.stat(path)).isFile) return await SafetensorsFile.open(path);

@@ -12,13 +12,11 @@
  * Axis letters: B sequences, P prompts, G answers a prompt, T, Tp, Ta tokens of a sequence, prompt, answer, D hidden
  * width, V vocabulary.
  */
-import { constantInitial, normalInitial } from "../nn/initializers.ts";
 import { LoraAdapters, type LoraOptions } from "../nn/lora.ts";
 import { disposeParameters, type Parameters } from "../nn/parameters.ts";
 import { ropeTables, type Rotation, rotationAt, rotationOf } from "../nn/rope.ts";
 import { type DType, type Shape, shapeText } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
-import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
 import { checkSupported, concat, Tensor, tensor } from "../tensor/tensor.ts";
 import { attendCached, attendSequences, attendShared, lastOf } from "./causal_transformer_attention.ts";
@@ -32,13 +30,14 @@ import {
   turned,
 } from "./causal_transformer_block.ts";
 import { SharedCache } from "./causal_transformer_cache.ts";
+import { initialParameters } from "./initial_parameters.ts";
 import { type Layerwise, runLayers } from "./layerwise.ts";
+import { loadAdapters } from "./lora_files.ts";
+import { findModelFolder } from "./model_folder.ts";
 import { attendPacked, type PackedGroup, PackedLayout } from "./packed_sequences.ts";
 import { loadTransformer, type ParameterType, type SaveOptions, saveTransformer } from "./causal_transformer_files.ts";
-import { longestSequence, type TransformerConfig, transformerParameterShapes } from "./transformer_config.ts";
+import { longestSequence, type TransformerConfig } from "./transformer_config.ts";
 
-/** Purpose key of the random streams that parameters are drawn from: (seed, this, number of the parameter). */
-const INITIALIZATION_STREAM = 0x1417;
 /** Positions that the rotary tables hold from the start. */
 const TABLE_LENGTH = 8192;
 
@@ -99,24 +98,12 @@ export class CausalTransformer {
     config: TransformerConfig,
     { seed, computeType }: TransformerSettings & { seed: number },
   ): CausalTransformer {
-    const parameters: Parameters = new Map();
-    let index = 0;
-    for (const [name, shape] of transformerParameterShapes(config)) {
-      const random = new Philox(seed, INITIALIZATION_STREAM, index++);
-      parameters.set(
-        name,
-        name.endsWith("norm.weight")
-          ? constantInitial(engine, shape, 1)
-          : name.endsWith(".bias")
-          ? constantInitial(engine, shape, 0)
-          : normalInitial(engine, shape, random, config.initializerRange),
-      );
-    }
-    return new CausalTransformer(engine, config, parameters, { computeType });
+    return new CausalTransformer(engine, config, initialParameters(engine, config, seed), { computeType });
   }
 
   /**
-   * Loads a folder with `config.json` and safetensors (one file or shards), as Hugging Face's transformers saves them.
+   * Loads a folder with `config.json` and safetensors (one file or shards), as Hugging Face's transformers saves them; or an
+   * adapter's folder, as PEFT saves it, whose model is where it says: merged into that model.
    *
    * @param settings.parameterType Type that parameters are held in, whatever the file has: float32 when left out.
    * @throws {UserError} When a file is missing, damaged, or of another shape than the configuration.
@@ -127,8 +114,19 @@ export class CausalTransformer {
     folder: string,
     { parameterType, ...settings }: TransformerSettings & { parameterType?: ParameterType } = {},
   ): Promise<CausalTransformer> {
-    const { config, parameters } = await loadTransformer(engine, folder, parameterType);
-    return new CausalTransformer(engine, config, parameters, settings);
+    const found = await findModelFolder(folder);
+    const { config, parameters } = await loadTransformer(engine, found.model, parameterType);
+    const model = new CausalTransformer(engine, config, parameters, settings);
+    if (found.adapter === undefined) return model;
+    try {
+      await loadAdapters(model, found.adapter);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    model.mergeAdapters();
+    model.detachAdapters();
+    return model;
   }
 
   /** Writes `config.json` and safetensors, which Hugging Face's transformers loads. Replaces an earlier save as a whole. */

@@ -18,7 +18,7 @@
  */
 import { join } from "node:path";
 import { openWeights } from "../files/safetensors.ts";
-import { disposeParameters, loadInto, type Parameters, zeroParameters } from "../nn/parameters.ts";
+import { checkLayerCount, disposeParameters, loadParameters, type Parameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { keep, tidy } from "../tensor/scope.ts";
 import { concat, type Tensor } from "../tensor/tensor.ts";
@@ -163,9 +163,11 @@ export class CompressiveTokenizer {
     // Released configurations may carry diffusers' own default for these fields whatever the model has: the weights know.
     const attends = (name: string) => weights.names.includes(`${name}.mid_block.attentions.0.to_q.weight`);
     const config = { ...stated, contextMidAttention: attends("encoder"), midAttention: attends("cond_encoder") };
-    const parameters = zeroParameters(engine, new Map(compressiveTokenizerShapes(config)));
+    checkLayerCount(weights, "layers_per_block", config.layersPerBlock, folder);
+    const parameters = await loadParameters(engine, new Map(compressiveTokenizerShapes(config)), weights, {
+      source: folder,
+    });
     try {
-      await loadInto(parameters, weights, { source: folder });
       return new CompressiveTokenizer(engine, config, parameters, options);
     } catch (error) {
       disposeParameters(parameters);

@@ -11,7 +11,7 @@
  */
 import { join } from "node:path";
 import { openWeights } from "../files/safetensors.ts";
-import { disposeParameters, loadInto, type Parameters, zeroParameters } from "../nn/parameters.ts";
+import { checkLayerCount, disposeParameters, loadParameters, type Parameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
@@ -120,9 +120,9 @@ export class FrameTokenizer {
     // Released configurations may carry diffusers' own default for this field whatever the model has: the weights know.
     const midAttention = weights.names.includes("encoder.mid_block.attentions.0.to_q.weight");
     const config = { ...stated, midAttention };
-    const parameters = zeroParameters(engine, new Map(frameTokenizerShapes(config)));
+    checkLayerCount(weights, "layers_per_block", config.layersPerBlock, folder);
+    const parameters = await loadParameters(engine, new Map(frameTokenizerShapes(config)), weights, { source: folder });
     try {
-      await loadInto(parameters, weights, { source: folder });
       return new FrameTokenizer(engine, config, parameters, options);
     } catch (error) {
       disposeParameters(parameters);

@@ -5,13 +5,15 @@
  * that change the base model) is refused by name. Dropout has no effect here, in outputs or in further training.
  */
 import { writeFileAtomic } from "../files/atomic.ts";
-import { type HostTensor, readSafetensors, writeSafetensors } from "../files/safetensors.ts";
+import { readSafetensors, writeSafetensors } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
-import { type LoraAdapters, type LoraOptions, matchTargets } from "../nn/lora.ts";
-import { loadInto, toHost } from "../nn/parameters.ts";
+import { plainName, renamedMap } from "../files/weight_names.ts";
+import { type LoraAdapters, type LoraOptions, loraShapes, matchTargets } from "../nn/lora.ts";
+import { checkWeights, loadInto, toHost } from "../nn/parameters.ts";
 import type { CausalTransformer } from "./causal_transformer.ts";
 
-const CONFIG = "adapter_config.json";
+/** The file that makes a folder an adapter's. */
+export const ADAPTER_CONFIG = "adapter_config.json";
 const WEIGHTS = "adapter_model.safetensors";
 /** What PEFT puts before the model's own names. */
 const PREFIX = "base_model.model.";
@@ -52,7 +54,7 @@ export async function saveAdapters(
     use_dora: false,
     use_rslora: rsLora,
   };
-  await writeFileAtomic(`${folder}/${CONFIG}`, JSON.stringify(config, null, 2) + "\n");
+  await writeFileAtomic(`${folder}/${ADAPTER_CONFIG}`, JSON.stringify(config, null, 2) + "\n");
 }
 
 /**
@@ -62,20 +64,14 @@ export async function saveAdapters(
  * @throws {Error} When the model has adapters already.
  */
 export async function loadAdapters(model: CausalTransformer, folder: string): Promise<LoraAdapters> {
-  const path = `${folder}/${CONFIG}`;
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    throw new UserError(`${path} cannot be read (${(error as Error).message}): an adapter's folder needs it`);
-  }
-  const options = parseAdapterConfig(text, path, [...model.linearLayers.keys()]);
+  const path = `${folder}/${ADAPTER_CONFIG}`;
+  const options = loraOptions(await readAdapterConfig(folder), path, [...model.linearLayers.keys()]);
   const source = `${folder}/${WEIGHTS}`;
-  const weights = new Map<string, HostTensor>();
-  for (const [name, each] of await readSafetensors(source)) {
-    weights.set(name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name, each);
-  }
-  const adapters = attach(model, options, path);
+  const own = (name: string) => name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
+  const weights = renamedMap(await readSafetensors(source), (name) => own(plainName(name)), source);
+  // First, so that a rank that only the configuration claims is never made.
+  checkWeights(asUser(path, () => loraShapes(model.linearLayers, options)), weights, { source });
+  const adapters = asUser(path, () => model.attachAdapters(options));
   try {
     await loadInto(adapters.parameters, weights, { source });
   } catch (error) {
@@ -85,9 +81,10 @@ export async function loadAdapters(model: CausalTransformer, folder: string): Pr
   return adapters;
 }
 
-function attach(model: CausalTransformer, options: LoraOptions, path: string): LoraAdapters {
+/** What `fn` finds out of range is the file's fault. */
+function asUser<Value>(path: string, fn: () => Value): Value {
   try {
-    return model.attachAdapters(options);
+    return fn();
   } catch (error) {
     throw error instanceof RangeError ? new UserError(`${path}: ${error.message}`) : error;
   }
@@ -114,9 +111,15 @@ const PLAIN: Record<string, unknown> = {
 /** First values that leave the base model's weights alone. */
 const INITIAL: readonly unknown[] = [undefined, null, true, false, "gaussian", "orthogonal", "eva"];
 
-/** What an `adapter_config.json` says. */
-function parseAdapterConfig(text: string, path: string, layers: readonly string[]): LoraOptions {
-  let json: Record<string, unknown>;
+/** What a folder's `adapter_config.json` holds. @throws {UserError} When it cannot be read, or is no JSON object. */
+export async function readAdapterConfig(folder: string): Promise<Record<string, unknown>> {
+  const path = `${folder}/${ADAPTER_CONFIG}`;
+  let text: string, json: Record<string, unknown>;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    throw new UserError(`${path} cannot be read (${(error as Error).message}): an adapter's folder needs it`);
+  }
   try {
     json = JSON.parse(text);
   } catch (error) {
@@ -125,6 +128,11 @@ function parseAdapterConfig(text: string, path: string, layers: readonly string[
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new UserError(`${path} must hold a JSON object`);
   }
+  return json;
+}
+
+/** What an `adapter_config.json` asks for. */
+function loraOptions(json: Record<string, unknown>, path: string, layers: readonly string[]): LoraOptions {
   if (json.peft_type !== "LORA") {
     throw new UserError(`${path}: peft_type ${show(json.peft_type)} is not supported: only "LORA" is`);
   }

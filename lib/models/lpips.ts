@@ -10,6 +10,7 @@
 import { readPth } from "../files/pth.ts";
 import { type HostTensor, openWeights, toFloat32 } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
+import { plainName } from "../files/weight_names.ts";
 import { disposeParameters, type Parameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { keep, tidy } from "../tensor/scope.ts";
@@ -72,11 +73,11 @@ export class Lpips {
   ): Lpips {
     const found = new Map<string, HostTensor>();
     for (const [name, each] of vgg) {
-      const convolution = /^(?:features|(?:module\.)?net\.slice\d)\.(\d+)\.(weight|bias)$/.exec(name);
+      const convolution = /^(?:features|net\.slice\d)\.(\d+)\.(weight|bias)$/.exec(plainName(name));
       if (convolution) found.set(`features.${convolution[1]}.${convolution[2]}`, each);
     }
     for (const [name, each] of linear) {
-      const line = /^(?:module\.)?lin(\d)\.model\.1\.weight$/.exec(name);
+      const line = /^lin(\d)\.model\.1\.weight$/.exec(plainName(name));
       if (line) found.set(`lin${line[1]}`, each);
     }
     const take = (path: string, name: string, wanted: string, fits: (shape: number[]) => boolean): HostTensor => {

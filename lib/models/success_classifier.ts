@@ -18,7 +18,7 @@ import { openWeights } from "../files/safetensors.ts";
 import { writeWeights } from "../files/safetensors_folder.ts";
 import { UserError } from "../files/user_error.ts";
 import { constantInitial, kaimingUniform } from "../nn/initializers.ts";
-import { disposeParameters, loadInto, type Parameters, parameterStreams, zeroParameters } from "../nn/parameters.ts";
+import { disposeParameters, loadParameters, type Parameters, parameterStreams } from "../nn/parameters.ts";
 import type { Shape } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
@@ -127,14 +127,8 @@ export class SuccessClassifier {
       throw new UserError(`${path} is not a success classifier's (${reason}): name the judge folder of an evaluation`);
     }
     using weights = await openWeights(folder);
-    const parameters = zeroParameters(engine, shapesOf(config));
-    try {
-      await loadInto(parameters, weights, { source: folder });
-      return new SuccessClassifier(engine, config, parameters);
-    } catch (error) {
-      disposeParameters(parameters);
-      throw error;
-    }
+    const parameters = await loadParameters(engine, shapesOf(config), weights, { source: folder });
+    return new SuccessClassifier(engine, config, parameters);
   }
 
   /** Writes `config.json` and `model.safetensors`; makes the folder where it does not exist. */

@@ -45,6 +45,8 @@ export interface TransformerConfig {
   eosTokens?: readonly number[];
   /** Id that fills up. */
   padToken?: number;
+  /** What the folder's `generation_config.json` says, kept for the file's sake; of it only {@linkcode endTokens} are used. */
+  generation?: Readonly<Record<string, unknown>>;
 }
 
 /** What must be stated; the rest has the released models' values. */
@@ -72,6 +74,15 @@ export function transformerConfig(options: TransformerOptions): TransformerConfi
   };
   checkTransformerConfig(config, (field) => field);
   return config;
+}
+
+/**
+ * Ids that end a text, as transformers takes them: those of `generation_config.json` where there is such a file, and only else
+ * those of `config.json`. A tokenizer may name one more.
+ */
+export function endTokens({ generation, eosToken, eosTokens }: TransformerConfig): readonly number[] {
+  const stated = generation ? generation.eos_token_id : eosTokens ?? eosToken;
+  return Array.isArray(stated) ? stated : typeof stated === "number" ? [stated] : [];
 }
 
 /** Tokens that a sequence may have. */

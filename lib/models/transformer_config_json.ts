@@ -1,14 +1,21 @@
 /**
- * `config.json` in the form of Hugging Face's transformers, version 4 or 5.
+ * `config.json` and `generation_config.json` in the form of Hugging Face's transformers, version 4 or 5.
  *
- * Two architectures are read: `LlamaForCausalLM` and `Qwen2ForCausalLM`. What a file asks for beyond these is refused by
- * name rather than ignored.
+ * Two architectures are read: `LlamaForCausalLM` and `Qwen2ForCausalLM`, also where a file calls them `LlamaModel` and
+ * `Qwen2Model`: the same without the projection to the vocabulary. What a file asks for beyond these is refused by name rather
+ * than ignored.
  */
 import { UserError } from "../files/user_error.ts";
 import type { RopeScaling } from "../nn/rope_scaling.ts";
 import { checkTransformerConfig, type TransformerConfig } from "./transformer_config.ts";
 
-const ARCHITECTURES = { LlamaForCausalLM: "llama", Qwen2ForCausalLM: "qwen2" } as const;
+/** The first name of each is the one that is written. */
+const ARCHITECTURES = {
+  LlamaForCausalLM: "llama",
+  Qwen2ForCausalLM: "qwen2",
+  LlamaModel: "llama",
+  Qwen2Model: "qwen2",
+} as const;
 
 /** Fields of `config.json` by ours, for messages and for the writer. */
 const JSON_NAMES: Partial<Record<keyof TransformerConfig, string>> = {
@@ -36,15 +43,7 @@ const JSON_NAMES: Partial<Record<keyof TransformerConfig, string>> = {
  * model does not have (architecture, rope type, activation, MLP biases, sliding windows): names it.
  */
 export function parseTransformerConfig(text: string, path: string): TransformerConfig {
-  let json: Record<string, unknown>;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${path} is not JSON: ${(error as Error).message.replace(/\s+/g, " ")}`);
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new UserError(`${path} must hold a JSON object with the model's sizes`);
-  }
+  const json = parseObject(text, path, "with the model's sizes");
   const architecture = readArchitecture(json, path);
   refuseUnknown(json, path);
   const number = (name: string, fallback?: number): number => {
@@ -58,9 +57,9 @@ export function parseTransformerConfig(text: string, path: string): TransformerC
   };
   const rope = readRope(json, path);
   const hiddenSize = number("hidden_size"), heads = number("num_attention_heads");
-  const token = (field: "bosToken" | "eosToken" | "padToken", name: string) =>
+  const token = (field: "bosToken" | "padToken", name: string) =>
     typeof json[name] === "number" ? { [field]: json[name] } : {};
-  const ends = json.eos_token_id;
+  const ends = readEnds(json, path);
   const config: TransformerConfig = {
     architecture,
     vocabularySize: number("vocab_size"),
@@ -78,7 +77,7 @@ export function parseTransformerConfig(text: string, path: string): TransformerC
     tiedEmbeddings: json.tie_word_embeddings === true,
     initializerRange: number("initializer_range", 0.02),
     ...token("bosToken", "bos_token_id"),
-    ...(isIdList(ends) ? { eosToken: ends[0], eosTokens: ends } : token("eosToken", "eos_token_id")),
+    ...(Array.isArray(ends) ? { eosToken: ends[0], eosTokens: ends } : ends === undefined ? {} : { eosToken: ends }),
     ...token("padToken", "pad_token_id"),
   };
   try {
@@ -87,6 +86,18 @@ export function parseTransformerConfig(text: string, path: string): TransformerC
     throw new UserError(`${path}: ${(error as Error).message}`);
   }
   return config;
+}
+
+/**
+ * Reads the text of a `generation_config.json`.
+ *
+ * @param path Of the file, for messages.
+ * @throws {UserError} When it is no JSON object, or `eos_token_id` is neither an id nor a list of ids.
+ */
+export function parseGenerationConfig(text: string, path: string): Record<string, unknown> {
+  const json = parseObject(text, path, "with settings of generation");
+  readEnds(json, path);
+  return json;
 }
 
 /**
@@ -144,8 +155,27 @@ function refuseUnknown(json: Record<string, unknown>, path: string): void {
   }
 }
 
-function isIdList(value: unknown): value is number[] {
-  return Array.isArray(value) && value.length > 0 && value.every((id) => Number.isSafeInteger(id));
+function parseObject(text: string, path: string, what: string): Record<string, unknown> {
+  let json: Record<string, unknown>;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${path} is not JSON: ${(error as Error).message.replace(/\s+/g, " ")}`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new UserError(`${path} must hold a JSON object ${what}`);
+  }
+  return json;
+}
+
+/** One id that ends a text, or several; undefined where the file names none. */
+function readEnds(json: Record<string, unknown>, path: string): number | number[] | undefined {
+  const value = json.eos_token_id ?? undefined;
+  if (value === undefined || Number.isSafeInteger(value)) return value as number | undefined;
+  if (Array.isArray(value) && value.every((id) => Number.isSafeInteger(id))) {
+    return value.length > 0 ? value : undefined;
+  }
+  throw new UserError(`${path}: eos_token_id must be an id or a list of ids: received ${JSON.stringify(value)}`);
 }
 
 /** Our fields of each type of scaling by their names in files; the first list must be there. */

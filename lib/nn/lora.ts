@@ -45,6 +45,27 @@ export interface LowRank {
   up: Tensor;
 }
 
+/**
+ * Names and shapes of the pairs that options ask for: `LAYER.lora_A.weight` [r, in] and `LAYER.lora_B.weight` [out, r].
+ *
+ * @param linear Shapes [out, in] of the model's linear layers by name; those that may be targets.
+ * @throws {RangeError} When the rank is out of its range or a target names no layer.
+ */
+export function loraShapes(
+  linear: ReadonlyMap<string, Shape>,
+  { rank, targets }: Pick<LoraOptions, "rank" | "targets">,
+): Map<string, Shape> {
+  if (!(Number.isInteger(rank) && rank >= 1)) {
+    throw new RangeError(`LoRA: rank must be a whole number of at least 1: received ${rank}`);
+  }
+  return new Map(
+    matchTargets([...linear.keys()], targets).flatMap((layer): [string, Shape][] => {
+      const [out, width] = linear.get(layer)!;
+      return [[`${layer}.lora_A.weight`, [rank, width]], [`${layer}.lora_B.weight`, [out, rank]]];
+    }),
+  );
+}
+
 /** The pairs A, B of a model's adapted layers, and whether they are computed with, merged, or left out. */
 export class LoraAdapters {
   /** As given. */
@@ -66,10 +87,7 @@ export class LoraAdapters {
    * @throws {RangeError} When an option is out of its range or a target names no layer.
    */
   constructor(engine: Engine, linear: ReadonlyMap<string, Shape>, options: LoraOptions) {
-    const { rank, alpha, rsLora = false, seed } = options;
-    if (!(Number.isInteger(rank) && rank >= 1)) {
-      throw new RangeError(`LoRA: rank must be a whole number of at least 1: received ${rank}`);
-    }
+    const { rank, alpha, rsLora = false, seed } = options, shapes = loraShapes(linear, options);
     if (!(Number.isFinite(alpha) && alpha > 0)) {
       throw new RangeError(`LoRA: alpha must be above 0: received ${alpha}`);
     }
@@ -78,12 +96,11 @@ export class LoraAdapters {
     this.layers = matchTargets([...linear.keys()], options.targets);
     const numbers = new Map([...linear.keys()].map((name, i) => [name, i]));
     for (const layer of this.layers) {
-      const [out, width] = linear.get(layer)!;
+      const [down, up] = [`${layer}.lora_A.weight`, `${layer}.lora_B.weight`];
       // A layer's number does not depend on which others are adapted.
-      const random = new Philox(seed, LORA_STREAM, numbers.get(layer)!);
-      const a = uniformInitial(engine, [rank, width], random, 1 / Math.sqrt(width));
-      this.parameters.set(`${layer}.lora_A.weight`, a);
-      this.parameters.set(`${layer}.lora_B.weight`, constantInitial(engine, [out, rank], 0));
+      const random = new Philox(seed, LORA_STREAM, numbers.get(layer)!), width = linear.get(layer)![1];
+      this.parameters.set(down, uniformInitial(engine, shapes.get(down)!, random, 1 / Math.sqrt(width)));
+      this.parameters.set(up, constantInitial(engine, shapes.get(up)!, 0));
     }
   }
 

@@ -73,34 +73,87 @@ export async function toHost(parameters: ReadonlyMap<string, Tensor>): Promise<M
 }
 
 /**
- * Overwrites all parameters with numbers from a file or from memory. Names and shapes are checked before anything
- * changes.
+ * Makes parameters of the given shapes and fills them from a file. What the file holds is compared with the shapes before
+ * anything is made, so that sizes that only a configuration claims cost nothing.
  *
- * @throws {UserError} When a name is missing or extra, or a shape differs: the source is a checkpoint of another shape.
+ * @param dtype Of the parameters: float32 when left out.
+ * @throws {UserError} As {@linkcode loadInto} does.
  */
-export async function loadInto(
-  parameters: Parameters,
+export async function loadParameters(
+  engine: Engine,
+  shapes: ReadonlyMap<string, Shape>,
   source: WeightsSource,
-  { source: place, ignore = () => false, pieceBytes = PIECE_BYTES }: LoadOptions,
-): Promise<void> {
+  { dtype, ...options }: LoadOptions & { dtype?: DType },
+): Promise<Parameters> {
+  checkWeights(shapes, source, options);
+  const parameters = zeroParameters(engine, shapes, dtype);
+  try {
+    await loadInto(parameters, source, options);
+    return parameters;
+  } catch (error) {
+    disposeParameters(parameters);
+    throw error;
+  }
+}
+
+/**
+ * Refuses a configuration that states more layers than its folder has tensors: to be asked before the layers' names are made.
+ *
+ * @param field As the configuration calls it.
+ * @throws {UserError} When it does.
+ */
+export function checkLayerCount(
+  { names }: Pick<WeightsReader, "names">,
+  field: string,
+  layers: number,
+  source: string,
+): void {
+  if (layers <= names.length) return;
+  throw new UserError(
+    `${source}: config.json states ${field} ${layers}, but its weights are ${names.length} tensors in all: they belong to ` +
+      `different models`,
+  );
+}
+
+/**
+ * Compares what a file or memory holds with the parameters that a model has; reads no number.
+ *
+ * @throws {UserError} When a name is missing or extra, a shape differs (the source is a checkpoint of another shape), or a
+ * tensor is not floating.
+ */
+export function checkWeights(
+  shapes: ReadonlyMap<string, Shape>,
+  source: WeightsSource,
+  { source: place, ignore = () => false }: LoadOptions,
+): void {
   const names = new Set("names" in source ? source.names : source.keys());
-  const missing = [...parameters.keys()].filter((name) => !names.has(name));
-  const extra = [...names].filter((name) => !parameters.has(name) && !ignore(name));
+  const missing = [...shapes.keys()].filter((name) => !names.has(name));
+  const extra = [...names].filter((name) => !shapes.has(name) && !ignore(name));
   const another = "it is a checkpoint of another shape than the configuration states";
   if (missing.length > 0) {
     throw new UserError(`${place}: ${listNames(missing)} missing: ${another}`);
   }
   if (extra.length > 0) throw new UserError(`${place}: ${listNames(extra)} unknown: ${another}`);
-  for (const [name, each] of parameters) {
+  for (const [name, wanted] of shapes) {
     const { dtype, shape } = "names" in source ? source.info(name) : source.get(name)!;
-    checkShape(place, name, shape, each.shape);
+    checkShape(place, name, shape, wanted);
     if (!FLOATING.has(dtype)) {
       throw new UserError(
         `${place}: tensor '${name}' is ${dtype}: a parameter must be one of ${[...FLOATING].join(", ")}`,
       );
     }
   }
-  if ("names" in source) return await loadPieces(parameters, source, pieceBytes);
+}
+
+/**
+ * Overwrites all parameters with numbers from a file or from memory. Names and shapes are checked before anything
+ * changes.
+ *
+ * @throws {UserError} As {@linkcode checkWeights} does.
+ */
+export async function loadInto(parameters: Parameters, source: WeightsSource, options: LoadOptions): Promise<void> {
+  checkWeights(new Map([...parameters].map(([name, { shape }]) => [name, shape])), source, options);
+  if ("names" in source) return await loadPieces(parameters, source, options.pieceBytes ?? PIECE_BYTES);
   for (const [name, each] of parameters) put(each, source.get(name)!);
 }
 

@@ -1,7 +1,8 @@
 /**
  * Questions and answers that are text, in a language model's tokens: what all worlds of text share.
  *
- * A question is a plain prompt or a conversation, an answer is text that ends with the tokenizer's end-of-text token.
+ * A question is a plain prompt or a conversation, an answer is text that ends with the tokenizer's end-of-text token, or with
+ * another one that the model's files name. What is imitated always ends with the former.
  */
 import type { ChatMessage, TextTokenizer } from "../models/text_tokenizer.ts";
 import type { EncodedTransition, OpenAnswers, Tokens } from "./world.ts";
@@ -18,6 +19,8 @@ export interface LanguageExample {
 export interface LanguageTokensOptions {
   /** Of the model. Must have a token that ends a text. */
   tokenizer: TextTokenizer;
+  /** Ids that end an answer beside the tokenizer's end of text: see `endTokens`. None when left out. */
+  endTokens?: readonly number[];
   /** Rows of the model's embedding: the number of token ids. */
   vocabularySize: number;
   /** An answer is cut after so many tokens. */
@@ -33,7 +36,7 @@ export interface LanguageTokensOptions {
 
 /** See the file's head. */
 export class LanguageTokens {
-  /** Answers end with the tokenizer's end of text. */
+  /** Answers end with the tokenizer's end of text, which comes first, or with another token that ends texts. */
   readonly openAnswers: OpenAnswers;
   readonly #options: LanguageTokensOptions;
   readonly #encoded = new WeakMap<LanguageExample, EncodedTransition>();
@@ -45,12 +48,12 @@ export class LanguageTokens {
    * @throws {RangeError} When the tokenizer has no token that ends a text.
    */
   constructor(options: LanguageTokensOptions) {
-    const { tokenizer, maxAnswerTokens } = options;
+    const { tokenizer, endTokens = [], maxAnswerTokens } = options;
     if (!tokenizer.eosToken) {
       throw new RangeError(`${tokenizer.source}: the tokenizer has no eos_token, which ends an answer: name one`);
     }
     this.#options = options;
-    this.openAnswers = { endTokens: [tokenizer.eosToken.id], maxTokens: maxAnswerTokens };
+    this.openAnswers = { endTokens: [...new Set([tokenizer.eosToken.id, ...endTokens])], maxTokens: maxAnswerTokens };
   }
 
   /** Tokens of an example's prompt and target, remembered. */
@@ -95,6 +98,12 @@ export class LanguageTokens {
       this.#newlines.set(token, count);
     }
     return count;
+  }
+
+  /** Texts of the special tokens that end answers; what an ordinary one says belongs to the answer. */
+  get endTexts(): string[] {
+    const special = this.openAnswers.endTokens.filter((id) => this.#options.tokenizer.decode([id]) === "");
+    return special.map((id) => this.decode([id])).filter((text) => text !== "");
   }
 
   /** An answer's text, the token that ended it included. */

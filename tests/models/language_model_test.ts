@@ -114,7 +114,7 @@ forEachEngine(
       await model.save(folder, { dtype: "bfloat16", shardBytes: 20_000 });
       const listed = () => Array.from(Deno.readDirSync(folder), (entry) => entry.name).sort();
       const shards = ["1", "2", "3"].map((i) => `model-0000${i}-of-00003.safetensors`);
-      assert.deepEqual(listed(), ["config.json", ...shards, "model.safetensors.index.json"]);
+      assert.deepEqual(listed(), ["config.json", "generation_config.json", ...shards, "model.safetensors.index.json"]);
       assert.deepEqual(await bytesOf(folder), wanted);
       for (const shard of shards) {
         using file = await SafetensorsFile.open(join(folder, shard));
@@ -130,7 +130,7 @@ forEachEngine(
 
       // One file replaces shards and index, shards replace the one file: never both.
       await model.save(folder);
-      assert.deepEqual(listed(), ["config.json", "model.safetensors"]);
+      assert.deepEqual(listed(), ["config.json", "generation_config.json", "model.safetensors"]);
       using file = await SafetensorsFile.open(join(folder, "model.safetensors"));
       assert.equal(file.info("lm_head.weight").dtype, "F32");
       await model.save(folder, { shardBytes: 1e5 });

@@ -72,7 +72,15 @@ forEachEngine("lpips: files, the package's names, and what is wrong with them", 
   await writeSafetensors(vgg, [...part(/^features/), ["classifier.0.weight", classifier]]);
   await writeSafetensors(linear, [...part(/^lin/), ...packaged]);
   const a = tensor(engine, numbers("a"), [2, 32, 48, 3]), b = tensor(engine, numbers("b"), [2, 32, 48, 3]);
-  for (const paths of [{ vgg, linear }, { vgg: linear, linear }]) {
+  // As a state dict of a model in DataParallel or compiled has them; a .pth file's names come the same way.
+  const wrapped = join(folder, "wrapped.safetensors");
+  await writeSafetensors(
+    wrapped,
+    [...part(/^features/), ...part(/^lin/)].map(([name, each], i) => [(i % 2 ? "module." : "_orig_mod.") + name, each]),
+  );
+  const names = new Map([...FIXTURE].map(([name, each]) => [`module._orig_mod.${name}`, each]));
+  Lpips.fromHost(engine, names, names).dispose();
+  for (const paths of [{ vgg, linear }, { vgg: linear, linear }, { vgg: wrapped, linear: wrapped }]) {
     const lpips = await Lpips.load(engine, paths);
     const distance = lpips.distance(a, b);
     assertClose(await distance.data(), numbers("distance"), 1e-4, "distance");

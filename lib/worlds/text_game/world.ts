@@ -99,7 +99,7 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
   readonly name = "text-game";
   /** Number of token ids. */
   readonly vocabularySize: number;
-  /** Answers end with the tokenizer's end of text. */
+  /** Answers end with a token that ends texts. */
   readonly openAnswers: OpenAnswers;
   /** `binary` and `taskSpecific` as released, `strictBinary` and `strictTaskSpecific`; all: higher is better. */
   readonly metrics: Readonly<Record<string, Metric<readonly TextGameResponse[]>>>;

@@ -94,7 +94,7 @@ export class WebPageWorld implements World<WebPageExample, readonly WebPageRespo
   readonly name = "web-page";
   /** Number of token ids. */
   readonly vocabularySize: number;
-  /** Answers end with the tokenizer's end of text. */
+  /** Answers end with a token that ends texts. */
   readonly openAnswers: OpenAnswers;
   /** Lines: a token belongs to the line that it begins in, and what ends a line to that line. */
   readonly answerParts: AnswerParts;
@@ -110,9 +110,8 @@ export class WebPageWorld implements World<WebPageExample, readonly WebPageRespo
    * @throws {RangeError} When the tokenizer has no token that ends a text.
    */
   constructor(options: WebPageWorldOptions) {
-    const { tokenizer: { eosToken }, keepEndOfSequence } = options;
-    this.#scoring = { keepEndOfSequence, endOfSequence: eosToken ? [eosToken.text] : [] };
     this.#tokens = new LanguageTokens(options);
+    this.#scoring = { keepEndOfSequence: options.keepEndOfSequence, endOfSequence: this.#tokens.endTexts };
     this.vocabularySize = options.vocabularySize;
     this.openAnswers = this.#tokens.openAnswers;
     const metric = (part: keyof F1Score): Metric<readonly WebPageResponse[]> => ({
