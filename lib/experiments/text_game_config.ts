@@ -50,7 +50,7 @@ const grpoSchema = z.strictObject({
     "One model is trained by each",
   ),
   scoring: z.enum(["released", "strict"]).default("strict").describe(
-    "The released scorer, or the one without its defects",
+    "The released scorer (repairs as json_repair 0.61.7) or the one without its defects",
   ),
   othersPerGold: z.strictObject({ binary: z.number().min(0), taskSpecific: z.number().min(0) })
     .default({ binary: 0.4, taskSpecific: 0.35 }).describe("Rows without changed properties for each with"),

@@ -10,7 +10,8 @@
  * Gold properties are those that truly change; the last term is 0 where there are none. Rewards lie in [0, 1.3]; nothing that
  * a model can say throws.
  *
- * `released` is the published scorer, whose numbers are the paper's. `strict` mends what in it rewards or punishes the wrong
+ * `released` is the published scorer, whose numbers are the paper's; it repairs answers with the Python package json_repair,
+ * here as version 0.61.7 does: others differ on some answers. `strict` mends what in it rewards or punishes the wrong
  * thing (each difference has a test):
  *
  * | what a model does                                   | released                                | strict                     |
