@@ -290,13 +290,13 @@ export {
   loadTransitions,
   readTransitions,
   type ReadTransitionsOptions,
-  type SkippedRow,
   type TransitionRow,
   writeTransitions,
 } from "./lib/worlds/text_game/jsonl.ts";
 export {
   type ParquetRow,
   parquetRow,
+  type PlacedParquetRow,
   type PromptMessage,
   readParquet,
   type ReadParquetOptions,
@@ -392,6 +392,7 @@ export {
   type WalkRequest,
 } from "./lib/worlds/web_page/recorder.ts";
 export {
+  type PlacedWebPageRow,
   readWebPageRows,
   type ReadWebPageRowsOptions,
   type WebPageRow,
@@ -531,6 +532,7 @@ export {
 export { type Checkpoint, type CheckpointFiles, CheckpointStore, MissingFileError } from "./lib/training/checkpoint.ts";
 export { type MetricEntry, MetricLog } from "./lib/training/metric_log.ts";
 export { type HostDtype, type HostTensor } from "./lib/files/safetensors.ts";
+export { type RowOptions, type RowPlace, type SkippedRow } from "./lib/files/rows.ts";
 export { RunFolder } from "./lib/training/run_folder.ts";
 export { DiskError } from "./lib/files/disk_error.ts";
 export { UserError } from "./lib/files/user_error.ts";

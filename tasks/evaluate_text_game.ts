@@ -5,7 +5,7 @@
  * `--model`: greedy answers of a run's models, or of a released one, beside what always answering "nothing changes" would earn.
  */
 import { resolveWithProgress } from "../lib/experiments/hub_folder.ts";
-import { parseSettings } from "../lib/experiments/settings.ts";
+import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
 import { type TextGameConfig, textGameConfig } from "../lib/experiments/text_game_config.ts";
 import { findTestFile, openTextGameData, readTextGameExamples } from "../lib/experiments/text_game_data.ts";
 import { evaluateTextGame } from "../lib/experiments/text_game_evaluation.ts";
@@ -26,6 +26,7 @@ import {
   modelsOfRun,
   readEvaluationUse,
   readJudged,
+  STRICT_DATA,
   writeEvaluations,
 } from "./evaluation_command.ts";
 
@@ -47,8 +48,13 @@ const COMMAND: Command = {
       description: "Transitions to judge by (.jsonl, .jsonl.gz, .parquet)",
       default: "the run's",
     },
+    "strict-data": STRICT_DATA.flag,
     limit: { value: "N", description: "At most so many transitions, from all over the file", default: "all" },
-    scoring: { value: SCORINGS.join("|"), description: "The published scorer or the mended one", default: "released" },
+    scoring: {
+      value: SCORINGS.join("|"),
+      description: "The published scorer (repairs as json_repair 0.61.7) or the mended one",
+      default: "released",
+    },
     out: { value: "FILE", description: "Write answers and scores, a line of JSON each" },
     preset: { value: "NAME", description: "Values to start from with --model", default: MODEL_PRESET },
     ...ENGINE_FLAGS,
@@ -64,8 +70,8 @@ const COMMAND: Command = {
 const USES: EvaluationUses = {
   flags: {
     answers: [],
-    run: ["which", "limit", "engine", "device", "set"],
-    model: ["limit", "preset", "engine", "device", "set"],
+    run: ["which", "limit", "strict-data", "engine", "device", "set"],
+    model: ["limit", "strict-data", "preset", "engine", "device", "set"],
   },
   needData: ["answers", "model"],
   models: MODELS,
@@ -78,7 +84,7 @@ await runCommand(async (signal) => {
   const progress = progressFor(Deno.stderr);
   if (use === "answers") return await scoreFile(flags, scoring ?? "released", { progress, signal });
 
-  const changed = parseSettings(flags.list("set"));
+  const changed = mergeSettings(STRICT_DATA.settings(flags), parseSettings(flags.list("set")));
   const asked = use === "run"
     ? await modelsOfRun(flags, MODELS, textGameConfig, changed)
     : await modelByName(flags, MODEL_PRESET, textGameConfig, changed, progress);
@@ -113,11 +119,16 @@ async function evaluate(
   { scoring, signal, progress }: { scoring: Strictness; signal: AbortSignal; progress: Progress },
 ): Promise<void> {
   const { seed, evaluation: { rows } } = config;
-  const judged = await readJudged(flags, {
-    test: config.data.test,
-    ofRun: async () => (await openTextGameData(config, signal)).test,
-    ofFile: async (path, notes) => await readTextGameExamples(await findTestFile(path), config, notes, signal),
-  }, progress);
+  const judged = () =>
+    readJudged(flags, {
+      test: config.data.test,
+      ofRun: async (notes) => {
+        const data = await openTextGameData(config, signal);
+        notes.push(...data.notes);
+        return data.test;
+      },
+      ofFile: async (path, notes) => await readTextGameExamples(await findTestFile(path), config, notes, signal),
+    }, progress);
   const { evaluations, fitting } = await evaluateModels({
     engine,
     config,

@@ -28,6 +28,7 @@ import {
   modelsOfRun,
   readEvaluationUse,
   readJudged,
+  STRICT_DATA,
   writeEvaluations,
 } from "./evaluation_command.ts";
 
@@ -48,6 +49,7 @@ const COMMAND: Command = {
       description: "Transitions to judge by (.parquet)",
       default: "the run's",
     },
+    "strict-data": STRICT_DATA.flag,
     limit: { value: "N", description: "At most so many transitions, from all over the file", default: "all" },
     "keep-end": {
       description: "Score as released: text of the end token stays on the last item, which then never matches",
@@ -63,8 +65,8 @@ const COMMAND: Command = {
 const USES: EvaluationUses = {
   flags: {
     answers: [],
-    run: ["which", "data", "limit", "engine", "device", "set"],
-    model: ["data", "limit", "preset", "engine", "device", "set"],
+    run: ["which", "data", "limit", "strict-data", "engine", "device", "set"],
+    model: ["data", "limit", "strict-data", "preset", "engine", "device", "set"],
   },
   needData: ["model"],
   models: MODELS,
@@ -104,11 +106,16 @@ async function evaluate(
   { signal, progress }: { signal: AbortSignal; progress: Progress },
 ): Promise<void> {
   const { seed, evaluation: { rows, sampledAnswers, temperature, topP } } = config;
-  const judged = await readJudged(flags, {
-    test: config.data.test,
-    ofRun: async () => (await openWebPageData(config, signal)).test,
-    ofFile: async (path, notes) => await readWebPageExamples(await findWebPageTestFile(path), config, notes, signal),
-  }, progress);
+  const judged = () =>
+    readJudged(flags, {
+      test: config.data.test,
+      ofRun: async (notes) => {
+        const data = await openWebPageData(config, signal);
+        notes.push(...data.notes);
+        return data.test;
+      },
+      ofFile: async (path, notes) => await readWebPageExamples(await findWebPageTestFile(path), config, notes, signal),
+    }, progress);
   const { evaluations, fitting } = await evaluateModels({
     engine,
     config,
@@ -143,5 +150,5 @@ async function evaluate(
 function settings(flags: Flags): Record<string, unknown> {
   const released = flags.has("keep-end") ? { grpo: { keepEndOfSequence: true } } : {};
   const target = flags.text("model") === undefined ? {} : { data: { target: "changes" } };
-  return mergeSettings(mergeSettings(target, released), parseSettings(flags.list("set")));
+  return [target, released, STRICT_DATA.settings(flags), parseSettings(flags.list("set"))].reduce(mergeSettings);
 }

@@ -38,7 +38,7 @@ export function readEvaluationUse(flags: Flags, { flags: known, needData, models
   }
   const [use] = uses;
   for (const name of new Set(Object.values(known).flat())) {
-    if (flags.list(name).length > 0 && !known[use].includes(name)) {
+    if ((flags.has(name) || flags.list(name).length > 0) && !known[use].includes(name)) {
       throw new UserError(`--${name} has no meaning with --${use}: leave it out`);
     }
   }
@@ -116,6 +116,13 @@ export async function modelByName<Config>(
   return { config, models: { [name]: await resolveWithProgress(name, progress) } };
 }
 
+/** The flag of commands that read data, and the field that it stands for. */
+export const STRICT_DATA = {
+  flag: { description: "End at the first row that cannot be used, rather than skip and count it" },
+  /** The fields that flags stand for: none where it is not given. */
+  settings: (flags: Flags): Record<string, unknown> => flags.has("strict-data") ? { data: { strict: true } } : {},
+};
+
 /** Transitions and their rows in the file that they come from. */
 export interface JudgedExamples<Example> {
   /** Transitions. */
@@ -128,9 +135,9 @@ export interface JudgedExamples<Example> {
 export interface ExampleSource<Example> {
   /** The run's file of held-out transitions, or null: its split of other data. */
   test: string | null;
-  /** Held-out transitions of the run's split. */
-  ofRun(): Promise<readonly Example[]>;
-  /** Transitions of a file or folder that is here; notes get what there is to say about them. */
+  /** Held-out transitions of the run's split; notes get what there is to say about them. */
+  ofRun(notes: string[]): Promise<readonly Example[]>;
+  /** Transitions of a file or folder that is here; notes likewise. */
   ofFile(path: string, notes: string[]): Promise<JudgedExamples<Example>>;
 }
 
@@ -143,7 +150,7 @@ export async function readJudged<Example>(
   const limit = flags.integer("limit", 1) ?? null, file = flags.text("data") ?? test, notes: string[] = [];
   let examples: readonly Example[], rows: number[];
   if (file === null) {
-    examples = await ofRun();
+    examples = await ofRun(notes);
     rows = [...examples.keys()];
   } else {
     ({ examples, rows } = await ofFile(await resolveWithProgress(file, progress), notes));
@@ -157,8 +164,8 @@ export async function readJudged<Example>(
 export interface ModelsEvaluation<Config, Example, Tokens, Evaluation> extends EvaluatedModels<Config> {
   /** Who computes. */
   engine: Engine;
-  /** What to judge by. */
-  judged: JudgedExamples<Example>;
+  /** Reads what to judge by: called once all models' folders have been found sound. */
+  judged(): Promise<JudgedExamples<Example>>;
   /** Where it is said how far the evaluation is. */
   progress: Progress;
   /** Stops it. */
@@ -180,17 +187,23 @@ export interface ModelsEvaluation<Config, Example, Tokens, Evaluation> extends E
 export async function evaluateModels<
   Config extends LanguageConfig,
   Example extends LanguageExample,
-  Tokens extends { world: ExampleEncoder<Example>; maxPositions: number },
+  Tokens extends { world: ExampleEncoder<Example>; maxPositions: number; notes: readonly string[] },
   Evaluation,
 >(request: ModelsEvaluation<Config, Example, Tokens, Evaluation>): Promise<
   { evaluations: Record<string, Evaluation>; fitting: JudgedExamples<Example> }
 > {
-  const { engine, config, models, judged, progress, signal } = request;
+  const { engine, config, progress, signal } = request;
   const evaluations: Record<string, Evaluation> = {};
   const breathe = breather(signal);
-  let fitting: JudgedExamples<Example> | undefined;
-  for (const [name, folder] of Object.entries(models)) {
+  const models: { name: string; folder: string; tokens: Tokens }[] = [];
+  for (const [name, folder] of Object.entries(request.models)) {
     const tokens = await request.readTokens(folder);
+    for (const note of tokens.notes) progress.note(note);
+    models.push({ name, folder, tokens });
+  }
+  const judged = await request.judged();
+  let fitting: JudgedExamples<Example> | undefined;
+  for (const { name, folder, tokens } of models) {
     // All models of a run have one tokenizer: what fits the first fits the others.
     const { examples } = fitting ??= await fittingQuestions(
       { ...judged, examples: await request.prepare?.(judged.examples, tokens) ?? judged.examples },

@@ -72,11 +72,12 @@ async function overrides(
   signal: AbortSignal,
 ): Promise<Record<string, unknown>> {
   const data: Record<string, unknown> = {}, model: Record<string, unknown> = {}, grpo: Record<string, unknown> = {};
-  const path = flags.text("data"), test = flags.text("test"), folder = flags.text("model");
+  const path = flags.text("data"), heldOut = flags.text("test"), folder = flags.text("model");
+  const test = heldOut && await findTestFile(await resolveWithProgress(heldOut, progress, { signal }));
+  if (test !== undefined) data.test = test;
   if (path !== undefined) {
-    Object.assign(data, await findTextGameFiles(await resolveWithProgress(path, progress, { signal })));
+    Object.assign(data, await findTextGameFiles(await resolveWithProgress(path, progress, { signal }), test));
   }
-  if (test !== undefined) data.test = await findTestFile(await resolveWithProgress(test, progress, { signal }));
   if (flags.has("strict-data")) data.strict = true;
   if (folder !== undefined) model.folder = folder;
   const rollouts = flags.text("rollouts");

@@ -4,6 +4,8 @@
  */
 import { basename, join } from "node:path";
 import { breather } from "../files/breather.ts";
+import type { SkippedRows } from "../files/rows.ts";
+import { parseShardName, setKey, shardsOf } from "../files/shards.ts";
 import { UserError } from "../files/user_error.ts";
 import type { LanguageExample } from "../worlds/language_tokens.ts";
 import type { EncodedTransition } from "../worlds/world.ts";
@@ -46,22 +48,21 @@ export async function mapBreathing<Item, Result>(
  * @throws The signal's reason once it is aborted.
  */
 export async function fittingExamples<Example extends LanguageExample>(
-  examples: readonly Example[],
+  all: readonly Example[],
   world: ExampleEncoder<Example>,
   config: Pick<LanguageConfig, "data">,
   what: string,
   { maxPositions, note, signal }: FittingOptions,
 ): Promise<Example[]> {
   const { maxQuestionTokens, maxAnswerTokens, strict } = config.data;
-  const lengths = await mapBreathing(examples, (each) => {
-    const { question, answer } = world.encodeOne(each);
-    return {
-      question: question.length,
-      answer: answer.tokens.length,
-      // The last token of an answer is never fed.
-      whole: question.length + answer.tokens.length - 1,
-    };
-  }, signal);
+  const { kept, encoded } = await encodable(all, world, strict, { note: (text) => note(`${what}: ${text}`), signal });
+  const examples = kept.map((i) => all[i]);
+  const lengths = encoded.map(({ question, answer }) => ({
+    question: question.length,
+    answer: answer.tokens.length,
+    // The last token of an answer is never fed.
+    whole: question.length + answer.tokens.length - 1,
+  }));
   const limits = { question: maxQuestionTokens, answer: maxAnswerTokens, whole: maxPositions };
   const report = (part: keyof typeof limits, names: string, field: string) => {
     const over = lengths.filter((each) => each[part] > limits[part]).length;
@@ -94,7 +95,7 @@ export async function fittingExamples<Example extends LanguageExample>(
  * @throws The signal's reason once it is aborted.
  */
 export async function fittingQuestions<Example extends LanguageExample>(
-  { examples, rows }: { examples: readonly Example[]; rows: readonly number[] },
+  { examples: all, rows: allRows }: { examples: readonly Example[]; rows: readonly number[] },
   world: ExampleEncoder<Example>,
   config: Pick<LanguageConfig, "data">,
   { maxPositions, note, signal }: FittingOptions,
@@ -103,7 +104,9 @@ export async function fittingQuestions<Example extends LanguageExample>(
   // An answer needs room for a token at least.
   const limit = Math.min(maxQuestionTokens, maxPositions - 1);
   const field = limit === maxQuestionTokens ? "data.maxQuestionTokens" : "the model's max_position_embeddings less 1,";
-  const lengths = await mapBreathing(examples, (each) => world.encodeOne(each).question.length, signal);
+  const { kept: sound, encoded } = await encodable(all, world, strict, { note, signal });
+  const examples = sound.map((i) => all[i]), rows = sound.map((i) => allRows[i]);
+  const lengths = encoded.map((each) => each.question.length);
   const kept = [...examples.keys()].filter((i) => lengths[i] <= limit);
   if (kept.length < examples.length) {
     const longest = lengths.reduce((most, each) => Math.max(most, each), 0);
@@ -115,10 +118,67 @@ export async function fittingQuestions<Example extends LanguageExample>(
   return { examples: kept.map((i) => examples[i]), rows: kept.map((i) => rows[i]) };
 }
 
+/**
+ * The examples that a model's chat template takes, by their numbers: it may refuse roles that a file's prompts have.
+ *
+ * @throws {UserError} The template's own, when the data are strict and it refuses one, or it refuses all.
+ * @throws The signal's reason once it is aborted.
+ */
+async function encodable<Example extends LanguageExample>(
+  examples: readonly Example[],
+  world: ExampleEncoder<Example>,
+  strict: boolean,
+  { note, signal }: Pick<FittingOptions, "note" | "signal">,
+): Promise<{ kept: number[]; encoded: EncodedTransition[] }> {
+  const kept: number[] = [], encoded: EncodedTransition[] = [], refusals: UserError[] = [], breathe = breather(signal);
+  for (const [i, each] of examples.entries()) {
+    await breathe();
+    try {
+      encoded.push(world.encodeOne(each));
+      kept.push(i);
+    } catch (error) {
+      if (strict || !(error instanceof UserError)) throw error;
+      refusals.push(error);
+    }
+  }
+  if (refusals.length > 0) {
+    if (kept.length === 0) throw refusals[0];
+    note(`${refusals.length} of ${examples.length} prompts are refused, the first: ${refusals[0].message}: skipped`);
+  }
+  return { kept, encoded };
+}
+
 /** So many of some things, from all over them: files have their rows game by game, walk by walk. */
 export function spread<Item>(items: readonly Item[], count: number | null): Item[] {
   if (count === null || count >= items.length) return [...items];
   return Array.from({ length: count }, (_, i) => items[Math.floor(i * items.length / count)]);
+}
+
+/**
+ * Sees that files are there, all parts of those in numbered files too: before the first of them is read for minutes.
+ *
+ * @throws {UserError} When one is not.
+ */
+export async function checkFiles(paths: readonly (string | null)[]): Promise<void> {
+  for (const path of paths) {
+    for (const file of path === null ? [] : await shardsOf(path)) {
+      if (!await Deno.stat(file).catch(() => undefined)) throw new UserError(`${file}: there is no such file`);
+    }
+  }
+}
+
+/**
+ * Says what was skipped of a data set.
+ *
+ * @param notes Gets a line where rows were skipped.
+ * @throws {UserError} When no row could be used.
+ */
+export function checkUsable(path: string, usable: number, skipped: SkippedRows, notes: string[]): void {
+  const note = skipped.note(path);
+  if (usable === 0) {
+    throw new UserError(`${path}: no transition could be used${note === undefined ? "" : `; ${skipped.first(path)}`}`);
+  }
+  if (note !== undefined) notes.push(`${note} (--strict-data stops there)`);
 }
 
 /** Texts that a vocabulary is trained on. */
@@ -145,18 +205,46 @@ export async function namesIn(path: string): Promise<string[] | undefined> {
       else for await (const inner of Deno.readDir(join(path, entry.name))) names.push(join(entry.name, inner.name));
     }
     // The folder's own files come first.
-    const depth = (name: string) => name === basename(name) ? 0 : 1;
-    return names.sort((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1));
+    return names.sort((a, b) => depthOf(a) - depthOf(b) || (a < b ? -1 : 1));
   } catch (error) {
     throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
   }
 }
 
-/** The first name that fits a pattern, patterns in the order in which they are looked for. */
-export function findName(names: readonly string[], patterns: readonly RegExp[]): string | undefined {
+/**
+ * The data set that a folder's names hold for a purpose; of one in numbered files the first file's name, which stands for all.
+ *
+ * @param patterns Of its name, numbers left out, in the order in which they are looked for.
+ * @param remedy How one is chosen where several fit.
+ * @throws {UserError} When several data sets fit a pattern: reading one of them would lose the others without a word.
+ */
+export function findName(names: readonly string[], patterns: readonly RegExp[], remedy: string): string | undefined {
   for (const pattern of patterns) {
-    const found = names.find((name) => pattern.test(basename(name)));
-    if (found !== undefined) return found;
+    const fitting = names.filter((name) => pattern.test(basename(parseShardName(name)?.set ?? name)));
+    // The folder's own files go before those of folders in it.
+    const near = fitting.filter((name) => depthOf(name) === depthOf(fitting[0]));
+    const sets = new Map(
+      near.toReversed().map((name) => [setKey(parseShardName(name) ?? { set: name, count: 1 }), name]),
+    );
+    if (sets.size > 1) {
+      const found = [...sets.values()].sort().slice(0, 4).join(", ");
+      throw new UserError(`which of these is meant, ${found}${sets.size > 4 ? ", …" : ""}? ${remedy}`);
+    }
+    if (sets.size === 1) return sets.values().next().value;
   }
   return undefined;
+}
+
+/** The path of a name in a folder; undefined where there is none. */
+export function inFolder(folder: string, name: string | undefined): string | undefined {
+  return name === undefined ? undefined : join(folder, name);
+}
+
+/** That a folder lacks a file, and some of what it has instead. */
+export function missingFile(path: string, what: string, names: readonly string[]): UserError {
+  return new UserError(`${path} has no ${what}: found ${names.slice(0, 6).join(", ") || "nothing"}`);
+}
+
+function depthOf(name: string): number {
+  return name === basename(name) ? 0 : 1;
 }

@@ -30,7 +30,7 @@ import { LanguageModels } from "./language_models.ts";
 import { LanguageStages } from "./language_stages.ts";
 import { openTextGameData, type TextGameData } from "./text_game_data.ts";
 import { evaluateTextGame, type TextGameEvaluation } from "./text_game_evaluation.ts";
-import { readTextGameTokens, textGameWorld } from "./text_game_models.ts";
+import { readTextGameTokens, type TextGameTokens, textGameWorld } from "./text_game_models.ts";
 
 /** Stages in order. */
 export const TEXT_GAME_STAGES = ["likelihood", "grpo", "evaluate"] as const;
@@ -93,7 +93,7 @@ export class TextGameExperiment {
   }
 
   /**
-   * Opens data and tokenizer, and only then makes the run's folder, if it is to be made.
+   * Opens the model's folder, data and tokenizer, and only then makes the run's folder, if it is to be made.
    *
    * @throws {UserError} When something that the configuration names is not what it should be; nothing is written then.
    */
@@ -101,19 +101,15 @@ export class TextGameExperiment {
     const { engine, config, progress, signal } = context;
     // Refuses what is no address; nothing is sent.
     if (config.grpo.rollouts !== null) new CompletionsClient(config.grpo.rollouts);
-    const data = await openTextGameData(config, signal);
-    for (const note of data.notes) progress.note(note);
+    // The model first: it is found sound, or not, in a moment; data take minutes.
     const folder = config.model.folder === null
       ? null
       : await resolveWithProgress(config.model.folder, progress, { signal });
-    let tokenizer: TextTokenizer, world: TextGameWorld, maxPositions = Infinity;
-    if (folder === null) {
-      const { vocabularySize: size, pattern } = config.tokenizer;
-      tokenizer = trainBpe(trainingTexts(data.train), { vocabularySize: size, pattern });
-      world = textGameWorld(tokenizer, tokenizer.vocabularySize, config);
-    } else {
-      ({ tokenizer, world, maxPositions } = await readTextGameTokens(folder, config));
-    }
+    const given = folder === null ? undefined : await readTextGameTokens(folder, config);
+    for (const note of given?.notes ?? []) progress.note(note);
+    const data = await openTextGameData(config, signal);
+    for (const note of data.notes) progress.note(note);
+    const { tokenizer, world, maxPositions } = given ?? newTokens(config, data);
     const fit = (examples: readonly TextGameExample[], what: string) =>
       fittingExamples(examples, world, config, what, { maxPositions, note: (text) => progress.note(text), signal });
     const train = await fit(data.train, "training data");
@@ -211,6 +207,13 @@ export class TextGameExperiment {
         return epochOf(Math.floor(at / mixture.length))[at % mixture.length];
       });
   }
+}
+
+/** A vocabulary of the training data, for a new model. */
+function newTokens(config: TextGameConfig, { train }: TextGameData): Omit<TextGameTokens, "notes"> {
+  const { vocabularySize, pattern } = config.tokenizer;
+  const tokenizer = trainBpe(trainingTexts(train), { vocabularySize, pattern });
+  return { tokenizer, world: textGameWorld(tokenizer, tokenizer.vocabularySize, config), maxPositions: Infinity };
 }
 
 /** Name of the world's metric of a reward. */

@@ -5,8 +5,9 @@
  * parse, a prompt over the limit) is skipped and counted, or ends the run where the configuration is strict.
  */
 import { createHash } from "node:crypto";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { breather } from "../files/breather.ts";
+import { SkippedRows, usableRows } from "../files/rows.ts";
 import { UserError } from "../files/user_error.ts";
 import { builtInTransitions } from "../worlds/text_game/games/crawl.ts";
 import { TEXT_GAMES } from "../worlds/text_game/games/games.ts";
@@ -16,7 +17,7 @@ import type { GameRules, PromptOptions } from "../worlds/text_game/prompt.ts";
 import { loadRules } from "../worlds/text_game/rules.ts";
 import type { TextGameTransition } from "../worlds/text_game/state.ts";
 import { exampleOf, exampleOfRow, type TextGameExample } from "../worlds/text_game/world.ts";
-import { findName, mapBreathing, namesIn } from "./language_data.ts";
+import { checkFiles, checkUsable, findName, inFolder, mapBreathing, missingFile, namesIn } from "./language_data.ts";
 import type { TextGameConfig } from "./text_game_config.ts";
 
 /** See the file's head. */
@@ -41,6 +42,7 @@ export interface TextGameData {
  */
 export async function openTextGameData(config: TextGameConfig, signal?: AbortSignal): Promise<TextGameData> {
   const { data } = config, notes: string[] = [];
+  await checkFiles([data.train, data.test, data.imitation]);
   let train: TextGameExample[], test: TextGameExample[];
   if (data.train === null) {
     if (data.test !== null) {
@@ -61,7 +63,7 @@ export async function openTextGameData(config: TextGameConfig, signal?: AbortSig
       test = (await readTextGameExamples(data.test, config, notes, signal)).examples;
     }
   }
-  const imitation = data.imitation === null ? undefined : await readImitation(data.imitation);
+  const imitation = data.imitation === null ? undefined : await readImitation(data.imitation, config, notes, signal);
   const changed = (examples: TextGameExample[]) => examples.filter((each) => each.isChanged).length;
   notes.push(
     `transitions: ${train.length} to train with (${changed(train)} change something), ` +
@@ -126,63 +128,50 @@ export async function readTextGameExamples(
   notes: string[],
   signal?: AbortSignal,
 ): Promise<{ examples: TextGameExample[]; rows: number[] }> {
-  const { data } = config, examples: TextGameExample[] = [], rows: number[] = [], breathe = breather(signal);
-  let skipped = 0, firstReason = "";
-  const skip = (reason: string) => {
-    if (skipped++ === 0) firstReason = reason;
-  };
-  if (path.endsWith(".parquet")) {
-    let row = -1;
-    for await (const each of readParquet(path)) {
-      row++;
-      await breathe();
-      try {
-        examples.push(exampleOfRow(each, data.targets));
-        rows.push(row);
-      } catch (error) {
-        if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
-        const reason = `row ${row}: ${error.message.replace(/\s+/g, " ")}`;
-        if (data.strict) throw new UserError(`${path}, ${reason}`);
-        skip(reason);
-      }
-    }
-  } else {
-    const options = await promptOptions(config);
-    const reading = readTransitions(path, {
-      strict: data.strict,
-      onSkip: ({ row, reason }) => skip(`line ${row + 1}: ${reason}`),
-    });
-    for await (const { row, transition } of reading) {
-      await breathe();
-      examples.push(exampleOf(transition, options));
-      rows.push(row);
-    }
+  const { data } = config, examples: TextGameExample[] = [], rows: number[] = [], skipped = new SkippedRows();
+  const options = { strict: data.strict, onSkip: skipped.add, signal };
+  const prompts = await promptOptions(config);
+  const read = path.endsWith(".parquet")
+    ? usableRows(
+      readParquet(path, options),
+      (each) => ({ row: each.row, example: exampleOfRow(each, data.targets) }),
+      options,
+    )
+    : usableRows(
+      readTransitions(path, options),
+      ({ row, transition }) => ({ row, example: exampleOf(transition, prompts) }),
+      options,
+    );
+  for await (const { row, example } of read) {
+    examples.push(example);
+    rows.push(row);
   }
-  if (skipped > 0) {
-    const count = skipped === 1 ? "1 row" : `${skipped} rows`;
-    notes.push(`${path}: skipped ${count}; the first, ${firstReason} (--strict-data stops there)`);
-  }
-  if (examples.length === 0) {
-    throw new UserError(`${path}: no transition could be used${skipped > 0 ? `; the first, ${firstReason}` : ""}`);
-  }
+  checkUsable(path, examples.length, skipped, notes);
   return { examples, rows };
 }
 
-async function readImitation(path: string): Promise<TextGameExample[]> {
-  const examples: TextGameExample[] = [];
-  for await (const row of readParquet(path, { states: false })) {
+async function readImitation(
+  path: string,
+  { data: { strict } }: TextGameConfig,
+  notes: string[],
+  signal?: AbortSignal,
+): Promise<TextGameExample[]> {
+  const examples: TextGameExample[] = [], skipped = new SkippedRows();
+  for await (
+    const { row, prompt, groundTruth } of readParquet(path, { states: false, strict, onSkip: skipped.add, signal })
+  ) {
     examples.push({
-      name: `row ${examples.length}`,
+      name: `row ${row}`,
       game: "",
-      question: row.prompt,
-      target: row.groundTruth,
+      question: prompt,
+      target: groundTruth,
       current: [],
       next: [],
       isChanged: true,
       isGold: true,
     });
   }
-  if (examples.length === 0) throw new UserError(`${path}: it has no row`);
+  checkUsable(path, examples.length, skipped, notes);
   return examples;
 }
 
@@ -193,12 +182,13 @@ function fingerprintOf(examples: readonly TextGameExample[]): string {
 }
 
 /** Names of the benchmark's and the hub's files, in the order in which they are looked for. */
-const TRAIN_FILES = [
-  /^train\.jsonl(\.gz)?$/,
-  /^train_state_difference\.parquet$/,
-  /^train.*\.(jsonl|jsonl\.gz|parquet)$/,
-];
-const TEST_FILES = [/^test\.jsonl(\.gz)?$/, /^test_state_difference\.parquet$/, /^test.*\.(jsonl|jsonl\.gz|parquet)$/];
+const TRAIN_FILES = namesOf("train"), TEST_FILES = namesOf("test");
+const IMITATION_FILES = [/^generated_cot\.parquet$/];
+
+function namesOf(split: string): RegExp[] {
+  return ["\\.jsonl", "\\.jsonl\\.gz", "_state_difference\\.parquet", "\\.parquet", ".*\\.(jsonl|jsonl\\.gz|parquet)"]
+    .map((rest) => new RegExp(`^${split}${rest}$`));
+}
 
 /** Files of a folder, by what they are for. */
 export interface TextGameFiles {
@@ -213,40 +203,34 @@ export interface TextGameFiles {
 /**
  * The training and test files of a folder; a file stands for itself, to be split.
  *
- * @throws {UserError} When the path does not exist or the folder has no training file.
+ * @param given The test file, where it is named: the folder's is then not looked for.
+ * @throws {UserError} When the path does not exist, the folder has no training file, or it is not clear which is meant.
  */
-export async function findTextGameFiles(path: string): Promise<TextGameFiles> {
+export async function findTextGameFiles(path: string, given?: string): Promise<TextGameFiles> {
   const names = await namesIn(path);
-  if (names === undefined) return { train: path };
-  const train = findName(names, TRAIN_FILES), test = findName(names, TEST_FILES);
+  if (names === undefined) return { train: path, ...given === undefined ? {} : { test: given } };
+  const train = findName(names, TRAIN_FILES, `Name it: --data ${path}/NAME`);
+  const test = given ?? inFolder(path, findName(names, TEST_FILES, `Name it: --test ${path}/NAME`));
+  const imitation = inFolder(path, findName(names, IMITATION_FILES, `Name it: --set data.imitation=${path}/NAME`));
   if (train === undefined) {
-    throw new UserError(
-      `${path} has no training file (train.jsonl, train.jsonl.gz or train_state_difference.parquet): found ${
-        names.slice(0, 6).join(", ") || "nothing"
-      }`,
-    );
+    throw missingFile(path, "training file (train.jsonl, train.jsonl.gz or train_state_difference.parquet)", names);
   }
-  const imitation = names.find((name) => basename(name) === "generated_cot.parquet");
   return {
     train: join(path, train),
-    ...test === undefined ? {} : { test: join(path, test) },
-    ...imitation === undefined ? {} : { imitation: join(path, imitation) },
+    ...test === undefined ? {} : { test },
+    ...imitation === undefined ? {} : { imitation },
   };
 }
 
 /**
  * The test file of a folder; a file stands for itself.
  *
- * @throws {UserError} When the path does not exist or the folder has no test file.
+ * @throws {UserError} When the path does not exist, the folder has no test file, or it is not clear which is meant.
  */
 export async function findTestFile(path: string): Promise<string> {
   const names = await namesIn(path);
   if (names === undefined) return path;
-  const test = findName(names, TEST_FILES);
+  const test = findName(names, TEST_FILES, `Name it: ${path}/NAME`);
   if (test !== undefined) return join(path, test);
-  throw new UserError(
-    `${path} has no test file (test.jsonl, test.jsonl.gz or test_state_difference.parquet): found ${
-      names.slice(0, 6).join(", ") || "nothing"
-    }`,
-  );
+  throw missingFile(path, "test file (test.jsonl, test.jsonl.gz or test_state_difference.parquet)", names);
 }

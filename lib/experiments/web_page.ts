@@ -30,7 +30,7 @@ import { LanguageStages } from "./language_stages.ts";
 import type { WebPageConfig } from "./web_page_config.ts";
 import { cutObservations, openWebPageData, type WebPageData } from "./web_page_data.ts";
 import { evaluateWebPage, type WebPageEvaluation } from "./web_page_evaluation.ts";
-import { readWebPageTokens, webPageWorld } from "./web_page_models.ts";
+import { readWebPageTokens, type WebPageTokens, webPageWorld } from "./web_page_models.ts";
 
 /** Stages in order. */
 export const WEB_PAGE_STAGES = ["likelihood", "grpo", "evaluate"] as const;
@@ -91,7 +91,7 @@ export class WebPageExperiment {
   }
 
   /**
-   * Opens data and tokenizer, and only then makes the run's folder, if it is to be made.
+   * Opens the model's folder, data and tokenizer, and only then makes the run's folder, if it is to be made.
    *
    * @throws {UserError} When something that the configuration names is not what it should be; nothing is written then.
    */
@@ -99,19 +99,15 @@ export class WebPageExperiment {
     const { engine, config, progress, signal } = context, note = (text: string) => progress.note(text);
     // Refuses what is no address; nothing is sent.
     if (config.grpo.rollouts !== null) new CompletionsClient(config.grpo.rollouts);
-    const data = await openWebPageData(config, signal);
-    data.notes.forEach(note);
+    // The model first: it is found sound, or not, in a moment; data take minutes.
     const folder = config.model.folder === null
       ? null
       : await resolveWithProgress(config.model.folder, progress, { signal });
-    let tokenizer: TextTokenizer, world: WebPageWorld, maxPositions = Infinity;
-    if (folder === null) {
-      const { vocabularySize: size, pattern } = config.tokenizer;
-      tokenizer = trainBpe(trainingTexts(data.train), { vocabularySize: size, pattern });
-      world = webPageWorld(tokenizer, tokenizer.vocabularySize, config);
-    } else {
-      ({ tokenizer, world, maxPositions } = await readWebPageTokens(folder, config));
-    }
+    const given = folder === null ? undefined : await readWebPageTokens(folder, config);
+    given?.notes.forEach(note);
+    const data = await openWebPageData(config, signal);
+    data.notes.forEach(note);
+    const { tokenizer, world, maxPositions } = given ?? newTokens(config, data);
     const cut = (examples: readonly WebPageExample[], what: string) =>
       cutObservations(examples, tokenizer, config, what, note, signal);
     const train = await fittingExamples(await cut(data.train, "training data"), world, config, "training data", {
@@ -202,4 +198,11 @@ export class WebPageExperiment {
       return this.train[order[at % this.train.length]];
     });
   }
+}
+
+/** A vocabulary of the training data, for a new model. */
+function newTokens(config: WebPageConfig, { train }: WebPageData): Omit<WebPageTokens, "notes"> {
+  const { vocabularySize, pattern } = config.tokenizer;
+  const tokenizer = trainBpe(trainingTexts(train), { vocabularySize, pattern });
+  return { tokenizer, world: webPageWorld(tokenizer, tokenizer.vocabularySize, config), maxPositions: Infinity };
 }

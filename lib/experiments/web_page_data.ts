@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { breather } from "../files/breather.ts";
+import { SkippedRows, usableRows } from "../files/rows.ts";
 import { UserError } from "../files/user_error.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { STREAM } from "../training/streams.ts";
@@ -14,7 +14,7 @@ import { builtInWalks, type SiteTransition } from "../worlds/web_page/built_in_w
 import { readWebPageRows } from "../worlds/web_page/parquet.ts";
 import { buildWebPrompt } from "../worlds/web_page/prompt.ts";
 import { type WebPageExample, webPageExample, webPageExampleOfRow } from "../worlds/web_page/world.ts";
-import { findName, mapBreathing, namesIn } from "./language_data.ts";
+import { checkFiles, checkUsable, findName, inFolder, mapBreathing, missingFile, namesIn } from "./language_data.ts";
 import type { WebPageConfig } from "./web_page_config.ts";
 
 /** See the file's head. */
@@ -40,6 +40,7 @@ const FIRST_TRAINING_SITE = 100_000;
  */
 export async function openWebPageData(config: WebPageConfig, signal?: AbortSignal): Promise<WebPageData> {
   const { data } = config, notes: string[] = [];
+  await checkFiles([data.train, data.test]);
   let train: WebPageExample[], test: WebPageExample[];
   if (data.train === null) {
     if (data.test !== null) {
@@ -98,29 +99,17 @@ export async function readWebPageExamples(
   notes: string[],
   signal?: AbortSignal,
 ): Promise<{ examples: WebPageExample[]; rows: number[] }> {
-  const examples: WebPageExample[] = [], rows: number[] = [], breathe = breather(signal);
-  let row = -1, skipped = 0, firstReason = "";
-  for await (const each of readWebPageRows(path)) {
-    row++;
-    await breathe();
-    try {
-      const example = webPageExampleOfRow(each, { style: data.prompt, target: data.target });
-      examples.push(each.taskId < 0 ? { ...example, name: `row ${row}`, group: `row ${row}` } : example);
-      rows.push(row);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      const reason = `row ${row}: ${error.message}`;
-      if (data.strict) throw new UserError(`${path}, ${reason}`);
-      if (skipped++ === 0) firstReason = reason;
-    }
+  const examples: WebPageExample[] = [], rows: number[] = [], skipped = new SkippedRows();
+  const options = { strict: data.strict, onSkip: skipped.add, signal };
+  const read = usableRows(readWebPageRows(path, options), (each) => {
+    const example = webPageExampleOfRow(each, { style: data.prompt, target: data.target }), name = `row ${each.row}`;
+    return { row: each.row, example: each.taskId < 0 ? { ...example, name, group: name } : example };
+  }, options);
+  for await (const { row, example } of read) {
+    examples.push(example);
+    rows.push(row);
   }
-  if (skipped > 0) {
-    const count = skipped === 1 ? "1 row" : `${skipped} rows`;
-    notes.push(`${path}: skipped ${count}; the first, ${firstReason} (--strict-data stops there)`);
-  }
-  if (examples.length === 0) {
-    throw new UserError(`${path}: no row could be used${skipped > 0 ? `; the first, ${firstReason}` : ""}`);
-  }
+  checkUsable(path, examples.length, skipped, notes);
   return { examples, rows };
 }
 
@@ -174,29 +163,27 @@ const TEST_FILES = [/^test\.parquet$/, /^test.*\.parquet$/];
 /**
  * The training and test files of a folder; a file stands for itself, to be split.
  *
- * @throws {UserError} When the path does not exist or the folder has no training file.
+ * @param given The test file, where it is named: the folder's is then not looked for.
+ * @throws {UserError} When the path does not exist, the folder has no training file, or it is not clear which is meant.
  */
-export async function findWebPageFiles(path: string): Promise<{ train: string; test?: string }> {
+export async function findWebPageFiles(path: string, given?: string): Promise<{ train: string; test?: string }> {
   const names = await namesIn(path);
-  if (names === undefined) return { train: path };
-  const train = findName(names, TRAIN_FILES), test = findName(names, TEST_FILES);
-  if (train === undefined) throw missing(path, "training file (train.parquet)", names);
-  return { train: join(path, train), ...test === undefined ? {} : { test: join(path, test) } };
+  if (names === undefined) return { train: path, ...given === undefined ? {} : { test: given } };
+  const train = findName(names, TRAIN_FILES, `Name it: --data ${path}/NAME`);
+  const test = given ?? inFolder(path, findName(names, TEST_FILES, `Name it: --test ${path}/NAME`));
+  if (train === undefined) throw missingFile(path, "training file (train.parquet)", names);
+  return { train: join(path, train), ...test === undefined ? {} : { test } };
 }
 
 /**
  * The test file of a folder; a file stands for itself.
  *
- * @throws {UserError} When the path does not exist or the folder has no test file.
+ * @throws {UserError} When the path does not exist, the folder has no test file, or it is not clear which is meant.
  */
 export async function findWebPageTestFile(path: string): Promise<string> {
   const names = await namesIn(path);
   if (names === undefined) return path;
-  const test = findName(names, TEST_FILES);
-  if (test === undefined) throw missing(path, "test file (test.parquet)", names);
+  const test = findName(names, TEST_FILES, `Name it: ${path}/NAME`);
+  if (test === undefined) throw missingFile(path, "test file (test.parquet)", names);
   return join(path, test);
-}
-
-function missing(path: string, what: string, names: readonly string[]): UserError {
-  return new UserError(`${path} has no ${what}: found ${names.slice(0, 6).join(", ") || "nothing"}`);
 }

@@ -11,6 +11,7 @@ import { claimAside, writeFileAtomic } from "./atomic.ts";
 import type { HubName } from "./hub.ts";
 import type { RemoteFile } from "./hub_client.ts";
 import { openWeights } from "./safetensors.ts";
+import { areWhole } from "./shards.ts";
 
 type Environment = (name: string) => string | undefined;
 
@@ -76,7 +77,10 @@ export class HubCache {
     const paths: string[] = [];
     for await (const path of walk(folder)) paths.push(path);
     if (wanted) return paths.some(wanted);
-    if (this.#type === "dataset") return isWhole(paths.filter((path) => path.endsWith(".parquet")));
+    if (this.#type === "dataset") {
+      const tables = paths.filter((path) => path.endsWith(".parquet"));
+      return tables.length > 0 && areWhole(tables);
+    }
     if (!paths.includes("config.json") && !paths.includes("adapter_config.json")) return false;
     if (paths.includes("adapter_model.safetensors")) return true;
     try {
@@ -137,18 +141,6 @@ async function* walk(folder: string, prefix = ""): AsyncGenerator<string> {
     if (entry.isDirectory) yield* walk(folder, `${path}/`);
     else if (await isThere(join(folder, path))) yield path;
   }
-}
-
-/** Whether of numbered files (`…-00000-of-00003.parquet`) all are there. */
-function isWhole(paths: string[]): boolean {
-  const known = new Set(paths);
-  return paths.length > 0 && paths.every((path) => {
-    const match = /^(.*-)\d{5}-of-(\d{5})(.*)$/.exec(path);
-    return match === null || Array.from(
-      { length: Number(match[2]) },
-      (_, i) => `${match[1]}${String(i).padStart(5, "0")}-of-${match[2]}${match[3]}`,
-    ).every((each) => known.has(each));
-  });
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -8,10 +8,18 @@ import { Buffer } from "node:buffer";
 import { basename, dirname } from "node:path";
 import { claimAside, removeLeftovers, syncFolder } from "./atomic.ts";
 import { cannotWrite } from "./disk_error.ts";
+import type { RowPlace } from "./rows.ts";
+import { shardsOf } from "./shards.ts";
 import { UserError } from "./user_error.ts";
 
 /** A row by its columns' names. */
 export type ParquetRecord = Record<string, unknown>;
+
+/** A record and where it stands. */
+export interface PlacedRecord extends RowPlace {
+  /** The row. */
+  record: ParquetRecord;
+}
 
 /** Which part of a file is read. */
 export interface ReadRecordsOptions {
@@ -53,16 +61,22 @@ async function loadPolars(): Promise<Polars> {
 }
 
 /**
- * The rows of a parquet file, in order.
+ * The rows of a parquet file, in order. A numbered file (`train-00000-of-00003.parquet`) stands for all of its data set.
  *
- * @throws {UserError} When the file cannot be read or lacks a column that is needed.
+ * @throws {UserError} When a file is missing, cannot be read or lacks a column that is needed.
  */
-export async function* readParquetRecords(path: string, options: ReadRecordsOptions): AsyncGenerator<ParquetRecord> {
-  const polars = await loadPolars();
-  const frame = openFrame(polars, path, options);
-  const count = Math.min(frame.height, options.limit ?? Infinity);
-  for (let start = 0; start < count; start += CHUNK) {
-    yield* sliceRecords(polars, frame, start, Math.min(CHUNK, count - start));
+export async function* readParquetRecords(path: string, options: ReadRecordsOptions): AsyncGenerator<PlacedRecord> {
+  const files = await shardsOf(path), polars = await loadPolars();
+  let row = 0;
+  for (const file of files) {
+    const frame = openFrame(polars, file, options), before = row;
+    const count = Math.min(frame.height, (options.limit ?? Infinity) - before);
+    for (let start = 0; start < count; start += CHUNK) {
+      for (const record of sliceRecords(polars, frame, start, Math.min(CHUNK, count - start))) {
+        yield { row, file, place: `row ${row - before}`, record };
+        row++;
+      }
+    }
   }
 }
 

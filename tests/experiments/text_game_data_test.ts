@@ -10,12 +10,14 @@ import {
   readTextGameExamples,
 } from "../../lib/experiments/text_game_data.ts";
 import { textGameWorld } from "../../lib/experiments/text_game_models.ts";
+import { UserError } from "../../lib/files/user_error.ts";
 import { trainBpe } from "../../lib/models/bpe_trainer.ts";
 import { answerText } from "../../lib/worlds/text_game/answer.ts";
 import { stateDifference } from "../../lib/worlds/text_game/difference.ts";
 import { writeTransitions } from "../../lib/worlds/text_game/jsonl.ts";
 import { type ParquetRow, parquetRow, writeParquet } from "../../lib/worlds/text_game/parquet.ts";
 import { scoredCurrent, scoredNext } from "../../lib/worlds/text_game/state.ts";
+import type { LanguageExample } from "../../lib/worlds/language_tokens.ts";
 import { HubServer } from "../files/hub_server.ts";
 import { rejectsUserError, withFolder } from "../files/support.ts";
 import { stoppingProgress } from "../support/tiny_run.ts";
@@ -175,6 +177,31 @@ Deno.test("text-game data: what is too long to train with is left out; what is l
   assert.deepEqual(spread([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 4), [0, 2, 5, 7]);
   assert.deepEqual(spread([1, 2], 3), [1, 2]);
   assert.deepEqual(spread([1, 2], null), [1, 2]);
+});
+
+Deno.test("data of language models: a prompt that the chat template refuses is left out, or ends a strict run", async () => {
+  const examples = [0, 1, 2, 3].map((i) => ({ question: String(i), target: "" }));
+  const world = {
+    encodeOne({ question }: LanguageExample) {
+      if (question === "1") throw new UserError("m: the chat template failed: Roles must alternate");
+      const tokens = Int32Array.of(Number(question));
+      return { question: tokens, answer: { tokens, sampled: Uint8Array.of(1) }, trainedQuestionTokens: 0 };
+    },
+  };
+  const config = tinyTextConfig(), strict = tinyTextConfig({ data: { strict: true } }), notes: string[] = [];
+  const options = { maxPositions: 10, note: (text: string) => void notes.push(text) };
+  assert.deepEqual(fittingExamples(examples, world, config, "training data", options), examples.toSpliced(1, 1));
+  const held = { examples, rows: [4, 5, 6, 7] };
+  assert.deepEqual(fittingQuestions(held, world, config, options), {
+    examples: examples.toSpliced(1, 1),
+    rows: [4, 6, 7],
+  });
+  const said = "1 of 4 prompts are refused, the first: m: the chat template failed: Roles must alternate: skipped";
+  assert.deepEqual(notes, [`training data: ${said}`, said]);
+  await rejectsUserError(() => fittingExamples(examples, world, strict, "x", options), "Roles must alternate");
+  await rejectsUserError(() => fittingQuestions(held, world, strict, options), "Roles must alternate");
+  const bad = [examples[1]];
+  await rejectsUserError(() => fittingExamples(bad, world, config, "x", options), "Roles must alternate");
 });
 
 Deno.test("text-game data: the files of a folder", async () => {

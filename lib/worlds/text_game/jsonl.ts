@@ -6,55 +6,44 @@
  *
  * Source: GPT-simulator, `data/train.jsonl`, `data/test.jsonl`.
  */
+import { type RowOptions, type RowPlace, type SkippedRow, usableRows } from "../../files/rows.ts";
+import { shardsOf } from "../../files/shards.ts";
 import { UserError } from "../../files/user_error.ts";
 import { readLines, writeLines } from "./lines.ts";
 import type { TextGameTransition } from "./state.ts";
 import { parseTransition, transitionJson, type TransitionOptions } from "./state_json.ts";
 
-/** A transition and the line that it stands on. */
-export interface TransitionRow {
-  /** Line of the file, from 0. */
-  row: number;
+/** A transition and where it stands: its row is the line, from 0. */
+export interface TransitionRow extends RowPlace {
   /** What stands there. */
   transition: TextGameTransition;
 }
 
-/** A line that was skipped. */
-export interface SkippedRow {
-  /** Line of the file, from 0. */
-  row: number;
-  /** Why. */
-  reason: string;
-}
-
 /** How a file of transitions is read. */
-export interface ReadTransitionsOptions extends TransitionOptions {
-  /** Whether a line that cannot be used is an error. Default true. */
-  strict?: boolean;
-  /** Told of every line that is skipped; only where not strict. */
-  onSkip?: (skipped: SkippedRow) => void;
-}
+export interface ReadTransitionsOptions extends TransitionOptions, RowOptions {}
 
 /**
- * The transitions of a file, in order; blank lines count as lines and are passed over.
+ * The transitions of a file, in order; blank lines count as lines and are passed over. A numbered file
+ * (`train-00000-of-00003.jsonl`) stands for all of its data set.
  *
- * @throws {UserError} When the file cannot be read; when strict, also at the first line that cannot be used.
+ * @throws {UserError} When a file cannot be read; when strict, also at the first line that cannot be used.
  */
-export async function* readTransitions(
-  path: string,
-  options: ReadTransitionsOptions = {},
-): AsyncGenerator<TransitionRow> {
-  for await (const { row, text } of readLines(path)) {
-    if (text?.trim() === "") continue;
-    try {
-      if (text === undefined) throw new TypeError("it is not UTF-8");
-      yield { row, transition: parseTransition(text, options) };
-    } catch (error) {
-      if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
-      const reason = error.message.replace(/\s+/g, " ");
-      if (options.strict ?? true) throw new UserError(`${path}, line ${row + 1}: ${reason}`);
-      options.onSkip?.({ row, reason });
+export function readTransitions(path: string, options: ReadTransitionsOptions = {}): AsyncGenerator<TransitionRow> {
+  return usableRows(lines(path), ({ text, ...place }) => {
+    if (text === undefined) throw new TypeError("it is not UTF-8");
+    return { ...place, transition: parseTransition(text, options) };
+  }, options);
+}
+
+async function* lines(path: string): AsyncGenerator<RowPlace & { text: string | undefined }> {
+  let before = 0;
+  for (const file of await shardsOf(path)) {
+    let count = 0;
+    for await (const { row, text } of readLines(file)) {
+      count = row + 1;
+      if (text?.trim() !== "") yield { row: before + row, file, place: `line ${row + 1}`, text };
     }
+    before += count;
   }
 }
 

@@ -1,6 +1,9 @@
 /**
  * Files of lines, plain or gzipped (`.gz`), read as a stream: no file is ever in memory as a whole.
  */
+import { pipeline, Readable } from "node:stream";
+import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import { createGunzip } from "node:zlib";
 import { writeFileAtomicWith } from "../../files/atomic.ts";
 import { UserError } from "../../files/user_error.ts";
 
@@ -13,20 +16,30 @@ export interface FileLine {
 }
 
 const LINE_FEED = 0x0a, CARRIAGE_RETURN = 0x0d;
+/** Bytes of a line at most: a few gzipped kilobytes can stand for a line of gigabytes. */
+const LONGEST_LINE = 2 ** 24;
 
 /**
  * The lines of a file in order, blank ones too; a line break at the end begins no further line.
  *
- * @throws {UserError} When the file cannot be read, or its gzip data is damaged.
+ * @throws {UserError} When the file cannot be read, its gzip data is damaged, or a line is longer than 16 MiB.
  */
 export async function* readLines(path: string): AsyncGenerator<FileLine> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
-  let row = 0;
+  let row = 0, begunLength = 0;
   let begun: Uint8Array[] = [];
+  const check = (length: number) => {
+    if (length <= LONGEST_LINE) return;
+    throw new UserError(
+      `${path}, line ${row + 1}: is longer than ${LONGEST_LINE} bytes: is it a file of lines, one record each?`,
+    );
+  };
   const finish = (end: Uint8Array): FileLine => {
+    check(begunLength + end.length);
     let bytes = begun.length === 0 ? end : concatenate([...begun, end]);
     if (bytes[bytes.length - 1] === CARRIAGE_RETURN) bytes = bytes.subarray(0, -1);
     begun = [];
+    begunLength = 0;
     try {
       return { row: row++, text: decoder.decode(bytes) };
     } catch {
@@ -39,7 +52,9 @@ export async function* readLines(path: string): AsyncGenerator<FileLine> {
       yield finish(chunk.subarray(start, end));
       start = end + 1;
     }
-    if (start < chunk.length) begun.push(chunk.subarray(start));
+    if (start === chunk.length) continue;
+    begun.push(chunk.subarray(start));
+    check(begunLength += chunk.length - start);
   }
   if (begun.length > 0) yield finish(new Uint8Array());
 }
@@ -47,11 +62,9 @@ export async function* readLines(path: string): AsyncGenerator<FileLine> {
 async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
   const gzipped = path.endsWith(".gz");
   try {
-    const file = await Deno.open(path, { read: true });
-    const stream: ReadableStream<Uint8Array> = gzipped
-      ? file.readable.pipeThrough(new DecompressionStream("gzip"))
-      : file.readable;
-    yield* stream;
+    const { readable } = await Deno.open(path, { read: true });
+    // Not DecompressionStream: a gzip file may have several members (`cat a.gz b.gz`), of which it takes the first alone.
+    yield* gzipped ? unpacked(readable) : readable;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) throw new UserError(`${path}: there is no such file`);
     const reason = (error as Error).message.replace(/\s+/g, " ");
@@ -59,6 +72,11 @@ async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
       gzipped ? `${path}: cannot be unpacked, is it complete? (${reason})` : `${path}: cannot be read (${reason})`,
     );
   }
+}
+
+function unpacked(stream: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array> {
+  // Errors of either end come out of the iteration; its end, early or not, closes the file.
+  return pipeline(Readable.fromWeb(stream as NodeReadableStream), createGunzip(), () => {});
 }
 
 /**

@@ -5,7 +5,7 @@
  * Source: RLVR-World `process_jsonl_train.py`; its dataset card.
  */
 import { readParquetRecords, writeParquetRecords } from "../../files/parquet.ts";
-import { UserError } from "../../files/user_error.ts";
+import { type RowOptions, type RowPlace, usableRows } from "../../files/rows.ts";
 import { scoredCurrent, scoredNext, type TextGameTransition } from "./state.ts";
 import { scoredStateJson } from "./state_json.ts";
 
@@ -36,8 +36,11 @@ export interface ParquetRow {
   index: number;
 }
 
+/** A row and where it stands. */
+export type PlacedParquetRow = ParquetRow & RowPlace;
+
 /** How a parquet file is read. */
-export interface ReadParquetOptions {
+export interface ReadParquetOptions extends RowOptions {
   /** Whether rows must have the state and the action, which scoring needs and imitation does not. Default true. */
   states?: boolean;
   /** Stop after so many rows. */
@@ -45,11 +48,11 @@ export interface ReadParquetOptions {
 }
 
 /**
- * The rows of a parquet file, in order.
+ * The rows of a parquet file, in order; of a file in numbered parts (`train-00000-of-00003.parquet`) those of all parts.
  *
- * @throws {UserError} When the file cannot be read or lacks a column or field that is needed.
+ * @throws {UserError} When a file cannot be read or lacks a column; when strict, also at the first row that cannot be used.
  */
-export async function* readParquet(path: string, options: ReadParquetOptions = {}): AsyncGenerator<ParquetRow> {
+export function readParquet(path: string, options: ReadParquetOptions = {}): AsyncGenerator<PlacedParquetRow> {
   const needsStates = options.states ?? true;
   const columns = ["prompt", "reward_model"], extra = ["extra_info"];
   const records = readParquetRecords(path, {
@@ -57,36 +60,61 @@ export async function* readParquet(path: string, options: ReadParquetOptions = {
     optional: needsStates ? [] : extra,
     limit: options.limit,
   });
-  let row = 0;
-  for await (const record of records) yield toRow(record, `${path}, row ${row++}`, needsStates);
+  return usableRows(
+    records,
+    ({ record, row, file, place }) => ({ ...toRow(record, needsStates), row, file, place }),
+    options,
+  );
 }
 
-function toRow(record: Record<string, unknown>, where: string, needsStates: boolean): ParquetRow {
-  const prompt = Array.isArray(record.prompt) ? record.prompt : [];
-  const messages = prompt.map((message) => {
-    const { role, content } = (message ?? {}) as Record<string, unknown>;
-    if (typeof role !== "string" || typeof content !== "string") {
-      throw new UserError(`${where}: prompt must be a list of messages with role and content`);
-    }
-    return { role, content };
-  });
-  if (messages.length === 0) throw new UserError(`${where}: prompt must be a list of messages: received none`);
-  const groundTruth = (record.reward_model as Record<string, unknown> | null)?.ground_truth;
-  if (typeof groundTruth !== "string") throw new UserError(`${where}: reward_model.ground_truth must be a string`);
+/** @throws {TypeError} When a field that is needed is not there, or of another kind. */
+function toRow(record: Record<string, unknown>, needsStates: boolean): ParquetRow {
   const extra = (record.extra_info ?? {}) as Record<string, unknown>;
   const text = (key: string): string | undefined => {
     if (typeof extra[key] === "string") return extra[key];
-    if (needsStates) throw new UserError(`${where}: extra_info.${key} must be a string`);
+    if (needsStates) throw new TypeError(`extra_info.${key} must be a string: received ${shown(extra[key])}`);
     return undefined;
   };
   return {
-    prompt: messages,
-    groundTruth,
+    prompt: promptMessages(record.prompt),
+    groundTruth: groundTruth(record.reward_model),
     dataState: text("data_state"),
     dataAction: text("data_action"),
     split: typeof extra.split === "string" ? extra.split : "",
     index: typeof extra.index === "number" ? extra.index : -1,
   };
+}
+
+/** The chat in a column `prompt`. @throws {TypeError} When it is none. */
+export function promptMessages(prompt: unknown): PromptMessage[] {
+  if (!Array.isArray(prompt) || prompt.length === 0) {
+    throw new TypeError(`prompt must be a list of messages: received ${shown(prompt)}`);
+  }
+  return prompt.map((message) => {
+    const { role, content } = (message ?? {}) as Record<string, unknown>;
+    if (typeof role !== "string" || typeof content !== "string") {
+      throw new TypeError(`prompt must be a list of messages with role and content: received ${shown(message)}`);
+    }
+    return { role, content };
+  });
+}
+
+/** The truth in a column `reward_model`. @throws {TypeError} When there is none. */
+export function groundTruth(rewardModel: unknown): string {
+  const truth = (rewardModel as Record<string, unknown> | null | undefined)?.ground_truth;
+  if (typeof truth !== "string") {
+    throw new TypeError(`reward_model.ground_truth must be a string: received ${shown(truth)}`);
+  }
+  return truth;
+}
+
+function shown(value: unknown): string {
+  if (value === undefined || value === null) return "nothing";
+  // 64-bit integers come as bigint.
+  return (JSON.stringify(value, (_, each) => typeof each === "bigint" ? Number(each) : each) ?? typeof value).slice(
+    0,
+    60,
+  );
 }
 
 /** The row of a transition: what the hub's files for reinforcement learning have. */

@@ -5,6 +5,7 @@
  * Only the rows that are asked for need to be usable.
  */
 import { breather } from "../../files/breather.ts";
+import type { RowOptions } from "../../files/rows.ts";
 import { UserError } from "../../files/user_error.ts";
 import { isChanged, type Strictness } from "./difference.ts";
 import { readTransitions } from "./jsonl.ts";
@@ -22,7 +23,7 @@ export interface ScoreAnswersOptions {
   data: string;
   /** Where scores are written; gzipped if it ends in `.gz`. */
   out: string;
-  /** The published scoring or the mended one. Default `released`. */
+  /** The published scoring (answers are repaired as json_repair 0.61.7 does) or the mended one. Default `released`. */
   strictness?: Strictness;
   /** Ends it; nothing is written then. */
   signal?: AbortSignal;
@@ -67,7 +68,7 @@ export async function scoreAnswersFile(options: ScoreAnswersOptions): Promise<Sc
   const { answers: answersPath, data, out, strictness = "released", signal } = options, breathe = breather(signal);
   const answers = await readAnswers(answersPath);
   const wanted = new Set(answers.map(({ answer }) => answer.row));
-  const { rows, count } = await readTruth(data, wanted);
+  const { rows, count } = await readTruth(data, wanted, signal);
   const result = { all: emptySummary(), changed: emptySummary(), unchanged: emptySummary() };
   const lines: string[] = [];
   for (const { answer, line } of answers) {
@@ -133,6 +134,7 @@ function show(value: unknown): string {
 async function readTruth(
   path: string,
   wanted: ReadonlySet<number>,
+  signal: AbortSignal | undefined,
 ): Promise<{ rows: Map<number, TruthRow>; count: number }> {
   const rows = new Map<number, TruthRow>();
   let count = 0;
@@ -140,14 +142,14 @@ async function readTruth(
     count = Math.max(count, row + 1);
     if (wanted.has(row)) rows.set(row, truth());
   };
+  const options: RowOptions = { strict: false, onSkip: ({ row, reason }) => keep(row, () => ({ reason })), signal };
   if (path.endsWith(".parquet")) {
-    for await (const { groundTruth, dataState } of readParquet(path)) {
-      keep(count, () => parseTruth(dataState ?? "", groundTruth));
+    for await (const { row, groundTruth, dataState } of readParquet(path, options)) {
+      keep(row, () => parseTruth(dataState ?? "", groundTruth));
     }
     return { rows, count };
   }
-  const onSkip = ({ row, reason }: { row: number; reason: string }) => keep(row, () => ({ reason }));
-  for await (const { row, transition } of readTransitions(path, { strict: false, onSkip })) {
+  for await (const { row, transition } of readTransitions(path, options)) {
     keep(row, () => ({ current: scoredCurrent(transition), next: scoredNext(transition) }));
   }
   return { rows, count };

@@ -8,7 +8,8 @@
  * Source: the data set's card; RLVR-World App. A.2.
  */
 import { readParquetRecords, writeParquetRecords } from "../../files/parquet.ts";
-import { UserError } from "../../files/user_error.ts";
+import { type RowOptions, type RowPlace, usableRows } from "../../files/rows.ts";
+import { groundTruth, promptMessages } from "../text_game/parquet.ts";
 import { buildWebPrompt, parseWebPrompt } from "./prompt.ts";
 import { answerOf, type WebPageTransition, type WebQuestion } from "./transition.ts";
 
@@ -40,8 +41,11 @@ export interface WebPageRow {
   readonly split: string;
 }
 
+/** A row and where it stands. */
+export type PlacedWebPageRow = WebPageRow & RowPlace;
+
 /** Which part of a file is read. */
-export interface ReadWebPageRowsOptions {
+export interface ReadWebPageRowsOptions extends RowOptions {
   /** Whether rows must have an answer to imitate. Default false. */
   answers?: boolean;
   /** Stop after so many rows. */
@@ -49,33 +53,28 @@ export interface ReadWebPageRowsOptions {
 }
 
 /**
- * The rows of a parquet file, in order.
+ * The rows of a parquet file, in order; of a file in numbered parts (`train-00000-of-00003.parquet`) those of all parts.
  *
- * @throws {UserError} When the file cannot be read, or lacks a column or field that is needed.
+ * @throws {UserError} When a file cannot be read or lacks a column; when strict, also at the first row that cannot be used.
  */
-export async function* readWebPageRows(path: string, options: ReadWebPageRowsOptions = {}): AsyncGenerator<WebPageRow> {
+export function readWebPageRows(path: string, options: ReadWebPageRowsOptions = {}): AsyncGenerator<PlacedWebPageRow> {
   const answer = ["answer"];
   const records = readParquetRecords(path, {
     needed: ["prompt", "reward_model", ...options.answers ? answer : []],
     optional: ["task_id", "step_idx", "next_state_acctree", "extra_info", ...options.answers ? [] : answer],
     limit: options.limit,
   });
-  let row = 0;
-  for await (const record of records) yield toRow(record, `${path}, row ${row++}`, options.answers ?? false);
+  return usableRows(
+    records,
+    ({ record, row, file, place }) => ({ ...toRow(record, options.answers ?? false), row, file, place }),
+    options,
+  );
 }
 
-function toRow(record: Record<string, unknown>, where: string, needsAnswer: boolean): WebPageRow {
-  const prompt = (Array.isArray(record.prompt) ? record.prompt : []).map((message) => {
-    const { role, content } = (message ?? {}) as Record<string, unknown>;
-    if (typeof role !== "string" || typeof content !== "string") {
-      throw new UserError(`${where}: prompt must be a list of messages with role and content`);
-    }
-    return { role, content };
-  });
-  if (prompt.length === 0) throw new UserError(`${where}: prompt must be a list of messages: received none`);
-  const truth = (record.reward_model as Record<string, unknown> | null)?.ground_truth;
-  if (typeof truth !== "string") throw new UserError(`${where}: reward_model.ground_truth must be a string`);
-  if (needsAnswer && typeof record.answer !== "string") throw new UserError(`${where}: answer must be a string`);
+/** @throws {TypeError} When a field that is needed is not there, or of another kind. */
+function toRow(record: Record<string, unknown>, needsAnswer: boolean): WebPageRow {
+  const prompt = promptMessages(record.prompt), truth = groundTruth(record.reward_model);
+  if (needsAnswer && typeof record.answer !== "string") throw new TypeError("answer must be a string");
   const extra = (record.extra_info ?? {}) as Record<string, unknown>;
   return {
     taskId: number(record.task_id),

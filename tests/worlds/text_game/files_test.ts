@@ -1,13 +1,10 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
+import type { SkippedRow } from "../../../lib/files/rows.ts";
 import { UserError } from "../../../lib/files/user_error.ts";
-import {
-  loadTransitions,
-  readTransitions,
-  type SkippedRow,
-  writeTransitions,
-} from "../../../lib/worlds/text_game/jsonl.ts";
+import { Philox } from "../../../lib/tensor/random.ts";
+import { loadTransitions, readTransitions, writeTransitions } from "../../../lib/worlds/text_game/jsonl.ts";
 import { type ParquetRow, parquetRow, readParquet, writeParquet } from "../../../lib/worlds/text_game/parquet.ts";
 import { scoreAnswersFile } from "../../../lib/worlds/text_game/score_answers.ts";
 import {
@@ -62,6 +59,15 @@ async function withFolder(run: (folder: string) => Promise<void>): Promise<void>
   }
 }
 
+/** A text that packs to about half its length. */
+function randomText(length: number): string {
+  const random = new Philox(7);
+  return Array.from({ length }, () => String.fromCharCode(33 + random.integer(0, 90))).join("").replaceAll(
+    /["\\]/g,
+    "!",
+  );
+}
+
 async function rejects(work: () => Promise<unknown>, message: RegExp): Promise<void> {
   await assert.rejects(work, (error: Error) => {
     assert.ok(error instanceof UserError, String(error.stack));
@@ -77,7 +83,10 @@ Deno.test("transitions: written and read again they are the same, plain and gzip
       const path = join(folder, name);
       await writeTransitions(path, [transition, { ...idle, actionState: idle.next }]);
       const { rows, skipped } = await loadTransitions(path, { actionStates: true });
-      assert.deepEqual(rows, [{ row: 0, transition }, { row: 1, transition: { ...idle, actionState: idle.next } }]);
+      assert.deepEqual(rows, [
+        { row: 0, file: path, place: "line 1", transition },
+        { row: 1, file: path, place: "line 2", transition: { ...idle, actionState: idle.next } },
+      ]);
       assert.deepEqual(skipped, []);
       assert.equal((await loadTransitions(path)).rows[1].transition.actionState, undefined);
     }
@@ -126,9 +135,132 @@ Deno.test("transitions: files that are not there, empty, cut or not UTF-8", () =
     await rejects(() => loadTransitions(latin), /latin\.jsonl, line 1: it is not UTF-8/);
   }));
 
+Deno.test("transitions: a gzip of several members is read to its end, as zcat does, wherever its members meet", () =>
+  withFolder(async (folder) => {
+    const transitions = Array.from({ length: 60 }, (_, i) => ({ ...transition, stateId: i }));
+    const member = async (name: string, some: TextGameTransition[]) => {
+      await writeTransitions(join(folder, name), some);
+      return await Deno.readFile(join(folder, name));
+    };
+    const path = join(folder, "joined.jsonl.gz");
+    // The first is one that cannot be packed, longer than what is read at once.
+    const first = await member("a.jsonl.gz", [{ ...transition, game: randomText(200_000), stateId: -1 }]);
+    assert.ok(first.length > 65_536);
+    const second = await member("b.jsonl.gz", transitions.slice(0, 20));
+    const third = await member("c.jsonl.gz", transitions.slice(20));
+    await Deno.writeFile(path, new Uint8Array(await new Blob([first, second, third]).arrayBuffer()));
+    const { rows } = await loadTransitions(path);
+    assert.deepEqual(rows.map((each) => each.transition.stateId), [-1, ...transitions.map((each) => each.stateId)]);
+    // A last member that breaks off is no end.
+    await Deno.writeFile(path, new Uint8Array(await new Blob([second, third.subarray(0, 9)]).arrayBuffer()));
+    await rejects(() => loadTransitions(path), /joined\.jsonl\.gz: cannot be unpacked/);
+    // Neither is a wrong checksum.
+    await Deno.writeFile(path, second.map((byte, i) => i === second.length - 6 ? byte ^ 1 : byte));
+    await rejects(() => loadTransitions(path), /joined\.jsonl\.gz: cannot be unpacked/);
+  }));
+
+Deno.test("transitions: a line without end is refused before it fills the memory, plain or packed", () =>
+  withFolder(async (folder) => {
+    const megabyte = new Uint8Array(2 ** 20).fill(0x61),
+      good = new TextEncoder().encode(`${transitionJson(transition)}\n`);
+    for (const name of ["long.jsonl", "long.jsonl.gz"]) {
+      const path = join(folder, name);
+      let asked = 0;
+      const endless = new ReadableStream<BufferSource>({
+        pull(to) {
+          if (asked++ === 300) to.close();
+          else to.enqueue(asked === 1 ? good : megabyte);
+        },
+      });
+      const bytes = name.endsWith(".gz") ? endless.pipeThrough(new CompressionStream("gzip")) : endless;
+      await Deno.writeFile(path, bytes as ReadableStream<Uint8Array>);
+      const before = Deno.memoryUsage().rss;
+      await rejects(
+        () => loadTransitions(path, { strict: false }),
+        /long\.jsonl(\.gz)?, line 2: is longer than 16777216 bytes/,
+      );
+      assert.ok(Deno.memoryUsage().rss - before < 150e6, "300 MB of a line were held");
+    }
+  }));
+
+Deno.test("transitions: what nests too deeply is a bad line like others", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "deep.jsonl"), good = transitionJson(transition);
+    const deep = good.replace('"isDirty":', `"x":${"[".repeat(100_000)}1.0${"]".repeat(100_000)},"isDirty":`);
+    assert.notEqual(deep, good);
+    await Deno.writeTextFile(path, [good, deep, good].join("\n"));
+    await rejects(() => loadTransitions(path), /deep\.jsonl, line 2: it nests too deeply/);
+    const { rows, skipped } = await loadTransitions(path, { strict: false });
+    assert.deepEqual(rows.map(({ row }) => row), [0, 2]);
+    assert.deepEqual(skipped.map(({ row, place }) => [row, place]), [[1, "line 2"]]);
+  }));
+
+Deno.test("data sets in numbered files: naming one reads all in order, and a missing one is named", () =>
+  withFolder(async (folder) => {
+    const at = (name: string) => join(folder, name);
+    const part = (i: number) => Array.from({ length: 3 }, (_, k) => ({ ...transition, stateId: 3 * i + k }));
+    for (const i of [0, 1, 2]) {
+      await writeTransitions(at(`train-0000${i}-of-00003.jsonl.gz`), part(i));
+      const rows = part(i).map((each) => parquetRow(each, "?", { split: "train", index: each.stateId }));
+      await writeParquet(at(`train-0000${i}-of-00003.parquet`), rows);
+    }
+    // Older tools put a hash behind the number; another count is another data set.
+    await writeTransitions(at("old-00001-of-00002-0123456789abcdef.jsonl"), part(1));
+    await writeTransitions(at("old-00000-of-00002-fedcba9876543210.jsonl"), part(0));
+    await writeTransitions(at("old-00000-of-00001.jsonl"), part(7));
+
+    for (const named of [0, 2]) {
+      const { rows } = await loadTransitions(at(`train-0000${named}-of-00003.jsonl.gz`));
+      assert.deepEqual(
+        rows.map(({ row, file, place, transition }) => [row, file, place, transition.stateId]),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => [
+          i,
+          at(`train-0000${Math.floor(i / 3)}-of-00003.jsonl.gz`),
+          `line ${i % 3 + 1}`,
+          i,
+        ]),
+      );
+      const read = await Array.fromAsync(readParquet(at(`train-0000${named}-of-00003.parquet`)));
+      assert.deepEqual(
+        read.map(({ row, file, place, index }) => [row, file, place, index]),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => [
+          i,
+          at(`train-0000${Math.floor(i / 3)}-of-00003.parquet`),
+          `row ${i % 3}`,
+          i,
+        ]),
+      );
+    }
+    const limited = await Array.fromAsync(readParquet(at("train-00000-of-00003.parquet"), { limit: 4 }));
+    assert.deepEqual(limited.map(({ index }) => index), [0, 1, 2, 3]);
+    const old = await loadTransitions(at("old-00001-of-00002-0123456789abcdef.jsonl"));
+    assert.deepEqual(old.rows.map(({ transition }) => transition.stateId), [0, 1, 2, 3, 4, 5]);
+    assert.equal((await loadTransitions(at("old-00000-of-00001.jsonl"))).rows.length, 3);
+
+    await writeTransitions(at("old-00000-of-00002.jsonl"), part(0));
+    await rejects(
+      () => loadTransitions(at("old-00000-of-00002.jsonl")),
+      /old-00000-of-00002\S*\.jsonl and old-00000-of-00002\S*\.jsonl have the same number/,
+    );
+    for (const ending of ["jsonl.gz", "parquet"]) {
+      await Deno.remove(at(`train-00001-of-00003.${ending}`));
+      const read = () =>
+        ending === "parquet"
+          ? Array.fromAsync(readParquet(at(`train-00002-of-00003.${ending}`)))
+          : loadTransitions(at(`train-00002-of-00003.${ending}`));
+      await rejects(
+        read,
+        new RegExp(`is one of the 3 files of a data set, .* lacks train-00001-of-00003\\.${ending}: `),
+      );
+    }
+  }));
+
 async function collect(path: string, options = {}): Promise<ParquetRow[]> {
   const rows: ParquetRow[] = [];
-  for await (const row of readParquet(path, options)) rows.push(row);
+  for await (const { row, file, place, ...content } of readParquet(path, options)) {
+    assert.deepEqual([row, file, place], [rows.length, path, `row ${rows.length}`]);
+    rows.push(content);
+  }
   return rows;
 }
 

@@ -31,7 +31,7 @@ Deno.test("parquet: recordings have the data set's columns and come back whole",
     for (const count of [1, 7]) {
       const path = join(folder, `${count}.parquet`), recorded = await transitions(count);
       await writeWebPageParquet(path, recorded, "test");
-      const [record] = await collect(readParquetRecords(path, { needed: COLUMNS }));
+      const [{ record }] = await collect(readParquetRecords(path, { needed: COLUMNS }));
       assert.deepEqual(Object.keys(record).sort(), [...COLUMNS].sort());
       assert.equal(record.data_source, "web_agent");
       const rows = await collect(readWebPageRows(path, { answers: true }));
