@@ -7,8 +7,9 @@ import { writeFileAtomic } from "../lib/files/atomic.ts";
 import { UserError } from "../lib/files/user_error.ts";
 import { progressFor } from "../lib/training/progress.ts";
 import { RunInterruptedError } from "../lib/training/stage.ts";
-import { type Observation, WebActionError, type WebBrowser } from "../lib/worlds/web_page/browser/browser.ts";
+import type { Observation, WebBrowser } from "../lib/worlds/web_page/browser/browser.ts";
 import { openChromium } from "../lib/worlds/web_page/browser/chromium.ts";
+import { readStorageState, type StorageState } from "../lib/worlds/web_page/browser/storage_state.ts";
 import { builtInWalk } from "../lib/worlds/web_page/built_in_walks.ts";
 import { writeWebPageParquet } from "../lib/worlds/web_page/parquet.ts";
 import { type Recording, type RecordingRequest, recordSite } from "../lib/worlds/web_page/recording.ts";
@@ -25,6 +26,8 @@ const BROWSERS = ["chromium", "simulated"] as const;
 const WALKS_PER_SEED = 1000;
 /** The built-in shop has no scripts: its pages are done as soon as they are loaded. */
 const SHOP_SETTLING = { quiet: 20 };
+/** So many different notes are shown and kept; all are counted. */
+const MOST_NOTES = 20;
 
 const COMMAND: Command = {
   name: "record-web",
@@ -37,6 +40,10 @@ const COMMAND: Command = {
       repeated: true,
     },
     "allow-host": { value: "HOST", description: "Another host that pages may reach, with --site", repeated: true },
+    "storage-state": {
+      value: "FILE",
+      description: "A login that each walk begins with, as deno task web-login makes it; with --site",
+    },
     seeds: {
       value: "N,N,…",
       description: "Shops to walk through; with --site, only what decides the walks",
@@ -55,6 +62,11 @@ const COMMAND: Command = {
     },
     browser: { value: BROWSERS.join("|"), description: "Where the pages are seen", default: "chromium" },
     minutes: { value: "N", description: "End after so many, with what was recorded", default: "no limit" },
+    "page-limit": {
+      value: "SECONDS",
+      description: "That a page may take to settle or to answer; three times that to begin to load",
+      default: "10",
+    },
     check: {
       value: "N",
       description: "Walks of each seed to take again: the pages must be the same; a --site is not reset in between",
@@ -63,7 +75,8 @@ const COMMAND: Command = {
     "max-lines": { value: "N", description: "Cut trees after so many lines", default: "all" },
     out: { value: "FILE.parquet", description: "Where to write; what was set stands beside it as FILE.json" },
   },
-  epilogue: () => "Ctrl-C keeps what was recorded. You should see several transitions a second in Chromium.",
+  epilogue: () =>
+    "Ctrl-C keeps what was recorded, and so does whatever else ends it early. You should see several transitions a second in Chromium.",
 };
 
 interface Settings {
@@ -75,6 +88,8 @@ interface Settings {
   walk: (typeof WALKS)[number];
   browser: (typeof BROWSERS)[number];
   minutes: number | undefined;
+  pageLimit: number;
+  storageState: string | undefined;
   check: number;
   maxLines: number | undefined;
   out: string;
@@ -90,19 +105,23 @@ interface OpenSite extends AsyncDisposable {
 await runCommand(async (signal) => {
   const settings = readSettings(readFlags(COMMAND, Deno.args));
   await checkOutput(settings.out, "web.parquet");
+  const login = settings.storageState === undefined ? undefined : await readStorageState(settings.storageState);
   const started = performance.now();
   const progress = progressFor(Deno.stderr);
   const recordings: Recording[] = [];
   const transitions: WebPageTransition[] = [];
-  let cutPages = 0;
+  const notes = new Map<string, number>();
+  let cutPages = 0, failure: unknown;
+  const onNote = (text: string) => {
+    if (notes.size < MOST_NOTES && !notes.has(text)) progress.note(text);
+    if (notes.size < MOST_NOTES || notes.has(text)) notes.set(text, (notes.get(text) ?? 0) + 1);
+  };
   progress.stage("recording", settings.steps, { unit: "transitions" });
-  for (const [index, seed] of settings.seeds.entries()) {
-    const share = Math.ceil((settings.steps - transitions.length) / (settings.seeds.length - index));
-    const end = settings.minutes === undefined
-      ? Infinity
-      : started + (settings.minutes * 60_000 * (index + 1)) / settings.seeds.length;
-    await using site = await openSite(settings, seed);
-    try {
+  try {
+    for (const [index, seed] of settings.seeds.entries()) {
+      const share = Math.ceil((settings.steps - transitions.length) / (settings.seeds.length - index));
+      const stop = AbortSignal.any([signal, ...timeLimit(settings, started, index)]);
+      await using site = await openSite(settings, seed, login, stop);
       recordings.push(
         await recordSite(watched(site.browser, ({ linesLeftOut }) => cutPages += linesLeftOut ? 1 : 0), {
           steps: share,
@@ -112,25 +131,36 @@ await runCommand(async (signal) => {
           walk: site.walk,
           resetSite: site.resetSite,
           checkedWalks: settings.check,
-          isStopped: () => signal.aborted || performance.now() > end,
+          signal: stop,
           onTransition: (transition) => {
             transitions.push(transition);
             progress.step(transitions.length, { seed, page: new URL(transition.url).pathname });
           },
+          onNote,
         }),
       );
-    } catch (error) {
-      if (!(error instanceof WebActionError)) throw error;
-      progress.note(error.message);
-      // What was recorded before is kept.
-      if (transitions.length === 0) throw new UserError(error.message);
-      break;
+      if (signal.aborted) break;
     }
-    if (signal.aborted) break;
+  } catch (error) {
+    // What was recorded before is kept, whatever has happened.
+    failure = error;
   }
   progress.done();
-  await finish(settings, recordings, transitions, (performance.now() - started) / 1000, signal.aborted, cutPages);
+  if (transitions.length === 0) {
+    throw failure ?? (signal.aborted ? new RunInterruptedError("stopped: nothing had been recorded") : new UserError(
+      `nothing was recorded: ${[...notes.keys()].at(-1) ?? "the pages offered no action that could be done"}`,
+    ));
+  }
+  const counted = { recordings, transitions, notes, cutPages };
+  await finish(settings, counted, (performance.now() - started) / 1000, signal.aborted, failure);
 }, { stopping: "stopping after this step, to write what was recorded" });
+
+/** The seeds share the minutes there are. */
+function timeLimit({ minutes, seeds }: Settings, started: number, index: number): AbortSignal[] {
+  if (minutes === undefined) return [];
+  const end = started + (minutes * 60_000 * (index + 1)) / seeds.length;
+  return [AbortSignal.timeout(Math.max(0, Math.round(end - performance.now())))];
+}
 
 function readSettings(flags: Flags): Settings {
   const sites = flags.list("site");
@@ -146,6 +176,9 @@ function readSettings(flags: Flags): Settings {
   }
   if (sites.length === 0 && flags.list("allow-host").length > 0) {
     throw new UserError("--allow-host needs --site: the built-in shop reaches nothing else");
+  }
+  if (sites.length === 0 && flags.text("storage-state") !== undefined) {
+    throw new UserError("--storage-state needs --site: nobody signs in to the built-in shop");
   }
   for (const site of sites) {
     if (!/^https?:$/.test(URL.parse(site)?.protocol ?? "")) {
@@ -170,6 +203,8 @@ function readSettings(flags: Flags): Settings {
     walk,
     browser,
     minutes: flags.integer("minutes", 1),
+    pageLimit: flags.integer("page-limit", 1) ?? 10,
+    storageState: flags.text("storage-state"),
     check: flags.integer("check") ?? 0,
     maxLines: flags.integer("max-lines", 1),
     out,
@@ -187,10 +222,16 @@ function oneOf<Name extends string>(
   return name;
 }
 
-async function openSite(settings: Settings, seed: number): Promise<OpenSite> {
-  const { sites, maxLines } = settings;
+async function openSite(
+  settings: Settings,
+  seed: number,
+  storageState: StorageState | undefined,
+  signal: AbortSignal,
+): Promise<OpenSite> {
+  const { sites, maxLines } = settings, limit = settings.pageLimit * 1000;
   if (sites.length > 0) {
-    const browser = await openChromium({ allowedHosts: settings.allowedHosts, maxLines });
+    const { allowedHosts } = settings;
+    const browser = await openChromium({ allowedHosts, settling: { limit }, storageState, maxLines, signal });
     const objective = "Look around on the site";
     const walk: OpenSite["walk"] = (random) => ({ startUrls: [sites[random.integer(0, sites.length)]], objective });
     return { browser, walk, [Symbol.asyncDispose]: () => browser.close() };
@@ -212,7 +253,7 @@ async function openSite(settings: Settings, seed: number): Promise<OpenSite> {
   const served = serveSite(site);
   try {
     const hosts = { "shop.test": new URL(served.origin).host };
-    const browser = await openChromium({ hosts, settling: SHOP_SETTLING, maxLines });
+    const browser = await openChromium({ hosts, settling: { ...SHOP_SETTLING, limit }, maxLines, signal });
     return { browser, walk, resetSite, [Symbol.asyncDispose]: () => browser.close().finally(() => served.close()) };
   } catch (error) {
     await served.close();
@@ -239,25 +280,27 @@ function watched(browser: WebBrowser, onSeen: (observation: Observation) => void
 
 async function finish(
   settings: Settings,
-  recordings: readonly Recording[],
-  transitions: readonly WebPageTransition[],
+  { recordings, transitions, notes, cutPages }: {
+    recordings: readonly Recording[];
+    transitions: readonly WebPageTransition[];
+    notes: ReadonlyMap<string, number>;
+    cutPages: number;
+  },
   seconds: number,
   isInterrupted: boolean,
-  cutPages: number,
+  failure: unknown,
 ): Promise<void> {
   const { out, check } = settings;
-  if (transitions.length === 0) {
-    throw new UserError("nothing was recorded: the pages offered no action that could be done");
-  }
   await writeWebPageParquet(out, transitions);
   const sum = (count: (recording: Recording) => number) => recordings.reduce((total, each) => total + count(each), 0);
   const summary = {
     ...settings,
     transitions: transitions.length,
-    walks: sum(({ walks }) => walks),
+    walks: new Set(transitions.map(({ taskId }) => taskId)).size,
     failedActions: sum(({ failedActions }) => failedActions),
     cutPages,
     confirmedWalks: sum(({ confirmedWalks }) => confirmedWalks),
+    notes: Object.fromEntries(notes),
     seconds: Math.round(seconds * 10) / 10,
   };
   await writeFileAtomic(`${out}.json`, JSON.stringify(summary, null, 2) + "\n");
@@ -277,6 +320,10 @@ async function finish(
     console.error(
       `walk ${transition.taskId}, step ${transition.step}, ${transition.action}: the next page was\n${transition.nextObservation}\nand is\n${seen}`,
     );
+  }
+  if (failure !== undefined) {
+    console.error(`ended early: ${transitions.length} transitions were kept`);
+    throw failure;
   }
   if (isInterrupted) throw new RunInterruptedError(`stopped: ${transitions.length} transitions were kept`);
   if (differences.length > 0) Deno.exit(1);

@@ -1,5 +1,10 @@
-/** `deno task record-web` without a browser: errors in one line, the same file for the same seeds, Ctrl-C keeps what there is. */
+/**
+ * `deno task record-web`: errors in one line, the same file for the same seeds; Ctrl-C and pages that misbehave keep what there is.
+ *
+ * Tests in Chromium are ignored where there is none.
+ */
 import assert from "node:assert/strict";
+import { findChromium } from "../../lib/worlds/web_page/browser/find_chromium.ts";
 import { readWebPageRows } from "../../lib/worlds/web_page/parquet.ts";
 import { withFolder } from "../files/support.ts";
 import { hasChromium } from "../support/chromium.ts";
@@ -26,6 +31,12 @@ Deno.test("record-web: mistakes are one line and exit code 2, and nothing is wri
         ],
         [[...out, "--site", "http://a.test", "--walk", "mixed"], "--walk mixed needs the built-in shop's tasks"],
         [[...out, "--allow-host", "a.test"], "--allow-host needs --site"],
+        [[...out, "--storage-state", "x.json"], "--storage-state needs --site"],
+        [
+          [...out, "--site", "http://a.test", "--storage-state", "/nowhere.json"],
+          "storage state /nowhere.json is not there: make one with deno task web-login",
+        ],
+        [[...out, "--page-limit", "0"], '--page-limit must be an integer of at least 1: received "0"'],
         [[...out, "--steps", "0"], '--steps must be an integer of at least 1: received "0"'],
         [[...out, "--stpes", "5"], "did you mean --steps?"],
       ] as const
@@ -125,3 +136,91 @@ for (const walkSteps of [20, 20_000]) {
     });
   });
 }
+
+/** A page that leads to itself, and to an address that is answered only so many times. */
+function serveUnsteady(answers: number) {
+  let isSilent: () => void;
+  const silent = new Promise<void>((resolve) => isSilent = resolve);
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }) => {
+    if (new URL(url).pathname === "/next" && --answers < 0) {
+      isSilent();
+      return new Promise(() => {});
+    }
+    const page = `<!doctype html><title>Page</title><a href="/next">Next</a> <a href="/">First</a>`;
+    return new Response(page, { headers: { "content-type": "text/html" } });
+  });
+  const close = () => Promise.race([server.shutdown(), new Promise((resolve) => setTimeout(resolve, 100))]);
+  return {
+    silent,
+    site: `http://127.0.0.1:${server.addr.port}/`,
+    [Symbol.asyncDispose]: async () => void await close(),
+  };
+}
+
+const loose = { ignore: !hasChromium(), sanitizeOps: false, sanitizeResources: false };
+
+Deno.test(
+  "record-web: Ctrl-C is heard while a page keeps it waiting, and what was recorded is kept",
+  loose,
+  async () => {
+    await withFolder(async (folder) => {
+      await using server = serveUnsteady(1);
+      const out = `${folder}/web.parquet`;
+      const task = startTask("record_web", [
+        "--site",
+        server.site,
+        "--steps",
+        "500",
+        "--walk-steps",
+        "500",
+        "--out",
+        out,
+      ]);
+      const output = task.output();
+      await server.silent;
+      task.kill("SIGINT");
+      const asked = performance.now();
+      const { code, stderr } = await output, text = new TextDecoder().decode(stderr);
+      assert.equal(code, 130, text);
+      // Two seconds, and the browser's end on a busy machine.
+      assert.ok(performance.now() - asked < 5000, `${performance.now() - asked} ms: ${text}`);
+      const rows = await Array.fromAsync(readWebPageRows(out));
+      assert.ok(rows.length >= 1 && text.includes(`stopped: ${rows.length} transitions were kept`), text);
+    });
+  },
+);
+
+Deno.test(
+  "record-web: a server that falls silent is no end; the limit of time is a flag, the notes are told",
+  loose,
+  async () => {
+    await withFolder(async (folder) => {
+      await using server = serveUnsteady(0);
+      const out = `${folder}/web.parquet`, args = ["--site", server.site, "--steps", "12", "--page-limit", "1"];
+      const { code, stderr } = await runTask("record_web", [...args, "--check", "1", "--out", out]);
+      const summary = JSON.parse(await Deno.readTextFile(`${out}.json`));
+      assert.equal(summary.transitions, 12, stderr);
+      assert.match(
+        Object.keys(summary.notes).join("\n"),
+        /had not settled after 1000 ms \(it is loading\): seen as it is/,
+      );
+      // A site that is not ours to reset is walked through again all the same.
+      assert.equal(summary.confirmedWalks + (code === 0 ? 0 : 1), 1, stderr);
+    });
+  },
+);
+
+Deno.test("record-web: an error later on keeps what was recorded before it", loose, async () => {
+  await withFolder(async (folder) => {
+    await using server = serveUnsteady(1000);
+    const out = `${folder}/web.parquet`, program = `${folder}/chromium`;
+    // A Chromium that starts once.
+    const script = `#!/bin/sh\nmkdir "${folder}/started" || exit 1\nexec "${findChromium()}" "$@"\n`;
+    await Deno.writeTextFile(program, script, { mode: 0o755 });
+    const args = ["--site", server.site, "--seeds", "0,1", "--steps", "8", "--out", out];
+    const { code, stderr } = await runTask("record_web", args, { env: { CHROMIUM: program } });
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /ended early: 4 transitions were kept\nerror: Chromium ".*" did not start: /);
+    assert.equal((await Array.fromAsync(readWebPageRows(out))).length, 4);
+  });
+});

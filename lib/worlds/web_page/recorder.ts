@@ -2,7 +2,8 @@
  * Records transitions: walks through a site in any browser, by chance or along a script with detours.
  *
  * A walk is decided by its random stream and by what the browser shows, so on a site that is reset it is the same again, in a
- * real browser and in a simulated one. Actions that cannot be done are no transitions; they are counted.
+ * real browser and in a simulated one. Actions that cannot be done are no transitions; they are counted. They may have changed the page all
+ * the same, so it is looked at again after them.
  */
 import type { Philox } from "../../tensor/random.ts";
 import { breather } from "../../files/breather.ts";
@@ -32,35 +33,59 @@ export interface WalkRequest extends ProposalOptions {
   readonly detours?: number;
   /** Entries of a history, `None` at its head included. Default 5, as the data set has at most. */
   readonly historyLength?: number;
-  /** Asked before each step: true ends the walk; what was recorded stays. */
-  readonly isStopped?: () => boolean;
+  /** Ends the walk; what was recorded stays. */
+  readonly signal?: AbortSignal;
   /** Called with each transition. */
   readonly onTransition?: (transition: WebPageTransition, actions: readonly WebAction[]) => void;
+  /** Called with what happened and cannot be seen on the pages, a line each: why an action could not be done, dialogs, lost tabs. */
+  readonly onNote?: (text: string) => void;
 }
 
 /** A walk that was taken. */
 export interface Walk {
   /** What was recorded, in order. */
   readonly transitions: readonly WebPageTransition[];
-  /** The actions of the transitions: the same walk again on a site that is reset. */
+  /** The actions of the transitions. */
   readonly actions: readonly WebAction[];
+  /** All actions that were tried: the same walk again on a site that is reset. */
+  readonly tried: readonly TriedAction[];
   /** Actions that could not be done. */
   readonly failedActions: number;
+}
+
+/** An action of a walk. */
+export interface TriedAction {
+  /** What was tried. */
+  readonly action: WebAction;
+  /** What was recorded of it; undefined where it could not be done. */
+  readonly transition?: WebPageTransition;
 }
 
 /** After so many failures in a row a walk ends: the page offers nothing. */
 const GIVE_UP_AFTER = 20;
 
-/** Walks through a site; see the file's head. */
+/** The page of a tab that shows nothing. */
+const BLANK = "about:blank";
+
+/**
+ * Walks through a site; see the file's head.
+ *
+ * @throws {WebActionError} When the first pages cannot be opened.
+ */
 export async function recordWalk(browser: WebBrowser, request: WalkRequest): Promise<Walk> {
-  const { startUrls, steps, stream, taskId, objective, script = [], detours = 0.2, isStopped, onTransition } = request;
-  const { historyLength = 5 } = request;
+  const { startUrls, steps, stream, taskId, objective, script = [], detours = 0.2, signal, onTransition } = request;
+  const { historyLength = 5, onNote } = request;
   const proposals = new ActionProposals(stream, request);
-  const transitions: WebPageTransition[] = [], actions: WebAction[] = [], history: string[] = [];
-  let observation = await browser.reset(startUrls), failedActions = 0, failuresInARow = 0, scripted = 0;
-  let wayBack = false;
+  const transitions: WebPageTransition[] = [], tried: TriedAction[] = [], history: string[] = [];
+  const actions: WebAction[] = [];
+  let failedActions = 0, failuresInARow = 0, scripted = 0, wayBack = false;
+  const seen = (observation: Observation) => {
+    observation.notes?.forEach((note) => onNote?.(note));
+    return observation;
+  };
+  let observation = seen(await browser.reset(startUrls));
   const breathe = breather();
-  while (transitions.length < steps && failuresInARow < GIVE_UP_AFTER && !isStopped?.()) {
+  while (transitions.length < steps && failuresInARow < GIVE_UP_AFTER && !signal?.aborted) {
     await breathe();
     const isDetour: boolean = scripted < script.length && !wayBack && stream.uniform() < detours;
     let action: WebAction | undefined;
@@ -72,18 +97,21 @@ export async function recordWalk(browser: WebBrowser, request: WalkRequest): Pro
     wayBack = false;
     // A script may say that it has no step for this page.
     if (action === undefined) continue;
-    let after: Observation | undefined;
-    try {
-      after = await browser.perform(action);
-    } catch (error) {
-      if (!(error instanceof WebActionError)) throw error;
+    const after = await attempt(browser.perform(action), signal);
+    proposals.observe(observation, action, typeof after === "string" ? undefined : after);
+    if (typeof after === "string") {
+      if (signal?.aborted) break;
+      onNote?.(after);
       failedActions++;
       failuresInARow++;
+      tried.push({ action });
+      const page = await attempt(browser.observe(), signal);
+      if (typeof page === "string") break;
+      observation = seen(page);
+      continue;
     }
-    proposals.observe(observation, action, after);
-    if (after === undefined) continue;
     failuresInARow = 0;
-    const transition = transitionOf(observation, action, after, {
+    const transition = transitionOf(observation, action, seen(after), {
       taskId,
       step: transitions.length,
       objective,
@@ -91,34 +119,55 @@ export async function recordWalk(browser: WebBrowser, request: WalkRequest): Pro
     });
     transitions.push(transition);
     actions.push(action);
+    tried.push({ action, transition });
     history.push(transition.describedAction);
     onTransition?.(transition, actions);
     wayBack = isDetour && after.url !== observation.url && action.kind !== "goBack";
     observation = after;
+    // Its last tab is gone: nothing of the site is left to be walked through.
+    if (after.url === BLANK && after.tabs.length === 1) break;
   }
-  return { transitions, actions, failedActions };
+  return { transitions, actions, tried, failedActions };
+}
+
+/** What the browser shows then; why it does not, in one line, when it cannot or is stopped. */
+async function attempt(look: Promise<Observation>, signal: AbortSignal | undefined): Promise<Observation | string> {
+  try {
+    return await look;
+  } catch (error) {
+    if (signal?.aborted && error === signal.reason) return "stopped";
+    if (error instanceof WebActionError) return error.message;
+    throw error;
+  }
 }
 
 /**
  * Takes a walk's actions again and returns the first transition whose next page is another, or undefined where all are the
- * same. The site should have been reset. An action that cannot be done now is another page, too: `seen` says why.
+ * same. The site should have been reset. Actions that could not be done are tried again too, since they may have changed the page; one
+ * that cannot be done now is another page: `seen` says why.
  */
 export async function replayWalk(
   browser: WebBrowser,
   startUrls: readonly string[],
-  { transitions, actions }: Pick<Walk, "transitions" | "actions">,
+  { tried }: Pick<Walk, "tried">,
 ): Promise<{ transition: WebPageTransition; seen: string } | undefined> {
-  let step = 0;
+  let at = 0;
   try {
     await browser.reset(startUrls);
-    for (const action of actions) {
+    for (; at < tried.length; at++) {
+      const { action, transition } = tried[at];
+      if (transition === undefined) {
+        await attempt(browser.perform(action), undefined);
+        await browser.observe();
+        continue;
+      }
       const { tree } = await browser.perform(action);
-      if (tree !== transitions[step].nextObservation) return { transition: transitions[step], seen: tree };
-      step++;
+      if (tree !== transition.nextObservation) return { transition, seen: tree };
     }
   } catch (error) {
+    const next = tried.slice(at).find(({ transition }) => transition);
     if (!(error instanceof WebActionError)) throw error;
-    return { transition: transitions[step], seen: error.message };
+    return next && { transition: next.transition!, seen: error.message };
   }
   return undefined;
 }

@@ -4,7 +4,7 @@
  */
 import { Philox } from "../../tensor/random.ts";
 import { breather } from "../../files/breather.ts";
-import type { WebBrowser } from "./browser/browser.ts";
+import { WebActionError, type WebBrowser } from "./browser/browser.ts";
 import { recordWalk, replayWalk, type Walk, type WalkRequest } from "./recorder.ts";
 import type { WebPageTransition } from "./transition.ts";
 
@@ -24,10 +24,12 @@ export interface RecordingRequest {
   readonly resetSite?: () => void;
   /** How many of the walks are taken again afterwards; on a site that is not reset, what walks have changed shows. Default 0. */
   readonly checkedWalks?: number;
-  /** Asked before each step: true ends the recording; what was recorded stays. */
-  readonly isStopped?: () => boolean;
+  /** Ends the recording; what was recorded stays. */
+  readonly signal?: AbortSignal;
   /** Called with each transition. */
   readonly onTransition?: (transition: WebPageTransition) => void;
+  /** Called with what happened and cannot be seen on the pages, a line each. */
+  readonly onNote?: (text: string) => void;
 }
 
 /** What was recorded. */
@@ -41,51 +43,83 @@ export interface Recording {
   /** Walks that were taken again with the same pages. */
   readonly confirmedWalks: number;
   /** Walks that gave another page when they were taken again: which action, and both pages. */
-  readonly differences: readonly { readonly transition: WebPageTransition; readonly seen: string }[];
+  readonly differences: readonly Difference[];
+}
+
+/** A page that was another when the same actions were done again. */
+export interface Difference {
+  /** What was recorded. */
+  readonly transition: WebPageTransition;
+  /** The page that was seen instead. */
+  readonly seen: string;
 }
 
 /** So many walks in a row without a transition end a recording: the site offers nothing. */
 const GIVE_UP_AFTER = 3;
 
-/** Records walks; see the file's head. */
+/** A walk whose first page could not be opened. */
+const NO_WALK: Walk = { transitions: [], actions: [], tried: [], failedActions: 0 };
+
+/** Records walks; see the file's head. A walk that cannot begin is an empty one, with a note. */
 export async function recordSite(browser: WebBrowser, request: RecordingRequest): Promise<Recording> {
-  const { steps, walkSteps, stream, firstTaskId, resetSite, checkedWalks = 0, isStopped, onTransition } = request;
+  const { steps, walkSteps, stream, firstTaskId, resetSite, checkedWalks = 0, signal, onTransition, onNote } = request;
   const taken: { startUrls: readonly string[]; walk: Walk }[] = [];
   let count = 0, emptyInARow = 0;
   const breathe = breather();
-  while (count < steps && emptyInARow < GIVE_UP_AFTER && !isStopped?.()) {
+  while (count < steps && emptyInARow < GIVE_UP_AFTER && !signal?.aborted) {
     // Short walks end before they would breathe themselves.
     await breathe();
     resetSite?.();
     const random = new Philox(...stream, taken.length);
     const plan = request.walk(random);
-    const walk = await recordWalk(browser, {
-      ...plan,
-      steps: Math.min(walkSteps, steps - count),
-      stream: random,
-      taskId: firstTaskId + taken.length,
-      isStopped,
-      onTransition,
-    });
+    const walk = await unlessStopped(NO_WALK, () =>
+      recordWalk(browser, {
+        ...plan,
+        steps: Math.min(walkSteps, steps - count),
+        stream: random,
+        taskId: firstTaskId + taken.length,
+        signal,
+        onTransition,
+        onNote,
+      }), request);
     taken.push({ startUrls: plan.startUrls, walk });
     count += walk.transitions.length;
     emptyInARow = walk.transitions.length === 0 ? emptyInARow + 1 : 0;
   }
-  const differences = [];
+  const differences: Difference[] = [];
+  let confirmedWalks = 0;
   // Spread over the recording, so that late walks are among them.
-  const checked = spread(taken.filter(({ walk }) => walk.transitions.length > 0), checkedWalks);
-  for (const { startUrls, walk } of checked) {
+  for (const { startUrls, walk } of spread(taken.filter(({ walk }) => walk.transitions.length > 0), checkedWalks)) {
+    if (signal?.aborted) break;
+    await breathe();
     resetSite?.();
-    const difference = await replayWalk(browser, startUrls, walk);
-    if (difference) differences.push(difference);
+    const difference = await unlessStopped("stopped" as const, () => replayWalk(browser, startUrls, walk), request);
+    if (difference === undefined) confirmedWalks++;
+    else if (difference !== "stopped") differences.push(difference);
   }
   return {
     transitions: taken.flatMap(({ walk }) => walk.transitions),
     walks: taken.length,
     failedActions: taken.reduce((sum, { walk }) => sum + walk.failedActions, 0),
-    confirmedWalks: checked.length - differences.length,
+    confirmedWalks,
     differences,
   };
+}
+
+/** What comes of browsing; `other` where the signal ends it, or the first pages cannot be opened, which is noted. */
+async function unlessStopped<T, Other>(
+  other: Other,
+  browse: () => Promise<T>,
+  { signal, onNote }: RecordingRequest,
+): Promise<T | Other> {
+  try {
+    return await browse();
+  } catch (error) {
+    if (signal?.aborted && error === signal.reason) return other;
+    if (!(error instanceof WebActionError)) throw error;
+    onNote?.(error.message);
+    return other;
+  }
 }
 
 function spread<Item>(items: readonly Item[], count: number): Item[] {

@@ -7,6 +7,7 @@ import { builtInWalks } from "../../../lib/worlds/web_page/built_in_walks.ts";
 import { itemChanges } from "../../../lib/worlds/web_page/item_changes.ts";
 import { ActionProposals } from "../../../lib/worlds/web_page/proposals.ts";
 import { recordWalk, replayWalk } from "../../../lib/worlds/web_page/recorder.ts";
+import { recordSite } from "../../../lib/worlds/web_page/recording.ts";
 import { ShopSite } from "../../../lib/worlds/web_page/site/shop_site.ts";
 import { SimulatedBrowser } from "../../../lib/worlds/web_page/site/simulated_browser.ts";
 
@@ -28,9 +29,13 @@ Deno.test("a walk is decided by its seed, and replayed on a reset site it sees t
   assert.notDeepEqual(other.actions, first.actions);
   site.reset();
   assert.equal(await replayWalk(browser, [HOME], first), undefined);
-  const wrong = first.transitions.map((each, i) => i === 12 ? { ...each, nextObservation: "another page" } : each);
+  const wrong = first.tried.map((each) =>
+    each.transition?.step === 12
+      ? { ...each, transition: { ...each.transition, nextObservation: "another page" } }
+      : each
+  );
   site.reset();
-  const found = await replayWalk(browser, [HOME], { transitions: wrong, actions: first.actions });
+  const found = await replayWalk(browser, [HOME], { tried: wrong });
   assert.equal(found!.transition.step, 12);
   assert.equal(found!.seen, first.transitions[12].nextObservation);
 });
@@ -96,17 +101,87 @@ Deno.test("actions that cannot be done are counted and no transitions; a page th
   let performed = 0;
   const stuck = {
     reset: () => Promise.resolve(page(0)),
+    observe: () => Promise.resolve(page(performed)),
     perform: () => ++performed % 2 === 0 ? Promise.resolve(page(performed)) : Promise.reject(new WebActionError("no")),
   } as unknown as WebBrowser;
   const walk = await recordWalk(stuck, { ...walkOptions(0), steps: 4 });
   assert.deepEqual([walk.transitions.length, walk.actions.length, walk.failedActions], [4, 4, 4]);
+  assert.deepEqual(walk.tried.map(({ transition }) => transition === undefined), Array(4).fill([true, false]).flat());
+  // Each refused action had changed the page: what follows begins with the page that was there then.
+  assert.deepEqual(walk.transitions.map((each) => each.observation), [1, 3, 5, 7].map((i) => page(i).tree));
   const dead = { ...stuck, perform: () => Promise.reject(new WebActionError("no")) } as unknown as WebBrowser;
   const none = await recordWalk(dead, { ...walkOptions(0), steps: 4 });
   assert.deepEqual([none.transitions.length, none.failedActions], [0, 20]);
   const broken = { ...stuck, perform: () => Promise.reject(new TypeError("a bug")) } as unknown as WebBrowser;
   await assert.rejects(recordWalk(broken, walkOptions(0)), TypeError);
-  const asked = await recordWalk(stuck, { ...walkOptions(0), isStopped: () => true });
+  const asked = await recordWalk(stuck, { ...walkOptions(0), signal: AbortSignal.abort() });
   assert.equal(asked.transitions.length, 0);
+});
+
+Deno.test("a browser that ends, a tab that is lost, a stop during an action: the walk is kept as far as it went", async () => {
+  const page = (url = HOME, notes?: string[]): Observation => ({
+    tree: `Tab 0 (current): Page\n\n[1] RootWebArea '${url}'\n\t[2] link 'Out'`,
+    url,
+    tabs: [{ title: "Page", isCurrent: true }],
+    nodes: new Map([[2, { role: "link", name: "Out", line: "[2] link 'Out'" }]]),
+    ...notes && { notes },
+  });
+  const browserOf = (third: () => Promise<Observation>, observe = () => Promise.resolve(page())) => {
+    let performed = 0;
+    return {
+      reset: () => Promise.resolve(page()),
+      observe,
+      perform: () => ++performed < 3 ? Promise.resolve(page()) : third(),
+    } as unknown as WebBrowser;
+  };
+  const notes: string[] = [];
+  const options = { ...walkOptions(0), onNote: (note: string) => void notes.push(note) };
+  const end = () => Promise.reject(new WebActionError("Chromium has ended"));
+  const ended = await recordWalk(browserOf(end, end), options);
+  assert.deepEqual([ended.transitions.length, ended.failedActions, notes.splice(0)], [2, 1, ["Chromium has ended"]]);
+  const lost = await recordWalk(browserOf(() => Promise.resolve(page("about:blank", ["it crashed"]))), options);
+  assert.deepEqual([lost.transitions.length, notes.splice(0)], [3, ["it crashed"]]);
+  const stop = new AbortController();
+  const waiting = () =>
+    new Promise<Observation>((_, reject) => {
+      stop.signal.addEventListener("abort", () => reject(stop.signal.reason));
+      stop.abort();
+    });
+  const stopped = await recordWalk(browserOf(waiting), { ...options, signal: stop.signal });
+  assert.deepEqual([stopped.transitions.length, stopped.failedActions, notes], [2, 0, []]);
+});
+
+Deno.test("a recording goes on after a walk that could not begin, and ends where none can", async () => {
+  const site = new ShopSite({ seed: 4 });
+  await using shop = new SimulatedBrowser(site);
+  let resets = 0;
+  const notes: string[] = [];
+  const request = {
+    steps: 12,
+    walkSteps: 6,
+    stream: [0],
+    firstTaskId: 0,
+    walk: () => ({ startUrls: [HOME], objective: "Look around" }),
+    checkedWalks: 2,
+    onNote: (note: string) => void notes.push(note),
+  };
+  const unsteady = {
+    reset: (urls: string[]) => ++resets === 2 ? Promise.reject(new WebActionError("no answer")) : shop.reset(urls),
+    observe: () => shop.observe(),
+    perform: (action: WebAction) => shop.perform(action),
+  } as unknown as WebBrowser;
+  const { transitions, walks, confirmedWalks, differences } = await recordSite(unsteady, {
+    ...request,
+    resetSite: () => site.reset(),
+  });
+  assert.deepEqual([transitions.length, walks, notes.splice(0)], [12, 3, ["no answer"]]);
+  assert.deepEqual([confirmedWalks, differences.length], [2, 0]);
+  const closed = { ...unsteady, reset: () => Promise.reject(new WebActionError("closed")) } as unknown as WebBrowser;
+  const nothing = await recordSite(closed, request);
+  assert.deepEqual([nothing.transitions.length, nothing.walks, nothing.confirmedWalks], [0, 3, 0]);
+  // A site that is not ours to reset is walked through again as it is.
+  const live = await recordSite(shop, request);
+  assert.equal(live.confirmedWalks + live.differences.length, 2);
 });
 
 Deno.test("proposals: what was used or seen before weighs less, given words are typed", () => {

@@ -43,6 +43,15 @@ export class AllowedHosts {
     return `${shorten(address)} may not be opened: allowed hosts are ${this.patterns.join(", ")}`;
   }
 
+  /** Whether cookies of a domain may be loaded: those that are sent to a host of the list. `.shop.test` goes to all below it. */
+  mayHaveCookiesOf(domain: string): boolean {
+    const name = domain.toLowerCase().replace(/^\./, "");
+    return this.patterns.map(withoutPort).some((pattern) => {
+      const host = pattern.replace(/^\*\./, "");
+      return name === host || host.endsWith(`.${name}`) || pattern !== host && name.endsWith(`.${host}`);
+    });
+  }
+
   /** Value of Chromium's flag `--host-resolver-rules`: all other names, and all other numbers, lead nowhere. */
   resolverRules(): string {
     const served = Object.entries(this.places).map(([host, place]) => `MAP ${host} ${place}`);

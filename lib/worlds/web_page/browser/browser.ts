@@ -53,9 +53,17 @@ export interface Observation {
   readonly nodes: ReadonlyMap<number, PageNode>;
   /** Set where the tree was cut to the limit: how many lines were left out. */
   readonly linesLeftOut?: number;
+  /**
+   * What has happened since the last look and cannot be seen on the page, a line each: dialogs, refused requests, pages that did not
+   * settle or answer, tabs that were lost. Left out where there is nothing to say.
+   */
+  readonly notes?: readonly string[];
 }
 
-/** An action that could not be done; the page is as it was. The message is one line for a person. */
+/**
+ * An action that could not be done. It may have changed the page all the same (a click that leads where one may not go still moves the
+ * focus): look again before going on. The message is one line for a person.
+ */
 export class WebActionError extends Error {
   /** `WebActionError`. */
   override readonly name = "WebActionError";
@@ -68,7 +76,7 @@ export interface WebBrowser extends AsyncDisposable {
   /** The current tab as it is now. */
   observe(): Promise<Observation>;
   /**
-   * Does an action, waits for the page to settle, and looks.
+   * Does an action, waits for the page to settle, and looks. What goes wrong with the page meanwhile is noted with what is seen.
    *
    * @throws {WebActionError} When the id is not on the page, an address is not allowed, there is no such tab, …
    */

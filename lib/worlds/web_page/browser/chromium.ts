@@ -5,6 +5,10 @@
  * than in WebArena. Typing replaces what stands in a field (there, the new text lands wherever the click put the caret). And an
  * action is over when the page has settled, not after a fixed time.
  *
+ * What goes wrong with a page is no end: a script that never returns and a server that never answers are stopped at the limit of time, a
+ * tab that is closed or crashes is a tab less, an address that cannot be had leaves the page as it was. All of it is noted with what is
+ * seen then. A Chromium that has ended is started again by the next reset.
+ *
  * The page under test is not trusted. Each reset has a fresh profile; nothing is downloaded, no file, `data:` or `chrome:` address is
  * opened, no permission is given, dialogs are dismissed, and only the hosts on a list can be reached, by whatever way. Chromium's own
  * sandbox stays on, except when this process is root, where Chromium does not start with it: do not run as root on pages of strangers.
@@ -14,8 +18,10 @@ import { UserError } from "../../../files/user_error.ts";
 import { formatAction, type WebAction } from "./actions.ts";
 import { AllowedHosts } from "./allowed_hosts.ts";
 import { type Observation, WebActionError, type WebBrowser } from "./browser.ts";
-import { ChromiumTab, type TabRules } from "./chromium_tab.ts";
+import { ChromiumTab, type TabRules, type TabView } from "./chromium_tab.ts";
 import { findChromium } from "./find_chromium.ts";
+import { isBrowserError, reasonOf, within } from "./page_error.ts";
+import { allowedStorageState, type StorageState, writeStorageState } from "./storage_state.ts";
 import type { SettlingTimes } from "./settling.ts";
 import { describePage, KeyNumbering, type Numbering, PageNumbering } from "./tree.ts";
 
@@ -40,6 +46,10 @@ export interface ChromiumOptions {
   readonly settling?: Partial<SettlingTimes>;
   /** More tabs are closed as soon as pages open them. Default 10. */
   readonly maxTabs?: number;
+  /** A login that each profile begins with; the parts of hosts that may not be reached are left out. */
+  readonly storageState?: StorageState;
+  /** Ends waiting: whatever the browser is asked is given up with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** Flags that keep the browser from talking to anyone by itself. */
@@ -69,15 +79,28 @@ export async function openChromium(options: ChromiumOptions): Promise<ChromiumBr
   const resolver = `--host-resolver-rules=${allowedHosts.resolverRules()}`;
   // Loaded when a browser is wanted: it would be half a second of every start.
   const { chromium } = await import("playwright-core");
-  let browser: Browser;
-  try {
-    browser = await chromium.launch({ executablePath, args: [...QUIET_FLAGS, ...sandbox, resolver] });
-  } catch (error) {
-    const reason = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, " ").slice(0, 300);
-    throw new UserError(`Chromium ${JSON.stringify(executablePath)} did not start: ${reason}`);
-  }
-  return new ChromiumBrowser(browser, allowedHosts, options);
+  const launch = async () => {
+    try {
+      return await chromium.launch({
+        executablePath,
+        args: [...QUIET_FLAGS, ...sandbox, resolver],
+        // Signals are the program's to answer: it saves first.
+        handleSIGINT: false,
+        handleSIGTERM: false,
+        handleSIGHUP: false,
+      });
+    } catch (error) {
+      const reason = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, " ").slice(0, 300);
+      throw new UserError(`Chromium ${JSON.stringify(executablePath)} did not start: ${reason}`);
+    }
+  };
+  return new ChromiumBrowser(await launch(), launch, allowedHosts, options);
 }
+
+/** How long a profile may take to go. Milliseconds. */
+const CLOSING_LIMIT = 5000;
+/** Notes kept until the next look. */
+const MOST_NOTES = 100;
 
 /** A running Chromium with one session. Open it with {@linkcode openChromium}; close it with `await using` or `close()`. */
 export class ChromiumBrowser implements WebBrowser {
@@ -92,11 +115,13 @@ export class ChromiumBrowser implements WebBrowser {
   private newWindows: Page[] = [];
   private isOpeningTab = false;
   private notes: string[] = [];
+  private view: TabView | undefined;
   private keys: ReadonlyMap<number, string | number> = new Map();
 
   /** Use {@linkcode openChromium}. */
   constructor(
-    private readonly browser: Browser,
+    private browser: Browser,
+    private readonly launch: () => Promise<Browser>,
     private readonly allowedHosts: AllowedHosts,
     private readonly options: ChromiumOptions,
   ) {
@@ -104,25 +129,48 @@ export class ChromiumBrowser implements WebBrowser {
     this.maxTabs = options.maxTabs ?? 10;
     this.maxLines = options.maxLines;
     const times = { quiet: 100, network: 2000, limit: 10_000, ...options.settling };
-    this.rules = { allowedHosts, times, note: (text) => this.notes.push(text) };
+    this.rules = { allowedHosts, times, note: (text) => this.note(text) };
   }
 
-  /** What happened since the last call and cannot be seen on the page, a line each: dialogs, refused requests, pages that did not settle. */
-  takeNotes(): string[] {
-    return this.notes.splice(0);
+  /** Keeps what cannot be seen on the page for the next look; the same once. */
+  private note(text: string): void {
+    if (this.notes.length < MOST_NOTES && !this.notes.includes(text)) this.notes.push(text);
   }
 
   /**
    * {@inheritDoc WebBrowser.reset}
    *
    * @throws {WebActionError} When an address may not be opened or cannot be.
+   * @throws {UserError} When Chromium had ended and does not start again.
    */
-  async reset(urls: readonly string[]): Promise<Observation> {
-    for (const url of urls) {
-      const refusal = this.allowedHosts.refusal(url);
-      if (refusal !== undefined) throw new WebActionError(refusal);
-    }
-    await this.context?.close();
+  reset(urls: readonly string[]): Promise<Observation> {
+    return this.guarded(async () => {
+      for (const url of urls) {
+        const refusal = this.allowedHosts.refusal(url);
+        if (refusal !== undefined) throw new WebActionError(refusal);
+      }
+      await this.openProfile();
+      for (const url of urls.length > 0 ? urls : ["about:blank"]) {
+        const tab = await this.openTab();
+        if (url !== "about:blank") await tab.goto(url);
+        await this.settle();
+        await this.look();
+      }
+      if (this.current !== 0) {
+        this.current = 0;
+        await this.tab().toFront();
+        await this.look();
+      }
+      return this.observation();
+    });
+  }
+
+  /** A fresh profile in place of the last; in a Chromium of its own where that one has ended. */
+  private async openProfile(): Promise<void> {
+    const last = this.context?.close() ?? Promise.resolve();
+    const isClosed = await within(last, CLOSING_LIMIT, () => new Error("late")).then(() => true, () => false);
+    if (!isClosed) await this.browser.close().catch(() => {});
+    if (!this.browser.isConnected()) this.browser = await this.launch();
     this.tabs = [];
     this.newWindows = [];
     this.notes = [];
@@ -135,38 +183,69 @@ export class ChromiumBrowser implements WebBrowser {
       permissions: [],
       locale: "en-US",
       timezoneId: "UTC",
+      storageState: this.options.storageState && allowedStorageState(this.options.storageState, this.allowedHosts),
     });
     this.context.on("page", (page) => {
       if (!this.isOpeningTab) this.newWindows.push(page);
     });
-    for (const url of urls.length > 0 ? urls : ["about:blank"]) {
-      const tab = await this.openTab();
-      if (url !== "about:blank") await tab.goto(url);
-      await this.settle();
-      await tab.view();
-    }
-    if (this.current !== 0) {
-      this.current = 0;
-      await this.tab().page.bringToFront();
-    }
-    return await this.look();
+    this.context.on("dialog", (dialog) => {
+      // A page that asks whether it may be left is left.
+      const isLeft = dialog.type() === "beforeunload";
+      this.note(`dialog ${dialog.type()} ${JSON.stringify(dialog.message())} was ${isLeft ? "accepted" : "dismissed"}`);
+      (isLeft ? dialog.accept() : dialog.dismiss()).catch(() => {});
+    });
   }
 
   /** {@inheritDoc WebBrowser.observe} */
-  async observe(): Promise<Observation> {
-    await this.settle();
-    return await this.look();
+  observe(): Promise<Observation> {
+    return this.guarded(async () => {
+      await this.settle();
+      await this.look();
+      return this.observation();
+    });
   }
 
   /** {@inheritDoc WebBrowser.perform} */
-  async perform(action: WebAction): Promise<Observation> {
-    const tab = this.tab();
-    tab.refusal = undefined;
-    await this.act(tab, action);
-    await this.settle();
-    const observation = await this.look();
-    if (tab.refusal !== undefined) throw new WebActionError(`${formatAction(action)}: ${tab.refusal}`);
-    return observation;
+  perform(action: WebAction): Promise<Observation> {
+    return this.guarded(async () => {
+      await this.dropClosedTabs();
+      const tab = this.tab();
+      tab.refusal = undefined;
+      try {
+        await this.act(tab, action);
+      } catch (error) {
+        if (!isBrowserError(error) || !this.browser.isConnected()) throw error;
+        this.note(`${formatAction(action)}: ${reasonOf(error)}`);
+      }
+      await this.settle();
+      await this.look();
+      if (tab.refusal !== undefined) throw new WebActionError(`${formatAction(action)}: ${tab.refusal}`);
+      return this.observation();
+    });
+  }
+
+  /**
+   * Everything that the browser is asked from outside: what goes wrong with it or with a page is a `WebActionError`, and a signal ends
+   * the waiting.
+   */
+  private async guarded<T>(work: () => Promise<T>): Promise<T> {
+    const { signal } = this.options;
+    signal?.throwIfAborted();
+    const { promise: stopped, reject } = Promise.withResolvers<never>();
+    const stop = () => reject(signal!.reason);
+    signal?.addEventListener("abort", stop);
+    const working = work();
+    working.catch(() => {});
+    try {
+      return await Promise.race([working, stopped]);
+    } catch (error) {
+      if (!isBrowserError(error)) throw error;
+      throw new WebActionError(
+        this.browser.isConnected() ? reasonOf(error) : "Chromium has ended: a reset starts it again",
+      );
+    } finally {
+      signal?.removeEventListener("abort", stop);
+    }
   }
 
   /** Does one action, waiting for nothing. */
@@ -193,7 +272,7 @@ export class ChromiumBrowser implements WebBrowser {
         await this.openTab();
         return;
       case "closeTab":
-        return await tab.page.close();
+        return await this.closePage(tab.page);
       case "tabFocus":
         if (action.index >= this.tabs.length) {
           throw new WebActionError(
@@ -201,7 +280,7 @@ export class ChromiumBrowser implements WebBrowser {
           );
         }
         this.current = action.index;
-        return await this.tab().page.bringToFront();
+        return await this.tab().toFront();
       case "stop":
       case "none":
         return;
@@ -230,22 +309,35 @@ export class ChromiumBrowser implements WebBrowser {
     const opener = this.tab();
     await opener.settle();
     const end = performance.now() + this.rules.times.limit;
-    while (this.newWindows.length < opener.windowsAsked && performance.now() < end) {
+    while (this.newWindows.length < opener.windowsAsked && performance.now() < end && !opener.isGone) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     opener.windowsAsked = 0;
     for (const page of this.newWindows.splice(0)) {
       const isOwn = this.tabs.some((tab) => tab.page === page);
-      if (!isOwn && !page.isClosed()) await this.takeOver(page, opener);
+      if (isOwn || page.isClosed()) continue;
+      try {
+        await this.takeOver(page, opener);
+      } catch (error) {
+        if (!isBrowserError(error) || !this.browser.isConnected()) throw error;
+        if (page.isClosed()) continue;
+        this.note(`a window was closed: ${reasonOf(error)}`);
+        await this.closePage(page);
+      }
     }
     await this.dropClosedTabs();
+  }
+
+  /** Closes a page, whatever state it is in. */
+  private async closePage(page: Page): Promise<void> {
+    await within(page.close(), CLOSING_LIMIT, () => new Error("late")).catch(() => {});
   }
 
   /** Makes a window that a page has opened a tab, if it may be one. */
   private async takeOver(page: Page, opener: ChromiumTab): Promise<void> {
     if (this.tabs.length >= this.maxTabs) {
       this.rules.note(`a window was closed: there are ${this.maxTabs} tabs already`);
-      await page.close();
+      await this.closePage(page);
       return;
     }
     const tab = await ChromiumTab.of(page, this.context!, this.rules);
@@ -255,23 +347,24 @@ export class ChromiumBrowser implements WebBrowser {
     if (refusal !== undefined) {
       opener.refusal = refusal;
       this.rules.note(refusal);
-      await page.close();
+      await this.closePage(page);
       return;
     }
     this.tabs.push(tab);
     this.current = this.tabs.length - 1;
   }
 
-  /** Forgets tabs that pages have closed. */
+  /** Forgets tabs that pages have closed, and those whose pages have crashed. */
   private async dropClosedTabs(): Promise<void> {
     const current = this.tabs[this.current];
-    const open = this.tabs.filter((tab) => !tab.page.isClosed());
+    const open = this.tabs.filter((tab) => !tab.isGone);
     if (open.length === this.tabs.length && open.length > 0) return;
+    for (const tab of this.tabs) if (tab.isGone && !tab.page.isClosed()) await this.closePage(tab.page);
     this.tabs = open;
     if (open.length === 0) await this.openTab();
     // As in WebArena, after a tab was closed the last one is seen.
     else this.current = open.includes(current) ? open.indexOf(current) : open.length - 1;
-    await this.tab().page.bringToFront();
+    await this.tab().toFront();
   }
 
   /** Opens an empty tab and makes it the current one. */
@@ -299,14 +392,31 @@ export class ChromiumBrowser implements WebBrowser {
     }
   }
 
-  /** Describes the current tab. */
-  private async look(): Promise<Observation> {
-    const { root, url, documentKey } = await this.tab().view();
+  /** Looks at the current tab; one that cannot be seen any more is closed, and the tab that is current then is looked at. */
+  private async look(): Promise<void> {
+    for (let attempt = 1;; attempt++) {
+      await this.dropClosedTabs();
+      const tab = this.tab();
+      try {
+        this.view = await tab.view();
+        return;
+      } catch (error) {
+        if (!isBrowserError(error) || !this.browser.isConnected() || attempt === this.maxTabs) throw error;
+        if (!tab.isGone) this.note(`the tab of page ${tab.page.url()} was closed: ${reasonOf(error)}`);
+        await this.closePage(tab.page);
+      }
+    }
+  }
+
+  /** What was seen last, with what has been noted since. */
+  private observation(): Observation {
+    const { root, url, documentKey } = this.view!;
     const tabs = this.tabs.map(({ title }, index) => ({ title, isCurrent: index === this.current }));
     const { numbering, maxLines } = this;
     const { keys, ...observation } = describePage({ root, url, tabs, documentKey, numbering, maxLines });
     this.keys = keys;
-    return observation;
+    const notes = this.notes.splice(0);
+    return notes.length === 0 ? observation : { ...observation, notes };
   }
 
   /** The current tab. */
@@ -317,24 +427,43 @@ export class ChromiumBrowser implements WebBrowser {
   }
 
   /** {@inheritDoc WebBrowser.locate} */
-  async locate(locator: string, url?: string): Promise<string> {
-    if (url === undefined) return await read(this.tab(), locator);
-    const before = this.current;
-    const tab = await this.openTab();
-    try {
-      await tab.goto(url);
-      await tab.settle();
-      return await read(tab, locator);
-    } finally {
-      await tab.page.close();
-      this.tabs.pop();
-      this.current = before;
-    }
+  locate(locator: string, url?: string): Promise<string> {
+    return this.guarded(async () => {
+      if (url === undefined) return await read(this.tab(), locator);
+      const before = this.tab();
+      const tab = await this.openTab();
+      try {
+        await tab.goto(url);
+        await tab.settle();
+        return await read(tab, locator);
+      } finally {
+        await this.closePage(tab.page);
+        this.tabs = this.tabs.filter((each) => each !== tab);
+        this.current = Math.max(0, this.tabs.indexOf(before));
+      }
+    });
   }
 
   /** {@inheritDoc WebBrowser.screenshot} */
-  async screenshot(): Promise<Uint8Array> {
-    return new Uint8Array(await this.tab().page.screenshot({ type: "png" }));
+  screenshot(): Promise<Uint8Array | undefined> {
+    return this.guarded(async () => {
+      try {
+        return await this.tab().screenshot();
+      } catch (error) {
+        if (!isBrowserError(error)) throw error;
+        this.note(`no screenshot: ${reasonOf(error)}`);
+        return undefined;
+      }
+    });
+  }
+
+  /**
+   * Writes the login of the session as it is now, for {@linkcode ChromiumOptions.storageState}.
+   *
+   * @throws whatever the file system reports.
+   */
+  saveStorageState(path: string): Promise<StorageState> {
+    return this.guarded(() => writeStorageState(path, this.context!));
   }
 
   /** Ends the browser; its profile is gone with it. */
@@ -349,5 +478,5 @@ export class ChromiumBrowser implements WebBrowser {
 }
 
 async function read(tab: ChromiumTab, locator: string): Promise<string> {
-  return locator.trim() === "" ? await tab.page.content() : await tab.evaluate(locator);
+  return locator.trim() === "" ? await tab.html() : await tab.evaluate(locator);
 }

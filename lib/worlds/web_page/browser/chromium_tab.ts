@@ -6,7 +6,18 @@ import type { BrowserContext, CDPSession, Page } from "playwright-core";
 import { accessibilityTree, type Rectangle } from "./accessibility.ts";
 import type { AllowedHosts } from "./allowed_hosts.ts";
 import { type AccessibilityNode, WebActionError } from "./browser.ts";
+import { isBrowserError, PageError, reasonOf, within } from "./page_error.ts";
+import {
+  CHOOSE_OPTION,
+  CHOOSE_PLACE,
+  FIELD_KIND,
+  OPTION_NAMES,
+  PAGE_FACTS,
+  SELECT_ALL,
+  SET_VALUE,
+} from "./page_scripts.ts";
 import { type SettlingTimes, SettlingWatch } from "./settling.ts";
+import { typedOption } from "./typed_option.ts";
 
 /** What a page looks like now. */
 export interface TabView {
@@ -30,10 +41,26 @@ export interface TabRules {
   readonly note: (text: string) => void;
 }
 
-/** A page that has not answered for so many milliseconds hangs. */
-const ANSWER_WITHIN = 10_000;
-/** An address whose page has not begun to load after so many milliseconds cannot be opened. */
-const NAVIGATION_LIMIT = 30_000;
+/** An address whose page has not begun to load after so many times the limit of an answer cannot be opened. */
+const NAVIGATION_LIMITS = 3;
+/** How long what was stopped may take to answer. Milliseconds. */
+const FREED_WITHIN = 2000;
+
+/** What fields take whose value is set as a whole. */
+const VALUE_EXAMPLES: Readonly<Record<string, string>> = {
+  date: "a date like 2024-05-31",
+  time: "a time like 14:30",
+  month: "a month like 2024-05",
+  week: "a week like 2024-W22",
+  "datetime-local": "a date and time like 2024-05-31T14:30",
+  color: "a colour like #ff8800",
+  range: "a number of its range",
+};
+
+interface NavigationOptions {
+  waitUntil: "commit";
+  timeout: number;
+}
 
 /** A tab. */
 export class ChromiumTab {
@@ -43,45 +70,74 @@ export class ChromiumTab {
   windowsAsked = 0;
   /** Why its page was last refused to go elsewhere; cleared by who reads it. */
   refusal: string | undefined;
+  private hasCrashed = false;
+  /** Its page has let us wait for the whole limit since it was last seen: the next questions are given less time. */
+  private isLate = false;
+  /** Its page did not even answer when it was told to stop. */
+  private isStuck = false;
 
   private constructor(
     readonly page: Page,
     private readonly session: CDPSession,
     private readonly watch: SettlingWatch,
+    private readonly gone: Promise<never>,
     private readonly rules: TabRules,
   ) {}
 
-  /** Takes over a page that exists. */
+  /**
+   * Takes over a page that exists.
+   *
+   * @throws {PageError} When the page does not answer.
+   */
   static async of(page: Page, context: BrowserContext, rules: TabRules): Promise<ChromiumTab> {
-    const session = await context.newCDPSession(page);
-    const tab = new ChromiumTab(page, session, await SettlingWatch.start(page, session), rules);
-    await tab.guard();
-    // Without it every look at the accessibility tree would build it anew.
-    await session.send("Accessibility.enable");
-    return tab;
+    const { promise: gone, reject } = Promise.withResolvers<never>();
+    gone.catch(() => {});
+    page.on("close", () => reject(new PageError("its page has been closed")));
+    const opening = (async () => {
+      const session = await context.newCDPSession(page);
+      const tab = new ChromiumTab(page, session, await SettlingWatch.start(page, session, gone), gone, rules);
+      page.on("crash", () => {
+        tab.hasCrashed = true;
+        rules.note(`page ${page.url()} crashed: its tab is closed`);
+        reject(new PageError("its page has crashed"));
+      });
+      await tab.guard();
+      // Without it every look at the accessibility tree would build it anew.
+      await session.send("Accessibility.enable");
+      return tab;
+    })();
+    return await within(opening, rules.times.limit, () => new PageError(`page ${page.url()} does not answer`));
   }
 
-  /** Requests go out only to allowed hosts, at each step of a redirect; dialogs are answered with no. */
+  /** Whether its page has been closed or has crashed: nothing can be asked of it any more. */
+  get isGone(): boolean {
+    return this.hasCrashed || this.page.isClosed();
+  }
+
+  /** Requests go out only to allowed hosts, at each step of a redirect; nothing is downloaded; a page that cannot be had leaves the one before. */
   private async guard(): Promise<void> {
     const { page, session, rules } = this;
-    page.on("dialog", (dialog) => {
-      rules.note(`dialog ${dialog.type()} ${JSON.stringify(dialog.message())} was dismissed`);
-      // A page that asks whether it may be left is left.
-      (dialog.type() === "beforeunload" ? dialog.accept() : dialog.dismiss()).catch(() => {});
-    });
     page.on("download", (download) => {
-      this.refusal = `${JSON.stringify(download.url())} is a download, which is refused`;
+      this.refusal = `${shorten(download.url())} is a download, which is refused`;
       rules.note(this.refusal);
       download.cancel().catch(() => {});
     });
     session.on("Page.windowOpen", () => this.windowsAsked++);
-    session.on("Fetch.requestPaused", ({ requestId, request, resourceType, frameId }) => {
-      const refusal = rules.allowedHosts.refusal(request.url);
+    session.on("Fetch.requestPaused", (paused) => {
+      const { requestId, request, resourceType, frameId, responseErrorReason: error, responseHeaders } = paused;
+      const leavesPage = resourceType === "Document" && frameId === this.watch.mainFrameId;
+      const refusal = rules.allowedHosts.refusal(request.url) ??
+        (!leavesPage
+          ? undefined
+          : isAttachment(responseHeaders)
+          ? `${shorten(request.url)} is a download, which is refused`
+          : error === undefined || error === "Aborted"
+          ? undefined
+          : lostPage(request.url, error));
       if (refusal === undefined) {
         session.send("Fetch.continueRequest", { requestId }).catch(() => {});
         return;
       }
-      const leavesPage = resourceType === "Document" && frameId === this.watch.mainFrameId;
       rules.note(refusal);
       // An aborted navigation leaves the page as it is; a blocked one would put Chromium's error page in its place.
       session.send("Fetch.failRequest", { requestId, errorReason: leavesPage ? "Aborted" : "BlockedByClient" })
@@ -91,45 +147,86 @@ export class ChromiumTab {
         this.watch.navigationIsOver();
       }
     });
-    await session.send("Fetch.enable", { patterns: [{ urlPattern: "*", requestStage: "Request" }] });
+    const patterns = [
+      { urlPattern: "*", requestStage: "Request" },
+      { urlPattern: "*", resourceType: "Document", requestStage: "Response" },
+    ] as const;
+    await session.send("Fetch.enable", { patterns: [...patterns] });
   }
 
   /** Waits until the page has come to rest, or the limit of time is over, which is noted. */
   async settle(): Promise<void> {
-    const unrest = await this.watch.settle(this.rules.times);
-    if (unrest === undefined) return;
-    this.rules.note(
-      `page ${this.page.url()} had not settled after ${this.rules.times.limit} ms (${unrest}): seen as it is`,
-    );
+    if (this.isStuck) return;
+    const limit = this.patience;
+    try {
+      const { unrest, isAnswering } = await this.watch.settle({ ...this.rules.times, limit });
+      if (unrest === undefined) return;
+      this.rules.note(`page ${this.page.url()} had not settled after ${limit} ms (${unrest}): seen as it is`);
+      if (!isAnswering) await this.free();
+    } catch (error) {
+      if (!isBrowserError(error)) throw error;
+    }
+  }
+
+  /** How long an answer is waited for. Milliseconds. */
+  private get patience(): number {
+    const { limit } = this.rules.times;
+    return this.isLate ? Math.min(limit, FREED_WITHIN) : limit;
+  }
+
+  /**
+   * Waits for an answer of the page, or for input, which comes back only when the page's own handlers have.
+   *
+   * @throws {PageError} When there is none; what holds the page up has been stopped then.
+   */
+  private async answered<T>(answer: Promise<T>): Promise<T> {
+    const limit = this.patience;
+    const silent = new PageError(`page ${this.page.url()} did not answer for ${limit} ms: what it did was stopped`);
+    try {
+      return await within(Promise.race([answer, this.gone]), limit, () => silent);
+    } catch (error) {
+      if (error === silent) await this.free();
+      throw error;
+    }
+  }
+
+  /** Stops what keeps the page from answering: a navigation whose server is silent, a script without an end. */
+  private async free(): Promise<void> {
+    this.isLate = true;
+    if (this.isStuck) return;
+    const timed = { timeout: FREED_WITHIN };
+    const [, ended] = await Promise.allSettled([
+      this.session.send("Page.stopLoading", undefined, timed),
+      this.session.send("Runtime.terminateExecution", undefined, timed),
+    ]);
+    this.isStuck = ended.status === "rejected";
   }
 
   /**
    * Looks at the page.
    *
-   * @throws {WebActionError} When the page does not answer: it is busy for ever, or has crashed.
+   * @throws {PageError} When it is gone, or does not answer even when it has been stopped.
    */
   async view(): Promise<TabView> {
-    try {
-      return await this.tryView();
-    } catch (error) {
-      // A page may go elsewhere by itself while it is looked at.
-      if (!isGone(error)) throw this.unanswered(error);
-    }
-    await this.settle();
-    try {
-      return await this.tryView();
-    } catch (error) {
-      throw this.unanswered(error);
+    for (let attempt = 1;; attempt++) {
+      try {
+        const view = await this.answered(this.tryView());
+        this.isLate = this.isStuck = false;
+        return view;
+      } catch (error) {
+        if (attempt === 3 || this.isStuck || this.isGone || !isBrowserError(error)) throw error;
+        // A page may go elsewhere by itself while it is looked at; a part of it, at any time.
+        await this.settle();
+      }
     }
   }
 
   private async tryView(): Promise<TabView> {
-    const timed = { timeout: ANSWER_WITHIN };
-    const [{ frameTree }, { result }, { nodes }, { documents }] = await Promise.all([
-      this.session.send("Page.getFrameTree", undefined, timed),
-      this.session.send("Runtime.evaluate", { expression: PAGE_FACTS, returnByValue: true }, timed),
-      this.session.send("Accessibility.getFullAXTree", {}, timed),
-      this.session.send("DOMSnapshot.captureSnapshot", { computedStyles: [] }, timed),
+    const [{ frameTree: { frame } }, { result }, { nodes }, { documents }] = await Promise.all([
+      this.session.send("Page.getFrameTree"),
+      this.session.send("Runtime.evaluate", { expression: PAGE_FACTS, returnByValue: true }),
+      this.session.send("Accessibility.getFullAXTree", {}),
+      this.session.send("DOMSnapshot.captureSnapshot", { computedStyles: [] }),
     ]);
     const [title, x, y, width, height]: [string, number, number, number, number] = result.value;
     const { layout, nodes: { backendNodeId = [] } } = documents[0];
@@ -141,36 +238,19 @@ export class ChromiumTab {
     this.title = title;
     return {
       root: accessibilityTree(nodes, { rectangles, viewport: { width, height } }),
-      url: this.page.url(),
+      // Chromium's own page about an answer without content is known by the address that was asked for.
+      url: frame.unreachableUrl ?? this.page.url(),
       title,
-      documentKey: frameTree.frame.loaderId,
+      documentKey: frame.loaderId,
     };
-  }
-
-  /** What the mouse or the keyboard does, which comes back only when the page's own handlers have. */
-  private async answered<T>(input: Promise<T>): Promise<T> {
-    let timer: number | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const isLate = () => reject(this.unanswered(`nothing for ${ANSWER_WITHIN} ms`));
-      timer = setTimeout(isLate, ANSWER_WITHIN) as unknown as number;
-    });
-    try {
-      return await Promise.race([input, late]);
-    } finally {
-      clearTimeout(timer);
-      // Whatever becomes of it after that is nobody's business.
-      input.catch(() => {});
-    }
-  }
-
-  private unanswered(error: unknown): WebActionError {
-    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    return new WebActionError(`page ${this.page.url()} does not answer (${reason}): reset the browser`);
   }
 
   /** Clicks in the middle of a node. A closed list only gets the focus; an option is chosen. */
   async click(node: number): Promise<void> {
-    if (await this.callOn(node, CHOOSE_OPTION) === "done") return;
+    const kind = await this.callOn(node, CHOOSE_OPTION);
+    if (kind === "done") return;
+    // Chromium asks for it some time after the click, when nobody waits for it any more.
+    if (kind === "download") throw new WebActionError("it is a download, which is refused");
     const [x, y] = await this.middleOf(node);
     await this.answered(this.page.mouse.click(x, y));
   }
@@ -182,20 +262,28 @@ export class ChromiumTab {
   }
 
   /**
-   * Puts a text into a field, in place of what stands in it.
+   * Puts a text into a field, in place of what stands in it; of a list, chooses the option of that name.
    *
-   * @throws {WebActionError} When the node takes no text.
+   * @throws {WebActionError} When the node takes no text, or not this one.
    */
   async type(node: number, text: string, pressEnter: boolean): Promise<void> {
-    const kind = await this.callOn(node, FIELD_KIND);
+    const kind = String(await this.callOn(node, FIELD_KIND));
     if (kind === "none") throw new WebActionError("it takes no text");
     if (kind === "locked") throw new WebActionError("it is disabled or read-only");
-    if (kind === "value") await this.callOn(node, SET_VALUE, text);
-    else {
+    if (kind === "list") {
+      const place = typedOption(await this.callOn(node, OPTION_NAMES) as (string | null)[], text);
+      await this.callOn(node, CHOOSE_PLACE, place);
+      // Enter would only close the list.
+      return;
+    }
+    if (kind === "keys") {
       const [x, y] = await this.middleOf(node);
       await this.answered(this.page.mouse.click(x, y));
       await this.callOn(node, SELECT_ALL);
-      await this.answered(text === "" ? this.page.keyboard.press("Delete") : this.page.keyboard.type(text));
+      // One key after the other: a long text may take longer than one answer.
+      for (const key of text) await this.answered(this.page.keyboard.type(key));
+    } else if (!await this.callOn(node, SET_VALUE, text)) {
+      throw new WebActionError(`it takes ${VALUE_EXAMPLES[kind]}`);
     }
     if (pressEnter) await this.answered(this.page.keyboard.press("Enter"));
   }
@@ -221,135 +309,133 @@ export class ChromiumTab {
   async scroll(direction: "up" | "down"): Promise<void> {
     const sign = direction === "down" ? "+" : "-";
     const expression = `(document.scrollingElement ?? document.body).scrollTop ${sign}= innerHeight`;
-    await this.session.send("Runtime.evaluate", { expression }, { timeout: ANSWER_WITHIN });
+    await this.answered(this.session.send("Runtime.evaluate", { expression }));
   }
 
   /**
    * Opens an address and waits until its page has begun to load.
    *
-   * @throws {WebActionError} When it may not be opened or cannot be; the page before is back then.
+   * @throws {WebActionError} When it may not be opened or cannot be; the page before stays then.
    */
   async goto(url: string): Promise<void> {
     const refusal = this.rules.allowedHosts.refusal(url);
     if (refusal !== undefined) throw new WebActionError(refusal);
-    this.refusal = undefined;
-    try {
-      await this.page.goto(url, { waitUntil: "commit", timeout: NAVIGATION_LIMIT });
-    } catch (error) {
-      const [reason] = error instanceof Error
-        ? error.message.replace(/^page\.goto: /, "").split("\n")
-        : [String(error)];
-      if (this.page.url().startsWith("chrome-error:")) await this.moveInHistory(-1);
-      throw new WebActionError(this.refusal ?? `${url} could not be opened: ${reason}`);
-    }
+    await this.navigate(url, (options) => this.page.goto(url, options));
   }
 
-  /** One page back or forward; where there is none, nothing happens. */
+  /**
+   * One page back or forward; where there is none, nothing happens.
+   *
+   * @throws {WebActionError} When it cannot be had again; the page stays then.
+   */
   async moveInHistory(step: -1 | 1): Promise<void> {
-    const { currentIndex, entries } = await this.session.send("Page.getNavigationHistory");
+    const { currentIndex, entries } = await this.answered(this.session.send("Page.getNavigationHistory"));
     const entry = entries[currentIndex + step];
     // The blank page that every tab begins with is not a place to go back to.
     if (!entry || currentIndex + step === 0 && entry.url === "about:blank") return;
-    const options = { waitUntil: "commit", timeout: NAVIGATION_LIMIT } as const;
-    await (step === -1 ? this.page.goBack(options) : this.page.goForward(options));
+    const move = (options: NavigationOptions) => step === -1 ? this.page.goBack(options) : this.page.goForward(options);
+    await this.navigate(entry.url, move, " (a form's answer is not sent for again)");
+  }
+
+  private async navigate(
+    url: string,
+    begin: (options: NavigationOptions) => Promise<unknown>,
+    hint = "",
+  ): Promise<void> {
+    this.refusal = undefined;
+    try {
+      await begin({ waitUntil: "commit", timeout: NAVIGATION_LIMITS * this.patience });
+    } catch (error) {
+      if (this.isGone || !isBrowserError(error)) throw error;
+      const reason = reasonOf(error);
+      // An answer without content has a page of Chromium's own; a page may send its visitors on at once. Both are there to be seen.
+      if (/ERR_HTTP_RESPONSE_CODE_FAILURE|interrupted by another navigation/.test(reason)) return;
+      const { refusal } = this;
+      // What may still come would come when nobody expects it any more.
+      if (refusal === undefined) await this.free();
+      throw new WebActionError((refusal ?? lostPage(url, reason)) + hint);
+    }
   }
 
   /** Addresses of the pages that this tab has gone to or tried to, the latest last. */
   async history(): Promise<string[]> {
-    const { currentIndex, entries } = await this.session.send("Page.getNavigationHistory");
+    const { currentIndex, entries } = await this.answered(this.session.send("Page.getNavigationHistory"));
     return entries.slice(0, currentIndex + 1).map((entry) => entry.url);
   }
 
   /** Value of a JavaScript expression as text; `""` for none, and where the expression fails. */
   async evaluate(expression: string): Promise<string> {
-    const { result, exceptionDetails } = await this.session.send("Runtime.evaluate", {
+    const { result, exceptionDetails } = await this.answered(this.session.send("Runtime.evaluate", {
       expression: `(() => ${expression})()`,
       awaitPromise: true,
       returnByValue: true,
-    }, { timeout: ANSWER_WITHIN });
+    }));
     const { value } = result;
     if (exceptionDetails || value === undefined || value === null) return "";
     return typeof value === "object" ? JSON.stringify(value) : String(value);
   }
 
-  private async middleOf(node: number): Promise<[x: number, y: number]> {
-    const timed = { timeout: ANSWER_WITHIN };
-    try {
-      await this.session.send("DOM.scrollIntoViewIfNeeded", { backendNodeId: node }, timed);
-      const { quads } = await this.session.send("DOM.getContentQuads", { backendNodeId: node }, timed);
-      // A link over two lines has two: the middle of both together may be beside the link.
-      const [x1, y1, x2, y2, x3, y3, x4, y4] = quads[0];
-      return [(x1 + x2 + x3 + x4) / 4, (y1 + y2 + y3 + y4) / 4];
-    } catch {
-      throw new WebActionError("it is not on the page any more, or drawn nowhere");
-    }
+  /** Makes it the tab that is seen. Whether its page still answers shows when it is looked at. */
+  async toFront(): Promise<void> {
+    await this.answered(this.page.bringToFront()).catch((error) => {
+      if (!isBrowserError(error)) throw error;
+    });
   }
 
-  private async callOn(node: number, functionDeclaration: string, ...values: string[]): Promise<unknown> {
-    const timed = { timeout: ANSWER_WITHIN };
-    let objectId: string | undefined;
-    try {
-      objectId = (await this.session.send("DOM.resolveNode", { backendNodeId: node }, timed)).object.objectId;
-    } catch {
-      throw new WebActionError("it is not on the page any more");
-    }
-    const { result } = await this.session.send("Runtime.callFunctionOn", {
+  /** The page's whole HTML. */
+  async html(): Promise<string> {
+    return await this.answered(this.page.content());
+  }
+
+  /** A PNG of what is seen. */
+  async screenshot(): Promise<Uint8Array> {
+    return new Uint8Array(await this.answered(this.page.screenshot({ type: "png" })));
+  }
+
+  private async middleOf(node: number): Promise<[x: number, y: number]> {
+    const gone = "it is not on the page any more, or drawn nowhere";
+    const backendNodeId = node;
+    await this.askOf(gone, this.session.send("DOM.scrollIntoViewIfNeeded", { backendNodeId }));
+    const { quads } = await this.askOf(gone, this.session.send("DOM.getContentQuads", { backendNodeId }));
+    if (quads.length === 0) throw new WebActionError(gone);
+    // A link over two lines has two: the middle of both together may be beside the link.
+    const [x1, y1, x2, y2, x3, y3, x4, y4] = quads[0];
+    return [(x1 + x2 + x3 + x4) / 4, (y1 + y2 + y3 + y4) / 4];
+  }
+
+  private async callOn(node: number, functionDeclaration: string, ...values: (string | number)[]): Promise<unknown> {
+    const resolved = this.session.send("DOM.resolveNode", { backendNodeId: node });
+    const { object: { objectId } } = await this.askOf("it is not on the page any more", resolved);
+    const { result } = await this.answered(this.session.send("Runtime.callFunctionOn", {
       objectId,
       functionDeclaration,
       arguments: values.map((value) => ({ value })),
       returnByValue: true,
       userGesture: true,
-    }, timed);
+    }));
     return result.value;
   }
-}
 
-/** Whether an error says that the document went away while it was asked. */
-function isGone(error: unknown): boolean {
-  return error instanceof Error && /navigated|context was destroyed|Cannot find context|No frame/.test(error.message);
-}
-
-/** Title, scroll position, size of the viewport. */
-const PAGE_FACTS = "[document.title, scrollX, scrollY, innerWidth, innerHeight]";
-
-/** Chooses an option of a list, as a person would with the list open; `done` where there was a list. */
-const CHOOSE_OPTION = `function () {
-  const element = this.nodeType === Node.TEXT_NODE ? this.parentElement : this;
-  const list = element?.closest?.("select");
-  if (!list) return "click";
-  const option = element.closest("option");
-  if (list.disabled || option?.disabled) return "done";
-  list.focus();
-  if (!option || (option.selected && !list.multiple)) return "done";
-  option.selected = list.multiple ? !option.selected : true;
-  list.dispatchEvent(new Event("input", { bubbles: true, composed: true }));
-  list.dispatchEvent(new Event("change", { bubbles: true }));
-  return "done";
-}`;
-
-/** How a node takes text: \`keys\`, \`value\` (dates and the like), \`locked\` or \`none\`. */
-const FIELD_KIND = `function () {
-  const element = this.nodeType === Node.TEXT_NODE ? this.parentElement : this;
-  const field = element?.closest?.("input, textarea") ?? element?.getRootNode()?.host ?? element;
-  if (field instanceof HTMLTextAreaElement || field instanceof HTMLInputElement) {
-    if (field.disabled || field.readOnly) return "locked";
-    if (/^(date|time|month|week|datetime-local|color|range)$/.test(field.type)) return "value";
-    return /^(text|search|url|tel|email|password|number)$/.test(field.type) ? "keys" : "none";
+  /** An answer about a node. @throws {WebActionError} With `missing`, when the page says that it has no such node. */
+  private async askOf<T>(missing: string, answer: Promise<T>): Promise<T> {
+    try {
+      return await this.answered(answer);
+    } catch (error) {
+      if (error instanceof PageError || !isBrowserError(error)) throw error;
+      throw new WebActionError(missing);
+    }
   }
-  return field?.isContentEditable ? "keys" : "none";
-}`;
+}
 
-/** Selects all that stands in a field that has the focus. */
-const SELECT_ALL = `function () {
-  const field = document.activeElement;
-  if (typeof field?.select === "function") field.select();
-  else if (field?.isContentEditable) getSelection().selectAllChildren(field);
-}`;
+/** Why a page did not come, in one line. */
+function lostPage(url: string, reason: string): string {
+  return `${shorten(url)} could not be opened: ${reason}`;
+}
 
-/** Sets a field's value as a choice in its picker would. */
-const SET_VALUE = `function (value) {
-  this.focus();
-  this.value = value;
-  this.dispatchEvent(new Event("input", { bubbles: true, composed: true }));
-  this.dispatchEvent(new Event("change", { bubbles: true }));
-}`;
+function isAttachment(headers: readonly { name: string; value: string }[] = []): boolean {
+  return headers.some(({ name, value }) => /^content-disposition$/i.test(name) && /^\s*attachment/i.test(value));
+}
+
+function shorten(url: string): string {
+  return JSON.stringify(url.length > 120 ? `${url.slice(0, 117)}…` : url);
+}

@@ -6,6 +6,8 @@
  * before it answers a question that was asked after the action.
  */
 import type { CDPSession, Page, Request } from "playwright-core";
+import { PageError, within } from "./page_error.ts";
+import { QUIET_DOCUMENT } from "./page_scripts.ts";
 
 /** How long to wait for what. Milliseconds. */
 export interface SettlingTimes {
@@ -13,14 +15,27 @@ export interface SettlingTimes {
   readonly quiet: number;
   /** How long requests of a loaded page are waited for: some pages never stop asking. */
   readonly network: number;
-  /** Ends all waiting. */
+  /**
+   * Ends all waiting: for a page to come to rest, and for its answer to one question or one input. An address may take three times that
+   * until its page begins to load.
+   */
   readonly limit: number;
 }
 
 /** A requested navigation that has not begun after so many milliseconds will not begin (mailto:, javascript:, refused). */
 const NAVIGATION_BEGINS_WITHIN = 3000;
+/** A page that says at the limit that it is restless is given so many milliseconds to say it. */
+const ANSWER_GRACE = 1000;
 /** Requests that stay open by design. */
 const OPEN_ENDED: ReadonlySet<string> = new Set(["websocket", "eventsource", "ping"]);
+
+/** What came of waiting. */
+export interface Settled {
+  /** Why the page is not at rest; it may still be looked at. Undefined when it is at rest. */
+  readonly unrest?: string;
+  /** Whether the page answered when it was last asked. It does not while a navigation waits for a server, or a script runs on. */
+  readonly isAnswering: boolean;
+}
 
 /** Watches one page. */
 export class SettlingWatch {
@@ -29,12 +44,22 @@ export class SettlingWatch {
   private requestedAt: number | undefined;
   private mainFrame = "";
   private wake: (() => void) | undefined;
+  private isOver = false;
 
-  private constructor(private readonly page: Page, private readonly session: CDPSession) {}
+  private constructor(private readonly session: CDPSession, private readonly gone: Promise<never>) {}
 
-  /** Begins to watch. The session must be the one that all actions of the page go through. */
-  static async start(page: Page, session: CDPSession): Promise<SettlingWatch> {
-    const watch = new SettlingWatch(page, session);
+  /**
+   * Begins to watch.
+   *
+   * @param session The one that all actions of the page go through.
+   * @param gone Rejects when the page is closed or crashes.
+   */
+  static async start(page: Page, session: CDPSession, gone: Promise<never>): Promise<SettlingWatch> {
+    const watch = new SettlingWatch(session, gone);
+    gone.catch(() => {
+      watch.isOver = true;
+      watch.wake?.();
+    });
     const ends = (request: Request) => watch.requests.delete(request) && watch.wake?.();
     page.on("request", (request) => !OPEN_ENDED.has(request.resourceType()) && watch.requests.add(request));
     page.on("requestfinished", ends);
@@ -74,14 +99,15 @@ export class SettlingWatch {
   /**
    * Waits until the page is at rest.
    *
-   * @returns Why it is not, when the limit came first; the page may still be looked at. Undefined when it is at rest.
+   * @throws {PageError} When the page is gone.
    */
-  async settle(times: SettlingTimes): Promise<string | undefined> {
+  async settle(times: SettlingTimes): Promise<Settled> {
     const start = performance.now();
     const left = () => times.limit - (performance.now() - start);
-    let unrest = "it does not answer";
+    let unrest = "it does not answer", isAnswering = true;
     while (left() > 0) {
-      const isQuiet = await this.waitForQuietDocument(times.quiet, left());
+      const quiet = await this.waitForQuietDocument(times.quiet, left());
+      isAnswering = quiet !== "unanswered";
       if (this.isNavigating()) {
         unrest = "it is loading";
         await this.waitFor(() => !this.isNavigating(), left());
@@ -97,10 +123,10 @@ export class SettlingWatch {
         if (!hasEnded) this.requests.clear();
         continue;
       }
-      if (isQuiet) return undefined;
-      unrest = "it goes on changing";
+      if (quiet === "quiet") return { isAnswering };
+      unrest = isAnswering ? "it goes on changing" : "it does not answer";
     }
-    return unrest;
+    return { unrest, isAnswering };
   }
 
   private isNavigating(): boolean {
@@ -110,25 +136,30 @@ export class SettlingWatch {
     return this.isLoading || this.requestedAt !== undefined;
   }
 
-  /** True when the DOM has been quiet; false when the document went away meanwhile or never was. */
-  private async waitForQuietDocument(quiet: number, limit: number): Promise<boolean> {
+  /** Whether the DOM has been quiet. `restless` as well when the document went away meanwhile. */
+  private async waitForQuietDocument(quiet: number, limit: number): Promise<"quiet" | "restless" | "unanswered"> {
+    const asked = this.session.send("Runtime.evaluate", {
+      expression: `(${QUIET_DOCUMENT})(${quiet}, ${Math.max(1, limit)})`,
+      awaitPromise: true,
+      returnByValue: true,
+    });
+    const late = () => new PageError("late");
     try {
-      const { result } = await this.session.send("Runtime.evaluate", {
-        expression: `(${quietDocument})(${quiet}, ${Math.max(1, limit)})`,
-        awaitPromise: true,
-        returnByValue: true,
-      }, { timeout: limit + 1000 });
-      return result.value === true;
+      const { result } = await within(Promise.race([asked, this.gone]), limit + ANSWER_GRACE, late);
+      return result.value === true ? "quiet" : "restless";
     } catch (error) {
-      if (this.page.isClosed()) throw error;
-      return false;
+      if (this.isOver) throw error;
+      if (error instanceof PageError) return "unanswered";
+      // Between two documents there is nobody to ask.
+      await this.waitFor(() => false, Math.min(20, limit));
+      return "restless";
     }
   }
 
   /** Polls, since not every change has an event; events shorten the wait. */
   private async waitFor(condition: () => boolean, limit: number): Promise<boolean> {
     const end = performance.now() + limit;
-    while (!condition()) {
+    while (!condition() && !this.isOver) {
       if (performance.now() >= end) return false;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 20);
@@ -141,15 +172,3 @@ export class SettlingWatch {
     return true;
   }
 }
-
-/** Runs in the page: resolves to true once nothing has changed for `quiet` milliseconds, to false after `limit`. */
-const quietDocument = `(quiet, limit) => new Promise((resolve) => {
-  const finish = (isQuiet) => { observer.disconnect(); clearTimeout(last); resolve(isQuiet); };
-  let timer = setTimeout(() => finish(true), quiet);
-  const observer = new MutationObserver(() => {
-    clearTimeout(timer);
-    timer = setTimeout(() => finish(true), quiet);
-  });
-  const last = setTimeout(() => { clearTimeout(timer); finish(false); }, limit);
-  observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
-})`;
