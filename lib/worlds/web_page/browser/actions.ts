@@ -18,19 +18,35 @@ export type WebAction =
   /** What could not be parsed, with what was said. */
   | { readonly kind: "none"; readonly text: string };
 
-/** Keys that WebArena accepts in any case; all others are passed on as they are. */
+/** Keys that are named in any case; all others are passed on as they are. */
 const KEY_NAMES: ReadonlyMap<string, string> = new Map(
   [
-    ...["Backquote", "Minus", "Equal", "Backslash", "Backspace", "Meta", "Tab", "Delete", "Escape", "ArrowDown", "End"],
-    ...["Enter", "Home", "Insert", "PageDown", "PageUp", "ArrowRight", "ArrowUp"],
+    ...["Backquote", "Minus", "Equal", "Backslash", "Backspace", "Tab", "Delete", "Escape", "Enter", "Space", "End"],
+    ...["Home", "Insert", "PageDown", "PageUp", "ArrowDown", "ArrowLeft", "ArrowRight", "ArrowUp", "ContextMenu"],
+    ...["Alt", "Control", "Meta", "Shift", "CapsLock"],
     ...Array.from({ length: 12 }, (_, index) => `F${index + 1}`),
   ].map((key) => [key.toLowerCase(), key]),
 );
 
+/** What models and people call keys besides. */
+const OTHER_KEY_NAMES: Readonly<Record<string, string>> = {
+  ...{
+    esc: "Escape",
+    return: "Enter",
+    del: "Delete",
+    ins: "Insert",
+    spacebar: "Space",
+    pgup: "PageUp",
+    pgdn: "PageDown",
+  },
+  ...{ left: "ArrowLeft", right: "ArrowRight", up: "ArrowUp", down: "ArrowDown", plus: "+" },
+  ...{ ctrl: "Control", cmd: "Meta", command: "Meta", win: "Meta", windows: "Meta", opt: "Alt", option: "Alt" },
+};
+
 /**
  * Reads an action as WebArena does: its name is what stands before the first `[` (or the first word), its arguments stand in
  * brackets. `type` presses Enter unless it ends in `[0]`; a `stop` without an answer stops with an empty one. Keys of `press` get
- * their usual names (`enter` → `Enter`).
+ * their usual names (`enter` → `Enter`, `esc` → `Escape`, `ctrl+K` → `Control+k`).
  *
  * @returns The action; kind `none` with the text for whatever is not one. Never throws.
  */
@@ -54,7 +70,7 @@ function parseNamed(name: string, text: string): WebAction | undefined {
     }
     case "press": {
       const keys = text.match(/press ?\[(.+)\]/)?.[1];
-      return keys === undefined ? undefined : { kind: "press", keys: keys.split("+").map(keyName).join("+") };
+      return keys === undefined ? undefined : { kind: "press", keys: keyNames(keys) };
     }
     case "scroll": {
       const direction = text.match(/scroll ?\[?(up|down)\]?/)?.[1];
@@ -83,8 +99,18 @@ function parseNamed(name: string, text: string): WebAction | undefined {
   }
 }
 
+/** Keys that are pressed together, by their usual names: `ctrl+K` → `Control+k`. */
+function keyNames(keys: string): string {
+  const isPlus = keys.endsWith("+"), parts = (isPlus ? keys.slice(0, -1) : keys).split("+");
+  const names = [...parts.filter((part) => !isPlus || part !== ""), ...isPlus ? ["+"] : []].map(keyName);
+  // A letter is a capital with Shift alone: shortcuts are looked for in small letters.
+  const letter = names.length > 1 && !names.includes("Shift") ? names.pop()! : undefined;
+  return [...names, ...letter === undefined ? [] : [letter.length === 1 ? letter.toLowerCase() : letter]].join("+");
+}
+
 function keyName(key: string): string {
-  return KEY_NAMES.get(key.toLowerCase()) ?? key;
+  const known = key.toLowerCase().replaceAll(/[\s_]/g, "");
+  return KEY_NAMES.get(known) ?? (Object.hasOwn(OTHER_KEY_NAMES, known) ? OTHER_KEY_NAMES[known] : key.trim() || key);
 }
 
 /** An action in the grammar, Enter said outright: `type [7] [kettle] [1]`. What is not an action is given back as it was said. */

@@ -8,6 +8,7 @@
 import type { WebAction } from "../browser/actions.ts";
 import { type Observation, WebActionError, type WebBrowser } from "../browser/browser.ts";
 import { type DescribedPage, describePage, PageNumbering } from "../browser/tree.ts";
+import { typedOption } from "../browser/typed_option.ts";
 import { DocumentState, elementAt } from "./document_state.ts";
 import { type Button, type ElementPath, type PlacedElement, placedElements, type SitePage } from "./page.ts";
 import { locatedText } from "./located_text.ts";
@@ -226,12 +227,15 @@ export class SimulatedBrowser implements WebBrowser {
     const placed = path === undefined ? undefined : elementAt(page, path);
     if (placed?.element.kind === "textbox") {
       state.values.set(placed.path, text.replaceAll(/[\r\n]/g, ""));
+    } else if (placed?.element.kind === "combobox") {
+      state.values.set(placed.path, placed.element.options[typedOption(placed.element.options, text)]);
     } else {
       throw new WebActionError(`[${id}] takes no text: type into a textbox`);
     }
     state.focus = state.start = placed.path;
     state.isLeftByTab = false;
-    if (pressEnter) this.#press("Enter");
+    // In a list, Enter would only close it.
+    if (pressEnter && placed.element.kind === "textbox") this.#press("Enter");
   }
 
   #press(keys: string): void {

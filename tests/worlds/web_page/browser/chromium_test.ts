@@ -51,6 +51,41 @@ const PAGES: Record<string, string> = {
      <button onclick="Notification.requestPermission().then((it) => document.title = it)">Ask</button>`,
   ),
   "/alert": LINES(`<script>alert("in a window")</script>`),
+  "/fields": LINES(
+    `<form><label>Area <textarea data-field>old\nlines</textarea></label>
+     <div data-field contenteditable role="textbox" aria-label="Rich"><p>old <b>rich</b></p></div>
+     <label>Mail <input data-field type="email" value="a@b"></label>
+     <label>Count <input data-field type="number" value="3"></label>
+     <label>Secret <input data-field type="password" value="old"></label>
+     <label>Day <input data-field type="date" id="day"></label><label>Hour <input data-field type="time"></label>
+     <label>Tint <input data-field type="color"></label><label>Loud <input data-field type="range"></label>
+     <label>Size <select data-field id="size"><option>Small</option><option value="m">Medium</option><option>Large</option>
+       <option disabled>Sold out</option></select></label>
+     <x-part data-field></x-part><x-rich data-field></x-rich><label>Long <input data-field></label>
+     <label>Off <textarea disabled></textarea></label><label><input type="checkbox"> Tick</label>
+     <label>File <input type="file"></label></form>
+     <script>
+       const part = (name, inside) => customElements.define(name, class extends HTMLElement {
+         constructor() { super(); this.attachShadow({ mode: "open" }).innerHTML = inside; }
+       });
+       part("x-part", '<input aria-label="Inside" value="old">');
+       part("x-rich", '<div contenteditable role="textbox" aria-label="Inside rich">old</div>');
+       const valueOf = (field) => {
+         const inner = field.shadowRoot?.firstChild ?? field;
+         return inner.localName === "select" ? inner.selectedOptions[0].label : inner.value ?? inner.textContent;
+       };
+       // As frameworks do, which hear of a person's changes but not of their own.
+       const heard = [], pressed = [];
+       for (const field of [day, size]) {
+         const { get, set } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value");
+         let known = field.value;
+         Object.defineProperty(field, "value", { get() { return get.call(this); }, set(it) { known = it; set.call(this, it); } });
+         field.addEventListener("input", () => get.call(field) !== known && !heard.includes(field.id) && heard.push(field.id));
+       }
+       addEventListener("keydown", (event) => pressed.push(event.key));
+     </script>`,
+    "Fields",
+  ),
   "/many": LINES(`<button onclick="for (let i = 0; i < 9; i++) open('/second')">Many</button>`),
 };
 
@@ -167,6 +202,58 @@ Deno.test("chromium: every action does what a person would do", shared, async ()
     now = await act("stop [done]");
     now = await act("this is no action");
     assert.equal(now.tabs.length, 1);
+  });
+});
+
+Deno.test("chromium: every kind of field takes what a person would give it, and nothing else", shared, async () => {
+  await withBrowser(async (browser, act) => {
+    let now = await browser.reset(["http://shop.test/fields"]);
+    const values = async () =>
+      JSON.parse(await browser.locate("JSON.stringify([...document.querySelectorAll('[data-field]')].map(valueOf))"));
+    const texts: readonly [name: string, text: string, value?: string][] = [
+      ["Area", "two words [and brackets]"],
+      ["Rich", "typed anew"],
+      ["Mail", "b@c.test"],
+      ["Count", "42"],
+      ["Secret", "pass word"],
+      ["Day", "2024-05-31"],
+      ["Hour", "14:30"],
+      ["Tint", "#FF8800", "#ff8800"],
+      ["Loud", "70"],
+      ["Size", "large", "Large"],
+      ["Inside", "in a shadow"],
+      ["Inside rich", "in a shadow too"],
+      // Longer than what is typed in one breath.
+      ["Long", "word ".repeat(60).trim()],
+    ];
+    for (const [name, text] of texts) now = await act(at(now, "type", name, ` [${text}] [0]`));
+    assert.deepEqual(await values(), texts.map(([, text, value = text]) => value));
+    const refused: readonly [name: string, text: string, message: RegExp][] = [
+      ["Day", "tomorrow", /cannot be done: it takes a date like 2024-05-31$/],
+      ["Loud", "loud", /it takes a number of its range$/],
+      ["Size", "Huge", /its list has no option "Huge": there are "Small", "Medium", "Large"$/],
+      ["Size", "Sold out", /its list has no option "Sold out"/],
+      ["Off", "x", /it is disabled or read-only$/],
+      ["Tick", "x", /it takes no text$/],
+      ["File", "x", /it takes no text$/],
+    ];
+    for (const [name, text, message] of refused) {
+      await assert.rejects(act(at(now, "type", name, ` [${text}] [1]`)), message, name);
+    }
+    assert.deepEqual(await values(), texts.map(([, text, value = text]) => value));
+    // A page that follows its fields learns of all of them: what it heard of the list and the date.
+    assert.equal(await browser.locate("heard.join()"), "day,size");
+    // An option's text names its list as well, and so do the parts of a date.
+    now = await act(at(now, "type", "Small", " [Med] [1]"));
+    now = await act(at(now, "type", "Month Month", " [07] [0]"));
+    const [, , , , , day, , , , size] = await values();
+    assert.deepEqual([day, size], ["2024-07-31", "Medium"]);
+    assert.equal(now.url, "http://shop.test/fields");
+    await act("press [esc]");
+    await act("press [ctrl+K]");
+    await act("press [arrowleft]");
+    await act("press [space]");
+    assert.equal(await browser.locate("pressed.slice(-5).join()"), "Escape,Control,k,ArrowLeft, ");
   });
 });
 

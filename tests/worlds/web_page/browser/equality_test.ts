@@ -65,6 +65,18 @@ Deno.test("built-in site: Chromium's trees are the simulated browser's, line by 
   }
   assert.ok(compared >= STARTS.length * STEPS * 0.8, `only ${compared} pages were compared`);
 
+  // What walks by chance do not do: a text typed into a list, which chooses its option, and one that it does not have.
+  const { slug, option } = served.data.products.find((each) => each.option && each.stock > 0)!;
+  const url = `http://shop.test/product/${slug}`, page = await simulated.reset([url]);
+  await real.reset([url]);
+  const [list] = [...page.nodes].find(([, { role }]) => role === "combobox")!;
+  for (const text of [option!.choices.at(-1)!.slice(0, 3).toUpperCase(), option!.choices[0], "no such option"]) {
+    const action: WebAction = { kind: "type", id: list, text, pressEnter: true };
+    const expected = await attempt(simulated, action), seen = await attempt(real, action);
+    if (expected === "refused" || seen === "refused") assert.deepEqual([seen, text], [expected, "no such option"]);
+    else assert.equal(seen.tree, expected.tree, text);
+  }
+
   served.reset();
   const startUrls = ["http://shop.test/"];
   const recorded = await recordWalk(real, {

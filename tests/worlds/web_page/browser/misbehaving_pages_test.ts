@@ -241,9 +241,6 @@ Deno.test("chromium: a page that crashes is a tab less; a Chromium that ends is 
 });
 
 Deno.test("chromium: a signal ends all waiting at once", loose, async () => {
-  await visiting(async ({ open }) => {
-    await open("/");
-  });
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, respond);
   const stop = new AbortController();
   const hosts = { "shop.test": `127.0.0.1:${server.addr.port}` };
