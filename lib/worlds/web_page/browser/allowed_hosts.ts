@@ -3,7 +3,8 @@
  * rules of Chromium's resolver, which hold for whatever the browser connects to (redirects, sockets, workers, prefetches, popups).
  */
 
-const HOST_PATTERN = /^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d+)?$/;
+/** A host as addresses have it: a name in ASCII, or an IPv6 number in brackets; below a star, with a port. */
+const HOST_PATTERN = /^((\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:\d+)?$/;
 
 /** A list of hosts. */
 export class AllowedHosts {
@@ -11,21 +12,15 @@ export class AllowedHosts {
   private readonly places: Readonly<Record<string, string>>;
 
   /**
-   * @param patterns Hosts: `shop.test`, `127.0.0.1:8080` (that port only), `*.wikipedia.org` (all below, and itself).
+   * @param patterns Hosts: `shop.test`, `127.0.0.1:8080` (that port only), `[::1]`, `*.wikipedia.org` (all below, and itself).
    * @param places Where some of them are really served: `{"shop.test": "127.0.0.1:8080"}`. They are allowed without being listed.
    * @throws {RangeError} When the list is empty or an entry is no host.
    */
   constructor(patterns: readonly string[], places: Readonly<Record<string, string>> = {}) {
-    this.places = places;
-    this.patterns = [...Object.keys(places), ...patterns].map((pattern) => pattern.toLowerCase());
+    this.places = Object.fromEntries(Object.entries(places).map((pair) => pair.map(hostPattern)));
+    this.patterns = [...Object.keys(this.places), ...patterns.map(hostPattern)];
     if (this.patterns.length === 0) {
       throw new RangeError("allowedHosts must name at least one host, like shop.test: received none");
-    }
-    for (const pattern of [...this.patterns, ...Object.values(places)]) {
-      if (HOST_PATTERN.test(pattern)) continue;
-      throw new RangeError(
-        `allowedHosts must be hosts like shop.test, 127.0.0.1:8080 or *.shop.test: received ${JSON.stringify(pattern)}`,
-      );
     }
   }
 
@@ -62,6 +57,19 @@ export class AllowedHosts {
       .flatMap((pattern) => [`EXCLUDE ${withoutPort(pattern)}`, `EXCLUDE ${withoutPort(pattern).slice(2)}`]);
     return [...served, ...itself, "MAP * ~NOTFOUND", ...below].join(", ");
   }
+}
+
+/** A host as it stands in addresses: small letters, names of other scripts in ASCII (`xn--…`), IPv6 numbers in brackets and short. */
+function hostPattern(given: string): string {
+  const bracketed = /^[0-9a-f.]*:[0-9a-f.]*:[0-9a-f:.]*$/i.test(given) ? `[${given}]` : given;
+  const [, star = "", host, port = ""] = /^(\*\.)?(.+?)(:\d+)?$/.exec(bracketed) ?? [];
+  const pattern = star + (URL.parse(`http://${host}/`)?.hostname ?? "") + port;
+  if (host !== undefined && !/[\s/?#@\\]/.test(host) && HOST_PATTERN.test(pattern)) return pattern;
+  throw new RangeError(
+    `allowedHosts must be hosts like shop.test, 127.0.0.1:8080, [::1]:8080 or *.shop.test: received ${
+      JSON.stringify(given)
+    }`,
+  );
 }
 
 function matches(pattern: string, url: URL): boolean {

@@ -17,6 +17,15 @@ import { hasChromium } from "../../../support/chromium.ts";
 
 const ignore = !hasChromium();
 
+function hasIpv6(): boolean {
+  try {
+    Deno.listen({ hostname: "::1", port: 0 }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const LINES = (body: string, title = "Page") =>
   `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><body>${body}</body></html>`;
 
@@ -445,6 +454,31 @@ Deno.test("allowed hosts: names, ports, all below a name", () => {
     ...["file:///x", "javascript:1", "http://user@evil.test/", "http://shop.test@evil.test/", "", "about:srcdoc"],
   ];
   assert.deepEqual(refused.filter(may), []);
+  const others = new AllowedHosts(["[0:0::1]:8080", "FE80::1", "münchen.test", "*.日本.test"]);
+  const named = ["http://[::1]:8080/", "http://[fe80::1]/", "http://münchen.test/", "http://xn--mnchen-3ya.test/"];
+  assert.deepEqual([...named, "https://a.日本.test/x"].filter((url) => others.refusal(url) !== undefined), []);
+  assert.notEqual(others.refusal("http://[::1]/"), undefined);
+  assert.notEqual(others.refusal("http://munchen.test/"), undefined);
+  for (const strange of ["", "a/b", "u@shop.test", "[::1", "a b", "*", "shop.test:x", "http://shop.test", "a,b"]) {
+    assert.throws(() => new AllowedHosts([strange]), RangeError, strange);
+  }
   assert.throws(() => new AllowedHosts([]), /must name at least one host/);
-  assert.throws(() => new AllowedHosts(["a b, MAP * x"]), /received "a b, map \* x"/);
+  assert.throws(() => new AllowedHosts(["a b, MAP * x"]), /received "a b, MAP \* x"/);
+});
+
+Deno.test("chromium: hosts with an IPv6 number, and names in other scripts", {
+  ignore: ignore || !hasIpv6(),
+}, async () => {
+  const serve = (hostname: string) =>
+    Deno.serve({ hostname, port: 0, onListen() {} }, ({ url }) => page(LINES(new URL(url).hostname, "Host")));
+  await using server = serve("::1");
+  const [named, numbered] = [`127.0.0.1`, `[::1]`].map((host) => `${host}:${server.addr.port}`);
+  await using browser = await openChromium({ allowedHosts: [numbered], hosts: { "münchen.test": numbered } });
+  let now = await browser.reset([`http://${numbered}/`]);
+  assert.equal(now.url, `http://${numbered}/`);
+  now = await browser.perform(parseAction("goto [http://münchen.test/]"));
+  assert.equal(now.url, "http://xn--mnchen-3ya.test/");
+  for (const url of [`http://${named}/`, "http://[::1]:1/", "http://[::2]/"]) {
+    await assert.rejects(browser.perform(parseAction(`goto [${url}]`)), /may not be opened/);
+  }
 });
