@@ -19,6 +19,7 @@ import { siteTasks } from "../lib/worlds/web_page/site/site_tasks.ts";
 import { SimulatedBrowser } from "../lib/worlds/web_page/site/simulated_browser.ts";
 import type { WebPageTransition } from "../lib/worlds/web_page/transition.ts";
 import { checkOutput, type Command, type Flags, readFlags, runCommand } from "./cli.ts";
+import { siteAddresses } from "./site_addresses.ts";
 
 const WALKS = ["random", "scripted", "mixed"] as const;
 const BROWSERS = ["chromium", "simulated"] as const;
@@ -180,11 +181,7 @@ function readSettings(flags: Flags): Settings {
   if (sites.length === 0 && flags.text("storage-state") !== undefined) {
     throw new UserError("--storage-state needs --site: nobody signs in to the built-in shop");
   }
-  for (const site of sites) {
-    if (!/^https?:$/.test(URL.parse(site)?.protocol ?? "")) {
-      throw new UserError(`--site must be an address like http://localhost:8080/: received "${site}"`);
-    }
-  }
+  siteAddresses(sites);
   const seeds = (flags.text("seeds") ?? "0").split(",").map((text) => {
     if (!/^\d{1,9}$/.test(text.trim())) {
       throw new UserError(`--seeds must be whole numbers with commas between them: received "${flags.text("seeds")}"`);

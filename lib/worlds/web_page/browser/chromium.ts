@@ -48,6 +48,8 @@ export interface ChromiumOptions {
   readonly maxTabs?: number;
   /** A login that each profile begins with; the parts of hosts that may not be reached are left out. */
   readonly storageState?: StorageState;
+  /** Whether there is a window to be seen and used by a person. Default false. */
+  readonly isHeaded?: boolean;
   /** Ends waiting: whatever the browser is asked is given up with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -83,6 +85,7 @@ export async function openChromium(options: ChromiumOptions): Promise<ChromiumBr
     try {
       return await chromium.launch({
         executablePath,
+        headless: !options.isHeaded,
         args: [...QUIET_FLAGS, ...sandbox, resolver],
         // Signals are the program's to answer: it saves first.
         handleSIGINT: false,
@@ -90,7 +93,13 @@ export async function openChromium(options: ChromiumOptions): Promise<ChromiumBr
         handleSIGHUP: false,
       });
     } catch (error) {
-      const reason = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, " ").slice(0, 300);
+      const message = error instanceof Error ? error.message : String(error);
+      if (options.isHeaded && /Missing X server|DISPLAY/.test(message)) {
+        throw new UserError(
+          "Chromium has no screen for a window here: sign in by --steps-file, or on a machine with one",
+        );
+      }
+      const reason = message.replaceAll(/\s+/g, " ").slice(0, 300);
       throw new UserError(`Chromium ${JSON.stringify(executablePath)} did not start: ${reason}`);
     }
   };
@@ -176,8 +185,8 @@ export class ChromiumBrowser implements WebBrowser {
     this.notes = [];
     this.numbering = this.options.numbering === "browser" ? new KeyNumbering() : new PageNumbering();
     this.context = await this.browser.newContext({
-      viewport: this.viewport,
-      deviceScaleFactor: 1,
+      // A person's window is as large as they make it.
+      ...this.options.isHeaded ? { viewport: null } : { viewport: this.viewport, deviceScaleFactor: 1 },
       acceptDownloads: false,
       serviceWorkers: "block",
       permissions: [],
@@ -464,6 +473,15 @@ export class ChromiumBrowser implements WebBrowser {
    */
   saveStorageState(path: string): Promise<StorageState> {
     return this.guarded(() => writeStorageState(path, this.context!));
+  }
+
+  /** Resolves when the last tab has been closed by hand, or the browser has ended. */
+  untilClosed(): Promise<void> {
+    return this.guarded(async () => {
+      while (this.browser.isConnected() && this.context!.pages().length > 0) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    });
   }
 
   /** Ends the browser; its profile is gone with it. */

@@ -69,10 +69,16 @@ export function allowedStorageState(state: StorageState, hosts: AllowedHosts): S
 /**
  * Writes the login of a browser's profile, readable by its owner alone.
  *
+ * @throws {UserError} When there is nothing to keep.
  * @throws whatever the file system reports; the file that was there before is then unchanged.
  */
 export async function writeStorageState(path: string, context: BrowserContext): Promise<StorageState> {
   const state = stateSchema.parse(await context.storageState({ indexedDB: true }));
+  if (state.cookies.length === 0 && state.origins.length === 0) {
+    throw new UserError(
+      `nothing to keep in ${path}: the site has set no cookie and stored nothing, so nobody is signed in`,
+    );
+  }
   using aside = claimAside(path);
   try {
     await Deno.writeTextFile(aside.path, JSON.stringify(state, null, 2) + "\n", { createNew: true, mode: 0o600 });
