@@ -183,8 +183,8 @@ export interface StopWatcherStart {
 }
 
 /**
- * Runs a command: a user's error, or what the system refuses (a full disk), is one line and exit code 2; a stop by Ctrl-C is one line and exit code 130; divergence one
- * line and exit code 1; anything else is a defect and keeps its trace.
+ * Runs a command: a user's error, or what the system refuses (a full disk), is one line and exit code 2; a stop by Ctrl-C is one
+ * line and exit code 130; divergence one line and exit code 1; anything else is a defect and keeps its trace.
  *
  * @param main Gets a signal that is aborted, with a `RunInterruptedError` as its reason, when the user asks to stop.
  * @param options.stopping What the first Ctrl-C is answered with.
@@ -199,29 +199,23 @@ export async function runCommand(
   try {
     await main(stop.signal);
   } catch (error) {
-    if (error instanceof UserError) {
-      console.error(`error: ${error.message}`);
-      Deno.exit(2);
-    }
-    if (error instanceof RunInterruptedError) {
-      console.error(error.message);
-      Deno.exit(130);
-    }
-    if (error instanceof TrainingDivergedError) {
-      console.error(`error: ${error.message}`);
-      Deno.exit(1);
-    }
-    if (isSystemError(error)) {
-      console.error(`error: ${error.message}`);
-      Deno.exit(2);
-    }
+    if (error instanceof RunInterruptedError) return end(130, error.message);
+    if (error instanceof TrainingDivergedError) return end(1, `error: ${error.message}`);
+    if (error instanceof UserError || isSystemError(error)) return end(2, `error: ${error.message}`);
     throw error;
   }
 }
 
+/** Ends the process with a line. */
+function end(code: number, line: string): void {
+  console.error(line);
+  Deno.exit(code);
+}
+
 /**
- * From here on printing to a terminal that has been closed says nothing. It would throw, and what a command still has to save is
- * worth more than what it has to say.
+ * From here on printing says nothing where nobody can read it, a closed terminal or, of messages, a log on a full disk. It would
+ * throw, and what a command still has to save is worth more than what it has to say. What a command was asked for is another
+ * matter: where standard output is a file, a full disk is an error.
  */
 function outliveTerminal(): void {
   for (const name of ["log", "error"] as const) {
@@ -230,13 +224,13 @@ function outliveTerminal(): void {
       try {
         print(...values);
       } catch (error) {
-        if (!isClosedTerminal(error)) throw error;
+        if (name === "log" && !isClosedTerminal(error)) throw error;
       }
     };
   }
 }
 
-/** Whether this is the system's EIO, which is what a closed terminal answers; a full disk has another number. */
+/** Whether this is the system's EIO, which is what a closed terminal answers. */
 function isClosedTerminal(error: unknown): boolean {
   return error instanceof Error && error.message.includes("(os error 5)");
 }

@@ -19,7 +19,7 @@ self.onmessage = ({ data: { signals, text } }: MessageEvent<StopWatcherStart>) =
       self.postMessage("stop");
       try {
         console.error(`\n${text}; press Ctrl-C again to stop at once`);
-      } catch { /* the terminal has been closed */ }
+      } catch { /* nobody is there to read it */ }
     } else if (now - askedAt > SAME_PRESS_MS) {
       // Without a listener the system does with the signal what it does with every program's.
       for (const each of listeners) Deno.removeSignalListener(each.signal, each.listener);

@@ -105,8 +105,14 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
     checkFinite(files, state.step - 1);
     await run.metrics.sync();
     run.check();
-    await store.save(state.step, { ...files, "stage.json": state });
-    await noteSavedStep(run, stage.name, state.step);
+    try {
+      await store.save(state.step, { ...files, "stage.json": state });
+      await noteSavedStep(run, stage.name, state.step);
+    } catch (error) {
+      // A folder that went away in the meantime is what went wrong, whatever was noticed first.
+      run.check();
+      throw error;
+    }
   };
   // Steps may never wait for anything: a request to stop is seen between them.
   const breathe = breather();

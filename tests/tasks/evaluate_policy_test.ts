@@ -43,7 +43,13 @@ Deno.test("evaluate-policy", async (t) => {
       for (const name of ["report.html", "result.json", "judge/model.safetensors", "items/items.jsonl", "starts.npz"]) {
         assert.ok((await Deno.stat(join(run, "policy_evaluation", name))).isFile, name);
       }
-      await fails(["--run", run, ...wasm, ...SHORT], "policy_evaluation already holds an evaluation", "--out");
+      const again = ["--run", run, ...wasm, ...SHORT, "--policies", "random", "--tasks", "open-drawer"];
+      const said = ["policy_evaluation already holds an evaluation", "--out"];
+      await fails([...again, "--out", join(run, "policy_evaluation")], ...said);
+      // Without --out each has a folder of its own, those that begin at the same time too.
+      const others = await Promise.all([evaluate(again), evaluate(again)]);
+      const reports = others.map(({ stdout }) => /^report: (.+)$/m.exec(stdout)![1]).sort();
+      assert.deepEqual(reports, [2, 3].map((n) => join(run, `policy_evaluation-${n}/report.html`)));
     });
 
     await t.step("labels by people", async () => {
