@@ -4,11 +4,11 @@
  * As much of a folder as is kept in memory anyway is read when it is opened, so that a bad episode ends a run before it
  * begins; what is beyond that is checked when it is read.
  */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { breather } from "../files/breather.ts";
 import { UserError } from "../files/user_error.ts";
+import { fingerprintOf } from "../training/fingerprint.ts";
 import { STREAM } from "../training/streams.ts";
 import {
   ActionBins,
@@ -117,9 +117,8 @@ export async function openRobotVideoData(
   });
   const ranges = await actionRanges(config, source, split.train, trainedRanges, signal);
   const bins = new ActionBins(ranges, data.actionBins);
-  const fingerprint = createHash("sha256")
-    .update(JSON.stringify([source.fingerprint, shape, data.testEvery, data.augment, data.shortEpisodes]))
-    .digest("hex").slice(0, 16);
+  const { testEvery, augment, shortEpisodes } = data;
+  const fingerprint = await fingerprintOf([source.fingerprint, shape, testEvery, augment, shortEpisodes]);
   return { source, training, evaluation, bins, split, fingerprint, notes };
 }
 

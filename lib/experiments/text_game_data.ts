@@ -4,11 +4,11 @@
  * Sources are the built-in games, the benchmark's JSONL and the hub's parquet. What cannot be used (a row that does not
  * parse, a prompt over the limit) is skipped and counted, or ends the run where the configuration is strict.
  */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { breather } from "../files/breather.ts";
 import { SkippedRows, usableRows } from "../files/rows.ts";
 import { UserError } from "../files/user_error.ts";
+import { fingerprintOf } from "../training/fingerprint.ts";
 import { builtInTransitions } from "../worlds/text_game/games/crawl.ts";
 import { TEXT_GAMES } from "../worlds/text_game/games/games.ts";
 import { readTransitions } from "../worlds/text_game/jsonl.ts";
@@ -69,7 +69,8 @@ export async function openTextGameData(config: TextGameConfig, signal?: AbortSig
     `transitions: ${train.length} to train with (${changed(train)} change something), ` +
       `${test.length} to judge by (${changed(test)})`,
   );
-  return { train, test, imitation, fingerprint: fingerprintOf([...train, ...test, ...imitation ?? []]), notes };
+  const all = ["train", ...train, "test", ...test, "imitation", ...imitation ?? []];
+  return { train, test, imitation, fingerprint: await fingerprintOf(all, signal), notes };
 }
 
 async function builtIn(config: TextGameConfig, signal?: AbortSignal) {
@@ -173,12 +174,6 @@ async function readImitation(
   }
   checkUsable(path, examples.length, skipped, notes);
   return examples;
-}
-
-function fingerprintOf(examples: readonly TextGameExample[]): string {
-  const hash = createHash("sha256");
-  for (const { name, question, target } of examples) hash.update(JSON.stringify([name, question, target]));
-  return hash.digest("hex").slice(0, 16);
 }
 
 /** Names of the benchmark's and the hub's files, in the order in which they are looked for. */

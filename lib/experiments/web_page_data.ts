@@ -4,11 +4,11 @@
  * Sources are walks through the built-in site and parquet files with the columns of the hub's data set. What cannot be used (a
  * row that lacks something, a prompt over the limit) is skipped and counted, or ends the run where the configuration is strict.
  */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { SkippedRows, usableRows } from "../files/rows.ts";
 import { UserError } from "../files/user_error.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
+import { fingerprintOf } from "../training/fingerprint.ts";
 import { STREAM } from "../training/streams.ts";
 import { builtInWalks, type SiteTransition } from "../worlds/web_page/built_in_walks.ts";
 import { readWebPageRows } from "../worlds/web_page/parquet.ts";
@@ -64,7 +64,8 @@ export async function openWebPageData(config: WebPageConfig, signal?: AbortSigna
     }
   }
   notes.push(`transitions: ${train.length} to train with, ${test.length} to judge by`);
-  return { train, test, fingerprint: fingerprintOf([...train, ...test]), notes };
+  const fingerprint = await fingerprintOf(["train", ...train, "test", ...test], signal);
+  return { train, test, fingerprint, notes };
 }
 
 async function builtIn({ data, seed }: WebPageConfig, signal?: AbortSignal) {
@@ -147,14 +148,6 @@ export async function cutObservations(
 export function cutObservation(tree: string, tokenizer: TextTokenizer, maxTokens: number): string {
   const tokens = tokenizer.encode(tree, { addSpecialTokens: false });
   return tokens.length <= maxTokens ? tree : tokenizer.decode(tokens.subarray(0, maxTokens), { keepSpecial: true });
-}
-
-function fingerprintOf(examples: readonly WebPageExample[]): string {
-  const hash = createHash("sha256");
-  for (const { name, question, target, truth } of examples) {
-    hash.update(JSON.stringify([name, question, target, truth]));
-  }
-  return hash.digest("hex").slice(0, 16);
 }
 
 const TRAIN_FILES = [/^train\.parquet$/, /^train.*\.parquet$/];

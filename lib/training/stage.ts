@@ -10,6 +10,7 @@ import { toFloat32 } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
 import { TrainingDivergedError } from "./diverged.ts";
+import { areComparable, FINGERPRINT_RULE } from "./fingerprint.ts";
 import type { Progress } from "./progress.ts";
 import type { RunFolder } from "./run_folder.ts";
 import { noteSavedStep, readSavedSteps } from "./saved_steps.ts";
@@ -30,7 +31,7 @@ export interface Stage {
   name: string;
   /** Steps in all. */
   steps: number;
-  /** Hash of the data that it learns from: a stage is not resumed on other data. */
+  /** Of the data that it learns from (`fingerprint.ts`): a stage is not resumed on other data. */
   fingerprint: string;
   /** State to save, as files of a checkpoint (without `stage.json`, which is this file's). */
   save(): Promise<CheckpointFiles>;
@@ -78,14 +79,18 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
     (path, reason) => progress.note(`skipped the checkpoint ${path}: ${reason}`),
     async (checkpoint) => {
       const saved = await checkpoint.json<StageState>("stage.json");
-      if (saved.fingerprint !== stage.fingerprint) {
+      if (!areComparable(saved.fingerprint, stage.fingerprint)) {
+        progress.note(
+          `${stage.name}: begun with another version, which told data apart in another way: whether they are the same is not known`,
+        );
+      } else if (saved.fingerprint !== stage.fingerprint) {
         throw new UserError(
           `${checkpoint.folder} was trained on other data (fingerprint ${saved.fingerprint}, now ${stage.fingerprint}): ` +
-            `give the same data, or start a new run with another --out`,
+            `give the same data, or start a new run with another --out (data are compared ${FINGERPRINT_RULE})`,
         );
       }
       await stage.load(checkpoint);
-      state = saved;
+      state = { ...saved, fingerprint: stage.fingerprint };
     },
   );
   const savedLast = (await readSavedSteps(run))[stage.name];

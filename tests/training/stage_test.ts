@@ -184,7 +184,7 @@ for (const file of ["stage.json", "state.safetensors"]) {
 Deno.test("runStage: a folder that is removed, renamed or taken over during the run ends it, and stays as it is", async () => {
   const deeds: [name: string, deed: (path: string) => Promise<void>, said: RegExp][] = [
     ["removed", (path) => Deno.remove(path, { recursive: true }), /^the folder .* is not there any more: it was/],
-    ["renamed", (path) => Deno.rename(path, `${path}-2`), /removed or renamed\..*--resume --out NEW-NAME\)$/],
+    ["renamed", (path) => Deno.rename(path, `${path}-2`), /removed or renamed, .*--resume --out NEW-NAME\)$/],
     ["without its lock", (path) => Deno.remove(join(path, ".lock")), /\.lock was removed or replaced, so that others/],
     [
       "with another's lock",
@@ -229,6 +229,23 @@ Deno.test("runStage: other data are refused, and nothing is lost", async () => {
     );
     assert.deepEqual(other.taken, []);
     assert.equal(await Deno.readTextFile(join(run.path, "metrics.jsonl")), before);
+  });
+});
+
+Deno.test("runStage: a run whose fingerprint an earlier version made goes on, says so once, and has a new one", async () => {
+  await withRun(async (run) => {
+    await run.go(chain(), 4);
+    const { notes, taken } = await run.go(chain({ fingerprint: "2:data" }), 6);
+    assert.deepEqual(taken, [4, 5]);
+    assert.match(notes[0], /^chain: begun with another version, .* whether they are the same is not known$/);
+    assert.deepEqual((await run.go(chain({ fingerprint: "2:data" }))).notes, ["chain: resumed after step 6"]);
+    await rejectsUserError(
+      async () => {
+        throw (await run.go(chain({ fingerprint: "2:other", steps: 9 }))).error;
+      },
+      "(fingerprint 2:data, now 2:other)",
+      "data are compared by content: all rows, or 256 KiB of each of 1000 episodes",
+    );
   });
 });
 

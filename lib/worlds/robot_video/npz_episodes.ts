@@ -8,6 +8,7 @@
 
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
+import { hashContent } from "../../files/content_hash.ts";
 import { npzKeys, npzShapes, readNpz } from "../../files/npz.ts";
 import type { NdArray } from "../../files/npy.ts";
 import { UserError } from "../../files/user_error.ts";
@@ -59,7 +60,7 @@ export async function openNpzEpisodes(folder: string, options: NpzEpisodeOptions
   for (const { path } of files.slice(1, HEADERS_CHECKED_AT_OPEN)) {
     checkSameSize(path, await readHeader(path, options), files[0].path, first);
   }
-  return new NpzEpisodes(folder, files, first, options);
+  return new NpzEpisodes(folder, files, first, options, await contentHash(files));
 }
 
 const FLOATS = ["float16", "float32", "float64"];
@@ -97,7 +98,13 @@ class NpzEpisodes implements EpisodeSource {
   readonly #options: NpzEpisodeOptions;
   readonly #cache: EpisodeCache;
 
-  constructor(folder: string, files: readonly NpzFile[], header: EpisodeHeader, options: NpzEpisodeOptions) {
+  constructor(
+    folder: string,
+    files: readonly NpzFile[],
+    header: EpisodeHeader,
+    options: NpzEpisodeOptions,
+    content: string,
+  ) {
     this.name = basename(folder);
     this.length = files.length;
     this.height = options.resolution?.height ?? header.height;
@@ -108,9 +115,8 @@ class NpzEpisodes implements EpisodeSource {
     this.#options = options;
     this.#cache = new EpisodeCache((index) => this.#read(index), options.cacheBytes);
     const { imageKey = "image", actionKey = "action" } = options;
-    const hash = createHash("sha256").update(JSON.stringify([imageKey, actionKey, this.height, this.width]));
-    for (const { path, bytes } of files) hash.update(`\n${basename(path)}\t${bytes}`);
-    this.fingerprint = hash.digest("hex");
+    const read = JSON.stringify([imageKey, actionKey, this.height, this.width, content]);
+    this.fingerprint = createHash("sha256").update(read).digest("hex");
   }
 
   async load(index: number): Promise<Episode> {
@@ -171,6 +177,14 @@ async function npzFile(path: string): Promise<NpzFile> {
   }
   if (stat.isFile) return { path, bytes: stat.size };
   throw new UserError(`${path} is ${stat.isDirectory ? "a folder" : "no file"}, not an episode: rename or remove it`);
+}
+
+/** Of names, sizes, and what the files hold. */
+async function contentHash(files: readonly NpzFile[]): Promise<string> {
+  const hash = createHash("sha256");
+  for (const { path, bytes } of files) hash.update(`${basename(path)}\t${bytes}\n`);
+  await hashContent(hash, files.map(({ path }) => path));
+  return hash.digest("hex");
 }
 
 async function readHeader(path: string, options: NpzEpisodeOptions): Promise<EpisodeHeader> {

@@ -240,6 +240,25 @@ Deno.test("the fingerprint of a folder changes with its files", async () => {
   });
 });
 
+Deno.test("the fingerprint of a folder changes with what its files hold, where names and sizes stay", async () => {
+  // Noise cannot be compressed, so that other noise has as many bytes.
+  let state = 1;
+  const noise = new Uint8Array(600_000).map(() => state = state * 48271 % 2147483647);
+  const large: NdArray = { dtype: "uint8", shape: [20, 100, 100, 3], data: noise };
+  await inFolder({ "a.npz": { image: large, action: action(20) } }, async (folder) => {
+    const path = join(folder, "a.npz"), before = (await openNpzEpisodes(folder)).fingerprint;
+    const { size } = await Deno.stat(path);
+    for (const at of [0, 123_457, 599_999]) {
+      const data = noise.with(at, noise[at] ^ 1);
+      await writeNpz(path, { image: { ...large, data }, action: action(20) });
+      assert.equal((await Deno.stat(path)).size, size, "as many bytes");
+      assert.notEqual((await openNpzEpisodes(folder)).fingerprint, before, `byte ${at}`);
+    }
+    await writeNpz(path, { image: large, action: action(20) });
+    assert.equal((await openNpzEpisodes(folder)).fingerprint, before);
+  });
+});
+
 Deno.test("openNpzEpisodes refuses folders without episodes", async () => {
   await assert.rejects(openNpzEpisodes("/no/such/folder"), (error) => {
     return error instanceof UserError && /no such folder of episodes: \/no\/such\/folder/.test(error.message);
