@@ -4,25 +4,11 @@
  * Each engine is opened, asked to describe itself, and closed. Nothing is installed or changed.
  */
 import { UserError } from "../files/user_error.ts";
-import type { Engine } from "./engine.ts";
+import { type ExaminedEngine, examineEngine, examineEngineApart } from "./examine_engine.ts";
 import { openEngine } from "./registry.ts";
 import { type CudaDevice, cudaDevices } from "./torch/cuda.ts";
 import type { LibraryFolder, SearchedPlace } from "./torch/location.ts";
 import { chooseLibrary, libraryName, searchLibrary, thisMachine } from "./torch/location.ts";
-
-/** One engine on one device. */
-export interface ExaminedEngine {
-  /** As flags name it: `torch`, `tensorflow`, `wasm`, `webgpu`. */
-  engine: string;
-  /** `cpu`, `cuda`, or what the engine itself chose. */
-  device: string;
-  /** Whether it opens. */
-  available: boolean;
-  /** Of the library that computes. */
-  version?: string;
-  /** What it says of itself, or why it is not there. */
-  text: string;
-}
 
 /** The whole picture. */
 export interface Examination {
@@ -52,9 +38,9 @@ export async function examineEngines(): Promise<Examination> {
   const engines: ExaminedEngine[] = [
     await examineTorch("cpu", chosen),
     await examineTorch("cuda", chosen),
-    await examine("tensorflow"),
-    await examine("webgpu"),
-    await examine("wasm"),
+    await examineEngine("tensorflow"),
+    await examineEngineApart("webgpu"),
+    await examineEngine("wasm"),
   ];
   const memory = Deno.systemMemoryInfo();
   return {
@@ -77,25 +63,7 @@ const NO_LIBTORCH = "there is no LibTorch: deno task install-libtorch, or pip in
 
 async function examineTorch(device: string, chosen: LibraryFolder | undefined): Promise<ExaminedEngine> {
   if (chosen === undefined) return { engine: "torch", device, available: false, text: NO_LIBTORCH };
-  return await examine("torch", device);
-}
-
-async function examine(engine: "torch" | "tensorflow" | "webgpu" | "wasm", device?: string): Promise<ExaminedEngine> {
-  let opened: Engine | undefined;
-  try {
-    ({ engine: opened } = await openEngine({ engine, device }));
-    return {
-      engine,
-      device: opened.device,
-      available: true,
-      version: opened.version,
-      text: opened.description,
-    };
-  } catch (error) {
-    return { engine, device: device ?? "", available: false, text: (error as Error).message.split("\n")[0] };
-  } finally {
-    opened?.close();
-  }
+  return await examineEngine("torch", device);
 }
 
 async function recommend(): Promise<string> {

@@ -1,6 +1,25 @@
 import assert from "node:assert/strict";
 import { examineEngines } from "../../lib/tensor/doctor.ts";
+import { examineEngineApart } from "../../lib/tensor/examine_engine.ts";
 import { examinationText } from "../../tasks/doctor.ts";
+import { runTask } from "../support/tiny_run.ts";
+
+Deno.test("the doctor writes its picture and nothing else, whatever drivers write, from anywhere", async () => {
+  // Drivers that say more than they are asked for.
+  const env = { EGL_LOG_LEVEL: "debug", VK_LOADER_DEBUG: "all", LIBGL_DEBUG: "verbose" };
+  const { code, stdout, stderr } = await runTask("doctor", ["--json"], { cwd: await Deno.realPath("/"), env });
+  assert.equal(code, 0, stderr);
+  assert.equal(stderr, "");
+  const { engines } = JSON.parse(stdout);
+  const webgpu = engines.find(({ engine }: { engine: string }) => engine === "webgpu");
+  assert.ok(webgpu.available ? webgpu.version !== undefined : /WebGPU finds no adapter/.test(webgpu.text), webgpu.text);
+});
+
+Deno.test("an engine that another process cannot open is not there, and that process says why", async () => {
+  const found = await examineEngineApart("no such engine" as "webgpu");
+  assert.equal(found.available, false);
+  assert.match(found.text, /^engine must be one of auto, /);
+});
 
 Deno.test({
   name: "the doctor finds an engine, says why others are not there, and what auto takes",
