@@ -449,6 +449,20 @@ Deno.test("web agents: rates, differences and the released form, by hand", () =>
   assert.deepEqual(table.differences.map(({ from, to, difference }) => [from, to, difference.mean, difference.n]), [
     ["none", "rlvr", 2 / 3, 3],
   ]);
+  // Seeds of one task are no independent trials: an interval over them is one over tasks.
+  const seeded = (seeds: number[]) =>
+    successTable(
+      seeds.flatMap((seed) =>
+        [[0, 1], [0, 0], [1, 1], [0, 1], [1, 0], [0, 1]].flatMap(([none, rlvr], task) => [
+          { ...trial("none", task, none as 0 | 1), seed },
+          { ...trial("rlvr", task, rlvr as 0 | 1), seed },
+        ])
+      ),
+      ["none", "rlvr"],
+    ).differences[0].difference;
+  const { n, ...interval } = seeded([0, 1, 2, 3]), { n: tasks, ...single } = seeded([0]);
+  assert.deepEqual([n, tasks], [24, 6]);
+  assert.deepEqual(interval, single);
   assert.deepEqual(releasedResults(results.slice(4), 4), {
     overall: 1,
     info: { "task-0_seed-0": 1, "task-1_seed-0": 1, "task-2_seed-0": 1 },
