@@ -5,7 +5,7 @@
 import { basename, resolve } from "node:path";
 import { UserError } from "../files/user_error.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
-import { openTransformer } from "../models/causal_transformer_files.ts";
+import { openTransformer, readTransformerConfig } from "../models/causal_transformer_files.ts";
 import { saveAdapters } from "../models/lora_files.ts";
 import { findModelFolder } from "../models/model_folder.ts";
 import { TextTokenizer } from "../models/text_tokenizer.ts";
@@ -173,13 +173,13 @@ export interface LanguageModelFolder {
 export async function readLanguageModelFolder(folder: string): Promise<LanguageModelFolder> {
   const found = await findModelFolder(folder);
   const tokenizer = await TextTokenizer.load(found.tokenizer);
-  using opened = await openTransformer(found.model);
-  const { config, lacksHead } = opened, { vocabularySize, maxPositions } = config;
+  const config = await readTransformerConfig(found.model), { vocabularySize, maxPositions } = config;
   tokenizer.checkFits(vocabularySize);
   checkEndsTexts(tokenizer);
+  using opened = await openTransformer(found.model);
   const notes: string[] = [];
   if (found.adapter !== undefined) notes.push(`${folder} is an adapter: merged into its base model ${found.model}`);
-  if (lacksHead) {
+  if (opened.lacksHead) {
     notes.push(
       `${found.model} is a base model without lm_head: a new one is drawn, as transformers does; it knows nothing before it ` +
         `has been trained`,

@@ -42,14 +42,14 @@ export interface TextGameData {
  */
 export async function openTextGameData(config: TextGameConfig, signal?: AbortSignal): Promise<TextGameData> {
   const { data } = config, notes: string[] = [];
-  await checkFiles([data.train, data.test, data.imitation]);
   let train: TextGameExample[], test: TextGameExample[];
+  if (data.train === null && data.test !== null) {
+    throw new UserError(
+      `data.test is ${data.test}, but there is no data.train: name both, or neither for the built-in games`,
+    );
+  }
+  await checkFiles([data.train, data.test, data.imitation]);
   if (data.train === null) {
-    if (data.test !== null) {
-      throw new UserError(
-        `data.test is ${data.test}, but there is no data.train: name both, or neither for the built-in games`,
-      );
-    }
     ({ train, test } = await builtIn(config, signal));
   } else {
     train = (await readTextGameExamples(data.train, config, notes, signal)).examples;

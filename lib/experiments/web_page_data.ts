@@ -40,14 +40,14 @@ const FIRST_TRAINING_SITE = 100_000;
  */
 export async function openWebPageData(config: WebPageConfig, signal?: AbortSignal): Promise<WebPageData> {
   const { data } = config, notes: string[] = [];
-  await checkFiles([data.train, data.test]);
   let train: WebPageExample[], test: WebPageExample[];
+  if (data.train === null && data.test !== null) {
+    throw new UserError(
+      `data.test is ${data.test}, but there is no data.train: name both, or neither for the built-in site`,
+    );
+  }
+  await checkFiles([data.train, data.test]);
   if (data.train === null) {
-    if (data.test !== null) {
-      throw new UserError(
-        `data.test is ${data.test}, but there is no data.train: name both, or neither for the built-in site`,
-      );
-    }
     ({ train, test } = await builtIn(config, signal));
   } else {
     train = (await readWebPageExamples(data.train, config, notes, signal)).examples;

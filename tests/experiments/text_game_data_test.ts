@@ -190,9 +190,9 @@ Deno.test("data of language models: a prompt that the chat template refuses is l
   };
   const config = tinyTextConfig(), strict = tinyTextConfig({ data: { strict: true } }), notes: string[] = [];
   const options = { maxPositions: 10, note: (text: string) => void notes.push(text) };
-  assert.deepEqual(fittingExamples(examples, world, config, "training data", options), examples.toSpliced(1, 1));
+  assert.deepEqual(await fittingExamples(examples, world, config, "training data", options), examples.toSpliced(1, 1));
   const held = { examples, rows: [4, 5, 6, 7] };
-  assert.deepEqual(fittingQuestions(held, world, config, options), {
+  assert.deepEqual(await fittingQuestions(held, world, config, options), {
     examples: examples.toSpliced(1, 1),
     rows: [4, 6, 7],
   });
