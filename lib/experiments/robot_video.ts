@@ -33,7 +33,7 @@ import { reportedMetrics, type RobotVideoConfig, type RobotVideoUse } from "./ro
 import { openRobotVideoData, readActionRanges, type RobotVideoData, writeActionRanges } from "./robot_video_data.ts";
 import { evaluateRobotVideo, type Evaluation } from "./robot_video_evaluation.ts";
 import { type AnyVideoPrediction, videoKind } from "./robot_video_kinds.ts";
-import { type GivenModels, loadFittingModel, openGivenModels } from "./robot_video_models.ts";
+import { checkGivenFolders, type GivenModels, loadFittingModel, openGivenModels } from "./robot_video_models.ts";
 import { setBackground, type VideoKind, type VideoTokenizer, type VideoWorld } from "./robot_video_prediction.ts";
 
 /** Stages in order. */
@@ -104,6 +104,8 @@ export class RobotVideoExperiment {
    */
   static async open(context: ExperimentContext): Promise<RobotVideoExperiment> {
     const { config, use = "training" } = context;
+    // First: data take minutes.
+    await checkGivenFolders(config, use);
     const trained = config.model.folder ??
       (typeof context.run === "function" ? undefined : context.run.file("models/likelihood"));
     const trainedRanges = trained === undefined ? undefined : await readActionRanges(trained);

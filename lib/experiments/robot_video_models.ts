@@ -2,9 +2,14 @@
  * Models of the robot-video experiment that come from outside or from sizes in the configuration: whether they fit the data
  * and each other is found out here, before a run's folder is made.
  */
+import { join } from "node:path";
+import { openRandomAccess } from "../files/random_access.ts";
+import { openWeights } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
+import { readTokenizerJson } from "../models/image_tokenizer.ts";
 import { Lpips } from "../models/lpips.ts";
+import { checkModelFolder } from "../models/model_folder.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { lpipsUsers, type RobotVideoConfig, type RobotVideoUse } from "./robot_video_config.ts";
 import type { RobotVideoData } from "./robot_video_data.ts";
@@ -22,6 +27,25 @@ const NO_LPIPS = { vgg: null, linear: null };
 const LPIPS_LEAST = 16;
 
 /**
+ * Sees that the folders and files that a configuration names are there and sound, as far as that is known without data.
+ *
+ * @throws {UserError} When one is not.
+ */
+export async function checkGivenFolders(config: RobotVideoConfig, use: RobotVideoUse): Promise<void> {
+  const { model, tokenizer } = config;
+  for (const path of Object.values(usedLpips(config, use))) if (path) (await openRandomAccess(path)).close();
+  if (tokenizer.folder !== null) {
+    await readTokenizerJson(join(tokenizer.folder, "config.json"));
+    (await openWeights(tokenizer.folder)).close();
+  }
+  if (model.folder !== null) await checkModelFolder(model.folder);
+}
+
+function usedLpips(config: RobotVideoConfig, use: RobotVideoUse): RobotVideoConfig["lpips"] {
+  return use === "training" || lpipsUsers(config, use).length > 0 ? config.lpips : NO_LPIPS;
+}
+
+/**
  * Loads what the configuration names and checks the sizes of what will be made.
  *
  * @param use What the models are for: LPIPS that no field asks for is only looked at by a training run.
@@ -34,7 +58,7 @@ export async function openGivenModels(
   use: RobotVideoUse = "training",
 ): Promise<GivenModels> {
   const { computeType } = config.model, { height, width } = data.source;
-  const { vgg, linear } = use === "training" || lpipsUsers(config, use).length > 0 ? config.lpips : NO_LPIPS;
+  const { vgg, linear } = usedLpips(config, use);
   if (!engine.supports(computeType)) {
     throw new UserError(
       `model.computeType ${computeType} does not exist on ${engine.description}: use the torch engine, or float32`,

@@ -25,7 +25,7 @@ import { GoldMixture } from "../worlds/text_game/mixing.ts";
 import type { TextGameExample, TextGameResponse, TextGameWorld } from "../worlds/text_game/world.ts";
 import { resolveWithProgress } from "./hub_folder.ts";
 import type { TextGameConfig, TextGameRewardName } from "./text_game_config.ts";
-import { fittingExamples, fittingQuestions, spread, trainingTexts } from "./language_data.ts";
+import { checkFiles, fittingExamples, fittingQuestions, spread, trainingTexts } from "./language_data.ts";
 import { LanguageModels } from "./language_models.ts";
 import { LanguageStages } from "./language_stages.ts";
 import { openTextGameData, type TextGameData } from "./text_game_data.ts";
@@ -101,7 +101,8 @@ export class TextGameExperiment {
     const { engine, config, progress, signal } = context;
     // Refuses what is no address; nothing is sent.
     if (config.grpo.rollouts !== null) new CompletionsClient(config.grpo.rollouts);
-    // The model first: it is found sound, or not, in a moment; data take minutes.
+    // Files and model are found there and sound, or not, in a moment; reading data takes minutes.
+    await checkFiles([config.data.train, config.data.test, config.data.imitation]);
     const folder = config.model.folder === null
       ? null
       : await resolveWithProgress(config.model.folder, progress, { signal });

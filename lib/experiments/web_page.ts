@@ -24,7 +24,7 @@ import { RunInterruptedError, type StageContext } from "../training/stage.ts";
 import { STREAM } from "../training/streams.ts";
 import type { WebPageExample, WebPageResponse, WebPageWorld } from "../worlds/web_page/world.ts";
 import { resolveWithProgress } from "./hub_folder.ts";
-import { fittingExamples, fittingQuestions, spread, trainingTexts } from "./language_data.ts";
+import { checkFiles, fittingExamples, fittingQuestions, spread, trainingTexts } from "./language_data.ts";
 import { LanguageModels } from "./language_models.ts";
 import { LanguageStages } from "./language_stages.ts";
 import type { WebPageConfig } from "./web_page_config.ts";
@@ -99,7 +99,8 @@ export class WebPageExperiment {
     const { engine, config, progress, signal } = context, note = (text: string) => progress.note(text);
     // Refuses what is no address; nothing is sent.
     if (config.grpo.rollouts !== null) new CompletionsClient(config.grpo.rollouts);
-    // The model first: it is found sound, or not, in a moment; data take minutes.
+    // Files and model are found there and sound, or not, in a moment; reading data takes minutes.
+    await checkFiles([config.data.train, config.data.test]);
     const folder = config.model.folder === null
       ? null
       : await resolveWithProgress(config.model.folder, progress, { signal });

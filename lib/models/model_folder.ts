@@ -10,6 +10,7 @@ import { parseHubName } from "../files/hub.ts";
 import { HubCache } from "../files/hub_cache.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
+import { openTransformer } from "./causal_transformer_files.ts";
 import { ADAPTER_CONFIG, readAdapterConfig } from "./lora_files.ts";
 
 /** Where the parts of a language model lie. */
@@ -39,6 +40,15 @@ export async function findModelFolder(
     throw new UserError(`${folder} is an adapter over ${model}, which is one itself: merge that into its model first`);
   }
   return { model, adapter: folder, tokenizer: names.has("tokenizer.json") ? folder : model };
+}
+
+/**
+ * Sees that a folder's parts are there and belong together; no weight is read.
+ *
+ * @throws {UserError} When they do not.
+ */
+export async function checkModelFolder(folder: string): Promise<void> {
+  using _opened = await openTransformer((await findModelFolder(folder)).model);
 }
 
 async function namesOf(folder: string): Promise<Set<string>> {
