@@ -10,6 +10,7 @@ import { UserError } from "../lib/files/user_error.ts";
 import { ENGINE_NAMES, type EngineChoice, type EngineName } from "../lib/tensor/registry.ts";
 import { RunInterruptedError } from "../lib/training/stage.ts";
 import { TrainingDivergedError } from "../lib/training/diverged.ts";
+import { freshLine } from "./fresh_line.ts";
 
 /** One flag of a command. */
 export interface Flag {
@@ -208,7 +209,7 @@ export async function runCommand(
 
 /** Ends the process with a line. */
 function end(code: number, line: string): void {
-  console.error(line);
+  console.error(freshLine(line));
   Deno.exit(code);
 }
 

@@ -5,6 +5,7 @@
  * the process.
  */
 import type { StopWatcherStart } from "./cli.ts";
+import { freshLine } from "./fresh_line.ts";
 
 /** One press may arrive twice: from the terminal, and from a program in between that passes it on. */
 const SAME_PRESS_MS = 200;
@@ -18,7 +19,7 @@ self.onmessage = ({ data: { signals, text } }: MessageEvent<StopWatcherStart>) =
       askedAt = now;
       self.postMessage("stop");
       try {
-        console.error(`\n${text}; press Ctrl-C again to stop at once`);
+        console.error(freshLine(`\n${text}; press Ctrl-C again to stop at once`));
       } catch { /* nobody is there to read it */ }
     } else if (now - askedAt > SAME_PRESS_MS) {
       // Without a listener the system does with the signal what it does with every program's.

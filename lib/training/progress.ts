@@ -56,15 +56,8 @@ export function terminalProgress(write: TextWriter, options: TerminalOptions = {
   const { now = () => performance.now(), columns = () => 100, color = false } = options;
   let drawnAt = -Infinity, drawn = false;
   const draw = (stage: StageState, final: boolean) => {
-    const width = Math.max(20, columns() - 1);
-    const { head, values, tail } = describe(stage, final, now());
-    const room = width - head.length - tail.length - 4;
-    const bar = final || room < 8 ? "" : barText(stage, Math.min(24, Math.max(8, room - values.length - 2)));
-    // Metrics give way first, then the rest: a line that wraps cannot be rewritten.
-    const shown = [bar, shorten(values, room - (bar ? bar.length + 2 : 0)), tail].filter((part) => part !== "").join(
-      "  ",
-    );
-    const line = shorten(`${head}  ${shown}`, width);
+    // A line that wraps cannot be rewritten; the terminal itself adds "^C".
+    const { line, head, bar } = fit(stage, { final, now: now(), width: Math.max(20, columns() - 3) });
     const painted = color ? paint(line, head, bar) : line;
     write(`\r\x1b[K${painted}${final ? "\n" : ""}`);
     drawn = !final;
@@ -97,8 +90,8 @@ export function plainProgress(write: TextWriter, options: PlainOptions = {}): Pr
   const { now = () => performance.now(), everySeconds = 5, everyShare = 0.1 } = options;
   let writtenAt = 0, writtenN = 0;
   const print = (stage: StageState, final = false) => {
-    const { head, values, tail } = describe(stage, final, now());
-    write([head, values, tail].filter((part) => part !== "").join("  ") + "\n");
+    const { name, position, values, tail } = describe(stage, final, now());
+    write(joined(name, position, ...values, ...tail) + "\n");
     writtenAt = now();
     writtenN = stage.n;
   };
@@ -142,9 +135,8 @@ export function notebookProgress(
   };
   const draw = (stage: StageState | undefined, final: boolean) => {
     if (stage) {
-      const { head, values, tail } = describe(stage, final, now());
-      lines[lines.length - 1] = [head, final ? "" : barText(stage, 24), values, tail].filter((part) => part !== "")
-        .join("  ");
+      const { name, position, values, tail } = describe(stage, final, now());
+      lines[lines.length - 1] = joined(name, position, final ? "" : barText(stage, 24), ...values, ...tail);
     }
     drawnAt = now();
     waiting = [...lines, ...notes].join("\n");
@@ -228,15 +220,48 @@ function remember({ recent, n }: StageState, at: number): void {
   while (recent.length > 2 && at - recent[1].at > 30_000) recent.shift();
 }
 
-function describe(stage: StageState, final: boolean, now: number): { head: string; values: string; tail: string } {
+/** What there is to say of a stage. */
+interface Description {
+  name: string;
+  /** Percentage and step. */
+  position: string;
+  /** Name and value of each metric, the more important first. */
+  values: string[];
+  /** Speed, and the time left or taken. */
+  tail: string[];
+}
+
+const GAP = "  ";
+
+function joined(...parts: string[]): string {
+  return parts.filter((part) => part !== "").join(GAP);
+}
+
+/**
+ * One line of at most `width` characters. What does not fit is left out as a whole, so that no number is cut: the position stays,
+ * then the time, the speed, metrics as many as fit, and a bar.
+ */
+function fit(
+  stage: StageState,
+  { final, now, width }: { final: boolean; now: number; width: number },
+): { line: string; head: string; bar: string } {
+  const { name, position, values, tail } = describe(stage, final, now);
+  const head = joined(shorten(name, Math.max(0, width - position.length - GAP.length)), position);
+  const end = [tail, tail.slice(1), []].find((some) => joined(head, ...some).length <= width) ?? [];
+  const shown: string[] = [];
+  const room = () => width - joined(head, ...shown, ...end).length - GAP.length;
+  for (const value of values) if (value.length <= room()) shown.push(value);
+  const bar = final || room() < 6 ? "" : barText(stage, Math.min(24, room()));
+  return { line: joined(head, bar, ...shown, ...end), head, bar };
+}
+
+function describe(stage: StageState, final: boolean, now: number): Description {
   const { name, unit, start, total, n, beganAt, recent } = stage;
-  const values = Object.entries(stage.metrics).map(([key, value]) => `${key} ${shortValue(value)}`).join("  ");
+  const values = Object.entries(stage.metrics).map(([key, value]) => `${key} ${shortValue(value)}`);
   const known = Number.isFinite(total);
   // A stage that ended early shows where, so that it does not look finished.
   const percent = String(total === 0 ? 100 : Math.floor(100 * Math.min(1, n / total))).padStart(3);
-  const head = `${name}  ${
-    known ? `${percent} %  ${String(n).padStart(String(total).length)}/${total}` : `${n} ${unit}`
-  }`;
+  const position = known ? `${percent} %  ${String(n).padStart(String(total).length)}/${total}` : `${n} ${unit}`;
   const elapsed = (now - beganAt) / 1000;
   const span = (recent[recent.length - 1].at - recent[0].at) / 1000;
   const rate = final ? (n - start) / elapsed : (n - recent[0].n) / span;
@@ -246,16 +271,12 @@ function describe(stage: StageState, final: boolean, now: number): { head: strin
   const left = !final && known && rate > 0 && Number.isFinite(rate)
     ? `${clock(Math.max(0, total - n) / rate)} left`
     : "";
-  return {
-    head,
-    values,
-    tail: [speed, final ? `in ${clock(elapsed)}` : left].filter((part) => part !== "").join("  "),
-  };
+  return { name, position, values, tail: [speed, final ? `in ${clock(elapsed)}` : left] };
 }
 
-/** Head in bold, bar in cyan; both may have been cut off. */
+/** Head in bold, bar in cyan. */
 function paint(line: string, head: string, bar: string): string {
-  const bold = line.startsWith(head) ? `\x1b[1m${head}\x1b[0m${line.slice(head.length)}` : line;
+  const bold = `\x1b[1m${head}\x1b[0m${line.slice(head.length)}`;
   return bar === "" ? bold : bold.replace(bar, (text) => `\x1b[36m${text}\x1b[0m`);
 }
 

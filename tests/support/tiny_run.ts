@@ -12,6 +12,7 @@ import type { Engine } from "../../lib/tensor/engine.ts";
 import { type Progress, silentProgress } from "../../lib/training/progress.ts";
 import { RunFolder } from "../../lib/training/run_folder.ts";
 
+/** The project. */
 export const ROOT = resolve(import.meta.dirname!, "../..");
 
 type Plain = Record<string, unknown>;

@@ -86,6 +86,37 @@ Deno.test("a terminal keeps one line a stage and never wraps", () => {
   }
 });
 
+Deno.test("a terminal of any width shows whole numbers or none: position, time, speed, metrics in order, a bar", () => {
+  const metrics = { reward: -0.05705, KL: 5.81e-4, clip: 0, H: 5.617, equal: 0.25 };
+  const shownAt = (width: number) => {
+    const { state, now, write } = bench();
+    const progress = terminalProgress(write, { now, columns: () => width });
+    progress.stage("grpo-taskSpecific", 1000);
+    for (let n = 1; n <= 500; n++) {
+      state.ms += 3000;
+      progress.step(n, metrics);
+    }
+    return screen(state.text).at(-1)!;
+  };
+  const position = "50 %   500/1000", time = "25:00 left", speed = "3.00 s/step";
+  const values = ["reward -0.05705", "KL 5.81e-4", "clip 0", "H 5.617", "equal 0.2500"];
+  const whole = ["grpo-taskSpecific", ` ${position}`, ...values, speed, time].join("  ").length;
+  for (let width = 20; width <= 160; width++) {
+    const line = shownAt(width), parts = line.trim().split(/ {2,}(?=\S)/);
+    // The terminal itself adds "^C" where the line ends.
+    assert.ok(line.length <= Math.max(20, width - 3), `${width}: ${line}`);
+    for (const part of parts) {
+      const isWhole = [...position.split(/ {2,}/), ...values, speed, time].includes(part);
+      assert.ok(isWhole || /^(grpo-.*|g.*…|[█░]+)$/.test(part), `${width}: "${part}" of ${line}`);
+    }
+    assert.ok(parts.includes("50 %"), line);
+    if (parts.includes(speed)) assert.ok(parts.includes(time), line);
+    if (width - 3 >= whole) { for (const value of values) assert.ok(parts.includes(value), line); }
+  }
+  const at80 = shownAt(80);
+  assert.equal(at80, "grpo-taskSpecific   50 %   500/1000  reward -0.05705  3.00 s/step  25:00 left");
+});
+
 Deno.test("a terminal is drawn at most ten times a second, and in colour only where allowed", () => {
   const count = (color: boolean) => {
     const { state, now, write } = bench();
