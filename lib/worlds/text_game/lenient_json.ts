@@ -3,25 +3,21 @@
  * brackets, text and fences around it. Values come out as the released scorer's parser finds them, because the reward of an
  * answer depends on it.
  *
- * It never throws and does not run away: work is linear in the text's length up to a constant (`lenient_text.ts`), and a
- * text that needs more, or that Python's parser would refuse, is `undefined`.
+ * It never throws and does not run away: work is linear in the text's length where json_repair's is quadratic, with the same
+ * result (`lenient_text.ts` says how), and a text that needs more all the same, or that Python's parser would refuse, is
+ * `undefined`.
  *
  * Not here: strings and where they end (`lenient_string.ts`), which part of a response is the answer (`answer.ts`).
  *
  * Source: the heuristics are those of the Python package json_repair 0.61.7 (MIT License, © 2023 Stefano Baccianella),
  * written anew; options of it that the scorer does not use (schemas, strict mode, streams) are left out.
  */
-import { parseJson } from "./json.ts";
-import {
-  afterSpaceOnLine,
-  endOfContainer,
-  hasColonOutsideStrings,
-  parenthesisIsTuple,
-  scanParenthesis,
-  withoutComments,
-} from "./lenient_lookahead.ts";
+import { MAX_DIGITS, parsePythonJson } from "./json.ts";
+import { endOfBlockComment, endOfContainer, hasColonOutsideStrings, memberStart } from "./lenient_lookahead.ts";
+import { EmptyAttempt, Members } from "./lenient_members.ts";
+import { parenthesisIsTuple, parenthesisStartsValue } from "./lenient_parenthesis.ts";
 import { readString } from "./lenient_string.ts";
-import { isDigit, isLetter, isSpace, isSpaceCharacter, LenientText, QUOTES, Unparseable } from "./lenient_text.ts";
+import { isDigit, isLetter, isSpaceCharacter, LenientText, QUOTES, Unparseable } from "./lenient_text.ts";
 import { type JsonValue, PythonFloat } from "./state.ts";
 
 /** Options of {@linkcode parseLenientJson}. */
@@ -35,21 +31,13 @@ const MAX_DEPTH = 490;
 
 /** The value that the text means, or undefined where there is no making sense of it. */
 export function parseLenientJson(text: string, options: LenientJsonOptions = {}): JsonValue | undefined {
-  const valid = parseValid(text);
+  const valid = parsePythonJson(text);
   if (valid !== undefined) return nestsWithin(valid, MAX_DEPTH) ? valid : undefined;
   try {
     return new LenientReader(text, options.pythonNone ?? false).readAll();
   } catch (error) {
     if (error instanceof Unparseable) return undefined;
     throw error;
-  }
-}
-
-function parseValid(text: string): JsonValue | undefined {
-  try {
-    return parseJson(text);
-  } catch {
-    return undefined;
   }
 }
 
@@ -79,9 +67,9 @@ export class LenientReader {
   readAll(): JsonValue {
     const t = this.text;
     const first = this.readValue();
-    if (t.at >= t.text.length) return first;
+    if (t.at >= t.length) return first;
     const values = [first];
-    while (t.at < t.text.length) {
+    while (t.at < t.length) {
       t.spend(1);
       this.#deferredKeys = 0;
       const afterComma = this.#isAfterComma();
@@ -103,7 +91,7 @@ export class LenientReader {
     const t = this.text;
     if (t.charAt(t.afterSpace(t.at)) === ",") return true;
     let before = t.at - 1;
-    while (before >= 0 && isSpace(t.text.charCodeAt(before))) before--;
+    while (isSpaceCharacter(t.charAt(before))) before--;
     t.spend(t.at - before);
     return t.charAt(before) === ",";
   }
@@ -127,7 +115,7 @@ export class LenientReader {
         t.at++;
         return character === "{" ? t.deeper(4, () => this.readObject()) : t.deeper(3, () => this.readArray("]"));
       }
-      if (character === "(" && (inside || this.#parenthesisStartsValue())) {
+      if (character === "(" && (inside || parenthesisStartsValue(t))) {
         return t.deeper(4, () => this.#readParenthesis());
       }
       if (inside && (QUOTES.includes(character) || isLetter(character))) return readString(this);
@@ -146,9 +134,9 @@ export class LenientReader {
     const t = this.text;
     if (this.#triedValid || t.place !== undefined || t.at === 0) return undefined;
     this.#triedValid = true;
-    const end = endOfContainer(t.text, t.at);
+    const end = endOfContainer(t, t.at);
     if (end === undefined) return undefined;
-    const value = parseValid(t.text.slice(t.at, end));
+    const value = parsePythonJson(t.slice(t.at, end));
     if (value === undefined) return undefined;
     if (!nestsWithin(value, MAX_DEPTH)) throw new Unparseable("it nests too deeply");
     t.at = end;
@@ -157,18 +145,26 @@ export class LenientReader {
 
   /** An object whose brace has been read. */
   readObject(): JsonValue {
+    const first = this.#readMembers();
+    if (!(first instanceof Members)) return first;
+    this.#completeObject(first);
+    return Object.fromEntries(first);
+  }
+
+  /** The members of an object; a value where the braces turn out to hold something else. */
+  #readMembers(): Members | JsonValue {
     const t = this.text;
     const start = t.at;
     const isMemberValue = t.place === "value";
-    const members = new Map<string, JsonValue>();
+    const members = new Members();
+    const attempt = new EmptyAttempt(t, this.#deferredKeys === 0);
     while ((t.peek() || "}") !== "}") {
       t.spend(1);
       t.skipSpace();
       if (t.peek() === ":") t.at++;
-      const { key, from } = t.within("key", () => this.#readKey(members));
+      const { key, from } = t.within("key", () => this.#readKey(members, members.size === 0 ? attempt : undefined));
       if (t.isOpen("array") && members.has(key) && !isMemberValue && this.#duplicateStartsObject(from)) {
-        t.replace(from, from, "{");
-        t.at = from - 1;
+        t.at = t.rewrite("{", from) - 1;
         break;
       }
       t.skipSpace();
@@ -182,13 +178,9 @@ export class LenientReader {
       }
       t.skipSpace();
     }
+    if (members.size === 0) attempt.remember();
     t.at++;
-    if (members.size === 0 && t.at - start > 2) {
-      const other = this.#rereadEmptyObject(start);
-      if (other !== undefined) return other;
-    }
-    this.#completeObject(members);
-    return toObject(members);
+    return members.size === 0 && t.at - start > 2 ? this.#rereadEmptyObject(start) ?? members : members;
   }
 
   #readMemberValue(): JsonValue {
@@ -197,15 +189,16 @@ export class LenientReader {
     return character === "," || character === "}" ? "" : this.readValue();
   }
 
-  #readKey(members: Map<string, JsonValue>): { key: string; from: number } {
+  #readKey(members: Members, attempt?: EmptyAttempt): { key: string; from: number } {
     const t = this.text;
     let key = "";
     let from = t.at;
     while (t.peek() !== "") {
+      if (attempt?.leaps("between")) break;
       t.spend(1);
       from = t.at;
       if (t.peek() === "[" && key === "" && this.#continueArray(members)) continue;
-      const read = readString(this);
+      const read = readString(this, attempt);
       if (typeof read !== "string") throw new Unparseable("a key is not a string");
       key = read;
       if (key === "") t.skipSpace();
@@ -215,29 +208,12 @@ export class LenientReader {
   }
 
   /** An array where a key should be continues the array that was the last member's value. */
-  #continueArray(members: Map<string, JsonValue>): boolean {
+  #continueArray(members: Members): boolean {
     const t = this.text;
-    const lastKey = [...members.keys()].at(-1);
-    const last = lastKey ? members.get(lastKey) : undefined;
-    t.spend(members.size);
-    if (!Array.isArray(last)) return false;
+    const last = members.lastArray;
+    if (last === undefined) return false;
     t.at++;
-    const more = t.deeper(3, () => this.readArray("]"));
-    const lengths = last.filter((row) => Array.isArray(row)).map((row) => (row as JsonValue[]).length);
-    const width = lengths.length > 0 && lengths.every((length) => length === lengths[0]) ? lengths[0] : 0;
-    if (width > 0) {
-      const tail: JsonValue[] = [];
-      while (last.length > 0 && !Array.isArray(last[last.length - 1])) tail.unshift(last.pop()!);
-      if (tail.length % width === 0) {
-        for (let i = 0; i < tail.length; i += width) last.push(tail.slice(i, i + width));
-      } else last.push(...tail);
-      if (more.length > 0) {
-        if (more.every((row) => Array.isArray(row))) appendAll(last, more);
-        else last.push(more);
-      }
-    } else {
-      appendAll(last, more.length === 1 && Array.isArray(more[0]) ? more[0] : more);
-    }
+    last.extend(t.deeper(3, () => this.readArray("]")));
     t.skipSpace();
     if (t.peek() === ",") t.at++;
     t.skipSpace();
@@ -248,7 +224,7 @@ export class LenientReader {
   #duplicateStartsObject(from: number): boolean {
     const t = this.text;
     let before = from - 1;
-    while (before >= 0 && isSpace(t.text.charCodeAt(before))) before--;
+    while (isSpaceCharacter(t.charAt(before))) before--;
     t.spend(from - before);
     const isPlainMember = QUOTES.includes(t.charAt(from) || "x") && t.charAt(before) === "," &&
       t.charAt(t.afterSpace(t.at)) === ":";
@@ -258,43 +234,50 @@ export class LenientReader {
   /** Braces around something that is no member at all: escaped members, or an array (a Python set). */
   #rereadEmptyObject(start: number): JsonValue | undefined {
     const t = this.text;
-    const attempted = t.text.slice(start - 1, t.at + 1);
-    t.spend(8 * attempted.length);
-    let body = attempted.slice(1);
-    if (body.endsWith("}")) body = body.slice(0, -1);
-    body = body.trimStart();
-    if (body === "") return undefined;
-    const escaped = (body.startsWith('\\"') && body.includes('\\":')) ||
-      (body.startsWith("\\'") && body.includes("\\':"));
-    if (escaped) {
-      t.replace(start - 1, t.at + 1, attempted.replaceAll('\\"', '"').replaceAll("\\'", "'"));
+    const end = Math.min(t.at + 1, t.length), endOfBody = t.charAt(end - 1) === "}" ? end - 1 : end;
+    const body = t.afterSpace(start);
+    if (body >= endOfBody) return undefined;
+    const isEscaped = ['"', "'"].some((quote) => {
+      const colon = `\\${quote}:`;
+      if (!t.startsWith(`\\${quote}`, body)) return false;
+      const next = t.outlook(colon, (i, later) => later[i] = t.startsWith(colon, i) ? i : later[i + 1])[body];
+      return next + colon.length <= endOfBody;
+    });
+    if (isEscaped) {
+      const members = t.slice(start - 1, end).replaceAll('\\"', '"').replaceAll("\\'", "'");
+      t.at = t.rewrite(members, end) + 1;
     } else {
-      body = withoutComments(body).trimStart();
-      if (body === "" || hasColonOutsideStrings(body)) return undefined;
+      if (memberStart(t, body) >= endOfBody || hasColonOutsideStrings(t, body, endOfBody)) return undefined;
+      t.at = start;
     }
-    t.at = start;
     const value = t.within(
       "key",
-      () => escaped ? t.deeper(3, () => this.readObject()) : t.deeper(3, () => this.readArray("]")),
+      () => isEscaped ? t.deeper(3, () => this.readObject()) : t.deeper(2, () => this.readArray("]")),
     );
     this.#deferredKeys++;
     return value;
   }
 
-  #completeObject(members: Map<string, JsonValue>): void {
+  #completeObject(members: Members): void {
     const t = this.text;
     if (t.place !== undefined) {
       if (t.peek() === "}" && t.place === "array") t.at++;
       return;
     }
-    t.skipSpace();
-    if (t.peek() !== ",") return;
-    t.at++;
-    t.skipSpace();
-    if (t.peek() === "" || !QUOTES.includes(t.peek())) return;
-    // More members after the brace that should have been last.
-    const more = t.deeper(2, () => this.readObject());
-    if (isPlainObject(more)) { for (const [key, value] of Object.entries(more)) members.set(key, value); }
+    // More members after the brace that should have been last, and more after those.
+    for (let rounds = 1;; rounds++) {
+      t.skipSpace();
+      if (t.peek() !== ",") return;
+      t.at++;
+      t.skipSpace();
+      if (t.peek() === "" || !QUOTES.includes(t.peek())) return;
+      const more = t.deeper(2 * rounds, () => this.#readMembers());
+      const isComplete = !(more instanceof Members);
+      for (const [key, value] of isComplete ? isPlainObject(more) ? Object.entries(more) : [] : more) {
+        members.set(key, value);
+      }
+      if (isComplete) return;
+    }
   }
 
   /** An array whose bracket has been read. */
@@ -323,7 +306,7 @@ export class LenientReader {
     if (!QUOTES.includes(t.peek())) return this.readValue();
     const end = t.find(t.peek(), t.at + 1);
     // A string before a colon is a member of an object whose brace is missing.
-    return t.charAt(t.afterSpace(end + 1)) === ":" ? t.deeper(2, () => this.readObject()) : readString(this);
+    return t.charAt(t.afterSpace(end + 1)) === ":" ? t.deeper(3, () => this.readObject()) : readString(this);
   }
 
   #readParenthesis(): JsonValue {
@@ -332,24 +315,6 @@ export class LenientReader {
     t.at++;
     const values = this.readArray(")");
     return isTuple || values.length !== 1 ? values : values[0];
-  }
-
-  /** Outside of containers, a parenthesis on a line of its own is a value; within prose it is not. */
-  #parenthesisStartsValue(): boolean {
-    const t = this.text;
-    for (let i = t.at - 1; i >= 0 && !"\n\r".includes(t.charAt(i)); i--) {
-      t.spend(1);
-      if (!isSpaceCharacter(t.charAt(i))) return false;
-    }
-    const inner = t.afterSpace(t.at + 1);
-    const first = t.charAt(inner);
-    if (first === "") return false;
-    const looksRight = `){[(-.${QUOTES}`.includes(first) || isDigit(first) ||
-      /^(?:true|null|false)/.test(t.text.slice(inner, inner + 5));
-    if (!looksRight) return false;
-    const { end } = scanParenthesis(t, () => false);
-    return end === undefined || t.charAt(afterSpaceOnLine(t, end + 1)) === "" ||
-      "\n\r".includes(t.charAt(afterSpaceOnLine(t, end + 1)));
   }
 
   #readNumber(): JsonValue {
@@ -370,11 +335,10 @@ export class LenientReader {
       t.at--;
     }
     if (digits.includes(",")) return digits;
-    if (/^-?(?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?$/.test(digits)) {
-      const value = Number(digits);
-      return /[.eE]/.test(digits) && (Number.isInteger(value) || !Number.isFinite(value))
-        ? new PythonFloat(value)
-        : value;
+    if (/^-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]-?\d+)?$/.test(digits)) {
+      const value = Number(digits), isFloat = /[.eE]/.test(digits);
+      if (!isFloat && digits.replace("-", "").length > MAX_DIGITS) return digits;
+      return isFloat && (Number.isInteger(value) || !Number.isFinite(value)) ? new PythonFloat(value) : value;
     }
     return digits;
   }
@@ -390,11 +354,9 @@ export class LenientReader {
         while (t.peek() !== "" && !ends.includes(t.peek())) t.at++;
       } else if (t.peek() === "/") {
         const next = t.charAt(t.at + 1);
-        if (next === "/") t.at = t.endOfLine(t.at + 2);
-        else if (next === "*") {
-          const end = t.text.indexOf("*/", t.at + 1);
-          t.at = end === -1 ? t.text.length : end + 2;
-        } else t.at++;
+        if (next === "/") t.at = t.next("\n\r", t.at + 2);
+        else if (next === "*") t.at = endOfBlockComment(t, t.at + 1);
+        else t.at++;
       }
       t.spend(t.at - start + 1);
       if (t.place !== undefined) return "";
@@ -439,14 +401,4 @@ function haveSameShape(a: JsonValue, b: JsonValue): boolean {
   const keys = Object.keys(a);
   return keys.length === Object.keys(other).length &&
     keys.every((key) => Object.hasOwn(other, key) && haveSameShape(a[key], other[key]));
-}
-
-/** Own properties only, whatever the keys are called. */
-function toObject(members: Map<string, JsonValue>): { [key: string]: JsonValue } {
-  return Object.fromEntries(members);
-}
-
-/** `push(...values)` fails on very long arrays. */
-function appendAll(target: JsonValue[], values: readonly JsonValue[]): void {
-  for (const value of values) target.push(value);
 }

@@ -13,19 +13,22 @@ import {
   endOfInlineContainer,
   memberFollows,
   memberStart,
-  nextOf,
   quotedMemberFollows,
   readSimple,
 } from "./lenient_lookahead.ts";
+import { type EmptyAttempt, LEAP_EVERY } from "./lenient_members.ts";
 import type { JsonValue } from "./state.ts";
 
-/** Reads a string, or one of the literals that may stand in its place, at the cursor. */
-export function readString(reader: LenientReader): JsonValue {
+/**
+ * Reads a string, or one of the literals that may stand in its place, at the cursor.
+ *
+ * @param attempt For a key of an object that has no member yet.
+ */
+export function readString(reader: LenientReader, attempt?: EmptyAttempt): JsonValue {
   const t = reader.text;
   if (t.peek() === "#" || t.peek() === "/") return t.deeper(3, () => reader.readComment());
-  while (t.peek() !== "" && !QUOTES.includes(t.peek()) && !isAlphanumeric(t.peek())) {
-    t.at++;
-    t.spend(1);
+  if (!QUOTES.includes(t.peek())) {
+    t.at = t.nextWhere("string", (each) => QUOTES.includes(each) || isAlphanumeric(each), t.at);
   }
   if (t.peek() === "") return "";
   const simple = readSimple(t);
@@ -39,10 +42,10 @@ export function readString(reader: LenientReader): JsonValue {
     unquoted = true;
   }
   if (!unquoted) t.at++;
-  if (t.peek() === "`" && t.text.startsWith("```json", t.at)) {
-    if (t.text.startsWith("```", t.find("`", t.at + 7))) {
+  if (t.peek() === "`" && t.startsWith("```json", t.at)) {
+    if (t.startsWith("```", t.find("`", t.at + 7))) {
       t.at += 7;
-      const inner = t.deeper(3, () => reader.readValue());
+      const inner = t.deeper(t.place === "value" ? 5 : 4, () => reader.readValue());
       if (inner !== false) return inner;
     }
   }
@@ -52,7 +55,7 @@ export function readString(reader: LenientReader): JsonValue {
     if (entry === "empty") return "";
     doubled = entry === "doubled";
   }
-  return new StringBody(t, open, close, unquoted, doubled).read();
+  return new StringBody(t, open, close, unquoted, doubled, attempt).read();
 }
 
 /** true, false, null in any case; None where it was asked for. */
@@ -60,12 +63,12 @@ function readLiteral(reader: LenientReader): boolean | null | undefined {
   const t = reader.text;
   if (t.place === "key") return undefined;
   for (const [word, value] of [["true", true], ["false", false], ["null", null]] as const) {
-    if (t.text.slice(t.at, t.at + word.length).toLowerCase() === word) {
+    if (t.slice(t.at, t.at + word.length).toLowerCase() === word) {
       t.at += word.length;
       return value;
     }
   }
-  if (reader.pythonNone && t.text.startsWith("None", t.at)) {
+  if (reader.pythonNone && t.startsWith("None", t.at)) {
     t.at += 4;
     return null;
   }
@@ -103,8 +106,12 @@ class StringBody {
   readonly #close: string;
   readonly #unquoted: boolean;
   readonly #doubled: boolean;
-  /** The string so far, a character each: to ask a growing string for its last one would copy it every time. */
-  readonly #kept: string[] = [];
+  readonly #attempt: EmptyAttempt | undefined;
+  readonly #stop: `in ${string}`;
+  /** The string so far but for its last character: to ask a growing string for it would copy it every time. */
+  #kept = "";
+  #last = "";
+  #length = 0;
   /** A quote inside the string was kept: the next one is its partner. */
   #unmatched = false;
   #containerPending = false;
@@ -112,15 +119,26 @@ class StringBody {
   #commasAreText = false;
   #openBraces = 0;
   #classStart: number | undefined;
+  /** How many characters there were up to the last white space. */
+  #upToSpace = 0;
   /** How many „ quotations are open. */
   #lowQuotes = 0;
 
-  constructor(t: LenientText, open: string, close: string, unquoted: boolean, doubled: boolean) {
+  constructor(
+    t: LenientText,
+    open: string,
+    close: string,
+    unquoted: boolean,
+    doubled: boolean,
+    attempt: EmptyAttempt | undefined,
+  ) {
     this.#t = t;
     this.#open = open;
     this.#close = close;
     this.#unquoted = unquoted;
     this.#doubled = doubled;
+    this.#attempt = attempt;
+    this.#stop = unquoted ? "in bare" : `in ${open}`;
   }
 
   read(): string {
@@ -132,7 +150,7 @@ class StringBody {
       if (t.peek() !== ":" && t.peek() !== ",") return "";
     }
     if (stopped === this.#close) t.at++;
-    const value = this.#kept.join("");
+    const value = this.#kept + this.#last;
     return stopped !== this.#close || this.#unquoted || value.endsWith("\n") ? stripEnd(value) : value;
   }
 
@@ -140,6 +158,8 @@ class StringBody {
   #scan(): void {
     const t = this.#t;
     while (t.peek() !== "" && (t.peek() !== this.#close || this.#lowQuotes > 0)) {
+      if (this.#attempt !== undefined && t.at % LEAP_EVERY === 0 && this.#leaps(this.#attempt)) return;
+      this.#keepPlain();
       t.spend(1);
       const c = t.peek();
       if (this.#unquoted) {
@@ -179,7 +199,7 @@ class StringBody {
       }
       if (t.place === "value" && c === "}") {
         const next = t.afterSpace(t.at + 1);
-        if (t.text.startsWith("```", next)) {
+        if (t.startsWith("```", next)) {
           if (!this.#fenceBelongsToString(next)) return;
           this.#keep();
           continue;
@@ -200,14 +220,35 @@ class StringBody {
         this.#keep();
         continue;
       }
-      if (t.peek() === this.#close && this.#kept.length > 0 && this.#last !== "\\" && this.#quoteEndsString()) {
+      if (t.peek() === this.#close && this.#length > 0 && this.#last !== "\\" && this.#quoteEndsString()) {
         return;
       }
     }
   }
 
-  get #last(): string {
-    return this.#kept.length === 0 ? "" : this.#kept[this.#kept.length - 1];
+  /** Takes letters and digits up to the last one before something else: one by one they would be taken as well. */
+  #keepPlain(): void {
+    const t = this.#t;
+    if (this.#last === "\\") return;
+    const end = t.nextWhere("not plain", (each) => !isAlphanumeric(each), t.at) - 1;
+    if (end <= t.at) return;
+    this.#kept += this.#last + t.slice(t.at, end - 1);
+    this.#last = t.charAt(end - 1);
+    this.#length += end - t.at;
+    t.spend(end - t.at);
+    t.at = end;
+  }
+
+  /** Whether a key goes on as another one did, so that the attempt that it belongs to ends as that did. */
+  #leaps(attempt: EmptyAttempt): boolean {
+    const t = this.#t;
+    // How it goes on must depend on the text from here on alone, and the key must not be empty however it ends.
+    const isPlain = !this.#doubled && !this.#unmatched && this.#length > this.#upToSpace && this.#last !== "\\" &&
+      this.#last === t.charAt(t.at - 1);
+    if (!isPlain) return false;
+    if (this.#lowQuotes === 0) return attempt.leaps(this.#stop);
+    // How many quotations are open does not matter if none will be closed.
+    return t.next('"”', t.at) === t.length && attempt.leaps(`${this.#stop} low`);
   }
 
   /** Takes the current character as part of the string. */
@@ -218,19 +259,23 @@ class StringBody {
 
   #append(content: string): void {
     for (const c of content) {
-      this.#kept.push(c);
+      this.#kept += this.#last;
+      this.#last = c;
+      this.#length++;
       if (c === "{") this.#openBraces++;
       else if (c === "}" && this.#openBraces > 0) this.#openBraces--;
-      else if (c === "[") this.#classStart = this.#kept.length;
+      else if (c === "[") this.#classStart = this.#length;
       else if (c === "]") this.#classStart = undefined;
+      else if (isSpaceCharacter(c)) this.#upToSpace = this.#length;
     }
     this.#t.spend(content.length);
   }
 
-  /** Replaces the backslash at the end. Only brackets matter to what is tracked, and none comes or goes. */
+  /** Replaces the backslash at the end, which nothing keeps track of. */
   #replaceLast(by: string): void {
-    this.#kept.pop();
-    for (const c of by) this.#kept.push(c);
+    this.#last = "";
+    this.#length--;
+    this.#append(by);
   }
 
   #keepContainer(c: string, escaped: boolean): boolean {
@@ -243,7 +288,7 @@ class StringBody {
     if (end === undefined) return false;
     this.#containerPending = false;
     this.#containers.length = 0;
-    this.#append(t.text.slice(t.at, end));
+    this.#append(t.slice(t.at, end));
     t.at = end;
     return true;
   }
@@ -288,7 +333,7 @@ class StringBody {
       const colon = t.charAt(t.afterSpace(key + 1));
       return colon !== "" && colon !== ":" ? false : missing;
     }
-    if (t.charAt(t.find(":", t.at + 1)) !== "") return true;
+    if (t.find(":", t.at + 1) < t.length) return true;
     const from = t.afterSpace(t.at + 1);
     if (t.find("}", from) - from > 1) missing = false;
     return missing;
@@ -312,14 +357,19 @@ class StringBody {
         from = end;
       }
     }
-    for (let quote = t.find(this.#close, from); t.charAt(quote) !== ""; quote = t.find(this.#close, quote + 1)) {
-      const after = t.charAt(t.afterSpace(quote + 1));
-      if (after === "" || ",}]".includes(after)) {
-        if (keepContainer) this.#containerPending = true;
-        return true;
-      }
-    }
-    return false;
+    const quote = t.find(this.#close, from);
+    const last = t.outlook(`last ${this.#close}`, (i, later) => later[i] = this.#mayCloseMember(i) ? i : later[i + 1]);
+    if (last[quote] === t.length) return false;
+    if (keepContainer) this.#containerPending = true;
+    return true;
+  }
+
+  /** Whether an unescaped closing quote stands here, and after it what may follow a value. */
+  #mayCloseMember(place: number): boolean {
+    const t = this.#t;
+    if (t.charAt(place) !== this.#close || t.isEscaped(place)) return false;
+    const after = t.charAt(t.afterSpace(place + 1));
+    return after === "" || ",}]".includes(after);
   }
 
   /** Undoes the escape whose backslash is the last character kept; false where it is to be kept as it is. */
@@ -355,7 +405,7 @@ class StringBody {
       return true;
     }
     if (c === "u" || c === "x") {
-      const digits = t.text.slice(t.at + 1, t.at + 1 + (c === "u" ? 4 : 2));
+      const digits = t.slice(t.at + 1, t.at + 1 + (c === "u" ? 4 : 2));
       if (digits.length === (c === "u" ? 4 : 2) && /^[0-9a-fA-F]+$/.test(digits)) {
         this.#replaceLast(String.fromCharCode(parseInt(digits, 16)));
         t.at += 1 + digits.length;
@@ -382,10 +432,8 @@ class StringBody {
 
   #quoteIsInCharacterClass(): boolean {
     const t = this.#t;
-    if (this.#classStart === undefined) return false;
-    t.spend(this.#kept.length - this.#classStart);
-    for (let i = this.#classStart; i < this.#kept.length; i++) if (isSpaceCharacter(this.#kept[i])) return false;
-    return t.charAt(t.find("]", t.at + 1)) === "]";
+    if (this.#classStart === undefined || this.#upToSpace > this.#classStart) return false;
+    return t.find("]", t.at + 1) < t.length;
   }
 
   /**
@@ -399,7 +447,7 @@ class StringBody {
       return false;
     }
     if (this.#unquoted && t.place === "value") {
-      const next = nextOf(t, this.#open + this.#close, t.at + 1);
+      const next = t.next(this.#open + this.#close, t.at + 1);
       if (t.charAt(next) !== "" && t.charAt(t.afterSpace(next + 1)) === ":") {
         t.at--;
         return true;
@@ -426,32 +474,14 @@ class StringBody {
         this.#keep();
         return false;
       }
-      i = t.find(this.#close, i + 1) + 1;
-      next = t.charAt(i);
-      while (next !== "" && next !== ":") {
-        if (",]}".includes(next) || (next === this.#close && t.charAt(i - 1) !== "\\")) break;
-        t.spend(1);
-        next = t.charAt(++i);
-      }
-      if (next !== ":") {
+      if (t.charAt(this.#endOfPiece(t.find(this.#close, i + 1) + 1)) !== ":") {
         this.#unmatched = !this.#unmatched;
         this.#keep();
       }
       return false;
     }
     if (t.place === "array") {
-      let even = true;
-      while (next === this.#close) {
-        i = t.find(`${this.#close}]`, i + 1);
-        next = t.charAt(i);
-        if (next !== this.#close) {
-          even = false;
-          break;
-        }
-        i = t.find(`${this.#close}]`, i + 1);
-        next = t.charAt(i);
-      }
-      if (!even) return true;
+      if (!this.#isLastOfPair(i)) return true;
       this.#unmatched = !this.#unmatched;
       this.#keep();
       return false;
@@ -462,20 +492,34 @@ class StringBody {
 
   /** The next quote, or before it the next character that would end a value in one of the open containers. */
   #nextStructure(): number {
-    const t = this.#t;
-    const inKey = t.isOpen("key"), inValue = t.isOpen("value"), inArray = t.isOpen("array");
-    let commaCounts = t.place === "value";
-    let i = t.at + 1;
-    for (; t.charAt(i) !== ""; i++) {
-      const c = t.charAt(i);
-      if (c === this.#close || c === this.#open) break;
-      if (commaCounts && isLetter(c)) commaCounts = false;
-      if (
-        (inKey && (c === ":" || c === "}")) || (inValue && c === "}") || (inArray && (c === "]" || c === ",")) ||
-        (commaCounts && c === ",")
-      ) break;
+    const t = this.#t, from = t.at + 1;
+    let next = t.next(this.#open + this.#close, from);
+    if (t.isOpen("key")) next = Math.min(next, t.next(":}", from));
+    else if (t.isOpen("value")) next = Math.min(next, t.next("}", from));
+    if (t.isOpen("array")) next = Math.min(next, t.next("],", from));
+    if (t.place === "value") {
+      const comma = t.next(",", from);
+      if (comma < next && comma < t.nextWhere("letter", isLetter, from)) next = comma;
     }
-    t.spend(i - t.at);
-    return i;
+    return next;
+  }
+
+  /** The next character that may end a key or a value, a closing quote without a backslash among them. */
+  #endOfPiece(place: number): number {
+    const t = this.#t;
+    return t.outlook(`end of piece ${this.#close}`, (i, later) => {
+      const c = t.charAt(i);
+      later[i] = ":,]}".includes(c) || (c === this.#close && t.charAt(i - 1) !== "\\") ? i : later[i + 1];
+    })[Math.min(place, t.length)];
+  }
+
+  /** Whether between a quote and the next closing bracket (or the end) an odd number of quotes stands. */
+  #isLastOfPair(quote: number): boolean {
+    const t = this.#t, targets = `${this.#close}]`;
+    const odd = t.outlook(`pairs ${this.#close}`, (i, later) => {
+      const next = t.charAt(i) === this.#close ? t.find(targets, i + 1) : t.length;
+      later[i] = t.charAt(next) === this.#close ? 1 - later[next] : 0;
+    }, 0);
+    return odd[quote] === 1;
   }
 }
