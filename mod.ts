@@ -356,6 +356,7 @@ export {
 } from "./lib/worlds/web_page/browser/browser.ts";
 export { ChromiumBrowser, type ChromiumOptions, openChromium } from "./lib/worlds/web_page/browser/chromium.ts";
 export { findChromium } from "./lib/worlds/web_page/browser/find_chromium.ts";
+export { readStorageState, type StorageState } from "./lib/worlds/web_page/browser/storage_state.ts";
 export { type SettlingTimes } from "./lib/worlds/web_page/browser/settling.ts";
 export { type PageItem, pageItems } from "./lib/worlds/web_page/items.ts";
 export {
@@ -388,6 +389,7 @@ export {
   recordWalk,
   replayWalk,
   type ScriptStep,
+  type TriedAction,
   type Walk,
   type WalkRequest,
 } from "./lib/worlds/web_page/recorder.ts";

@@ -65,7 +65,7 @@ const COMMAND: Command = {
     minutes: { value: "N", description: "End after so many, with what was recorded", default: "no limit" },
     "page-limit": {
       value: "SECONDS",
-      description: "That a page may take to settle or to answer; three times that to begin to load",
+      description: "That a page may take to settle or answer; three times that to begin to load",
       default: "10",
     },
     check: {

@@ -45,6 +45,16 @@ const COMMAND: Command = {
       description: "A host that Chromium may reach besides the tasks' own",
       repeated: true,
     },
+    "storage-state": {
+      value: "FILE",
+      description: "A login for all tasks, as deno task web-login makes it",
+      default: "what each task names",
+    },
+    "page-limit": {
+      value: "SECONDS",
+      description: "That a page may take to settle or answer; three times that to begin to load",
+      default: "10",
+    },
     policy: {
       value: "URL",
       description: "A chat endpoint that proposes actions",
@@ -138,6 +148,8 @@ function readSettings(flags: Flags): WebAgentSettings {
     seeds: integers(flags, "seeds") ?? [0],
     browser,
     allowedHosts: flags.list("allow-host"),
+    storageState: flags.text("storage-state") ?? null,
+    pageLimit: flags.integer("page-limit", 1) ?? 10,
     endpoints,
     prompts: flags.text("prompts") ?? null,
     history: oneOf(flags, "history", TOLD_HISTORIES) ?? "all",

@@ -24,7 +24,7 @@ const COMMAND: Command = {
       description: "Actions that sign in, a JSON list",
       default: "none: a window is opened, and you do",
     },
-    "page-limit": { value: "SECONDS", description: "That a page may take to settle or to answer", default: "10" },
+    "page-limit": { value: "SECONDS", description: "That a page may take to settle or answer", default: "10" },
     out: { value: "FILE.json", description: "Where the login is kept, readable by you alone" },
   },
   epilogue: () =>

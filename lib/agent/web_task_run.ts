@@ -58,6 +58,8 @@ export interface StepRecord extends Omit<Decision, "action" | "described" | "can
   candidates: Omit<JudgedCandidate, "action" | "sections">[];
   /** Why the action could not be done. */
   refused?: string;
+  /** What had happened before it that cannot be seen on the page: dialogs, pages that did not answer, lost tabs. */
+  notes?: readonly string[];
   /** Seconds that the step took, the action's included. */
   seconds: number;
 }
@@ -127,7 +129,7 @@ export async function runWebTask(run: WebTaskRun): Promise<WebTaskTrace> {
 
 function recordOf(
   step: number,
-  { url, tree, linesLeftOut }: Observation,
+  { url, tree, linesLeftOut, notes }: Observation,
   { action, described, candidates, ...rest }: Decision,
   refused: string | undefined,
   seconds: number,
@@ -142,6 +144,7 @@ function recordOf(
     ...rest,
     candidates: candidates.map(({ action: _action, sections: _sections, ...each }) => each),
     ...refused === undefined ? {} : { refused },
+    ...notes === undefined ? {} : { notes },
     seconds,
   };
 }

@@ -174,6 +174,7 @@ export {
   type SessionOpener,
   type StepLimits,
   type TaskFileOptions,
+  withLogins,
 } from "./web_agent_tasks.ts";
 export { CONDITION_NAMES, type ConditionName } from "./web_agent_conditions.ts";
 export {

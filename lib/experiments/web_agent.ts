@@ -237,10 +237,7 @@ async function runTrial(
 
 /** What goes wrong with a task rather than with the program: roles, pages, the browser. */
 function isOfTheTask(error: unknown): boolean {
-  if (error instanceof RoleFailedError || error instanceof WebActionError || error instanceof UserError) return true;
-  // A browser that dies says so in an error of its driver.
-  return error instanceof Error && /browser|page|target|context/i.test(error.message) &&
-    !(error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError);
+  return error instanceof RoleFailedError || error instanceof WebActionError || error instanceof UserError;
 }
 
 function oneLine(text: string): string {

@@ -40,7 +40,14 @@ import {
 import { type EndpointChoice, Endpoints } from "./web_agent_endpoints.ts";
 import { replayPage } from "./web_agent_replay.ts";
 import { webAgentReportHtml, type WebAgentResult } from "./web_agent_report.ts";
-import { type AgentTask, builtInTasks, chromiumOpener, fileTasks, openSimulated } from "./web_agent_tasks.ts";
+import {
+  type AgentTask,
+  builtInTasks,
+  chromiumOpener,
+  fileTasks,
+  openSimulated,
+  withLogins,
+} from "./web_agent_tasks.ts";
 import { openWebPageModel, type WebPageModel } from "./web_page_models.ts";
 
 /** What is compared. Plain JSON: it is the folder's `config.json`. */
@@ -63,6 +70,10 @@ export interface WebAgentSettings {
   browser: "simulated" | "chromium";
   /** Hosts that Chromium may reach besides those where tasks begin. */
   allowedHosts: string[];
+  /** File of a login that every task begins with, in place of those that tasks name; null: theirs. */
+  storageState: string | null;
+  /** Seconds that a page in Chromium may take to settle or to answer; three times that to begin to load. */
+  pageLimit: number;
   /** Roles behind endpoints; the others are the built-in programs. */
   endpoints: EndpointChoice;
   /** Folder with prompts of one's own. */
@@ -127,11 +138,12 @@ export async function runWebAgents(
   const endpoints = new Endpoints(settings.endpoints, { ...context.requests, signal });
   const prompts = await loadPrompts(settings.prompts ?? undefined);
   const means = evaluationMeans(settings, context, endpoints, prompts);
-  const { tasks, skipped } = await readTasks(settings, means);
+  const { tasks: read, skipped } = await readTasks(settings, means);
   for (const note of skippedNotes(skipped)) progress.note(note);
   if (settings.browser === "chromium") findChromium();
   const shared = sharedRoles(settings, endpoints, prompts);
-  checkSettings(settings, tasks, shared);
+  checkSettings(settings, read, shared);
+  const tasks = await withLogins(read, { taskFile: settings.tasks, storageState: settings.storageState });
   await endpoints.check();
 
   using owned = new DisposableStack();
@@ -144,7 +156,7 @@ export async function runWebAgents(
     seeds: settings.seeds,
     openSession: settings.browser === "simulated"
       ? openSimulated
-      : chromiumOpener(settings.allowedHosts, settings.sites),
+      : chromiumOpener(settings.allowedHosts, settings.sites, { pageLimit: settings.pageLimit, signal }),
     workers: settings.workers,
     agent: {
       branching: settings.branching,
@@ -267,7 +279,7 @@ function chatRole(
 
 /** Finds what would go wrong with every task. */
 function checkSettings(
-  { conditions, browser, endpoints }: WebAgentSettings,
+  { conditions, browser, endpoints, storageState }: WebAgentSettings,
   tasks: readonly AgentTask[],
   shared: SharedRoles,
 ) {
@@ -284,6 +296,11 @@ function checkSettings(
         foreign.task.startUrls[0]
       }, which the simulated browser does not know: use --browser chromium`,
     );
+  }
+  const signedIn = tasks.find(({ task }) => task.storageState !== undefined);
+  if (browser === "simulated" && (signedIn || storageState)) {
+    const what = storageState ? "--storage-state" : `the storage_state of task_id ${signedIn!.task.taskId}`;
+    throw new UserError(`the simulated browser keeps no logins: ${what} needs --browser chromium`);
   }
   if (foreign && conditions.includes("oracle")) {
     throw new UserError(`the oracle is the built-in site itself: leave it out of --world-model for other sites`);

@@ -2,11 +2,13 @@
  * What web agents are given: tasks of the built-in site with their solutions, or a file of WebArena's tasks; and browsers with the
  * site as new.
  */
+import { dirname, resolve } from "node:path";
 import type { AddressBook } from "../agent/web_task_run.ts";
 import type { Solution } from "../agent/built_in/noisy_policy.ts";
 import { UserError } from "../files/user_error.ts";
 import type { WebBrowser } from "../worlds/web_page/browser/browser.ts";
 import { openChromium } from "../worlds/web_page/browser/chromium.ts";
+import { readStorageState, type StorageState } from "../worlds/web_page/browser/storage_state.ts";
 import { serveSite } from "../worlds/web_page/site/serve_site.ts";
 import { SHOP_ORIGIN, ShopSite } from "../worlds/web_page/site/shop_site.ts";
 import { resolveStep, type SiteTask, siteTasks } from "../worlds/web_page/site/site_tasks.ts";
@@ -30,6 +32,8 @@ export interface AgentTask {
   readonly solution?: Solution;
   /** Addresses as models are told them. */
   readonly addresses?: AddressBook;
+  /** With what the browser is signed in. */
+  readonly login?: StorageState;
 }
 
 /** A browser for one task. */
@@ -87,6 +91,35 @@ export async function fileTasks(path: string, options: TaskFileOptions): Promise
     const known = new Map(siteTasks(new ShopSite({ seed })).map((each) => [each.intent, each]));
     return tasks.map((task) => agentTask(task, seed, known.get(task.intent), options));
   });
+}
+
+/**
+ * The tasks with their logins: the one that is given, or the file that each names (`storage_state`), seen from the task file.
+ *
+ * @throws {UserError} When a file is not there or is no login.
+ */
+export async function withLogins(
+  tasks: readonly AgentTask[],
+  { taskFile, storageState }: { taskFile: string | null; storageState: string | null },
+): Promise<AgentTask[]> {
+  const logins = new Map<string, StorageState>(), complete: AgentTask[] = [];
+  for (const each of tasks) {
+    const named = each.task.storageState, own = named && resolve(dirname(taskFile ?? "."), named);
+    const path = storageState ?? own;
+    if (path && !logins.has(path)) {
+      logins.set(
+        path,
+        await readStorageState(path).catch((error) => {
+          if (path !== own || !(error instanceof UserError)) throw error;
+          throw new UserError(
+            `task_id ${each.task.taskId}: ${error.message}, or name one for all tasks with --storage-state`,
+          );
+        }),
+      );
+    }
+    complete.push(path ? { ...each, login: logins.get(path) } : each);
+  }
+  return complete;
 }
 
 function agentTask(task: WebTask, site: number | null, known: SiteTask | undefined, limits: StepLimits): AgentTask {
@@ -158,21 +191,25 @@ export function openSimulated({ site, task }: AgentTask): Promise<Session> {
  *
  * @param allowedHosts Hosts that it may reach besides those where the task begins.
  * @param sites Those of a task file: tasks go from one to another.
+ * @param options How long a page may take, in seconds (default 10), and what ends all waiting.
  */
-export function chromiumOpener(allowedHosts: readonly string[], sites: SitePlaces = {}): SessionOpener {
-  return async ({ site, task }) => {
+export function chromiumOpener(
+  allowedHosts: readonly string[],
+  sites: SitePlaces = {},
+  { pageLimit = 10, signal }: { pageLimit?: number; signal?: AbortSignal } = {},
+): SessionOpener {
+  return async ({ site, task, login: storageState }) => {
     await using owned = new AsyncDisposableStack();
+    const common = { settling: { limit: pageLimit * 1000 }, storageState, signal };
     let browser: WebBrowser;
     if (site === null) {
       const hosts = [...task.startUrls, ...Object.values(sites)].map((url) => new URL(url).host);
-      browser = owned.use(await openChromium({ allowedHosts: [...new Set([...hosts, ...allowedHosts])] }));
+      browser = owned.use(await openChromium({ ...common, allowedHosts: [...new Set([...hosts, ...allowedHosts])] }));
     } else {
       const served = serveSite(new ShopSite({ seed: site }));
       owned.defer(() => served.close());
-      const host = new URL(SHOP_ORIGIN).hostname;
-      browser = owned.use(
-        await openChromium({ allowedHosts: [host], hosts: { [host]: `127.0.0.1:${served.port}` } }),
-      );
+      const host = new URL(SHOP_ORIGIN).hostname, hosts = { [host]: `127.0.0.1:${served.port}` };
+      browser = owned.use(await openChromium({ ...common, allowedHosts: [host], hosts }));
     }
     const kept = owned.move();
     return { browser, [Symbol.asyncDispose]: () => kept.disposeAsync() };

@@ -17,7 +17,7 @@ function frozen(help: string): string {
 
 const TASKS = [
   ...["train_video", "evaluate_video", "train_text_game", "evaluate_text_game", "train_web", "evaluate_web"],
-  ...["evaluate_policy", "record_web", "web_agent", "serve_site"],
+  ...["evaluate_policy", "record_web", "web_login", "web_agent", "serve_site"],
 ];
 
 for (const task of TASKS) {

@@ -27,7 +27,21 @@ const stateSchema = z.object({
 });
 
 /** A login. */
-export type StorageState = z.output<typeof stateSchema>;
+export interface StorageState {
+  /** Cookies as browsers keep them: `expires` in seconds since 1970, −1 for the session. */
+  cookies: {
+    name: string;
+    value: string;
+    domain: string;
+    path: string;
+    expires: number;
+    httpOnly: boolean;
+    secure: boolean;
+    sameSite: "Strict" | "Lax" | "None";
+  }[];
+  /** What pages of an origin (`http://shop.test:8080`) keep for themselves. */
+  origins: { origin: string; localStorage: { name: string; value: string }[] }[];
+}
 
 /**
  * Reads a login.
