@@ -12,7 +12,8 @@ export class AllowedHosts {
   private readonly places: Readonly<Record<string, string>>;
 
   /**
-   * @param patterns Hosts: `shop.test`, `127.0.0.1:8080` (that port only), `[::1]`, `*.wikipedia.org` (all below, and itself).
+   * @param patterns Hosts: `shop.test` (the usual port of http and of https only), `127.0.0.1:8080` (that port only), `[::1]`,
+   * `*.wikipedia.org` (all below, and itself; their sockets may have other ports, since the resolver's rules cannot say less).
    * @param places Where some of them are really served: `{"shop.test": "127.0.0.1:8080"}`. They are allowed without being listed.
    * @throws {RangeError} When the list is empty or an entry is no host.
    */
@@ -49,10 +50,13 @@ export class AllowedHosts {
 
   /** Value of Chromium's flag `--host-resolver-rules`: all other names, and all other numbers, lead nowhere. */
   resolverRules(): string {
-    const served = Object.entries(this.places).map(([host, place]) => `MAP ${host} ${place}`);
+    const served = Object.entries(this.places).flatMap(([host, place]) =>
+      withPorts(host).map((at) => `MAP ${at} ${place}`)
+    );
     const others = this.patterns.filter((pattern) => !Object.hasOwn(this.places, pattern));
     // A rule that maps a name to itself ends the search for rules, so the last one does not apply to it.
-    const itself = others.flatMap((pattern) => pattern.startsWith("*.") ? [] : [`MAP ${pattern} ${pattern}`]);
+    const itself = others.filter((pattern) => !pattern.startsWith("*."))
+      .flatMap((pattern) => withPorts(pattern).map((at) => `MAP ${at} ${at}`));
     const below = others.filter((pattern) => pattern.startsWith("*."))
       .flatMap((pattern) => [`EXCLUDE ${withoutPort(pattern)}`, `EXCLUDE ${withoutPort(pattern).slice(2)}`]);
     return [...served, ...itself, "MAP * ~NOTFOUND", ...below].join(", ");
@@ -74,9 +78,15 @@ function hostPattern(given: string): string {
 
 function matches(pattern: string, url: URL): boolean {
   const [, host, port] = pattern.match(/^(.*?)(?::(\d+))?$/)!;
-  if (port !== undefined && port !== (url.port || (url.protocol === "https:" ? "443" : "80"))) return false;
+  const usual = url.protocol === "https:" ? "443" : "80";
+  if ((port ?? usual) !== (url.port || usual)) return false;
   if (!host.startsWith("*.")) return url.hostname === host;
   return url.hostname === host.slice(2) || url.hostname.endsWith(host.slice(1));
+}
+
+/** A host with its port, or with the usual ones of http and https. */
+function withPorts(pattern: string): string[] {
+  return /:\d+$/.test(pattern) ? [pattern] : [`${pattern}:80`, `${pattern}:443`];
 }
 
 function withoutPort(pattern: string): string {

@@ -30,7 +30,10 @@ type NodeAction = Extract<WebAction, { id: number }>;
 
 /** How to open a Chromium. */
 export interface ChromiumOptions {
-  /** Hosts that pages may reach: `shop.test`, `127.0.0.1:8080`, `*.wikipedia.org`. Those of `hosts` need not be listed. */
+  /**
+   * Hosts that pages may reach: `shop.test` (by http and https on their usual ports), `127.0.0.1:8080`, `*.wikipedia.org`. Those of
+   * `hosts` need not be listed.
+   */
   readonly allowedHosts?: readonly string[];
   /** Where hosts are really served: `{"shop.test": "127.0.0.1:8080"}`. */
   readonly hosts?: Readonly<Record<string, string>>;
@@ -65,7 +68,10 @@ const QUIET_FLAGS = [
   "--disable-sync",
   "--disable-quic",
   "--disable-gpu",
-  "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+  // A proxy that the environment names would be asked in place of the hosts on the list, and is none of them.
+  "--no-proxy-server",
+  // Without it WebRTC sends datagrams to whomever a page names; the flag that begins with --force does nothing here.
+  "--webrtc-ip-handling-policy=disable_non_proxied_udp",
 ];
 
 /**

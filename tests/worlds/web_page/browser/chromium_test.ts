@@ -439,15 +439,20 @@ Deno.test("allowed hosts: names, ports, all below a name", () => {
   const hosts = new AllowedHosts(["127.0.0.1:8080", "*.wiki.test"], { "shop.test": "127.0.0.1:9" });
   const may = (url: string) => hosts.refusal(url) === undefined;
   assert.ok(
-    ["http://shop.test/x", "https://a.b.wiki.test/", "http://wiki.test", "http://127.0.0.1:8080/", "about:blank"].every(
-      may,
-    ),
+    [
+      ...["http://shop.test/x", "http://shop.test:80/x", "https://shop.test:443/x", "https://shop.test"],
+      ...["https://a.b.wiki.test/", "http://wiki.test", "http://127.0.0.1:8080/", "about:blank"],
+    ].every(may),
   );
   const refused = [
     ...[
       "http://127.0.0.1/",
       "http://evilshop.test",
       "http://shop.test.evil.test",
+      "http://shop.test:8080/",
+      "https://shop.test:80/",
+      "http://shop.test:443/",
+      "http://a.wiki.test:22/",
       "http://evilwiki.test",
       "ftp://shop.test/",
     ],
