@@ -8,6 +8,7 @@ import { Philox } from "../tensor/random.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
 import { pickMetrics, runStage, type StageContext } from "../training/stage.ts";
+import { likelihoodDivergence, watchBatches } from "../training/stage_history.ts";
 import { STREAM } from "../training/streams.ts";
 import type { LanguageExample } from "../worlds/language_tokens.ts";
 import type { World } from "../worlds/world.ts";
@@ -88,6 +89,8 @@ export class LanguageStages<Example extends LanguageExample & { name: string }, 
         return { ...await trainer.step(step, await world.encode(examples)) };
       },
       show: (metrics) => pickMetrics(metrics, { loss: "loss", gradientNorm: "grad" }),
+      watched: watchBatches("loss", "lower"),
+      divergence: likelihoodDivergence,
     });
     await models.save(model, "models/likelihood", models.firstName);
     return seconds;
@@ -154,6 +157,8 @@ export class LanguageStages<Example extends LanguageExample & { name: string }, 
           equalGroups: "equal",
           cutAnswers: "cut",
         }),
+      watched: watchBatches("reward", "higher"),
+      divergence: (history) => trainer.divergence(history),
     });
     await models.save(model, stage.model, models.grpoBase);
     return seconds;

@@ -26,6 +26,12 @@ import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
 import { pickMetrics, RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
+import {
+  likelihoodDivergence,
+  tokenizerDivergence,
+  watchBatches,
+  type WatchedMetric,
+} from "../training/stage_history.ts";
 import { STREAM } from "../training/streams.ts";
 import type { Clip } from "../worlds/robot_video/clips.ts";
 import { grpoOptions } from "./grpo_fields.ts";
@@ -169,6 +175,8 @@ export class RobotVideoExperiment {
       },
       step: async () => ({ ...await trainer.step() }),
       show: (metrics) => pickMetrics(metrics, { absoluteError: "L1", codesUsed: "codes" }),
+      watched: watchBatches("absoluteError", "lower"),
+      divergence: tokenizerDivergence,
     });
     this.#tokenizer = tokenizer;
     await tokenizer.save(this.run.file("models/tokenizer"));
@@ -241,6 +249,8 @@ export class RobotVideoExperiment {
       },
       show: (metrics) =>
         pickMetrics(metrics, { reward: "reward", kl: "KL", clipShare: "clip", entropy: "H", equalGroups: "equal" }),
+      watched: config.evaluation.every > 0 ? heldOutReward(grpo.reward, world) : watchBatches("reward", "higher"),
+      divergence: (history) => trainer.divergence(history),
     });
     await this.#saveModel(model, "models/rlvr");
     return seconds;
@@ -381,6 +391,8 @@ export class RobotVideoExperiment {
         return { ...await trainer.step(number, await world.encode(clips)) };
       },
       show: (metrics) => pickMetrics(metrics, { loss: "loss", gradientNorm: "grad" }),
+      watched: watchBatches("loss", "lower"),
+      divergence: likelihoodDivergence,
     });
     return seconds;
   }
@@ -402,6 +414,22 @@ export class RobotVideoExperiment {
 
 function clipName(clip: Clip): string {
   return `${clip.episode}@${clip.start}`;
+}
+
+/** The reward of the held-out clips that are evaluated every so many steps, of those of its terms that they are measured by. */
+function heldOutReward(terms: RobotVideoConfig["grpo"]["reward"], { metrics }: VideoWorld): WatchedMetric {
+  return {
+    name: "heldOutReward",
+    better: "higher",
+    heldOut: true,
+    of({ heldOut }) {
+      const measured = terms.filter(({ metric }) => Object.hasOwn((heldOut ?? {}) as object, metric));
+      if (measured.length === 0) return undefined;
+      const value = ({ metric, weight }: typeof terms[number]) =>
+        (metrics[metric].better === "lower" ? -1 : 1) * weight * (heldOut as Record<string, number>)[metric];
+      return measured.reduce((sum, term) => sum + value(term), 0);
+    },
+  };
 }
 
 function means(values: Record<string, Float64Array>): Record<string, number> {

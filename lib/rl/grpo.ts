@@ -22,78 +22,32 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { TrainingDivergedError } from "../training/diverged.ts";
 import { GradientSum } from "../training/gradient_sum.ts";
 import { readScalar } from "../training/likelihood.ts";
+import type { Divergence, StageHistory } from "../training/stage_history.ts";
 import { STREAM } from "../training/streams.ts";
 import type { EncodedTransition, Tokens, World } from "../worlds/world.ts";
-import { type AdvantageScale, groupAdvantages, partAdvantages } from "./advantage.ts";
+import { groupAdvantages, partAdvantages } from "./advantage.ts";
 import { type AnswerSampler, ownAnswers, type SampledAnswers } from "./answer_sampler.ts";
-import { checkObjective, type ObjectiveOptions } from "./objective.ts";
+import { grpoDivergence } from "./divergence.ts";
+import { checkGrpoOptions, type GrpoOptions } from "./grpo_options.ts";
 import {
   type AnswerGroup,
   countSpoken,
   frozenLogProbabilities,
+  largestAdvantage,
   mergeEqualAnswers,
   policyLoss,
   predictingStates,
   spokenWeights,
 } from "./policy_loss.ts";
-import { checkReward, computeRewards, type RewardTerm } from "./reward.ts";
+import { checkReward, computeRewards } from "./reward.ts";
 import { rollout } from "./rollout.ts";
 
-/** Choices of the GRPO stage. */
-export interface GrpoOptions {
-  /** G. */
-  groupSize: number;
-  /** Prompts of one optimizer update; a step's prompts divided by it is the number of updates. */
-  miniBatchPrompts: number;
-  /** Prompts whose forward and backward run at once. */
-  microBatchPrompts: number;
-  /** Passes over a step's rollouts. */
-  epochs: number;
-  /** AdamW's step size, constant as in the paper but for `decay`. */
-  learningRate: number;
-  /** How the rate falls at the end: linearly to 0 over the last `steps` of `totalSteps` steps. Left out: it stays. */
-  decay?: { steps: number; totalSteps: number };
-  /** AdamW's decoupled decay. */
-  weightDecay: number;
-  /** Bound of the gradient's global L2 norm. */
-  maxGradientNorm: number;
-  /** Clips, divergence, denominator. */
-  objective: ObjectiveOptions;
-  /** How centred rewards are scaled. */
-  advantageScale: AdvantageScale;
-  /**
-   * What a token is credited with: `answer`, the whole answer's reward (the paper; the default), or `part`, what its part of the
-   * answer and those after it earn, for worlds whose answers have parts (the frames of a video, the lines of a list).
-   */
-  credit?: "answer" | "part";
-  /** With parts: what a part earns counts so much less for each part before it. Default 1: all the same. */
-  creditDiscount?: number;
-  /** Leave groups of equal rewards out of the update (DAPO's dynamic sampling without resampling). */
-  dropEqualGroups: boolean;
-  /** The metric, or a weighted list of metrics. */
-  reward: readonly RewardTerm[];
-  /** Metrics logged beside the reward. */
-  alsoMeasured: readonly string[];
-  /** Sampling temperature of the rollouts; the policy's logits are divided by it in the update as well. */
-  temperature: number;
-  /**
-   * Sample the rollouts among the k likeliest tokens, 0: among all (the paper; the default). What an evaluation with top-k never
-   * samples need not be unlearned; the update's probabilities stay those of the whole vocabulary.
-   */
-  topK?: number;
-  /** Compute a group's question once in the update (the same numbers, several times faster). */
-  sharePrompt: boolean;
-  /** Keep only what enters each block in the update, and run each twice: less memory, a third more work. */
-  checkpointing?: boolean;
-  /** Tokens whose logits exist at once. */
-  logitChunk: number;
-  /** Answers that are sampled at once. */
-  rolloutRows: number;
-  /** Answers that are decoded and scored at once. */
-  scoreRows: number;
-  /** Leads the names of the rollouts' random streams. */
-  seed: number;
-}
+export type { GrpoOptions } from "./grpo_options.ts";
+
+/** Updates in a row whose gradient is not finite: one or two may be a batch's fault, then it is the weights'. */
+const LARGEST_SKIPPED = 3;
+/** Advantages below it may have a gradient that is rounded to 0. */
+const ROUNDING = 1e-6;
 
 /** What a step reports. */
 export interface GrpoMetrics {
@@ -109,7 +63,7 @@ export interface GrpoMetrics {
   equalGroups: number;
   /** Share of answers equal to another of their group. */
   duplicateAnswers: number;
-  /** Largest |advantage| of an answer, or of a part of one: with the scale `group-std` at most (G − 1)/√G. */
+  /** Largest |advantage| of a token: with the scale `group-std` at most (G − 1)/√G. */
   largestAdvantage: number;
   /** Mean over updates. */
   loss: number;
@@ -124,7 +78,7 @@ export interface GrpoMetrics {
   samplerMismatch: number;
   /** Mean negative log p of the sampled tokens, in nats: an estimate of the policy's entropy. */
   entropy: number;
-  /** Mean over updates of the global L2 norm before clipping. */
+  /** Mean over updates of the global L2 norm before clipping; a skipped one counts as 0. */
   gradientNorm: number;
   /** Updates that were skipped because their gradient was not finite. */
   skippedUpdates: number;
@@ -147,6 +101,8 @@ export class GrpoTrainer<Transition, States> {
   /** The optimizer, for checkpoints. */
   readonly optimizer: AdamW;
   readonly #schedule: Schedule;
+  /** Updates skipped since the last one that was made, and the first step whose weights allowed none. */
+  #skipped = { inARow: 0, since: 0 };
 
   /**
    * Takes over the optimizer, not the models.
@@ -164,7 +120,7 @@ export class GrpoTrainer<Transition, States> {
     readonly options: GrpoOptions,
     readonly sampler?: AnswerSampler,
   ) {
-    checkOptions(options);
+    checkGrpoOptions(options);
     if (sampler && !world.openAnswers) {
       throw new RangeError(
         `a sampler of its own needs a world whose answers end themselves, which ${world.name} is not`,
@@ -206,7 +162,8 @@ export class GrpoTrainer<Transition, States> {
    * One step on some transitions.
    *
    * @param step Counted from 0; names the samples' random streams.
-   * @throws {TrainingDivergedError} When a reward or a loss is not finite; the weights are then those before that update.
+   * @throws {TrainingDivergedError} When a reward or a loss is not finite, the gradients of three updates in a row are not, or a
+   *   gradient is exactly 0 though answers of a group earned differently; the weights are then those before that update.
    */
   async step(step: number, transitions: readonly Transition[]): Promise<GrpoMetrics> {
     const { options, world } = this, { groupSize } = options;
@@ -255,7 +212,7 @@ export class GrpoTrainer<Transition, States> {
       rewardStd: meanStd,
       equalGroups,
       duplicateAnswers: duplicateShare(groups),
-      largestAdvantage: credited.reduce((most, each) => Math.max(most, Math.abs(each)), 0),
+      largestAdvantage: largestAdvantage(groups),
       ...update,
       entropy: -groups.flatMap(({ sampler }) => sampler).reduce((sum, each) => sum + sumOf(each), 0) / spoken,
       tokens: spoken,
@@ -367,7 +324,9 @@ export class GrpoTrainer<Transition, States> {
       for (let epoch = 0, count = 0; epoch < options.epochs; epoch++) {
         for (let from = 0; from < groups.length; from += options.miniBatchPrompts, count++) {
           const to = Math.min(groups.length, from + options.miniBatchPrompts);
-          const sums = await this.#miniBatch(step, groups, old, reference, from, to);
+          // After an update of this step it would be that one's weights that are no good.
+          const since = count === 0 ? step : step + 1;
+          const sums = await this.#miniBatch(step, since, groups, old, reference, from, to);
           if (count === 0) report.samplerMismatch = sums.mismatch;
           report.loss += sums.loss / updates;
           report.clipShare += sums.clipped / updates;
@@ -382,6 +341,31 @@ export class GrpoTrainer<Transition, States> {
     return needsReference ? { ...report, kl: divergence } : report;
   }
 
+  /** What the log of a stage of this trainer shows that no training has; undefined where there is nothing of the kind. */
+  divergence(history: StageHistory): Divergence | undefined {
+    const { objective, topK = 0 } = this.options;
+    return grpoDivergence(history, {
+      vocabularySize: this.model.config.vocabularySize,
+      kl: objective.kl,
+      samplesFromPolicy: topK <= 0 && (this.sampler?.followsPolicy ?? true),
+    });
+  }
+
+  /** Throws where gradients cannot be those of training. `since` is the first step whose weights are then no good. */
+  #checkGradient(step: number, since: number, norm: number, groups: readonly AnswerGroup[]): void {
+    const skipped = this.#skipped, isSkipped = !Number.isFinite(norm);
+    this.#skipped = { inARow: isSkipped ? skipped.inARow + 1 : 0, since: skipped.inARow > 0 ? skipped.since : since };
+    if (this.#skipped.inARow === LARGEST_SKIPPED) {
+      const what = "the number of updates in a row without a finite gradient";
+      throw new TrainingDivergedError(what, step, LARGEST_SKIPPED, this.#skipped.since);
+    }
+    // On a step's first update nothing is clipped, so that every token with an advantage pulls.
+    const isFirst = since === step && (this.sampler?.followsPolicy ?? true);
+    if (isFirst && norm === 0 && largestAdvantage(groups) > ROUNDING) {
+      throw new TrainingDivergedError("the gradient's norm, with answers that earned differently,", step, 0);
+    }
+  }
+
   #referenceLogProbabilities(group: AnswerGroup): Tensor {
     const { reference } = this;
     if (reference !== "without-adapters") return frozenLogProbabilities(reference!, group, this.options);
@@ -391,6 +375,7 @@ export class GrpoTrainer<Transition, States> {
   /** One optimizer update on groups from … to − 1, in micro-batches. */
   async #miniBatch(
     step: number,
+    since: number,
     groups: readonly AnswerGroup[],
     old: readonly (Tensor | undefined)[],
     reference: readonly (Tensor | undefined)[],
@@ -433,10 +418,11 @@ export class GrpoTrainer<Transition, States> {
           sums[name as "kl" | "clipped" | "mismatch"] += await value.item();
           value.dispose();
         }
-        if (!Number.isFinite(loss)) throw new TrainingDivergedError("the GRPO loss", step, loss);
+        if (!Number.isFinite(loss)) throw new TrainingDivergedError("the GRPO loss", step, loss, since);
         sums.loss += loss;
       }
       sums.gradientNorm = await readScalar(() => globalNorm(gradients.gradients));
+      this.#checkGradient(step, since, sums.gradientNorm, whole);
       // As the released video code: an update whose gradient is not finite is skipped, and counted.
       if (Number.isFinite(sums.gradientNorm)) {
         const gradientScale = Math.min(1, options.maxGradientNorm / (sums.gradientNorm + 1e-6));
@@ -450,24 +436,6 @@ export class GrpoTrainer<Transition, States> {
       gradients.dispose();
     }
   }
-}
-
-function checkOptions(options: GrpoOptions): void {
-  checkObjective(options.objective);
-  const counts = ["miniBatchPrompts", "microBatchPrompts", "epochs", "logitChunk", "rolloutRows", "scoreRows"] as const;
-  for (const name of counts) {
-    if (!(Number.isInteger(options[name]) && options[name] >= 1)) {
-      throw new RangeError(`${name} must be at least 1: received ${options[name]}`);
-    }
-  }
-  if (!(Number.isInteger(options.groupSize) && options.groupSize >= 2)) {
-    throw new RangeError(`groupSize must be at least 2: received ${options.groupSize}`);
-  }
-  const { creditDiscount = 1 } = options;
-  if (!(creditDiscount > 0 && creditDiscount <= 1)) {
-    throw new RangeError(`creditDiscount must be above 0 and at most 1: received ${creditDiscount}`);
-  }
-  if (!(options.temperature > 0)) throw new RangeError(`temperature must be positive: received ${options.temperature}`);
 }
 
 /** The sampler's log-probabilities of a group's tokens, in order. */

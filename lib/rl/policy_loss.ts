@@ -75,6 +75,15 @@ function spokenTokens(groups: readonly AnswerGroup[]): Spoken[] {
   return spoken;
 }
 
+function advantageOf({ group: { advantages, parts }, answer, t }: Spoken): number {
+  return parts ? advantages[answer * advantages.length / parts.length + parts[answer][t]] : advantages[answer];
+}
+
+/** Largest |advantage| of the tokens that the model spoke in some groups. */
+export function largestAdvantage(groups: readonly AnswerGroup[]): number {
+  return spokenTokens(groups).reduce((most, token) => Math.max(most, Math.abs(advantageOf(token))), 0);
+}
+
 /**
  * The same group with each different answer once and how often it was given: the loss and its gradient are the same, the work is
  * that of the different answers. A model that is sure says the same again and again.
@@ -158,9 +167,7 @@ export function policyLoss(
   const spoken = spokenTokens(groups);
   const flat = (pick: (token: Spoken) => number) => tensor(engine, Float32Array.from(spoken, pick));
   const weight = tensor(engine, weights);
-  const advantage = flat(({ group: { advantages, parts }, answer, t }) =>
-    parts ? advantages[answer * advantages.length / parts.length + parts[answer][t]] : advantages[answer]
-  );
+  const advantage = flat(advantageOf);
   const sampler = flat(({ group, answer, t }) => group.sampler[answer][t]);
   const oldLogProbabilities = old[0] ? concat(old as Tensor[]) : undefined;
   const referenceLogProbabilities = reference[0] ? concat(reference as Tensor[]) : undefined;

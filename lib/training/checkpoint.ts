@@ -92,10 +92,11 @@ export class CheckpointStore {
    * Saving a step again replaces it. If saving fails, the checkpoints that were there are untouched.
    *
    * @param step of training, not below that of the newest valid checkpoint.
+   * @param keepStep of a checkpoint that is not removed, however old it is.
    * @throws {RangeError | TypeError} if the step, a file name or a value cannot be saved; nothing is written then.
    * @throws {DiskError} if the system refuses.
    */
-  async save(step: number, files: CheckpointFiles): Promise<void> {
+  async save(step: number, files: CheckpointFiles, keepStep?: number): Promise<void> {
     if (!Number.isSafeInteger(step) || step < 0) {
       throw new RangeError(`a checkpoint's step must be a whole number, at least 0: received ${step}`);
     }
@@ -125,7 +126,7 @@ export class CheckpointStore {
         `checkpoint ${join(this.folder, name)} is not what was written: ${problem}; older ones are kept`,
       );
     }
-    await this.#prune(name);
+    await this.#prune(name, keepStep);
   }
 
   /**
@@ -164,6 +165,29 @@ export class CheckpointStore {
     return (await this.#entries()).map(({ name, step }) => ({ step, folder: join(this.folder, name) }));
   }
 
+  /**
+   * Renames the checkpoints of a step and all later ones to `diverged-step-…`: they stay to be looked at, and are not resumed
+   * from.
+   *
+   * @returns what they are called now, oldest first.
+   * @throws {DiskError} if the system refuses.
+   */
+  async setAside(from: number): Promise<string[]> {
+    const names: string[] = [];
+    for (const { name, step } of await this.#entries()) {
+      if (step < from) continue;
+      const aside = `diverged-${name}`;
+      try {
+        if (await isFolder(join(this.folder, aside))) await Deno.remove(join(this.folder, aside), { recursive: true });
+        await Deno.rename(join(this.folder, name), join(this.folder, aside));
+      } catch (error) {
+        throw cannotWrite(join(this.folder, aside), error);
+      }
+      names.push(aside);
+    }
+    return names;
+  }
+
   async #entries(): Promise<Entry[]> {
     if (!await isFolder(this.folder)) return [];
     const entries: Entry[] = [];
@@ -195,9 +219,10 @@ export class CheckpointStore {
   }
 
   /** Removes what is older than the newest `keep` checkpoints that are not known to be damaged. */
-  async #prune(saved: string): Promise<void> {
+  async #prune(saved: string, keepStep: number | undefined): Promise<void> {
     const steps = new Set<number>();
     for (const { name, step } of (await this.#entries()).reverse()) {
+      if (step === keepStep && steps.size >= this.#keep) continue;
       // Beyond the one just saved, files of the right sizes count as valid: hashing all of them at every save is dear.
       const valid = name === saved ||
         !this.#damaged.has(name) && await findProblem(join(this.folder, name), step, { hashes: false }) === undefined;

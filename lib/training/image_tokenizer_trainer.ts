@@ -213,16 +213,20 @@ export abstract class ImageTokenizerTrainer<B, P> {
       const numbers = { loss: value, gradientNorm: globalNorm(gradients), ...aux.terms };
       return { gradients, numbers: pack(numbers), codes: aux.codes };
     });
-    const usage: Record<string, number> = {};
-    for (const { kind, indices, size } of codes) {
-      const { used, perplexity } = codeUsage(await indices.data() as Int32Array, size);
-      indices.dispose();
-      usage[metricName(kind, "codesUsed")] = used;
-      usage[metricName(kind, "codePerplexity")] = perplexity;
-    }
     const learningRate = this.#schedule(this.#optimizer.stepCount);
-    const read = await this.#apply(this.#optimizer, gradients, numbers, learningRate);
-    return { step: this.#step, updated: "tokenizer", learningRate, ...read, ...usage };
+    try {
+      const read = await this.#apply(this.#optimizer, gradients, numbers, learningRate);
+      // Codes are read once the numbers are known to be finite: those of NaN are outside of every codebook.
+      const usage: Record<string, number> = {};
+      for (const { kind, indices, size } of codes) {
+        const { used, perplexity } = codeUsage(await indices.data() as Int32Array, size);
+        usage[metricName(kind, "codesUsed")] = used;
+        usage[metricName(kind, "codePerplexity")] = perplexity;
+      }
+      return { step: this.#step, updated: "tokenizer", learningRate, ...read, ...usage };
+    } finally {
+      for (const { indices } of codes) indices.dispose();
+    }
   }
 
   async #updateDiscriminator(discriminator: Discriminator, batch: B): Promise<TokenizerStepMetrics> {

@@ -39,6 +39,9 @@ export interface LikelihoodOptions {
   beta2?: number;
 }
 
+/** Nats a token: with a loss below it a gradient may be rounded to 0. */
+const FITTED = 1e-3;
+
 /** What a step reports. */
 export interface LikelihoodMetrics {
   /** Mean negative log-likelihood of the trained tokens, in nats. */
@@ -78,7 +81,8 @@ export class LikelihoodTrainer {
    * One update.
    *
    * @param step Counted from 0; sets the learning rate.
-   * @throws {TrainingDivergedError} When the loss is not finite; weights are then as before the step.
+   * @throws {TrainingDivergedError} When the loss or the gradient is not finite, or the gradient is exactly 0 and the loss is not;
+   *   weights are then as before the step.
    */
   async step(step: number, batch: readonly EncodedTransition[]): Promise<LikelihoodMetrics> {
     const { microBatch, maxGradientNorm } = this.options;
@@ -102,6 +106,7 @@ export class LikelihoodTrainer {
       if (!Number.isFinite(loss)) throw new TrainingDivergedError("the likelihood loss", step, loss);
       const gradientNorm = await readScalar(() => globalNorm(sum.gradients));
       if (!Number.isFinite(gradientNorm)) throw new TrainingDivergedError("the gradient norm", step, gradientNorm);
+      if (gradientNorm === 0 && loss > FITTED) throw new TrainingDivergedError("the gradient norm", step, gradientNorm);
       const learningRate = this.#schedule(step);
       this.optimizer.step(sum.gradients, {
         learningRate,

@@ -7,8 +7,8 @@ import type { RunFolder } from "./run_folder.ts";
 
 const FILE = "checkpoints/saved.json";
 
-/** Notes that a stage has a checkpoint of this step: to be called when it has. */
-export async function noteSavedStep(run: RunFolder, stage: string, step: number): Promise<void> {
+/** Notes that a stage has a checkpoint of this step, or undefined that it has none: to be called when it is so. */
+export async function noteSavedStep(run: RunFolder, stage: string, step: number | undefined): Promise<void> {
   await writeFileAtomic(run.file(FILE), JSON.stringify({ ...await readSavedSteps(run), [stage]: step }) + "\n");
 }
 

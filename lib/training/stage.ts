@@ -9,11 +9,13 @@ import { breather } from "../files/breather.ts";
 import { toFloat32 } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
+import { keepBetter, readBest } from "./best_checkpoint.ts";
 import { TrainingDivergedError } from "./diverged.ts";
 import { areComparable, FINGERPRINT_RULE } from "./fingerprint.ts";
 import type { Progress } from "./progress.ts";
 import type { RunFolder } from "./run_folder.ts";
 import { noteSavedStep, readSavedSteps } from "./saved_steps.ts";
+import { type Divergence, StageHistory, type WatchedMetric } from "./stage_history.ts";
 
 /** What a stage needs of the run. */
 export interface StageContext {
@@ -41,6 +43,10 @@ export interface Stage {
   step(step: number): Promise<Record<string, unknown>>;
   /** What of a step's log is shown on the progress line. */
   show(metrics: Record<string, unknown>): Record<string, number | string>;
+  /** What says how good the weights are: the best checkpoint by it is kept. None is when left out. */
+  watched?: WatchedMetric;
+  /** Looks at the log after each step for what cannot be training. */
+  divergence?(history: StageHistory): Divergence | undefined;
 }
 
 /** How a stage ended. */
@@ -68,7 +74,8 @@ interface StageState {
  * @throws {RunInterruptedError} When the signal stops it; the state is saved.
  * @throws {UserError} When the newest checkpoint belongs to other data, or the run's folder is not this process's any more.
  * @throws {DiskError} When the system does not take what is to be written; the checkpoints before stay.
- * @throws {TrainingDivergedError} When a number to be saved is not finite; the checkpoints before stay the newest.
+ * @throws {TrainingDivergedError} When a number to be saved is not finite, a step says so, or the stage's log; checkpoints of the
+ *   steps since it went wrong are set aside, so that the newest one is good.
  */
 export async function runStage(context: StageContext, stage: Stage): Promise<StageResult> {
   const { run, progress, signal } = context;
@@ -103,16 +110,26 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
   }
   await run.metrics.truncateAfter(stage.name, state.step - 1);
   await run.samples.truncateAfter(stage.name, state.step - 1);
-  const first = state.step;
+  const first = state.step, { watched } = stage;
+  const history = new StageHistory(watched);
+  for await (const entry of run.metrics.entries()) if (entry.stage === stage.name) history.add(entry);
+  let best = watched && await readBest(store, watched), saved = checkpoint?.step;
   progress.stage(stage.name, stage.steps, { start: first });
   const save = async () => {
     const files = await stage.save();
     checkFinite(files, state.step - 1);
     await run.metrics.sync();
     run.check();
+    const label = async (step: number) => {
+      if (watched) best = await keepBetter(store, watched, best, { step, value: history.watched });
+    };
     try {
-      await store.save(state.step, { ...files, "stage.json": state });
+      // What batches say of a checkpoint is known when they have been seen with its weights: at the next one.
+      if (!watched?.heldOut && saved !== undefined) await label(saved);
+      await store.save(state.step, { ...files, "stage.json": state }, best?.step);
       await noteSavedStep(run, stage.name, state.step);
+      saved = state.step;
+      if (watched?.heldOut) await label(saved);
     } catch (error) {
       // A folder that went away in the meantime is what went wrong, whatever was noticed first.
       run.check();
@@ -121,24 +138,49 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
   };
   // Steps may never wait for anything: a request to stop is seen between them.
   const breathe = breather();
-  while (state.step < stage.steps) {
+  const takeStep = async () => {
     const began = performance.now();
     const metrics = await stage.step(state.step);
     const seconds = (performance.now() - began) / 1000;
     run.check();
-    run.metrics.append({ ...metrics, stage: stage.name, step: state.step, stepSeconds: seconds });
+    const entry = { ...metrics, stage: stage.name, step: state.step, stepSeconds: seconds };
+    run.metrics.append(entry);
+    history.add(entry);
     state = { ...state, step: state.step + 1, seconds: state.seconds + seconds };
     progress.step(state.step, stage.show(metrics));
-    await breathe();
-    const last = state.step === stage.steps;
-    if (last || state.step % context.checkpointEvery === 0 || signal?.aborted) await save();
-    if (signal?.aborted && !last) {
-      progress.done();
-      throw new RunInterruptedError(`stopped after step ${state.step} of ${stage.steps} of ${stage.name}; saved`);
+    const found = stage.divergence?.(history);
+    if (found) throw new TrainingDivergedError(found.what, entry.step, found.value, found.since);
+  };
+  try {
+    while (state.step < stage.steps) {
+      await takeStep();
+      await breathe();
+      const last = state.step === stage.steps;
+      if (last || state.step % context.checkpointEvery === 0 || signal?.aborted) await save();
+      if (signal?.aborted && !last) {
+        progress.done();
+        throw new RunInterruptedError(`stopped after step ${state.step} of ${stage.steps} of ${stage.name}; saved`);
+      }
     }
+  } catch (error) {
+    if (error instanceof TrainingDivergedError) {
+      progress.done();
+      await leaveDiverged(context, stage.name, error.since);
+      const isGood = best !== undefined && best.step < error.since;
+      if (isGood) progress.note(`best checkpoint: step ${best!.step} of ${stage.name}, ${best!.metric} ${best!.value}`);
+    }
+    throw error;
   }
   progress.done();
   return { seconds: state.seconds, stepsTaken: state.step - first };
+}
+
+/** Sees to it that a stage is resumed from before the step since which its weights are no good. */
+async function leaveDiverged({ run, progress }: StageContext, name: string, since: number): Promise<void> {
+  const store = run.checkpoints(name), aside = await store.setAside(since);
+  if (aside.length === 0) return;
+  await noteSavedStep(run, name, (await store.list()).at(-1)?.step);
+  progress.note(`no longer resumed from: ${aside.join(", ")} of ${store.folder}`);
 }
 
 /** Some numbers of a step's log under short names, for a stage's `show`. */
@@ -160,7 +202,7 @@ function checkFinite(files: CheckpointFiles, step: number): void {
     if (!(tensors instanceof Map)) continue;
     for (const [name, tensor] of tensors) {
       const bad = toFloat32(tensor).find((value) => !Number.isFinite(value));
-      if (bad !== undefined) throw new TrainingDivergedError(`a number of ${name}`, step, bad);
+      if (bad !== undefined) throw new TrainingDivergedError(`a number of ${name}`, step, bad, step + 1);
     }
   }
 }

@@ -51,6 +51,25 @@ forEachEngine("a token of probability 0 is never drawn, however large or small u
   logProbabilities.dispose();
 });
 
+forEachEngine(
+  "top-p keeps the fewest tokens that together have p: not one more where they have exactly that",
+  async (engine) => {
+    // As likely as each other, and p exactly the first one's probability as this engine computes it.
+    const logits = tensor(engine, new Float32Array(2), [1, 2]);
+    const probabilities = tidy(() => logits.logSoftmax().exp());
+    const [half] = await probabilities.data();
+    for (const [topP, kept] of [[half, 1], [half + 2 ** -20, 2], [half - 2 ** -20, 1]]) {
+      const { tokens, logProbabilities } = tidy(() => sampleTokens(logits, full(engine, [1], 0.9), { topP }));
+      assert.deepEqual([...await tokens.data()].map(Number), [kept - 1], `topP ${topP}`);
+      assertClose(await logProbabilities.data(), [-Math.log(kept)], 1e-6, `topP ${topP}`);
+      tokens.dispose();
+      logProbabilities.dispose();
+    }
+    logits.dispose();
+    probabilities.dispose();
+  },
+);
+
 forEachEngine("bad sampling options are named", (engine) => {
   tidy(() => {
     const logits = zeros(engine, [2, 5]), uniforms = full(engine, [2], 0.5);

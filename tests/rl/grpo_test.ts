@@ -5,6 +5,9 @@ import { toFloat32 } from "../../lib/files/safetensors.ts";
 import { type GrpoOptions, GrpoTrainer } from "../../lib/rl/grpo.ts";
 import { RELEASED_OBJECTIVE } from "../../lib/rl/objective.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
+import { tidy } from "../../lib/tensor/scope.ts";
+import { zeros } from "../../lib/tensor/tensor.ts";
+import { TrainingDivergedError } from "../../lib/training/diverged.ts";
 import { LikelihoodTrainer } from "../../lib/training/likelihood.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { openToyWorld, toyModel, toyTransitions, toyWorld } from "../support/toy_world.ts";
@@ -146,6 +149,71 @@ forEachEngine("GrpoTrainer: groups of equal rewards can be dropped, and a bad op
   assert.throws(make({ objective: RELEASED_OBJECTIVE }), /klCoefficient is 0.001, which needs a reference model/);
   model.dispose();
 });
+
+forEachEngine("GrpoTrainer: a gradient that is exactly 0 where answers earned differently ends it", async (engine) => {
+  // Without a head and without anything for it to see, every token is as likely as any other, whatever is trained.
+  const model = toyModel(engine);
+  for (const name of ["model.norm.weight", "lm_head.weight"]) {
+    const parameter = model.parameters.get(name)!;
+    tidy(() => parameter.assign(zeros(engine, parameter.shape)));
+  }
+  const trainer = new GrpoTrainer(model, undefined, toyWorld(), OPTIONS), { tensors } = engine.memory();
+  await assert.rejects(
+    async () => await trainer.step(7, toyTransitions(3, 7, 8)),
+    (error: Error) =>
+      error instanceof TrainingDivergedError && error.since === 7 &&
+      /^the gradient's norm, with answers that earned differently, is 0 at step 7: training stopped/.test(
+        error.message,
+      ),
+  );
+  assert.equal(engine.memory().tensors, tensors);
+  assert.equal(trainer.optimizer.stepCount, 0);
+  // Where all earned the same there is nothing to pull, and nothing wrong.
+  const nothing = new GrpoTrainer(model, undefined, toyWorld(), {
+    ...OPTIONS,
+    reward: [{ metric: "exact", weight: 1 }],
+  });
+  assert.equal((await nothing.step(0, toyTransitions(3, 7, 8))).gradientNorm, 0);
+  trainer.optimizer.dispose();
+  nothing.optimizer.dispose();
+  model.dispose();
+});
+
+forEachEngine(
+  "GrpoTrainer: three updates in a row without a finite gradient end it, single ones are skipped",
+  async (engine) => {
+    // The same policy, written so that the square of its gradient is more than a float32 holds.
+    const scale = (model: CausalTransformer, factor: number) =>
+      tidy(() => {
+        for (const [name, own] of [["model.norm.weight", 1 / factor], ["lm_head.weight", factor]] as const) {
+          const parameter = model.parameters.get(name)!;
+          parameter.assign(parameter.mul(own));
+        }
+      });
+    const skippedUpdates = async (broken: readonly number[], miniBatchPrompts = 8) => {
+      const model = toyModel(engine);
+      const trainer = new GrpoTrainer(model, undefined, toyWorld(), { ...OPTIONS, miniBatchPrompts });
+      const skipped: number[] = [];
+      try {
+        for (let step = 0; step < 8; step++) {
+          if (broken.includes(step)) scale(model, 2 ** 83);
+          skipped.push((await trainer.step(step, toyTransitions(3, step, 8))).skippedUpdates);
+          if (broken.includes(step)) scale(model, 2 ** -83);
+        }
+        return skipped;
+      } finally {
+        trainer.optimizer.dispose();
+        model.dispose();
+      }
+    };
+    const ends = (step: number, since: number) => (error: Error) =>
+      error instanceof TrainingDivergedError && error.since === since &&
+      error.message.startsWith(`the number of updates in a row without a finite gradient is 3 at step ${step}: `);
+    assert.deepEqual(await skippedUpdates([1, 2, 4, 6, 7]), [0, 1, 1, 0, 1, 0, 1, 1]);
+    await assert.rejects(() => skippedUpdates([1, 3, 4, 5]), ends(5, 3));
+    await assert.rejects(() => skippedUpdates([2], 2), ends(2, 2));
+  },
+);
 
 forEachEngine(
   "GrpoTrainer: answers that end themselves: shared, unshared, split and checkpointed alike",

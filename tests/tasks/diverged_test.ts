@@ -66,3 +66,45 @@ Deno.test("train-video: a GRPO that diverges keeps the checkpoint before", async
     assert.equal((await run.checkpoints("grpo").newest())!.step, 1);
   });
 });
+
+Deno.test("train-video: GRPO rates that leave every number finite stop the run, and a lower one goes on from before", async () => {
+  await withFolder(async (folder) => {
+    const out = join(folder, "run");
+    const flags = tinyFlags({ grpo: { steps: 6 }, checkpointEvery: 1 });
+    const stages = ["--stage", "tokenizer", "--stage", "likelihood", "--stage", "grpo"];
+    const first = await runTask("train_video", [...ENGINE, ...flags, "--set", "grpo.steps=1", ...stages, "--out", out]);
+    assert.equal(first.code, 0, first.stderr);
+    const resume = (rate: string) =>
+      runTask("train_video", [
+        ...[...ENGINE, "--resume", "--out", out, "--set", `grpo.learningRate=${rate}`, "--set", "checkpointEvery=1"],
+        ...["--set", "grpo.steps=6", ...stages],
+      ]);
+    for (const rate of ["1e3", "1e30"]) {
+      const { code, stderr } = await resume(rate);
+      assert.equal(code, 1, stderr);
+      const found = [
+        "the number of updates in a row without a finite gradient is 3",
+        "the gradient's norm, with answers that earned differently, is 0",
+        "the GRPO loss is NaN",
+      ].join("|");
+      assert.match(stderr, new RegExp(`\nerror: (${found}) at step [123]: training stopped [^\n]+\n$`));
+      assert.match(stderr, /\nresume with: deno task train-video --resume [^\n]+\n/);
+      assert.doesNotMatch(stderr, /\n {4}at /, "no trace");
+      using run = await RunFolder.read(out);
+      assert.equal((await run.checkpoints("grpo").newest())!.step, 1, stderr);
+    }
+    const { code, stderr } = await resume("1e-4");
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(await linesOf(out, "grpo"), [0, 1, 2, 3, 4, 5]);
+  });
+});
+
+Deno.test("train-video: a tokenizer that diverges is one clear line, whatever became of its codes", async () => {
+  await withFolder(async (folder) => {
+    const flags = tinyFlags({ tokenizer: { learningRate: 1e25 } });
+    const { code, stderr } = await runTask("train_video", [...ENGINE, ...flags, "--out", join(folder, "run")]);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /\nerror: the tokenizer's (loss|gradient norm) is \S+ at step 1: training stopped [^\n]+\n$/);
+    assert.doesNotMatch(stderr, /\n {4}at /, "no trace");
+  });
+});

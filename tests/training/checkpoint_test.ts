@@ -61,6 +61,35 @@ Deno.test("checkpoint: the newest `keep` stay, and list has them oldest first", 
   });
 });
 
+Deno.test("checkpoint: one that is named stays, however old, and leaves when another is", async () => {
+  await withFolder(async (folder) => {
+    const store = new CheckpointStore(folder, { keep: 2 });
+    for (const step of [1, 2, 3, 4]) await store.save(step, contentOf(step).files, 1);
+    assert.deepEqual((await store.list()).map(({ step }) => step), [1, 3, 4]);
+    await store.save(5, contentOf(5).files, 4);
+    assert.deepEqual((await store.list()).map(({ step }) => step), [4, 5]);
+    await store.save(6, contentOf(6).files, 4);
+    await store.save(7, contentOf(7).files, 4);
+    assert.deepEqual((await store.list()).map(({ step }) => step), [4, 6, 7]);
+  });
+});
+
+Deno.test("checkpoint: what is set aside is kept and no longer the newest; twice as well", async () => {
+  await withFolder(async (folder) => {
+    const store = new CheckpointStore(folder, { keep: 3 });
+    for (let round = 0; round < 2; round++) {
+      for (const step of [2, 4, 6]) await store.save(step, contentOf(step).files);
+      assert.deepEqual(await store.setAside(4), ["diverged-step-00000004", "diverged-step-00000006"]);
+      await assertIsStep(await store.newest(), 2);
+      assert.deepEqual(await names(folder), ["diverged-step-00000004", "diverged-step-00000006", "step-00000002"]);
+      assert.deepEqual(await store.setAside(0), ["diverged-step-00000002"]);
+      assert.equal(await store.newest(), undefined);
+      await Deno.remove(join(folder, "diverged-step-00000002"), { recursive: true });
+    }
+    assert.deepEqual(await new CheckpointStore(join(folder, "none")).setAside(0), []);
+  });
+});
+
 Deno.test("checkpoint: saving a step again replaces it", async () => {
   await withFolder(async (folder) => {
     const store = new CheckpointStore(folder);

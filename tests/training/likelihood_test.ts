@@ -100,6 +100,24 @@ forEachEngine("LikelihoodTrainer: a poisoned weight stops it, and nothing is cha
 });
 
 forEachEngine(
+  "LikelihoodTrainer: a gradient that is exactly 0 ends it while there is something to learn",
+  async (engine) => {
+    const model = toyModel(engine), trainer = new LikelihoodTrainer(model, OPTIONS);
+    for (const name of ["model.norm.weight", "lm_head.weight"]) {
+      const parameter = model.parameters.get(name)!;
+      tidy(() => parameter.assign(full(engine, parameter.shape, 0)));
+    }
+    await assert.rejects(
+      async () => await trainer.step(4, await batch(1)),
+      /^TrainingDivergedError: the gradient norm is 0 at step 4: training stopped and the last checkpoint was kept/,
+    );
+    assert.equal(trainer.optimizer.stepCount, 0);
+    trainer.optimizer.dispose();
+    model.dispose();
+  },
+);
+
+forEachEngine(
   "LikelihoodTrainer: sequences of several lengths count by their tokens; checkpointing changes nothing",
   async (engine) => {
     const sequences = await batch();

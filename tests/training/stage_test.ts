@@ -4,6 +4,7 @@ import type { HostTensor } from "../../lib/files/safetensors.ts";
 import { TrainingDivergedError } from "../../lib/training/diverged.ts";
 import { RunFolder } from "../../lib/training/run_folder.ts";
 import { RunInterruptedError, runStage, type Stage } from "../../lib/training/stage.ts";
+import { type Divergence, type StageHistory, watchBatches } from "../../lib/training/stage_history.ts";
 import { rejectsUserError, withFolder } from "../files/support.ts";
 import { stoppingProgress } from "../support/tiny_run.ts";
 
@@ -266,6 +267,117 @@ Deno.test("runStage: numbers that are not finite never become a checkpoint", asy
     );
     assert.ok((await newest(run.path)).endsWith("step-00000004"));
     assert.deepEqual((await run.go(chain())).taken, [4, 5, 6]);
+  });
+});
+
+/** A stage that logs what a function says of each step. */
+function scripted(reward: (step: number) => number, options: Partial<Stage> = {}) {
+  const part = chain({ watched: watchBatches("reward", "higher"), ...options });
+  const { step } = part.stage;
+  part.stage.step = async (n) => ({ ...await step(n), reward: reward(n) });
+  return part;
+}
+
+const checkpoints = async (path: string) =>
+  (await Array.fromAsync(Deno.readDir(join(path, "checkpoints", "chain")))).map((each) => each.name).sort();
+const marked = async (path: string) => JSON.parse(await Deno.readTextFile(join(path, "checkpoints/chain/best.json")));
+
+Deno.test("runStage: the best checkpoint is kept beside the newest ones, across resumes, and can be gone on from", async () => {
+  await withRun(async (run) => {
+    // It rises until step 40 and then falls; a checkpoint's value is the mean of the 20 steps before the next one.
+    const reward = (step: number) => step < 40 ? step : 40 - 2 * (step - 40);
+    const options = { steps: 90 };
+    assert.ok((await run.go(scripted(reward, options), 55)).error instanceof RunInterruptedError);
+    assert.deepEqual(await marked(run.path), { step: 40, metric: "reward", value: 32.75 });
+    assert.equal((await run.go(scripted(reward, options))).error, undefined);
+    assert.deepEqual(await checkpoints(run.path), ["best.json", "step-00000040", "step-00000080", "step-00000090"]);
+    const whole = await run.values();
+
+    // Newer ones renamed, the run goes on from the best, as it had gone on from it.
+    for (const name of ["step-00000080", "step-00000090"]) {
+      await Deno.rename(join(run.path, "checkpoints/chain", name), join(run.path, "checkpoints/chain", `old-${name}`));
+    }
+    const { taken, error } = await run.go(scripted(reward, options));
+    assert.equal(error, undefined);
+    assert.equal(taken[0], 40);
+    assert.deepEqual(await run.values(), whole);
+    assert.equal((await marked(run.path)).step, 40);
+  }, 10);
+});
+
+Deno.test("runStage: no checkpoint is the best before there are steps enough to tell, nor by a number of another name", async () => {
+  await withRun(async (run) => {
+    await run.go(scripted((step) => step < 10 ? 100 : 1, { steps: 19 }));
+    assert.ok(!(await checkpoints(run.path)).includes("best.json"));
+    await run.go(scripted(() => 1, { steps: 30 }));
+    assert.equal((await marked(run.path)).step, 19);
+    await run.go(scripted(() => 0.5, { steps: 60, watched: watchBatches("value", "lower") }));
+    assert.equal((await marked(run.path)).metric, "value");
+  }, 10);
+});
+
+Deno.test("runStage: a metric that is measured after a step is of the checkpoint that follows, and of no other", async () => {
+  await withRun(async (run) => {
+    const watched = { ...watchBatches("heldOut", "higher"), heldOut: true };
+    // Measured after every third step: of the checkpoints 6 and 12.
+    const part = chain({ steps: 14, watched });
+    const { step } = part.stage;
+    part.stage.step = async (n) => ({ ...await step(n), ...(n + 1) % 3 === 0 ? { heldOut: n === 8 ? 9 : 1 / n } : {} });
+    await run.go(part);
+    assert.deepEqual(await marked(run.path), { step: 6, metric: "heldOut", value: 1 / 5 });
+    assert.deepEqual(await checkpoints(run.path), ["best.json", "step-00000006", "step-00000012", "step-00000014"]);
+  });
+});
+
+Deno.test("runStage: what its log shows ends it; checkpoints since then are set aside, and it resumes before them", async () => {
+  const rule = (history: StageHistory): Divergence | undefined => {
+    const found = history.inARow("reward", 5, (value) => value < 0);
+    return found && { what: "the reward", ...found };
+  };
+  await withRun(async (run) => {
+    const broken = scripted((step) => step < 33 ? step : -1, { steps: 60, divergence: rule });
+    const { error, notes } = await run.go(broken);
+    assert.ok(error instanceof TrainingDivergedError);
+    assert.match(error.message, /^the reward is -1 at step 37: training stopped and the last checkpoint was kept/);
+    assert.deepEqual(await checkpoints(run.path), [
+      "best.json",
+      "diverged-step-00000034",
+      "diverged-step-00000036",
+      "step-00000032",
+    ]);
+    assert.deepEqual(notes.slice(-2), [
+      `no longer resumed from: diverged-step-00000034, diverged-step-00000036 of ${
+        join(run.path, "checkpoints/chain")
+      }`,
+      "best checkpoint: step 32 of chain, reward 21.8",
+    ]);
+    const mended = await run.go(scripted((step) => step, { steps: 60, divergence: rule }));
+    assert.equal(mended.error, undefined);
+    assert.equal(mended.taken[0], 32);
+  });
+});
+
+Deno.test("runStage: a rule sees the steps before a resume", async () => {
+  const rule = (history: StageHistory): Divergence | undefined =>
+    history.last.at(-1)!.reward as number < (history.first[0].reward as number)
+      ? { what: "the reward", value: 0, since: history.last.at(-1)!.step }
+      : undefined;
+  await withRun(async (run) => {
+    const part = () => scripted((step) => step < 5 ? 1 : 0.5, { divergence: rule });
+    assert.ok((await run.go(part(), 4)).error instanceof RunInterruptedError);
+    const { error } = await run.go(part());
+    assert.ok(error instanceof TrainingDivergedError && error.step === 5);
+  });
+});
+
+Deno.test("runStage: a step that cannot be trained on takes the checkpoint that it began with out of the way", async () => {
+  await withRun(async (run) => {
+    const part = chain();
+    const { step } = part.stage;
+    part.stage.step = (n) => n === 4 ? Promise.reject(new TrainingDivergedError("the loss", 4, NaN)) : step(n);
+    await run.go(part);
+    assert.deepEqual(await checkpoints(run.path), ["diverged-step-00000004", "step-00000002"]);
+    assert.deepEqual((await run.go(chain())).taken, [2, 3, 4, 5, 6]);
   });
 });
 
