@@ -167,6 +167,7 @@ function spyOnTraining(trace: LanguageTrace): Disposable & { drawn(): Promise<st
       rewardStd: 1,
       equalGroups: 0,
       duplicateAnswers: 0,
+      largestAdvantage: 1,
       loss: 0,
       clipShare: 0,
     };
