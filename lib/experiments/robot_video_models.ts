@@ -7,6 +7,7 @@ import { openRandomAccess } from "../files/random_access.ts";
 import { openWeights } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import { CausalTransformer } from "../models/causal_transformer.ts";
+import { isSeenByDiscriminator, RELEASED_DISCRIMINATOR } from "../models/discriminator.ts";
 import { readTokenizerJson } from "../models/image_tokenizer.ts";
 import { Lpips } from "../models/lpips.ts";
 import { checkModelFolder } from "../models/model_folder.ts";
@@ -74,6 +75,7 @@ export async function openGivenModels(
   if (config.tokenizer.folder === null) {
     // The sizes are checked; a tokenizer of them is made by its stage.
     kind.checkSizes(config, data);
+    if (use === "training") checkDiscriminator(config, data);
     return { lpips };
   }
   const tokenizer = await kind.loadTokenizer(engine, config.tokenizer.folder, config, data);
@@ -87,6 +89,18 @@ export async function openGivenModels(
     }
   }
   return { lpips, tokenizer };
+}
+
+/** @throws {UserError} When frames are too small for the discriminator, long before it would count. */
+function checkDiscriminator({ tokenizer }: RobotVideoConfig, { source: { height, width } }: RobotVideoData): void {
+  const { adversarialWeight, adversarialStart, steps } = tokenizer;
+  if (adversarialWeight === 0 || adversarialStart >= steps) return;
+  if (isSeenByDiscriminator(RELEASED_DISCRIMINATOR, height, width)) return;
+  const halvings = 2 ** RELEASED_DISCRIMINATOR.depth;
+  throw new UserError(
+    `tokenizer.adversarialWeight is ${adversarialWeight}, but frames of ${height} × ${width} are too small for the ` +
+      `discriminator: set it to 0, or take frames of which a side is above ${halvings}`,
+  );
 }
 
 /**

@@ -111,17 +111,17 @@ export async function imaginedClips(
   experiment: RobotVideoExperiment,
   models: Record<string, CausalTransformer>,
 ): Promise<GalleryClip[]> {
-  const { data, config } = experiment, { evaluation } = config;
+  const { data, config } = experiment, { evaluation, data: { frameStep } } = config;
   const prediction = await experiment.prediction(), { shown } = prediction;
   const chosen: { label: string; truth: Clip }[] = [];
   const count = Math.min(evaluation.gifs, data.split.test.length);
   for (let i = 0; i < count; i++) {
     const episode = await data.source.load(data.split.test[Math.floor(i * data.split.test.length / count)]);
-    const length = Math.min(shown.frames, episode.length);
+    const length = Math.min(shown.frames, Math.ceil(episode.length / frameStep));
     // Somewhere in the middle, where things move.
-    const start = Math.floor((episode.length - length) / 3);
+    const start = Math.floor((episode.length - 1 - (length - 1) * frameStep) / 3);
     const context = "contextBefore" in shown ? Math.max(0, start - shown.contextBefore) : undefined;
-    const truth = cutClip(episode, start, length, config.data.frameStep, context);
+    const truth = cutClip(episode, start, length, frameStep, context);
     chosen.push({ label: `${episode.id}, from frame ${start}`, truth });
   }
   if (chosen.length === 0) return [];

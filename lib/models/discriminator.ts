@@ -29,6 +29,11 @@ export interface DiscriminatorConfig {
 /** The released discriminator (spec of the per-frame tokenizer's training). */
 export const RELEASED_DISCRIMINATOR: DiscriminatorConfig = Object.freeze({ hiddenChannels: 512, depth: 6 });
 
+/** Whether images are large enough: their last feature map needs two positions, or its normalization sees a single one. */
+export function isSeenByDiscriminator({ depth }: DiscriminatorConfig, height: number, width: number): boolean {
+  return Math.ceil(height / 2 ** depth) * Math.ceil(width / 2 ** depth) >= 2;
+}
+
 const SLOPE = 0.2;
 const INSTANCE_EPSILON = 1e-5, SPECTRAL_EPSILON = 1e-12;
 const INITIAL_WEIGHTS = 0xd15;
@@ -104,8 +109,7 @@ export class Discriminator {
    */
   logits(images: Tensor): Tensor {
     const [, height, width, channels] = images.shape;
-    const smallest = Math.ceil(height / 2 ** this.config.depth) * Math.ceil(width / 2 ** this.config.depth);
-    if (images.rank !== 4 || channels !== 3 || smallest < 2) {
+    if (images.rank !== 4 || channels !== 3 || !isSeenByDiscriminator(this.config, height, width)) {
       throw new RangeError(
         `discriminator: needs images [B, H, W, 3] that ${this.config.depth} halvings leave more than one position: ` +
           `received [${images.shape.join(", ")}]: lower depth`,

@@ -103,6 +103,12 @@ Deno.test("train-video: flags", async () => {
         args: () => [...wasm, ...tinyFlags({ data: { height: 30 } })],
         says: ["height and width must be multiples of 4", "30 × 16"],
       },
+      "frames too small for a discriminator": {
+        args: () => [...wasm, ...tinyFlags({ tokenizer: { adversarialWeight: 0.1, adversarialStart: 0 } })],
+        says: [
+          "tokenizer.adversarialWeight is 0.1, but frames of 16 × 16 are too small for the discriminator: set it to 0",
+        ],
+      },
       "type that the engine lacks": {
         args: () => [...wasm, "--set", "model.computeType=bfloat16"],
         says: ["model.computeType bfloat16 does not exist on tfjs", "use the torch engine"],
