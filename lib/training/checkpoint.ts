@@ -38,7 +38,7 @@ export class MissingFileError extends UserError {
   /** The class's name, for messages. */
   override readonly name = "MissingFileError";
 
-  /** @param message One line. @param file The file's name. */
+  /** An error of one line. @param file Name of what is missing. */
   constructor(message: string, readonly file: string) {
     super(message);
   }
