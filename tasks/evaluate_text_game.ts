@@ -42,7 +42,10 @@ const COMMAND: Command = {
     answers: { value: "FILE", description: 'Answers to score, lines {"row", "response"}; needs --data and --out' },
     run: { value: "FOLDER", description: "A run of train-text-game: its models on its held-out transitions" },
     which: { value: MODELS.join("|"), description: "Which of the run's models", default: "all", repeated: true },
-    model: { value: "FOLDER|hub:ORG/NAME", description: "A language model as transformers saves it; needs --data" },
+    model: {
+      value: "FOLDER|hub:ORG/NAME",
+      description: "A language model as transformers saves it, or a PEFT adapter; needs --data",
+    },
     data: {
       value: "FILE|FOLDER|hub:…",
       description: "Transitions to judge by (.jsonl, .jsonl.gz, .parquet)",

@@ -43,7 +43,10 @@ const COMMAND: Command = {
     answers: { value: "FILE", description: 'Answers to score, lines {"truth", "response"}; needs --out' },
     run: { value: "FOLDER", description: "A run of train-web: its models on its held-out transitions" },
     which: { value: MODELS.join("|"), description: "Which of the run's models", default: "all", repeated: true },
-    model: { value: "FOLDER|hub:ORG/NAME", description: "A language model as transformers saves it; needs --data" },
+    model: {
+      value: "FOLDER|hub:ORG/NAME",
+      description: "A language model as transformers saves it, or a PEFT adapter; needs --data",
+    },
     data: {
       value: "FILE|FOLDER|hub:…",
       description: "Transitions to judge by (.parquet)",

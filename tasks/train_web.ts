@@ -33,7 +33,10 @@ await runTraining<WebPageConfig, WebPageStage>({
       },
       test: { value: "FILE", description: "Held-out transitions", default: "of the folder, or a part of --data" },
       "strict-data": { description: "End at the first row that cannot be used, rather than skip and count it" },
-      model: { value: "FOLDER|hub:ORG/NAME", description: "A language model as transformers saves it" },
+      model: {
+        value: "FOLDER|hub:ORG/NAME",
+        description: "A language model as transformers saves it, or a PEFT adapter",
+      },
       rollouts: { value: "URL", description: "A server of OpenAI's completions interface that samples GRPO's answers" },
       ...trainingFlags("train-web", WEB_PAGE_STAGES),
     },

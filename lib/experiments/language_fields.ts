@@ -31,7 +31,7 @@ const loraSchema = z.strictObject({
 export function languageModelSchema(defaults: { hiddenSize: number; heads: number; intermediateSize: number }) {
   return z.strictObject({
     folder: z.string().nullable().default(null).describe(
-      "A language model as transformers saves it, or hub:org/name; null: a new small one",
+      "A language model as transformers saves it, a PEFT adapter, or hub:org/name; null: a new small one",
     ),
     hiddenSize: count.default(defaults.hiddenSize).describe("Width"),
     layers: count.default(3).describe("Layers"),

@@ -127,6 +127,14 @@ Deno.test("evaluate-text-game --answers: scores of any model's answers, in order
     const before = await lines(out);
     await works("evaluate_text_game", ["--answers", answers, "--data", parquet, "--out", out, "--scoring", "strict"]);
     assert.deepEqual(await lines(out), before);
+    // Rows of a data set in numbered files are counted through all of them.
+    const shards = join(folder, "elsewhere/shards");
+    await Deno.mkdir(shards, { recursive: true });
+    for (const i of [0, 1]) {
+      await writeTransitions(join(shards, `test-0000${i}-of-00002.jsonl`), transitions.slice(6 * i, 6 * i + 6));
+    }
+    await works("evaluate_text_game", ["--answers", answers, "--data", shards, "--out", out, "--scoring", "strict"]);
+    assert.deepEqual(await lines(out), before);
 
     const bad = join(folder, "bad.jsonl");
     await Deno.writeTextFile(bad, '{"row": 0, "response": "x"}\n{"row": 10, "response": "x"}\n');
@@ -137,6 +145,7 @@ Deno.test("evaluate-text-game --answers: scores of any model's answers, in order
       () => evaluate(["--answers", answers, "--out", out], "--answers needs the transitions to judge by: --data FILE"),
       () => evaluate(["--answers", answers, "--data", data], "--answers needs a file for the scores: --out FILE"),
       () => evaluate(["--answers", answers, ...scored, "--engine", "wasm"], "--engine has no meaning with --answers"),
+      () => evaluate(["--answers", answers, ...scored, "--strict-data"], "--strict-data has no meaning with --answers"),
       () =>
         evaluate(["--answers", answers, ...scored, "--scoring", "fair"], "--scoring must be one of released, strict"),
       () => evaluate(["--answers", bad, ...scored], "bad.jsonl, line 2: there is no row 10", "which has 10 rows"),
@@ -154,9 +163,17 @@ Deno.test("evaluate-text-game --model: a folder, and the same by hub name", asyn
   await withFolder(async (folder) => {
     const model = await tinyLanguageModel(folder), data = join(folder, "test.jsonl"), out = join(folder, "out.jsonl");
     await writeTransitions(data, someTransitions(3));
-    const flags = ["--engine", "wasm", "--data", data, "--out", out, "--set", "data.maxAnswerTokens=8"].concat(
-      ["--set", "data.prompt=compact"],
-    );
+    const common = [
+      "--engine",
+      "wasm",
+      "--out",
+      out,
+      "--set",
+      "data.maxAnswerTokens=8",
+      "--set",
+      "data.prompt=compact",
+    ];
+    const flags = ["--data", data, ...common];
     const stdout = await works("evaluate_text_game", ["--model", model, ...flags]);
     const answers = await lines(out);
     assert.deepEqual(answers.map((each) => each.row), [0, 1, 2]);
@@ -190,9 +207,25 @@ Deno.test("evaluate-text-game --model: a folder, and the same by hub name", asyn
     assert.deepEqual(await lines(out), answers);
     assert.match(named, / hub:org\/tiny +always unchanged\n/);
 
+    // A bad row is left out of the evaluation, or ends it.
+    const bad = join(folder, "bad.jsonl");
+    await Deno.writeTextFile(bad, (await Deno.readTextFile(data)) + "{}\n");
+    await works("evaluate_text_game", ["--model", model, "--data", bad, ...common]);
+    assert.deepEqual(await lines(out), answers);
+
+    const adapter = join(folder, "adapter");
+    await Deno.mkdir(adapter);
+    await Deno.writeTextFile(join(adapter, "adapter_config.json"), '{"base_model_name_or_path": "org/base"}');
     await Deno.writeTextFile(join(folder, "config.json"), "{}");
     await inTurns([
       () => evaluate(["--model", model], "--model needs the transitions to judge by: --data FILE"),
+      () => evaluate(["--model", model, "--data", bad, ...common, "--strict-data"], "bad.jsonl, line 4: "),
+      () =>
+        evaluate(
+          ["--model", adapter, ...flags],
+          `${adapter} is an adapter (PEFT)`,
+          'base model "org/base" is no folder',
+        ),
       () => evaluate(["--model", join(folder, "none"), ...flags], join(folder, "none")),
       () => evaluate(["--model", folder, ...flags], `${folder} has no tokenizer.json`),
       () => evaluate(["--model", "hub:a b", ...flags], '"hub:a b" is not a name on the hub: write hub:org/name'),

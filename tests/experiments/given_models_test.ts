@@ -1,0 +1,106 @@
+/** What a given model's folder says reaches the worlds, the runs and the user: its ends, its adapter, its missing head. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { readLanguageModelFolder } from "../../lib/experiments/language_models.ts";
+import { TextGameExperiment } from "../../lib/experiments/text_game.ts";
+import { readTextGameTokens } from "../../lib/experiments/text_game_models.ts";
+import { readWebPageTokens, WebPageModel } from "../../lib/experiments/web_page_models.ts";
+import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors.ts";
+import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
+import { saveAdapters } from "../../lib/models/lora_files.ts";
+import { openEngine } from "../../lib/tensor/registry.ts";
+import { silentProgress } from "../../lib/training/progress.ts";
+import { RunFolder } from "../../lib/training/run_folder.ts";
+import { builtInWalks } from "../../lib/worlds/web_page/built_in_walks.ts";
+import { withFolder } from "../files/support.ts";
+import { stoppingProgress } from "../support/tiny_run.ts";
+import { tinyLanguageModel, tinyTextConfig } from "../support/tiny_text_run.ts";
+import { tinyWebConfig } from "../support/tiny_web_run.ts";
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await Deno.writeTextFile(path, JSON.stringify(value));
+}
+
+Deno.test("all ends that a model's folder names end answers in both worlds; they stay with what is trained", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const model = await tinyLanguageModel(folder), config = tinyTextConfig({ model: { folder: model } });
+    const text = async (place: string) => (await readTextGameTokens(place, config)).world.openAnswers.endTokens;
+    const web = async () => (await readWebPageTokens(model, tinyWebConfig())).world;
+    assert.deepEqual(await text(model), [383], "the tokenizer's and config.json's");
+    await writeJson(join(model, "generation_config.json"), { eos_token_id: [382, 248] });
+    assert.deepEqual(await text(model), [383, 382, 248]);
+    assert.deepEqual((await web()).openAnswers.endTokens, [383, 382, 248]);
+
+    // The text of an end that is a special token spoils no item; it used to be cut for the tokenizer's own alone.
+    const tree = "New items:\n[1] link 'A'\n\nDeleted items:\nNone\n\nUpdated items:\n[2] link 'B'";
+    const example = { name: "", group: "", question: "", target: tree, truth: tree, asked: undefined };
+    const { tokenizer } = await readLanguageModelFolder(model);
+    const tokens = (ends: number[]) => Int32Array.of(...tokenizer.encode(tree, { addSpecialTokens: false }), ...ends);
+    for (const ends of [[], [383], [382]]) {
+      const [response] = await (await web()).decode([tokens(ends)], [example]);
+      assert.equal((await web()).score(response).f1, 1, `${ends}`);
+    }
+
+    using run = await RunFolder.create(join(folder, "run"), { config });
+    await (await TextGameExperiment.open({ engine, config, run, progress: silentProgress })).trainLikelihood();
+    const saved = join(run.path, "models/likelihood");
+    assert.deepEqual(await text(saved), [383, 382, 248]);
+    assert.deepEqual(JSON.parse(await Deno.readTextFile(join(saved, "generation_config.json"))), {
+      eos_token_id: [382, 248],
+    });
+  });
+  engine.close();
+});
+
+Deno.test("predictions leave out the token that ends them, an ordinary one too", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const place = await tinyLanguageModel(folder), config = tinyWebConfig({ data: { maxAnswerTokens: 12 } });
+    const [{ transition }] = await builtInWalks({ sites: [3], walks: 1, steps: 1, stream: [1] });
+    const ask = async () => {
+      const tokens = await readWebPageTokens(place, config);
+      using model = new WebPageModel(await CausalTransformer.load(engine, place), tokens, config);
+      return { text: (await model.predict([transition], { greedy: true, stream: [0, 0, 0] }))[0][0], tokens };
+    };
+    const { text, tokens: { tokenizer } } = await ask();
+    // What the answer begins with ends it now, and nothing is left.
+    const [end] = tokenizer.encode(text, { addSpecialTokens: false });
+    assert.ok(text.length > tokenizer.decode([end]).length && tokenizer.decode([end]).trim() !== "", text);
+    await writeJson(join(place, "generation_config.json"), { eos_token_id: end });
+    const cut = await ask();
+    assert.deepEqual(cut.tokens.world.openAnswers.endTokens, [383, end]);
+    assert.equal(cut.text, "");
+  });
+  engine.close();
+});
+
+Deno.test("an adapter's folder is taken as a model, a base model gets a head, and the user is told", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const base = await tinyLanguageModel(folder), adapter = join(folder, "adapter");
+    const model = await CausalTransformer.load(engine, base);
+    model.attachAdapters({ rank: 2, alpha: 4, targets: ["q_proj"], seed: 1 });
+    await saveAdapters(model, adapter, { baseModel: base });
+    model.dispose();
+    const { progress, notes } = stoppingProgress();
+    const config = tinyTextConfig({ model: { folder: adapter } });
+    await assert.rejects(
+      TextGameExperiment.open({ engine, config, progress, run: () => Promise.reject(new Error("opened")) }),
+      /opened/,
+    );
+    assert.equal(notes[0], `${adapter} is an adapter: merged into its base model ${base}`);
+    assert.deepEqual((await readLanguageModelFolder(base)).notes, []);
+
+    // A base model of untied embeddings: without lm_head, by names without `model.`.
+    const path = join(base, "config.json"), sizes = JSON.parse(await Deno.readTextFile(path));
+    await writeJson(path, { ...sizes, architectures: ["Qwen2Model"], tie_word_embeddings: false });
+    const weights = await readSafetensors(join(base, "model.safetensors"));
+    await writeSafetensors(
+      join(base, "model.safetensors"),
+      [...weights].map(([name, each]) => [name.replace(/^model\./, ""), each]),
+    );
+    assert.match((await readLanguageModelFolder(base)).notes[0], /is a base model without lm_head: a new one is drawn/);
+  });
+  engine.close();
+});
