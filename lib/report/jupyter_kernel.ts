@@ -302,7 +302,7 @@ export class JupyterKernel implements AsyncDisposable {
     if (start < 0 || parts.length < 4) throw new Error("it is not a Jupyter message");
     if (this.#sign(parts) !== decoder.decode(frames[start + 1])) throw new Error("its signature is wrong");
     const [header, parent, , content] = parts.map((part) => JSON.parse(decoder.decode(part)));
-    return { message: { type: header.msg_type, content }, parent: parent?.msg_id ?? "" };
+    return { message: { type: header.msg_type, content: content ?? {} }, parent: parent?.msg_id ?? "" };
   }
 
   /** The work, or an error when the kernel dies or the time is over. */

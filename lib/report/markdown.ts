@@ -18,9 +18,17 @@ const marked = new Marked({
   },
 });
 
-/** Markdown as HTML. HTML in it stays as it is: a notebook's author may write what a page may hold. */
+/**
+ * Markdown as HTML. HTML in it stays as it is: a notebook's author may write what a page may hold. What nests so deep that the
+ * parsers, which recur, run out of stack is shown as it was written.
+ */
 export function markdownToHtml(markdown: string): string {
-  return marked.parse(markdown, { async: false });
+  try {
+    return marked.parse(markdown, { async: false });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return `<pre>${escapeHtml(markdown)}</pre>\n`;
+  }
 }
 
 function formula(level: "block" | "inline", pattern: RegExp, displayMode: boolean): TokenizerAndRendererExtension {

@@ -89,21 +89,75 @@ export async function writeNotebook(path: string, notebook: Notebook): Promise<v
 }
 
 function faultOf(value: unknown): string | undefined {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return "its JSON is not an object";
+  if (!isRecord(value)) return "its JSON is not an object";
   const { cells, nbformat } = value as Partial<Notebook>;
-  if (nbformat !== 4) return `nbformat must be 4: received ${JSON.stringify(nbformat) ?? "none"}`;
+  if (nbformat !== 4) return `nbformat must be 4: received ${brief(nbformat)}`;
   if (!Array.isArray(cells)) return "it has no list of cells";
   for (const [i, cell] of cells.entries()) {
-    if (typeof cell !== "object" || cell === null) return `cell ${i + 1} is not an object`;
+    if (!isRecord(cell)) return `cell ${i + 1} is not an object`;
     if (!["code", "markdown", "raw"].includes(cell.cell_type)) {
-      return `cell ${i + 1} has the unknown type ${JSON.stringify(cell.cell_type) ?? "none"}`;
+      return `cell ${i + 1} has the unknown type ${brief(cell.cell_type)}`;
     }
     const { source } = cell;
-    if (typeof source !== "string" && !(Array.isArray(source) && source.every((line) => typeof line === "string"))) {
-      return `cell ${i + 1} has no source text`;
+    if (!isText(source)) return `cell ${i + 1} has no source text`;
+    if (cell.cell_type !== "code") continue;
+    const outputs: unknown = cell.outputs ?? [];
+    if (!Array.isArray(outputs)) return `the outputs of cell ${i + 1} are not a list`;
+    for (const [j, output] of outputs.entries()) {
+      const fault = outputFault(output);
+      if (fault) return `output ${j + 1} of cell ${i + 1} ${fault}`;
     }
   }
+  // Whoever walks through it may do so by recursion.
+  if (nestsDeeper(value, MAX_DEPTH)) return `its JSON nests deeper than ${MAX_DEPTH} levels`;
   return undefined;
+}
+
+/** Levels of lists and objects in a notebook; figures have some ten. */
+const MAX_DEPTH = 100;
+
+/** Why a value cannot be shown as an output of a cell: `has no text`; undefined where it can. */
+export function outputFault(value: unknown): string | undefined {
+  if (!isRecord(value)) return "is not an object";
+  switch (value.output_type) {
+    case "stream":
+      return isText(value.text) ? undefined : "has no text";
+    case "display_data":
+    case "execute_result":
+      if (!isRecord(value.data)) return "has no data by type";
+      return nestsDeeper(value.data, MAX_DEPTH) ? `nests deeper than ${MAX_DEPTH} levels` : undefined;
+    case "error":
+      if (typeof value.ename !== "string" || typeof value.evalue !== "string") {
+        return "has no name or message of its error";
+      }
+      return Array.isArray(value.traceback) && isText(value.traceback) ? undefined : "has no traceback of texts";
+    default:
+      return `has the unknown type ${brief(value.output_type)}`;
+  }
+}
+
+/** A value as JSON, for messages: deep ones only by their kind. */
+function brief(value: unknown): string {
+  return typeof value === "object" && value !== null ? "an object" : JSON.stringify(value)?.slice(0, 80) ?? "none";
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): value is string | string[] {
+  return typeof value === "string" || Array.isArray(value) && value.every((line) => typeof line === "string");
+}
+
+/** Whether lists and objects lie inside one another beyond a level; without recursion, so that it can be asked of any. */
+function nestsDeeper(value: unknown, limit: number): boolean {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > limit) return true;
+    level = level.flatMap((each) => typeof each === "object" && each !== null ? Object.values(each) : [])
+      .filter((each) => typeof each === "object");
+  }
+  return false;
 }
 
 function cutOutput(output: CellOutput): CellOutput {

@@ -73,7 +73,8 @@ function bundleHtml(data: MimeBundle, figures: PlotlyFigure[]): string {
 }
 
 function isFigure(value: unknown): value is PlotlyFigure {
-  return typeof value === "object" && value !== null && Array.isArray((value as PlotlyFigure).data);
+  const { data, layout } = value as Partial<PlotlyFigure> ?? {};
+  return Array.isArray(data) && [...data, layout ?? {}].every((part) => typeof part === "object" && part !== null);
 }
 
 /** Text of a terminal: colours are dropped, and of a line that was written over with \r only its last state stays. */

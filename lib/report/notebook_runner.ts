@@ -9,7 +9,7 @@ import {
   type KernelMessage,
   KernelTimeoutError,
 } from "./jupyter_kernel.ts";
-import { type CellOutput, joinLines, type Notebook, type NotebookCell } from "./notebook_file.ts";
+import { type CellOutput, joinLines, type Notebook, type NotebookCell, outputFault } from "./notebook_file.ts";
 
 /** Options of {@link runNotebook}. */
 export interface RunNotebookOptions {
@@ -166,27 +166,40 @@ function collector(outputs: CellOutput[], displays: Displays, onText?: (text: st
       outputs.push(output);
     }
   };
+  /** A cell can send whatever it likes; what is no output is said in its place. */
+  const checked = (output: CellOutput): CellOutput => {
+    const fault = outputFault(output);
+    return fault === undefined
+      ? output
+      : { output_type: "stream", name: "stderr", text: `(left out: an output that ${fault})\n` };
+  };
   return ({ type, content }: KernelMessage) => {
     if (type === "stream") {
-      onText?.(content.text);
-      add({ output_type: "stream", name: content.name, text: content.text });
+      const output = checked({ output_type: "stream", name: content.name, text: content.text });
+      if (output.output_type === "stream") onText?.(joinLines(output.text));
+      add(output);
     } else if (type === "display_data" || type === "execute_result") {
       const shown = { data: content.data, metadata: content.metadata ?? {} };
-      const output = type === "display_data"
-        ? { output_type: type as "display_data", ...shown }
-        : { output_type: type as "execute_result", ...shown, execution_count: content.execution_count ?? null };
+      const output = checked(
+        type === "display_data"
+          ? { output_type: type as "display_data", ...shown }
+          : { output_type: type as "execute_result", ...shown, execution_count: content.execution_count ?? null },
+      );
       const id = content.transient?.display_id;
-      if (id) displays.set(id, [...(displays.get(id) ?? []), output]);
+      if (id && "data" in output) displays.set(id, [...(displays.get(id) ?? []), output]);
       add(output);
     } else if (type === "update_display_data") {
-      for (const output of displays.get(content.transient?.display_id) ?? []) {
-        Object.assign(output, { data: content.data, metadata: content.metadata ?? {} });
-      }
+      const shown = { data: content.data, metadata: content.metadata ?? {} };
+      const output = checked({ output_type: "display_data", ...shown });
+      if ("data" in output) {
+        for (const each of displays.get(content.transient?.display_id) ?? []) Object.assign(each, shown);
+      } else add(output);
     } else if (type === "clear_output") {
       if (content.wait) clearBeforeNext = true;
       else outputs.length = 0;
     } else if (type === "error") {
-      add({ output_type: "error", ename: content.ename, evalue: content.evalue, traceback: content.traceback ?? [] });
+      const { ename, evalue, traceback = [] } = content;
+      add(checked({ output_type: "error", ename, evalue, traceback }));
     }
   };
 }

@@ -59,6 +59,25 @@ Deno.test("the richest form of an output is taken", async () => {
   assert.doesNotMatch(html, />plain<|>png<|>svg</);
 });
 
+Deno.test("figures that are none are shown in another form", async () => {
+  for (const figure of [null, {}, { data: [null] }, { data: [1] }, { data: [], layout: 7 }, { data: "x" }]) {
+    const html = await render(
+      code("a", display({ "application/vnd.plotly.v1+json": figure, "text/plain": "instead" })),
+    );
+    assert.match(html, /instead/, JSON.stringify(figure));
+    assert.doesNotMatch(html, /newPlot/);
+  }
+});
+
+Deno.test("text that nests deeper than the parsers can go is shown as it was written", async () => {
+  const deep = [">".repeat(20_000), "1. ".repeat(20_000), `$${"{".repeat(20_000)}${"}".repeat(20_000)}$`];
+  for (const text of deep) {
+    const html = await render(markdown(`${text} <b>`), markdown("*after*"));
+    assert.match(html, /&lt;b&gt;<\/pre>/);
+    assert.match(html, /<em>after<\/em>/);
+  }
+});
+
 Deno.test("terminal text loses its colours and shows the last state of a line", async () => {
   const text = "\x1b[32mgreen\x1b[39m\n 10 %\r 50 %\r100 %\r\nend";
   const html = await render(code("a", { output_type: "stream", name: "stderr", text }));

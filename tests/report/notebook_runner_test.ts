@@ -46,6 +46,29 @@ Deno.test("values, displays, prints, imports and the environment", async () => {
   assert.equal(printed.join(""), "hello\nagain\noh\n");
 });
 
+Deno.test("what a cell sends as an output and is none is said in its place, and ends nothing", async () => {
+  const deep = "{ let deep: unknown = 0; for (let i = 0; i < 110; i++) deep = [deep];";
+  const result = await run([
+    `for (const content of [{}, { data: 5 }, { data: null, metadata: null, transient: null }, []]) await Deno.jupyter.broadcast("display_data", content);`,
+    `await Deno.jupyter.broadcast("stream", { name: "stdout", text: { a: 1 } }); await Deno.jupyter.broadcast("stream", {});`,
+    `await Deno.jupyter.broadcast("error", { ename: 1 });`,
+    `${deep} await Deno.jupyter.broadcast("display_data", { data: { "application/json": deep } }); }`,
+    `await Deno.jupyter.broadcast("display_data", { data: { "text/plain": "shown" }, transient: { display_id: "d" } });
+     await Deno.jupyter.broadcast("update_display_data", { data: 3, transient: { display_id: "d" } });
+     await Deno.jupyter.broadcast("update_display_data", {});`,
+    "1 + 1",
+  ]);
+  assert.equal(result.failure, undefined);
+  const left = (what: string) => `stderr: ${`(left out: an output that ${what})\n`}`;
+  const all = (what: string, n: number) => [`stderr: ${`(left out: an output that ${what})\n`.repeat(n)}`];
+  assert.deepEqual(texts(result, 0), all("has no data by type", 4));
+  assert.deepEqual(texts(result, 1), all("has no text", 2));
+  assert.deepEqual(texts(result, 2), [left("has no name or message of its error")]);
+  assert.deepEqual(texts(result, 3), [left("nests deeper than 100 levels")]);
+  assert.deepEqual(texts(result, 4), ["shown", ...all("has no data by type", 2)]);
+  assert.deepEqual(texts(result, 5), ["2"]);
+});
+
 Deno.test("every output is filed under its own cell, however late the kernel sends it", async () => {
   const sources = Array.from({ length: 60 }, (_, i) =>
     [
