@@ -3,6 +3,7 @@
  * examples, GRPO on a reward. Data, worlds and evaluations are each experiment's own.
  */
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
+import { grpoDivergence } from "../rl/divergence.ts";
 import { type GrpoOptions, GrpoTrainer } from "../rl/grpo.ts";
 import { Philox } from "../tensor/random.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
@@ -158,7 +159,7 @@ export class LanguageStages<Example extends LanguageExample & { name: string }, 
           cutAnswers: "cut",
         }),
       watched: watchBatches("reward", "higher"),
-      divergence: (history) => trainer.divergence(history),
+      divergence: (history) => grpoDivergence(history, trainer),
     });
     await models.save(model, stage.model, models.grpoBase);
     return seconds;

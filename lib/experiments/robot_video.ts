@@ -19,6 +19,7 @@ import { CausalTransformer } from "../models/causal_transformer.ts";
 import { Discriminator, RELEASED_DISCRIMINATOR } from "../models/discriminator.ts";
 import type { Lpips } from "../models/lpips.ts";
 import { transformerConfig } from "../models/transformer_config.ts";
+import { grpoDivergence } from "../rl/divergence.ts";
 import { GrpoTrainer } from "../rl/grpo.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
@@ -250,7 +251,7 @@ export class RobotVideoExperiment {
       show: (metrics) =>
         pickMetrics(metrics, { reward: "reward", kl: "KL", clipShare: "clip", entropy: "H", equalGroups: "equal" }),
       watched: config.evaluation.every > 0 ? heldOutReward(grpo.reward, world) : watchBatches("reward", "higher"),
-      divergence: (history) => trainer.divergence(history),
+      divergence: (history) => grpoDivergence(history, trainer),
     });
     await this.#saveModel(model, "models/rlvr");
     return seconds;

@@ -12,16 +12,15 @@
  */
 import { metricNumber } from "../training/metric_log.ts";
 import { type Divergence, HISTORY_WINDOW, type StageHistory } from "../training/stage_history.ts";
+import type { AnswerSampler } from "./answer_sampler.ts";
+import type { GrpoOptions } from "./grpo_options.ts";
 import type { KlEstimator } from "./objective.ts";
 
-/** What the log's numbers are of. */
-export interface GrpoDivergenceOptions {
-  /** V. */
-  vocabularySize: number;
-  /** How `kl` is estimated. */
-  kl: KlEstimator;
-  /** Whether answers are drawn from all tokens by the policy's own weights, so that log-probabilities should agree. */
-  samplesFromPolicy: boolean;
+/** What of a trainer says what the log's numbers are of. */
+export interface LoggedTrainer {
+  model: { config: { vocabularySize: number } };
+  options: Pick<GrpoOptions, "objective" | "topK">;
+  sampler?: Pick<AnswerSampler, "followsPolicy">;
 }
 
 /** Steps in a row that must show it. */
@@ -41,17 +40,16 @@ const BLIND = 1e-3, SEEING = 0.05;
 const STANDARD_ERRORS = 8;
 
 /** See the file's head. */
-export function grpoDivergence(
-  history: StageHistory,
-  { vocabularySize, kl, samplesFromPolicy }: GrpoDivergenceOptions,
-): Divergence | undefined {
-  const far = history.inARow("kl", STEPS, (value) => value > LARGEST_KL[kl]);
+export function grpoDivergence(history: StageHistory, trainer: LoggedTrainer): Divergence | undefined {
+  const { model: { config }, options: { objective, topK = 0 }, sampler } = trainer;
+  const far = history.inARow("kl", STEPS, (value) => value > LARGEST_KL[objective.kl]);
   if (far) return { what: "the divergence from the reference model, nats a token,", ...far };
-  if (samplesFromPolicy) {
+  // Truncation adds to every log-probability, and another sampler has its own.
+  if (topK <= 0 && (sampler?.followsPolicy ?? true)) {
     const apart = history.inARow("samplerMismatch", STEPS, (value) => value > LARGEST_MISMATCH);
     if (apart) return { what: "the difference of the sampler's log-probabilities from the policy's", ...apart };
   }
-  const most = Math.log(vocabularySize), first = metricNumber(history.first[0]?.entropy);
+  const most = Math.log(config.vocabularySize), first = metricNumber(history.first[0]?.entropy);
   const blind = history.inARow("entropy", STEPS, (value) => value > most - BLIND);
   if (blind && first !== undefined && first < most - SEEING) {
     return { what: "the policy's entropy, that of drawing among all tokens blindly,", ...blind };

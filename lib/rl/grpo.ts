@@ -27,7 +27,6 @@ import { STREAM } from "../training/streams.ts";
 import type { EncodedTransition, Tokens, World } from "../worlds/world.ts";
 import { groupAdvantages, partAdvantages } from "./advantage.ts";
 import { type AnswerSampler, ownAnswers, type SampledAnswers } from "./answer_sampler.ts";
-import { grpoDivergence } from "./divergence.ts";
 import { checkGrpoOptions, type GrpoOptions } from "./grpo_options.ts";
 import {
   type AnswerGroup,
@@ -339,16 +338,6 @@ export class GrpoTrainer<Transition, States> {
       for (const each of [...old, ...reference]) each?.dispose();
     }
     return needsReference ? { ...report, kl: divergence } : report;
-  }
-
-  /** What the log of a stage of this trainer shows that no training has; undefined where there is nothing of the kind. */
-  divergence(history: StageHistory): Divergence | undefined {
-    const { objective, topK = 0 } = this.options;
-    return grpoDivergence(history, {
-      vocabularySize: this.model.config.vocabularySize,
-      kl: objective.kl,
-      samplesFromPolicy: topK <= 0 && (this.sampler?.followsPolicy ?? true),
-    });
   }
 
   /** Throws where gradients cannot be those of training. `since` is the first step whose weights are then no good. */

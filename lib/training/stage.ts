@@ -8,6 +8,7 @@
 import { breather } from "../files/breather.ts";
 import { toFloat32 } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
+import { keepBetter, readBest } from "./best_checkpoint.ts";
 import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
 import { keepBetter, readBest } from "./best_checkpoint.ts";
 import { TrainingDivergedError } from "./diverged.ts";

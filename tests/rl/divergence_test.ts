@@ -1,9 +1,16 @@
 import assert from "node:assert/strict";
-import { grpoDivergence, type GrpoDivergenceOptions } from "../../lib/rl/divergence.ts";
+import { grpoDivergence, type LoggedTrainer } from "../../lib/rl/divergence.ts";
+import { type KlEstimator, RELEASED_OBJECTIVE } from "../../lib/rl/objective.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 import { StageHistory } from "../../lib/training/stage_history.ts";
 
-const OPTIONS: GrpoDivergenceOptions = { vocabularySize: 512, kl: "k3", samplesFromPolicy: true };
+function trainer(kl: KlEstimator = "k3", change: Partial<LoggedTrainer> = {}): LoggedTrainer {
+  return {
+    model: { config: { vocabularySize: 512 } },
+    options: { objective: { ...RELEASED_OBJECTIVE, kl } },
+    ...change,
+  };
+}
 
 /** A log of training that gets nowhere and harms nothing: noise around a reward of 0.4. */
 function quiet(random: Philox): Record<string, number> {
@@ -18,12 +25,12 @@ function quiet(random: Philox): Record<string, number> {
 }
 
 /** What is said first of 120 such steps with some changed from step 30 on, as [step, since, what]. */
-function firstFound(change: (step: number, random: Philox) => object, options = OPTIONS, from = 30) {
+function firstFound(change: (step: number, random: Philox) => object, own = trainer(), from = 30) {
   const history = new StageHistory(), random = new Philox(1, 2, 3);
   for (let step = 0; step < 120; step++) {
     const entry = quiet(random);
     history.add({ ...entry, ...step >= from ? change(step, random) : {}, stage: "grpo", step });
-    const found = grpoDivergence(history, options);
+    const found = grpoDivergence(history, own);
     if (found) return [step, found.since, found.what];
   }
   return undefined;
@@ -32,8 +39,8 @@ function firstFound(change: (step: number, random: Philox) => object, options = 
 Deno.test("grpoDivergence: each thing that no training shows", () => {
   const far = "the divergence from the reference model, nats a token,";
   assert.deepEqual(firstFound(() => ({ kl: 8.5 })), [32, 30, far]);
-  assert.deepEqual(firstFound(() => ({ kl: 9.5 }), { ...OPTIONS, kl: "k1" }), [32, 30, far]);
-  assert.deepEqual(firstFound(() => ({ kl: 41 }), { ...OPTIONS, kl: "k2" }), [32, 30, far]);
+  assert.deepEqual(firstFound(() => ({ kl: 9.5 }), trainer("k1")), [32, 30, far]);
+  assert.deepEqual(firstFound(() => ({ kl: 41 }), trainer("k2")), [32, 30, far]);
   assert.deepEqual(firstFound(() => ({ samplerMismatch: 1.2 }))?.slice(0, 2), [32, 30]);
   assert.deepEqual(firstFound(() => ({ entropy: Math.log(512) }))?.slice(0, 2), [32, 30]);
   // Worse than a poor answer of the beginning was.
@@ -43,7 +50,7 @@ Deno.test("grpoDivergence: each thing that no training shows", () => {
   // All answers the same, and not as good as before.
   assert.ok(firstFound(() => ({ reward: 0.33, rewardStd: 0, equalGroups: 1, entropy: 0 })));
   // From the first update on: only the very first step was before it.
-  assert.ok(firstFound((_, random) => ({ reward: 0.01 * random.uniform(), rewardStd: 0.01 }), OPTIONS, 1));
+  assert.ok(firstFound((_, random) => ({ reward: 0.01 * random.uniform(), rewardStd: 0.01 }), trainer(), 1));
 });
 
 Deno.test("grpoDivergence: poor, bold, finished or odd training goes on", () => {
@@ -63,13 +70,15 @@ Deno.test("grpoDivergence: poor, bold, finished or odd training goes on", () => 
     (step) => step % 5 === 0 ? { reward: 0 } : {},
   ];
   for (const [i, change] of changes.entries()) assert.equal(firstFound(change), undefined, `change ${i}`);
-  const served = { ...OPTIONS, samplesFromPolicy: false };
-  assert.equal(firstFound(() => ({ samplerMismatch: 2 }), served), undefined, "another sampler's are another's");
+  const { options } = trainer();
+  for (const change of [{ sampler: { followsPolicy: false } }, { options: { ...options, topK: 5 } }]) {
+    assert.equal(firstFound(() => ({ samplerMismatch: 2 }), trainer("k3", change)), undefined, "another's are others");
+  }
   // A model that has learned nothing yet draws blindly to begin with.
   const history = new StageHistory();
   for (let step = 0; step < 50; step++) {
     history.add({ ...quiet(new Philox(1, 2, step)), stage: "grpo", step, entropy: Math.log(512) - 1e-4 });
-    assert.equal(grpoDivergence(history, OPTIONS), undefined);
+    assert.equal(grpoDivergence(history, trainer()), undefined);
   }
 });
 
@@ -80,7 +89,7 @@ Deno.test("grpoDivergence: of 500 runs without any effect none is stopped", () =
       // Rewards whose steps differ far more than the answers of a group.
       const reward = random.uniform() ** 3;
       history.add({ ...quiet(random), reward, rewardStd: 1e-3, stage: "grpo", step });
-      assert.equal(grpoDivergence(history, OPTIONS), undefined, `seed ${seed}, step ${step}`);
+      assert.equal(grpoDivergence(history, trainer()), undefined, `seed ${seed}, step ${step}`);
     }
   }
 });
