@@ -22,7 +22,6 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { TrainingDivergedError } from "../training/diverged.ts";
 import { GradientSum } from "../training/gradient_sum.ts";
 import { readScalar } from "../training/likelihood.ts";
-import type { Divergence, StageHistory } from "../training/stage_history.ts";
 import { STREAM } from "../training/streams.ts";
 import type { EncodedTransition, Tokens, World } from "../worlds/world.ts";
 import { groupAdvantages, partAdvantages } from "./advantage.ts";

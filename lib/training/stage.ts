@@ -10,7 +10,6 @@ import { toFloat32 } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import { keepBetter, readBest } from "./best_checkpoint.ts";
 import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
-import { keepBetter, readBest } from "./best_checkpoint.ts";
 import { TrainingDivergedError } from "./diverged.ts";
 import { areComparable, FINGERPRINT_RULE } from "./fingerprint.ts";
 import type { Progress } from "./progress.ts";
