@@ -53,6 +53,9 @@ const FILES = [
 /** What in `tokenizer_config.json` makes transformers take spaces out of a BPE tokenizer's text after all. */
 const FORCED_CLEAN_UP = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output";
 
+/** Far more than any vocabulary has. */
+const MOST_IDS = 2 ** 24;
+
 type Json = Record<string, unknown>;
 
 /** A folder's tokenizer. */
@@ -91,6 +94,7 @@ export class TextTokenizer {
     const config = parse(files, "tokenizer_config.json", source) ?? {};
     const json = parse(files, "tokenizer.json", source);
     if (!json) throw new UserError(`${source} has no tokenizer.json`);
+    checkIds(json, source);
     try {
       this.#tokenizer = new Tokenizer(json, config);
     } catch (error) {
@@ -247,6 +251,24 @@ function parse(files: ReadonlyMap<string, string>, name: string, source: string)
     throw new UserError(`${join(source, name)} must hold a JSON object`);
   }
   return json as Json;
+}
+
+/** The library walks through all numbers up to the highest id: one that no vocabulary has would keep it for hours. */
+function checkIds({ model, added_tokens: added }: Json, source: string): void {
+  const { vocab } = (model ?? {}) as Json;
+  const ids = typeof vocab === "object" && vocab !== null && !Array.isArray(vocab) ? Object.entries(vocab) : [];
+  for (const token of Array.isArray(added) ? added as { content?: unknown; id?: unknown }[] : []) {
+    ids.push([String(token?.content), token?.id]);
+  }
+  for (const [text, id] of ids) {
+    if (Number.isInteger(id) && id as number >= 0 && id as number < MOST_IDS) continue;
+    throw new UserError(
+      `${join(source, "tokenizer.json")} cannot be used: token ${
+        JSON.stringify(text.slice(0, 40))
+      } must have a whole number ` +
+        `below ${MOST_IDS} as its id: received ${JSON.stringify(id) ?? "none"}`,
+    );
+  }
 }
 
 function isBpe({ model }: Json): boolean {

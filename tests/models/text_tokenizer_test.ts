@@ -102,6 +102,22 @@ Deno.test("templates of released models' kinds give what transformers gives, ref
   }
 });
 
+Deno.test("ids that no vocabulary has are refused before they cost anything", async () => {
+  const json = JSON.parse(await Deno.readTextFile(join(FOLDERS[0], "tokenizer.json")));
+  const refused = async (change: (copy: typeof json) => void, says: string) => {
+    const copy = structuredClone(json);
+    change(copy);
+    const files = new Map([["tokenizer.json", JSON.stringify(copy)]]);
+    await rejectsUserError(() => new TextTokenizer(files, "m"), "m/tokenizer.json cannot be used: token ", says);
+  };
+  for (const id of [4e9, 1e15, -1, 1.5, "x", null]) {
+    const says = `must have a whole number below 16777216 as its id: received ${JSON.stringify(id)}`;
+    await refused((copy) => copy.added_tokens.push({ id, content: "<x>", special: true }), `"<x>" ${says}`);
+    await refused((copy) => copy.model.vocab["q"] = id, `"q" ${says}`);
+  }
+  await refused((copy) => copy.added_tokens.push({ content: "<x>" }), "received none");
+});
+
 Deno.test("spaces before punctuation stay in a BPE tokenizer's text, whatever clean_up_tokenization_spaces says, as in transformers", async () => {
   const { tokenizers, cases }: {
     tokenizers: Record<string, unknown>;
