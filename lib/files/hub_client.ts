@@ -3,6 +3,7 @@
  * by range where a connection broke off. Where they go on disk is `hub_cache.ts`.
  */
 import { createHash } from "node:crypto";
+import { readAnswer } from "./answer.ts";
 import type { HubName, HubOptions } from "./hub.ts";
 import { UserError } from "./user_error.ts";
 
@@ -10,7 +11,7 @@ import { UserError } from "./user_error.ts";
 export interface RemoteFile {
   /** Within the repository. */
   path: string;
-  /** Name of its contents: SHA-256 for large files. */
+  /** Name of its contents: SHA-256 of large files, git's SHA-1 of others. */
   etag: string;
   /** Bytes. */
   size: number;
@@ -24,6 +25,9 @@ export class HubUnavailable extends Error {
 
 /** An attempt that may succeed when it is repeated. */
 class Interrupted extends Error {}
+
+/** Bytes of the list of a repository's files: enough for half a million. */
+const MAX_LIST_BYTES = 2 ** 26;
 
 /** Milliseconds without a byte after which a connection counts as broken. */
 const STALL = 60_000;
@@ -73,8 +77,9 @@ export class HubClient {
     const json = await this.#retry(async () => {
       const { response } = await this.#send(url, "GET");
       try {
-        return await response.json();
+        return JSON.parse(new TextDecoder().decode(await readAnswer(response, MAX_LIST_BYTES)));
       } catch (error) {
+        if (error instanceof UserError) throw error;
         throw new Interrupted(`the answer of ${url} breaks off (${(error as Error).message})`);
       }
     }, false);
@@ -119,7 +124,9 @@ export class HubClient {
       await Deno.remove(incomplete);
       if (isSecondTry) {
         throw new UserError(
-          `${this.#name}: ${file.path} arrives damaged (its SHA-256 is not ${file.etag}): try again later`,
+          `${this.#name}: ${file.path} arrives damaged (its SHA-${
+            file.etag.length === 64 ? 256 : 1
+          } is not ${file.etag}): try again later`,
         );
       }
       isSecondTry = true;
@@ -227,10 +234,17 @@ export class HubClient {
         throw this.#refusal(response, url);
       }
       await response.body?.cancel();
-      url = new URL(target, url).href;
+      url = this.#redirect(url, target);
       if (method === "HEAD" && new URL(url).host !== home) return { response, location: url };
     }
     throw new UserError(`${this.#name}: too many redirects, the last to ${url}`);
+  }
+
+  /** Where a redirect leads: to http or https, and never from https to a way on which others could change what comes. */
+  #redirect(from: string, target: string): string {
+    const { href, protocol } = URL.parse(target, from) ?? { href: target };
+    if (protocol === "https:" || (protocol === "http:" && new URL(from).protocol === "http:")) return href;
+    throw new UserError(`${this.#name}: ${from} redirects to ${JSON.stringify(href)}, which is not downloaded from`);
   }
 
   /** The error that a status means. */
@@ -301,16 +315,23 @@ class Stall implements Disposable {
   }
 }
 
-/** Whether a large file's bytes are those that its name is the SHA-256 of. Other files have names of other kinds. */
-async function isIntact({ etag }: RemoteFile, path: string, signal?: AbortSignal): Promise<boolean> {
-  if (!/^[0-9a-f]{64}$/.test(etag)) return true;
-  const hash = createHash("sha256");
+/**
+ * Whether a file's bytes are those that its name is made of: SHA-256 for large files; else git's SHA-1 of a blob, or the bytes'
+ * own, as mirrors have it. Names of other kinds say nothing of the contents.
+ */
+async function isIntact({ etag, size }: RemoteFile, path: string, signal?: AbortSignal): Promise<boolean> {
+  const hashes = /^[0-9a-f]{64}$/.test(etag)
+    ? [createHash("sha256")]
+    : /^[0-9a-f]{40}$/.test(etag)
+    ? [createHash("sha1").update(`blob ${size}\0`), createHash("sha1")]
+    : [];
+  if (hashes.length === 0) return true;
   using file = await Deno.open(path);
   const bytes = new Uint8Array(2 ** 22);
   for (;;) {
     const count = await file.read(bytes);
-    if (count === null) return hash.digest("hex") === etag;
-    hash.update(bytes.subarray(0, count));
+    if (count === null) return hashes.some((hash) => hash.digest("hex") === etag);
+    for (const hash of hashes) hash.update(bytes.subarray(0, count));
     signal?.throwIfAborted();
   }
 }

@@ -32,6 +32,13 @@ export class HubServer implements AsyncDisposable {
   drops: number[] = [];
   /** The file server sends other bytes of the same length, so many times. */
   damages = 0;
+  /** The hub does so with small files. */
+  smallDamages = 0;
+  /** Names of small files' contents: the hub's are git's. */
+  etagOf = (bytes: Uint8Array): string =>
+    createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
+  /** Answers to the question which files there are, in place of the right one. */
+  list?: () => Response;
   /** The file server does not know ranges. */
   ignoresRange = false;
   readonly #repositories: Repository[];
@@ -98,6 +105,7 @@ export class HubServer implements AsyncDisposable {
       const revision = path.split("/revision/")[1];
       if (revision === "gated") return refuse(403, "GatedRepo");
       if (![commit, "main", "refs/pr/1"].includes(revision)) return refuse(404, "RevisionNotFound");
+      if (this.list) return this.list();
       return Response.json({
         sha: commit,
         siblings: [...files.keys(), "../evil", "/etc/x"].map((rfilename) => ({ rfilename })),
@@ -108,9 +116,11 @@ export class HubServer implements AsyncDisposable {
     if (!bytes) return refuse(404, "EntryNotFound");
     const headers: Record<string, string> = { "x-repo-commit": commit };
     if (bytes.length <= 5000) {
-      headers.etag = `"${createHash("sha1").update(bytes).digest("hex")}"`;
+      headers.etag = `"${this.etagOf(bytes)}"`;
       headers["content-length"] = String(bytes.length);
-      return new Response(request.method === "HEAD" ? null : bytes as BodyInit, { headers });
+      if (request.method === "HEAD") return new Response(null, { headers });
+      const isDamaged = this.smallDamages > 0 && this.smallDamages-- > 0;
+      return new Response((isDamaged ? bytes.map((byte) => byte ^ 1) : bytes) as BodyInit, { headers });
     }
     headers["x-linked-etag"] = `"${createHash("sha256").update(bytes).digest("hex")}"`;
     headers["x-linked-size"] = String(bytes.length);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import {
   fetchFromHub,
@@ -151,6 +152,58 @@ Deno.test("hub: damaged bytes are fetched anew, and refused when they come again
       /arrives damaged \(its SHA-256 is not [0-9a-f]{64}\)/,
     );
     await assertWhole(await fetchFromHub("hub:org/tiny", options));
+  });
+});
+
+Deno.test("hub: small files are what git calls them, or what a mirror's SHA-1 says; other names say nothing", async () => {
+  const names: ((bytes: Uint8Array) => string)[] = [
+    (bytes) => createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex"),
+    (bytes) => createHash("sha1").update(bytes).digest("hex"),
+  ];
+  for (const etagOf of names) {
+    await withHub([tiny()], async (hub, options) => {
+      hub.etagOf = etagOf;
+      hub.smallDamages = 1;
+      await assertWhole(await fetchFromHub("hub:org/tiny", options));
+    });
+    await withHub([tiny()], async (hub, options) => {
+      hub.etagOf = etagOf;
+      hub.smallDamages = 2;
+      await rejectsUserError(
+        () => fetchFromHub("hub:org/tiny", options),
+        /arrives damaged \(its SHA-1 is not [0-9a-f]{40}\)/,
+      );
+      await assertWhole(await fetchFromHub("hub:org/tiny", options));
+    });
+  }
+  await withHub([tiny()], async (hub, options) => {
+    hub.etagOf = (bytes) => `version-${bytes.length}`;
+    await assertWhole(await fetchFromHub("hub:org/tiny", options));
+  });
+});
+
+Deno.test("hub: no redirect leads to another kind of address, and a list of files has an end", async () => {
+  await withHub([tiny()], async (hub, options) => {
+    for (const location of ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:application/json,{}", "http://["]) {
+      hub.list = () => new Response(null, { status: 302, headers: { location } });
+      await rejectsUserError(
+        () => fetchFromHub("hub:org/tiny", options),
+        JSON.stringify(location),
+        "not downloaded from",
+      );
+    }
+    const blanks = new Uint8Array(2 ** 20).fill(0x20);
+    let sent = 0;
+    const pull = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+      sent += blanks.length;
+      controller.enqueue(blanks);
+    };
+    hub.list = () => new Response(new ReadableStream({ pull }));
+    await rejectsUserError(
+      () => fetchFromHub("hub:org/tiny", options),
+      "has more than the 67108864 bytes that are read",
+    );
+    assert.ok(sent < 2 ** 27, `${sent} bytes were sent`);
   });
 });
 

@@ -119,24 +119,6 @@ export async function fetchSecurely(url: string, init: RequestInit = {}): Promis
   throw new UserError(`too many redirects, the last to ${JSON.stringify(url.slice(0, 200))}`);
 }
 
-/**
- * All bytes of an answer.
- *
- * @throws {UserError} When there are more than `limit`.
- */
-export async function readAnswer(response: Response, limit: number): Promise<Uint8Array<ArrayBuffer>> {
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  for await (const piece of response.body ?? []) {
-    size += piece.length;
-    if (size > limit) {
-      throw new UserError(`${response.url || "an archive"} has more than the ${limit} bytes that are read`);
-    }
-    pieces.push(piece);
-  }
-  return await new Blob(pieces).bytes();
-}
-
 /** One attempt: asks for what is missing and appends it. Throws when the connection ends before the file does. */
 async function fetchInto(
   url: string,

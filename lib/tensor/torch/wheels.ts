@@ -1,6 +1,7 @@
 /** Finding a package's wheel in a Python index (PEP 503), which also says what its SHA-256 must be. */
+import { readAnswer } from "../../files/answer.ts";
 import { UserError } from "../../files/user_error.ts";
-import { fetchSecurely, readAnswer } from "./download.ts";
+import { fetchSecurely } from "./download.ts";
 
 /** A wheel in an index. */
 export interface Wheel {
