@@ -84,12 +84,15 @@ Deno.test({
         script,
         `import { writeFileAtomic } from ${JSON.stringify(module)};
          try { await writeFileAtomic(${JSON.stringify(path)}, new Uint8Array(300_000)); console.log("written"); }
-         catch (error) { console.log("failed: " + error.message); }`,
+         catch (error) { console.log("failed: " + error.name + ": " + error.message); }`,
       );
       const command = `trap '' XFSZ; ulimit -f 100; exec "$0" run --no-check --no-lock -A "$1"`;
       const args = ["-c", command, Deno.execPath(), script];
       const { stdout } = await new Deno.Command("bash", { args, env: { NO_COLOR: "1" } }).output();
-      assert.match(new TextDecoder().decode(stdout), /^failed: .*[Ff]ile too large/);
+      assert.equal(
+        new TextDecoder().decode(stdout),
+        `failed: DiskError: cannot write ${path}: file too large\n`,
+      );
       assert.equal(await Deno.readTextFile(path), "old");
       assert.deepEqual(await names(folder), ["a", "write.ts"]);
     });

@@ -103,3 +103,15 @@ for (const damage of ["{broken", "[]", "null", '{"stage":"rl"}', '{"stage":1,"st
       assert.equal(Deno.readTextFileSync(path), text);
     }));
 }
+
+Deno.test(
+  "metric log: a disk that takes nothing is said in one line",
+  { ignore: Deno.build.os !== "linux" },
+  async () => {
+    using log = new MetricLog("/dev/full");
+    await rejectsUserError(async () => {
+      await Promise.resolve();
+      log.append({ stage: "rl", step: 0 });
+    }, /^cannot write \/dev\/full: no space left on device$/);
+  },
+);
