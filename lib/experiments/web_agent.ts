@@ -23,6 +23,7 @@ import { RoleFailedError } from "../agent/roles.ts";
 import { addUsage, usageOf } from "../agent/usage.ts";
 import { runWebTask, type StepRecord } from "../agent/web_task_run.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { DiskError } from "../files/disk_error.ts";
 import { UserError } from "../files/user_error.ts";
 import { breather } from "../files/breather.ts";
 import { MetricLog } from "../training/metric_log.ts";
@@ -119,6 +120,7 @@ export async function compareWebAgents(comparison: WebAgentComparison): Promise<
         ...errors > 0 ? { errors } : {},
       });
     }).catch((error) => {
+      if (error instanceof DiskError) throw new DiskError(`${error.message}; --resume --out ${run.path} goes on`);
       if (!signal?.aborted) throw error;
       throw new RunInterruptedError(`stopped: ${results.size} trials are in ${run.path} (--resume goes on)`);
     });
@@ -237,6 +239,7 @@ async function runTrial(
 
 /** What goes wrong with a task rather than with the program: roles, pages, the browser. */
 function isOfTheTask(error: unknown): boolean {
+  if (error instanceof DiskError) return false;
   return error instanceof RoleFailedError || error instanceof WebActionError || error instanceof UserError;
 }
 

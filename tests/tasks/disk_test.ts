@@ -213,3 +213,23 @@ Deno.test("runs that begin in the same second without --out have folders of thei
     assert.equal(resumed.code, 0, resumed.stderr);
   });
 });
+
+Deno.test({
+  name: `web-agent on a full disk: it is the disk's fault, not the agent's, and the comparison goes on${ON_A_DISK}`,
+  ignore: !canMount,
+  fn: async () => {
+    await withDisk(async (disk, remount) => {
+      const out = join(disk, "run"), flags = ["--site-seeds", "0", "--world-model", "none", "--out", out];
+      remount("size=200k");
+      const { code, stderr } = await runTask("web_agent", flags);
+      assert.equal(code, 2, stderr);
+      const line = stderr.trimEnd().split("\n").at(-1)!;
+      assert.match(line, /^error: cannot write \S+: no space left on device; --resume --out \S+ goes on$/);
+      remount("size=50m");
+      const resumed = await runTask("web_agent", [...flags, "--resume"]);
+      assert.equal(resumed.code, 0, resumed.stderr);
+      const results = (await Deno.readTextFile(join(out, "results.jsonl"))).trimEnd().split("\n");
+      assert.ok(results.every((each) => JSON.parse(each).error === undefined), "no trial failed");
+    });
+  },
+});
