@@ -5,6 +5,7 @@
  * and their order, are json_repair's (see `lenient_json.ts`, which this belongs to).
  */
 import type { LenientReader } from "./lenient_json.ts";
+import { KeptText } from "./lenient_kept.ts";
 import { isAlphanumeric, isLetter, isSpaceCharacter, type LenientText, QUOTES, stripEnd } from "./lenient_text.ts";
 import {
   bareKeyBeforeColon,
@@ -108,19 +109,12 @@ class StringBody {
   readonly #doubled: boolean;
   readonly #attempt: EmptyAttempt | undefined;
   readonly #stop: `in ${string}`;
-  /** The string so far but for its last character: to ask a growing string for it would copy it every time. */
-  #kept = "";
-  #last = "";
-  #length = 0;
+  readonly #kept = new KeptText();
   /** A quote inside the string was kept: the next one is its partner. */
   #unmatched = false;
   #containerPending = false;
   readonly #containers: string[] = [];
   #commasAreText = false;
-  #openBraces = 0;
-  #classStart: number | undefined;
-  /** How many characters there were up to the last white space. */
-  #upToSpace = 0;
   /** How many „ quotations are open. */
   #lowQuotes = 0;
 
@@ -150,7 +144,7 @@ class StringBody {
       if (t.peek() !== ":" && t.peek() !== ",") return "";
     }
     if (stopped === this.#close) t.at++;
-    const value = this.#kept + this.#last;
+    const value = this.#kept.text;
     return stopped !== this.#close || this.#unquoted || value.endsWith("\n") ? stripEnd(value) : value;
   }
 
@@ -166,7 +160,7 @@ class StringBody {
         if (t.place === "key" && (c === ":" || isSpaceCharacter(c))) return;
         if (t.place === "array" && (c === "]" || c === ",")) return;
       }
-      const escaped = this.#last === "\\";
+      const escaped = this.#kept.last === "\\";
       if (c === "„" && !escaped) {
         this.#lowQuotes++;
         this.#keep();
@@ -187,14 +181,14 @@ class StringBody {
         this.#keep();
         continue;
       }
-      if (t.place === "value" && c === "}" && this.#last !== this.#close) {
-        if (this.#openBraces > 0) {
+      if (t.place === "value" && c === "}" && this.#kept.last !== this.#close) {
+        if (this.#kept.openBraces > 0) {
           this.#keep();
           continue;
         }
         if (this.#braceEndsString()) return;
       }
-      if (t.peek() === "]" && c === "]" && t.isOpen("array") && this.#last !== this.#close) {
+      if (t.peek() === "]" && c === "]" && t.isOpen("array") && this.#kept.last !== this.#close) {
         if (t.charAt(t.find(this.#close, t.at)) === "") return;
       }
       if (t.place === "value" && c === "}") {
@@ -206,10 +200,10 @@ class StringBody {
         }
         if (t.charAt(next) === "") return;
       }
-      this.#append(c);
+      this.#kept.append(c);
       t.at++;
       if (t.peek() === "") return;
-      if (this.#last === "\\" && this.#unescape()) continue;
+      if (this.#kept.last === "\\" && this.#unescape()) continue;
       if (t.peek() === ":" && !this.#unquoted && t.place === "key" && this.#colonEndsKey()) return;
       if (this.#lowQuotes > 0 && t.peek() === '"') {
         this.#lowQuotes--;
@@ -220,7 +214,7 @@ class StringBody {
         this.#keep();
         continue;
       }
-      if (t.peek() === this.#close && this.#length > 0 && this.#last !== "\\" && this.#quoteEndsString()) {
+      if (t.peek() === this.#close && !this.#kept.isEmpty && this.#kept.last !== "\\" && this.#quoteEndsString()) {
         return;
       }
     }
@@ -229,12 +223,11 @@ class StringBody {
   /** Takes letters and digits up to the last one before something else: one by one they would be taken as well. */
   #keepPlain(): void {
     const t = this.#t;
-    if (this.#last === "\\") return;
+    if (this.#kept.last === "\\") return;
     const end = t.nextWhere("not plain", (each) => !isAlphanumeric(each), t.at) - 1;
-    if (end <= t.at) return;
-    this.#kept += this.#last + t.slice(t.at, end - 1);
-    this.#last = t.charAt(end - 1);
-    this.#length += end - t.at;
+    if (end <= t.at + 1) return;
+    this.#kept.appendPlain(t.slice(t.at, end - 1));
+    this.#kept.append(t.charAt(end - 1));
     t.spend(end - t.at);
     t.at = end;
   }
@@ -243,8 +236,8 @@ class StringBody {
   #leaps(attempt: EmptyAttempt): boolean {
     const t = this.#t;
     // How it goes on must depend on the text from here on alone, and the key must not be empty however it ends.
-    const isPlain = !this.#doubled && !this.#unmatched && this.#length > this.#upToSpace && this.#last !== "\\" &&
-      this.#last === t.charAt(t.at - 1);
+    const isPlain = !this.#doubled && !this.#unmatched && this.#kept.endsVisibly && this.#kept.last !== "\\" &&
+      this.#kept.last === t.charAt(t.at - 1);
     if (!isPlain) return false;
     if (this.#lowQuotes === 0) return attempt.leaps(this.#stop);
     // How many quotations are open does not matter if none will be closed.
@@ -253,29 +246,8 @@ class StringBody {
 
   /** Takes the current character as part of the string. */
   #keep(): void {
-    this.#append(this.#t.peek());
+    this.#kept.append(this.#t.peek());
     this.#t.at++;
-  }
-
-  #append(content: string): void {
-    for (const c of content) {
-      this.#kept += this.#last;
-      this.#last = c;
-      this.#length++;
-      if (c === "{") this.#openBraces++;
-      else if (c === "}" && this.#openBraces > 0) this.#openBraces--;
-      else if (c === "[") this.#classStart = this.#length;
-      else if (c === "]") this.#classStart = undefined;
-      else if (isSpaceCharacter(c)) this.#upToSpace = this.#length;
-    }
-    this.#t.spend(content.length);
-  }
-
-  /** Replaces the backslash at the end, which nothing keeps track of. */
-  #replaceLast(by: string): void {
-    this.#last = "";
-    this.#length--;
-    this.#append(by);
   }
 
   #keepContainer(c: string, escaped: boolean): boolean {
@@ -288,7 +260,8 @@ class StringBody {
     if (end === undefined) return false;
     this.#containerPending = false;
     this.#containers.length = 0;
-    this.#append(t.slice(t.at, end));
+    this.#kept.append(t.slice(t.at, end));
+    t.spend(end - t.at);
     t.at = end;
     return true;
   }
@@ -378,7 +351,7 @@ class StringBody {
     const c = t.peek();
     const active = this.#lowQuotes > 0 ? "\0" : this.#close;
     if (this.#lowQuotes > 0 && c === '"') {
-      this.#replaceLast(c);
+      this.#kept.replaceLast(c);
       this.#lowQuotes--;
       t.at++;
       return true;
@@ -389,16 +362,16 @@ class StringBody {
       t.spend(end - t.at);
       const length = end - (t.at - 1);
       if (length % 2 === 0 && t.charAt(end) !== active) {
-        this.#replaceLast("\\".repeat(length / 2));
+        this.#kept.replaceLast("\\".repeat(length / 2));
         t.at = end;
         return true;
       }
     }
     if (c === active || "tnrb\\".includes(c)) {
-      this.#replaceLast({ t: "\t", n: "\n", r: "\r", b: "\b" }[c] ?? c);
+      this.#kept.replaceLast({ t: "\t", n: "\n", r: "\r", b: "\b" }[c] ?? c);
       t.at++;
-      while (this.#last === "\\" && t.peek() !== "" && (t.peek() === active || t.peek() === "\\")) {
-        this.#replaceLast(t.peek());
+      while (this.#kept.last === "\\" && t.peek() !== "" && (t.peek() === active || t.peek() === "\\")) {
+        this.#kept.replaceLast(t.peek());
         t.at++;
         t.spend(1);
       }
@@ -407,12 +380,12 @@ class StringBody {
     if (c === "u" || c === "x") {
       const digits = t.slice(t.at + 1, t.at + 1 + (c === "u" ? 4 : 2));
       if (digits.length === (c === "u" ? 4 : 2) && /^[0-9a-fA-F]+$/.test(digits)) {
-        this.#replaceLast(String.fromCharCode(parseInt(digits, 16)));
+        this.#kept.replaceLast(String.fromCharCode(parseInt(digits, 16)));
         t.at += 1 + digits.length;
         return true;
       }
     } else if (c === "„" || (QUOTES.includes(c) && c !== active)) {
-      this.#replaceLast(c);
+      this.#kept.replaceLast(c);
       t.at++;
       return true;
     }
@@ -432,8 +405,7 @@ class StringBody {
 
   #quoteIsInCharacterClass(): boolean {
     const t = this.#t;
-    if (this.#classStart === undefined || this.#upToSpace > this.#classStart) return false;
-    return t.find("]", t.at + 1) < t.length;
+    return this.#kept.isInCharacterClass && t.find("]", t.at + 1) < t.length;
   }
 
   /**

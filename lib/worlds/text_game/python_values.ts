@@ -92,10 +92,19 @@ function compare(a: JsonValue, b: JsonValue): number {
   const numberA = asNumber(a), numberB = asNumber(b);
   if (numberA !== undefined && numberB !== undefined) return numberA < numberB ? -1 : numberA > numberB ? 1 : 0;
   if (Array.isArray(a) && Array.isArray(b)) {
-    const first = a.findIndex((value, i) => i < b.length && !pythonEquals(value, b[i]));
-    return first === -1 ? a.length - b.length : compare(a[first], b[first]);
+    for (let i = 0; i < Math.min(a.length, b.length); i++) {
+      const order = compareElements(a[i], b[i]);
+      if (order !== 0) return order;
+    }
+    return a.length - b.length;
   }
   throw new PythonError("the elements have no order");
+}
+
+/** The order of two elements of lists: those without an order may stand in equal places all the same if they are equal. */
+function compareElements(a: JsonValue, b: JsonValue): number {
+  // Lists are compared in one go: asking first whether they are equal would look at what they hold anew on every level.
+  return !(Array.isArray(a) && Array.isArray(b)) && pythonEquals(a, b) ? 0 : compare(a, b);
 }
 
 /**

@@ -98,10 +98,10 @@ function attempt<T>(compute: () => T): T | undefined {
 /** Applies an answer to a state as the released scorer does; entries may be anything that the model put there. */
 export function recoverState(current: ScoredState, answer: JsonValue): AnyValue[] {
   const recovered: AnyValue[] = [];
-  const modified = modifiedByUuid(answer);
+  const modified = modifiedByUuid(answer), removed = removedUuids(answer);
   for (const object of current.slice(0, -1)) {
     const uuid = (object as { uuid: number }).uuid;
-    if (isDictionary(answer) && holdsUuid(answer.removed, uuid)) continue;
+    if (removed.has(uuid)) continue;
     recovered.push(modified.get(uuid) ?? object);
   }
   if (isDictionary(answer) && Object.hasOwn(answer, "score")) {
@@ -123,9 +123,9 @@ function modifiedByUuid(answer: JsonValue): Map<unknown, JsonValue> {
   return byUuid;
 }
 
-/** Whether `removed` lists the uuid: a list may, with an equal number; nothing else can. */
-function holdsUuid(removed: JsonValue | undefined, uuid: number): boolean {
-  return Array.isArray(removed) && removed.some((entry) => pythonEquals(entry, uuid));
+/** What `removed` lists: a list may hold a uuid, as an equal number; nothing else can. */
+function removedUuids(answer: JsonValue): Set<number | undefined> {
+  return new Set(isDictionary(answer) && Array.isArray(answer.removed) ? answer.removed.map(asNumber) : []);
 }
 
 /** Objects by uuid and the score, of a state that a model has predicted. */
