@@ -11,7 +11,7 @@
 import { UserError } from "../../../files/user_error.ts";
 import { WebActionError, type WebBrowser } from "../browser/browser.ts";
 import { readLambda } from "./lambda_locator.ts";
-import { matchPictures, type PictureJudge } from "./page_pictures.ts";
+import { isMissingFile, matchPictures, type PictureJudge } from "./page_pictures.ts";
 import { type HelperPage, readHelperCall, type TaskHelpers } from "./task_helpers.ts";
 import { cleanAnswer, excludesText, includesText, isExactMatch, isWithin, quote } from "./text_matches.ts";
 import { unescapeHtml } from "./unescape_html.ts";
@@ -100,6 +100,8 @@ export function missingMeans(
   if (pageImages.some(({ questions }) => questions.length > 0) && !given.pictureJudge) {
     return "eval_vqa needs a judge that sees: name a model that judges answers";
   }
+  const lost = pageImages.flatMap(({ sameAs }) => sameAs).find(isMissingFile);
+  if (lost !== undefined) return `picture ${lost} is not there (paths are taken from where the command runs)`;
   const expressions = [
     ...programHtml.flatMap(({ url, locator }) => [url, locator]),
     ...pageImages.map(({ url }) => url),

@@ -114,10 +114,24 @@ function readAddresses(json: string): string[] {
   }
 }
 
+/** Whether a picture that a task names is a file that is not there. */
+export function isMissingFile(place: string): boolean {
+  if (isAddress(place)) return false;
+  try {
+    return !Deno.statSync(place).isFile;
+  } catch {
+    return true;
+  }
+}
+
+function isAddress(place: string): boolean {
+  return /^https?:/.test(place);
+}
+
 /** A file or an address that a task names. @throws {UserError} When it cannot be read. */
 async function givenPicture(place: string): Promise<GreyPicture> {
   try {
-    return await greyPixels(/^https?:/.test(place) ? await download(place) : await Deno.readFile(place));
+    return await greyPixels(isAddress(place) ? await download(place) : await Deno.readFile(place));
   } catch (error) {
     throw new UserError(`picture ${place} cannot be read: ${(error as Error).message}`);
   }

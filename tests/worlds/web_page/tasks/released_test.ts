@@ -169,7 +169,7 @@ Deno.test("page_image_query: pictures of a page are asked about and compared", {
     assert.equal((await judged({ sameAs: [`${server.base}/picture/2`] })).success, 0);
     assert.equal((await judged({ selector: "", sameAs: [`${server.base}/picture/2`] })).success, 1);
     assert.equal((await judged({ url: `${server.base}/page/empty`, questions: [question] })).success, 0);
-    await assert.rejects(judged({ sameAs: [`${folder}/none.png`] }), /picture .*none\.png cannot be read/);
+    await assert.rejects(judged({ sameAs: [`${folder}/none.png`] }), /task_id 7: picture .*none\.png is not there/);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
