@@ -83,7 +83,8 @@ Deno.test("record-web: two shops, checked walks, and the same again", async () =
     };
     const [first, again] = [await record("first"), await record("again")];
     assert.equal(first.rows.length, 30);
-    assert.deepEqual(again.rows, first.rows);
+    // Rows say which file they are of.
+    assert.deepEqual(again.rows.map((row) => ({ ...row, file: "" })), first.rows.map((row) => ({ ...row, file: "" })));
     assert.deepEqual([first.summary.seeds, first.summary.transitions, first.summary.walk], [[3, 5], 30, "mixed"]);
   });
 });
