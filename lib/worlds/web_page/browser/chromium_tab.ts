@@ -71,9 +71,7 @@ export class ChromiumTab {
   /** Why its page was last refused to go elsewhere; cleared by who reads it. */
   refusal: string | undefined;
   private hasCrashed = false;
-  /** Its page has let us wait for the whole limit since it was last seen: the next questions are given less time. */
-  private isLate = false;
-  /** Its page did not even answer when it was told to stop. */
+  /** Its page did not even answer when it was told to stop: the next questions are given less time. */
   private isStuck = false;
 
   private constructor(
@@ -171,7 +169,7 @@ export class ChromiumTab {
   /** How long an answer is waited for. Milliseconds. */
   private get patience(): number {
     const { limit } = this.rules.times;
-    return this.isLate ? Math.min(limit, FREED_WITHIN) : limit;
+    return this.isStuck ? Math.min(limit, FREED_WITHIN) : limit;
   }
 
   /**
@@ -192,7 +190,6 @@ export class ChromiumTab {
 
   /** Stops what keeps the page from answering: a navigation whose server is silent, a script without an end. */
   private async free(): Promise<void> {
-    this.isLate = true;
     if (this.isStuck) return;
     const timed = { timeout: FREED_WITHIN };
     const [, ended] = await Promise.allSettled([
@@ -211,10 +208,11 @@ export class ChromiumTab {
     for (let attempt = 1;; attempt++) {
       try {
         const view = await this.answered(this.tryView());
-        this.isLate = this.isStuck = false;
+        this.isStuck = false;
         return view;
       } catch (error) {
-        if (attempt === 3 || this.isStuck || this.isGone || !isBrowserError(error)) throw error;
+        const isOver = attempt >= (error instanceof PageError ? 2 : 3) || this.isStuck || this.isGone;
+        if (isOver || !isBrowserError(error)) throw error;
         // A page may go elsewhere by itself while it is looked at; a part of it, at any time.
         await this.settle();
       }

@@ -21,7 +21,7 @@ const html = (body: string, title = "Page") =>
 
 const PAGES: Record<string, string> = {
   "/": html(
-    `<h1>Home</h1><a href="/form">Form</a> <a href="/silent">Silent</a> <a href="http://shop.test:1/">Dead</a>`,
+    `<h1>Home</h1><a href="/form">Form</a> <a href="/silent">Silent</a> <a href="http://dead.test/">Dead</a>`,
   ),
   "/form": html(`<form method="post" action="/answer"><label>Name <input name="n"></label></form>`),
   "/opener": html(`<button onclick="window.open('/closing')">Open</button>
@@ -30,7 +30,7 @@ const PAGES: Record<string, string> = {
   "/closed": html(`<script>window.close()</script>`),
   "/frames": html(`<iframe id="frame" src="/closing"></iframe> <p id="p">0</p>
     <button onclick="frame.remove(); setInterval(() => { p.textContent++; const next = document.createElement('iframe');
-      next.src = '/closing'; document.body.append(next); setTimeout(() => next.remove(), 3); }, 4)">Churn</button>`),
+      next.src = '/closing'; document.body.append(next); setTimeout(() => next.remove(), 5); }, 15)">Churn</button>`),
   "/restless": html(`<p id="p">0</p><script>setInterval(() => p.textContent++, 5)</script>`),
   "/loop": html(`<button onclick="for (;;);">Hang</button>`),
   "/loop-at-load": html(`<p>before</p><script>for (;;);</script><p>after</p>`),
@@ -65,7 +65,8 @@ async function visiting(run: (visit: Visit) => Promise<void>): Promise<void> {
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, respond);
   try {
     await using browser = await openChromium({
-      hosts: { "shop.test": `127.0.0.1:${server.addr.port}` },
+      // Nobody listens at the other's port.
+      hosts: { "shop.test": `127.0.0.1:${server.addr.port}`, "dead.test": "127.0.0.1:9" },
       settling: { quiet: 150, limit: LIMIT },
     });
     let now: Observation;
@@ -117,7 +118,7 @@ Deno.test(
       assert.equal((await browser.observe()).tree, now.tree);
 
       for (
-        const [url, reason] of [["http://shop.test:1/", /could not be opened/], [
+        const [url, reason] of [["http://dead.test/", /could not be opened/], [
           "http://shop.test/silent",
           /no answer/,
         ]] as const
@@ -125,13 +126,13 @@ Deno.test(
         await refused(act(`goto [${url}]`), reason);
         assert.deepEqual([(await browser.observe()).url], [HOME], url);
       }
-      await refused(click("Dead"), /:1\/" could not be opened/);
+      await refused(click("Dead"), /dead.test\/" could not be opened/);
       // The refused click moved the focus: a recording must not begin from the page before.
       now = await browser.observe();
       assert.equal(now.url, HOME);
       assert.match(now.tree, /link 'Dead' focused: True/);
       now = await act("new_tab");
-      await refused(act("goto [http://shop.test:1/]"), /could not be opened/);
+      await refused(act("goto [http://dead.test/]"), /could not be opened/);
       assert.equal((await browser.observe()).url, "about:blank");
       now = await act("goto [http://shop.test/empty]");
       assert.equal(now.url, "http://shop.test/empty");
