@@ -3,6 +3,7 @@
  * to be active, so a SavedModel runs beside an engine of any kind. Numbers go in and come out as arrays of this process;
  * nothing here is differentiable.
  */
+import { cannotRead } from "../../files/random_access.ts";
 import { UserError } from "../../files/user_error.ts";
 import { readSavedGraph, SAVED_DTYPES, type SavedSignature, type SavedTensor } from "./saved_model_file.ts";
 import { type TfjsNodeAddon, tfjsNodeAddon } from "./tfjs_node.ts";
@@ -35,6 +36,9 @@ export class KeptValue {
   }
 }
 
+/** The limit of protocol buffers. */
+const MAX_GRAPH_BYTES = 2 ** 31;
+
 /** A loaded SavedModel. Call {@linkcode SavedModel.dispose} when done. */
 export class SavedModel implements Disposable {
   /** Its folder. */
@@ -57,16 +61,22 @@ export class SavedModel implements Disposable {
    * @throws {UserError} if tfjs-node is not installed, or the folder holds no SavedModel that TensorFlow loads.
    */
   static open(folder: string): SavedModel {
+    const path = `${folder}/saved_model.pb`;
     let bytes: Uint8Array;
     try {
-      bytes = Deno.readFileSync(`${folder}/saved_model.pb`);
+      const { isFile, size } = Deno.statSync(path);
+      if (!isFile) throw new UserError(`cannot read ${path}: it is not a file`);
+      if (size > MAX_GRAPH_BYTES) {
+        throw new UserError(`${path} is no SavedModel: it has ${size} bytes, more than 2 GiB`);
+      }
+      bytes = Deno.readFileSync(path);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
         throw new UserError(`${folder} holds no SavedModel: there is no saved_model.pb in it`);
       }
-      throw error;
+      throw error instanceof UserError ? error : cannotRead(path, error);
     }
-    const { tags, signatures } = readSavedGraph(bytes, `${folder}/saved_model.pb`);
+    const { tags, signatures } = readSavedGraph(bytes, path);
     const addon = tfjsNodeAddon();
     try {
       return new SavedModel(folder, signatures, addon, addon.loadSavedModel(folder, tags.join(",")));

@@ -1,6 +1,6 @@
 /**
  * What a `saved_model.pb` says of itself: its tags and the signatures of its functions. Only these few fields of the
- * protocol buffer are read; the graph is TensorFlow's business.
+ * protocol buffer are read; the graph is TensorFlow's business, and is passed over without being made anything of.
  */
 import { UserError } from "../../files/user_error.ts";
 
@@ -52,8 +52,11 @@ const FIELD = {
   dim: { size: 1 },
 } as const;
 
-/** Fields of one message by their number, in order: bytes of what has a length, numbers of the rest. */
+/** Fields of one message that were asked for, by their number, in order: bytes of what has a length, numbers of the rest. */
 type Fields = Map<number, (Uint8Array | bigint)[]>;
+
+/** Of one kind in one message; the functions of a model are few, and so are their inputs and the axes of these. */
+const MAX_FIELDS = 10_000;
 
 /**
  * Reads the graph that is tagged `serve`.
@@ -62,10 +65,10 @@ type Fields = Map<number, (Uint8Array | bigint)[]>;
  * @throws {UserError} if the bytes are no SavedModel, or it has no such graph.
  */
 export function readSavedGraph(bytes: Uint8Array, path: string): SavedGraph {
-  const graphs = messages(parse(bytes, path), FIELD.savedModel.graphs).map((graph) => {
-    const fields = parse(graph, path);
+  const graphs = messages(parse(bytes, path, FIELD.savedModel), FIELD.savedModel.graphs).map((graph) => {
+    const fields = parse(graph, path, FIELD.graph);
     const tags = messages(fields, FIELD.graph.info).flatMap((info) =>
-      messages(parse(info, path), FIELD.info.tags).map((tag) => text(tag))
+      messages(parse(info, path, FIELD.info), FIELD.info.tags).map((tag) => text(tag))
     );
     return { fields, tags };
   });
@@ -75,7 +78,7 @@ export function readSavedGraph(bytes: Uint8Array, path: string): SavedGraph {
     throw new UserError(`${path} has no graph tagged serve: its tags are ${tags}`);
   }
   const signatures = record(graph.fields, FIELD.graph.signatures, path, (signature) => {
-    const fields = parse(signature, path);
+    const fields = parse(signature, path, FIELD.signature);
     return {
       inputs: record(fields, FIELD.signature.inputs, path, (bytes) => tensor(bytes, path)),
       outputs: record(fields, FIELD.signature.outputs, path, (bytes) => tensor(bytes, path)),
@@ -87,16 +90,16 @@ export function readSavedGraph(bytes: Uint8Array, path: string): SavedGraph {
 }
 
 function tensor(bytes: Uint8Array, path: string): SavedTensor {
-  const fields = parse(bytes, path);
+  const fields = parse(bytes, path, FIELD.tensor);
   const dtype = Number(fields.get(FIELD.tensor.dtype)?.[0] ?? 0);
   const [name] = messages(fields, FIELD.tensor.name);
   const [shapeBytes] = messages(fields, FIELD.tensor.shape);
   let shape: number[] | null = null;
   if (shapeBytes !== undefined) {
-    const shapeFields = parse(shapeBytes, path);
+    const shapeFields = parse(shapeBytes, path, FIELD.shape);
     if (!shapeFields.get(FIELD.shape.unknownRank)?.[0]) {
       shape = messages(shapeFields, FIELD.shape.dims).map((dim) => {
-        const size = parse(dim, path).get(FIELD.dim.size)?.[0] ?? 0n;
+        const size = parse(dim, path, FIELD.dim).get(FIELD.dim.size)?.[0] ?? 0n;
         return typeof size === "bigint" ? Number(BigInt.asIntN(64, size)) : 0;
       });
     }
@@ -112,7 +115,7 @@ function tensor(bytes: Uint8Array, path: string): SavedTensor {
 function record<T>(fields: Fields, number: number, path: string, read: (value: Uint8Array) => T): Record<string, T> {
   const entries: Record<string, T> = Object.create(null);
   for (const entry of messages(fields, number)) {
-    const parts = parse(entry, path);
+    const parts = parse(entry, path, FIELD.mapEntry);
     const [key] = messages(parts, FIELD.mapEntry.key), [value] = messages(parts, FIELD.mapEntry.value);
     entries[key === undefined ? "" : text(key)] = read(value ?? new Uint8Array());
   }
@@ -127,35 +130,38 @@ function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
-/** Cuts a message into its fields. */
-function parse(bytes: Uint8Array, path: string): Fields {
-  const fields: Fields = new Map();
+/** Cuts a message into its fields, and keeps those that are wanted. */
+function parse(bytes: Uint8Array, path: string, wanted: Readonly<Record<string, number>>): Fields {
+  const fields: Fields = new Map(Object.values(wanted).map((number) => [number, []]));
   let at = 0;
   const damaged = () => new UserError(`${path} cannot be read as a SavedModel: it is damaged or something else`);
-  const varint = (): bigint => {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
+  /** Moves past a number of at most ten bytes of seven bits; exact as long as it is below 2^53. */
+  const varint = (): number => {
+    let value = 0;
+    for (let i = 0; i < 10; i++) {
       if (at >= bytes.length) throw damaged();
       const byte = bytes[at++];
-      value |= BigInt(byte & 0x7f) << shift;
+      value += (byte & 0x7f) * 2 ** (7 * i);
       if (byte < 0x80) return value;
     }
     throw damaged();
   };
   while (at < bytes.length) {
-    const key = varint();
-    const number = Number(key >> 3n), kind = Number(key & 7n);
-    let value: Uint8Array | bigint;
-    if (kind === 0) value = varint();
-    else {
-      const length = kind === 2 ? Number(varint()) : kind === 1 ? 8 : kind === 5 ? 4 : NaN;
+    const key = varint(), start = at;
+    const number = Math.floor(key / 8), kind = key % 8;
+    let value: Uint8Array | bigint | undefined;
+    const kept = fields.get(number);
+    if (kind === 0) {
+      varint();
+      if (kept) value = bytes.subarray(start, at).reduceRight((sum, byte) => (sum << 7n) | BigInt(byte & 0x7f), 0n);
+    } else {
+      const length = kind === 2 ? varint() : kind === 1 ? 8 : kind === 5 ? 4 : NaN;
       if (!(at + length <= bytes.length) || number === 0) throw damaged();
-      value = bytes.subarray(at, at + length);
+      if (kept) value = bytes.subarray(at, at + length);
       at += length;
     }
-    const before = fields.get(number);
-    if (before === undefined) fields.set(number, [value]);
-    else before.push(value);
+    if (value === undefined) continue;
+    if (kept!.push(value) > MAX_FIELDS) throw damaged();
   }
   return fields;
 }

@@ -63,3 +63,33 @@ Deno.test("readSavedGraph: a damaged file is an error that names it, whatever is
     }
   }
 });
+
+Deno.test("readSavedGraph: fields that are not wanted cost nothing, wanted ones without end are refused", () => {
+  const whole = Deno.readFileSync(join(FOLDER, "other_policy/saved_model.pb"));
+  const { signatures } = readSavedGraph(whole, "x.pb");
+  // Eight million fields of other numbers, of each kind, before what is wanted.
+  const units = [[0x78, 0x01], [0x7a, 0x00], [0x78, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]];
+  for (const unit of units) {
+    const before = 8_000_000, bytes = new Uint8Array(before * unit.length + whole.length);
+    for (let i = 0; i < before; i++) bytes.set(unit, i * unit.length);
+    bytes.set(whole, before * unit.length);
+    const { heapUsed, external } = Deno.memoryUsage();
+    assert.deepEqual(readSavedGraph(bytes, "x.pb").signatures, signatures);
+    const now = Deno.memoryUsage();
+    assert.ok(now.heapUsed + now.external - heapUsed - external < 50e6, `${now.heapUsed - heapUsed} bytes were taken`);
+  }
+  const graphs = new Uint8Array(40_000).map((_, i) => i % 2 === 0 ? 0x12 : 0);
+  assert.throws(() => readSavedGraph(graphs, "x.pb"), /^UserError: x\.pb cannot be read as a SavedModel/);
+});
+
+Deno.test("SavedModel: what is no file, or too large for one, is one line", async () => {
+  const folder = await Deno.makeTempDir();
+  await Deno.mkdir(join(folder, "saved_model.pb"));
+  assert.throws(() => SavedModel.open(folder), /^UserError: cannot read .*saved_model\.pb: it is not a file/);
+  await Deno.remove(join(folder, "saved_model.pb"));
+  assert.throws(() => SavedModel.open(folder), /^UserError: .* holds no SavedModel: there is no saved_model\.pb in it/);
+  await Deno.writeFile(join(folder, "saved_model.pb"), new Uint8Array());
+  await Deno.truncate(join(folder, "saved_model.pb"), 2 ** 33);
+  assert.throws(() => SavedModel.open(folder), /^UserError: .* is no SavedModel: it has 8589934592 bytes/);
+  await Deno.remove(folder, { recursive: true });
+});
