@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { withFolder } from "../files/support.ts";
 import { readSafetensors, toFloat32, toInt64 } from "../../lib/files/safetensors.ts";
 import { UserError } from "../../lib/files/user_error.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
@@ -236,10 +237,16 @@ forEachEngine("bad tokens and lengths are named", (engine) => {
   for (const each of [long, odd, two, model]) each.dispose();
 });
 
-Deno.test("a folder without config.json is a user's error", async () => {
-  await assert.rejects(
-    // deno-lint-ignore no-explicit-any
-    () => CausalTransformer.load(undefined as any, "/nonexistent"),
-    (error) => error instanceof UserError && /config\.json cannot be read/.test(error.message),
-  );
+Deno.test("a model's folder that is not there, or has no config.json, is a user's error", async () => {
+  await withFolder(async (folder) => {
+    for (
+      const [path, message] of [["/nonexistent", "cannot read /nonexistent: no such file"], [folder, "config.json"]]
+    ) {
+      await assert.rejects(
+        // deno-lint-ignore no-explicit-any
+        () => CausalTransformer.load(undefined as any, path),
+        (error) => error instanceof UserError && error.message.includes(message) || assert.fail(String(error)),
+      );
+    }
+  });
 });
