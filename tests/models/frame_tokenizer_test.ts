@@ -13,7 +13,6 @@ import {
   tokenGrid,
 } from "../../lib/models/frame_tokenizer_config.ts";
 import { parameterCount } from "../../lib/nn/parameters.ts";
-import { openEngine } from "../../lib/tensor/registry.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
@@ -167,8 +166,7 @@ forEachEngine(
   },
 );
 
-Deno.test("what is saved says what the released class says of the same model, and holds the same tensors", async () => {
-  const { engine } = await openEngine({ engine: "wasm" });
+forEachEngine("what is saved says what the released class says of it, and holds the same tensors", async (engine) => {
   const json = async (folder: string) => JSON.parse(await Deno.readTextFile(join(folder, "config.json")));
   for (const name of ["8", "10", "12", "14", "16", "list"]) {
     await withFolder(async (folder) => {
