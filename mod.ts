@@ -236,7 +236,7 @@ export { makePolicy, type MakePolicyOptions } from "./lib/worlds/robot_video/pol
 export { RandomPolicy } from "./lib/worlds/robot_video/policies/random_policy.ts";
 export { ScriptedPolicy } from "./lib/worlds/robot_video/policies/scripted_policy.ts";
 export { type Skill, SKILL_NAMES, type SkillName, SKILLS } from "./lib/worlds/robot_video/policies/scripted_skill.ts";
-export { HttpPolicy, type HttpPolicyOptions } from "./lib/worlds/robot_video/policies/http_policy.ts";
+export { HttpPolicy } from "./lib/worlds/robot_video/policies/http_policy.ts";
 export { openRt1Policy, Rt1Policy } from "./lib/worlds/robot_video/policies/rt1_policy.ts";
 export {
   type InstructionEmbeddings,
@@ -505,7 +505,7 @@ export {
   type ServedModel,
   type ServedRequest,
 } from "./lib/rl/completions_client.ts";
-export { type JsonServerOptions } from "./lib/rl/json_server.ts";
+export { type JsonServerOptions } from "./lib/files/json_server.ts";
 export { ServedAnswers, type ServedAnswersOptions } from "./lib/rl/served_answers.ts";
 export {
   type KlEstimator,

@@ -103,14 +103,13 @@ await runCommand(async (signal) => {
   if (out === undefined) throw new UserError("--model needs a folder to write to: --out FOLDER");
   const judge = readJudge(flags), penalty = readPenalty(flags);
   using owned = new DisposableStack();
+  const progress = progressFor(Deno.stderr), note = (text: string) => progress.note(text);
   const policies: Policy[] = [];
   for (const word of listOf(flags.text("policies") ?? DEFAULT_POLICIES, "policies")) {
-    policies.push(
-      owned.adopt(await makePolicy(word, { embeddings: flags.text("embeddings") }), (each) => each.dispose?.()),
-    );
+    const policy = await makePolicy(word, { embeddings: flags.text("embeddings"), onRetry: note, signal });
+    policies.push(owned.adopt(policy, (each) => each.dispose?.()));
   }
   const config = await readConfig(flags, runPath);
-  const progress = progressFor(Deno.stderr);
   const { engine, reason } = await openEngine(engineChoice(flags));
   owned.defer(() => engine.close());
   progress.note(reason);

@@ -7,7 +7,13 @@
  * (`planning_agent.ts`). The key is read by the caller, sent as a header, and stands in no message and no log.
  */
 import { UserError } from "../files/user_error.ts";
-import { JsonServer, type JsonServerOptions, RefusedError } from "../rl/json_server.ts";
+import {
+  JsonServer,
+  type JsonServerOptions,
+  parseShallow,
+  RefusedError,
+  withoutVersion,
+} from "../files/json_server.ts";
 import { Philox } from "../tensor/random.ts";
 import { type Reply, usageOf } from "./usage.ts";
 
@@ -73,7 +79,7 @@ export class ChatClient {
       throw new RangeError(`temperature must be at least 0: received ${temperature}`);
     }
     if (!(topP > 0 && topP <= 1)) throw new RangeError(`topP must lie in (0, 1]: received ${topP}`);
-    this.#server = new JsonServer(base.replace(/\/chat\/completions\/?$/, ""), {
+    this.#server = new JsonServer(withoutVersion(base), {
       timeoutSeconds: 120,
       ...options,
       check: (path, text) => path === this.#path ? whatIsWrong(text) : undefined,
@@ -167,7 +173,8 @@ export class ChatClient {
     // A request for a second dialect, and a third, at most.
     for (let attempt = 0;; attempt++) {
       try {
-        return readAnswer(await this.#server.text(this.#path, await this.#body(messages, stream), signal));
+        const body = await this.#body(messages, stream), maxBytes = bytesOf(this.#options.maxTokens ?? 1024);
+        return readAnswer(await this.#server.text(this.#path, { body, maxBytes, signal }));
       } catch (error) {
         if (!(error instanceof RefusedError && attempt < 2 && this.#learn(error.words))) throw error;
       }
@@ -201,6 +208,11 @@ export class ChatClient {
   }
 }
 
+/** Bytes that an answer of so many tokens can have: escaped as they may be, with what servers say of each, and the rest. */
+function bytesOf(tokens: number): number {
+  return (1 << 20) + 1024 * tokens;
+}
+
 interface Answer {
   text: string;
   promptTokens: number;
@@ -211,7 +223,7 @@ interface Answer {
 function whatIsWrong(text: string): string | undefined {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseShallow(text);
   } catch {
     return `the answer is not JSON: ${JSON.stringify(text.slice(0, 60))}`;
   }

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { UserError } from "../files/user_error.ts";
-import { JsonServer, type JsonServerOptions } from "../rl/json_server.ts";
+import { JsonServer, type JsonServerOptions } from "../files/json_server.ts";
 import type { TaskHelpers } from "../worlds/web_page/tasks/task_helpers.ts";
 
 /** Who asks. */
@@ -42,7 +42,7 @@ export function shoppingHelpers(
 ): TaskHelpers {
   const base = shop.replace(/\/$/, ""), server = new JsonServer(base, options);
   const ask = async <T>(path: string, schema: z.ZodType<T>): Promise<T> => {
-    const token = await server.json("/rest/default/V1/integration/admin/token", account);
+    const token = await server.json("/rest/default/V1/integration/admin/token", { body: account });
     if (typeof token !== "string") throw new UserError(`${base}: the shop gave no token`);
     const parsed = schema.safeParse(await new JsonServer(base, { ...options, apiKey: token }).json(path));
     if (!parsed.success) throw new UserError(`${base}${path}: the shop's answer is not as expected`);

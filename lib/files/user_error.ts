@@ -13,10 +13,15 @@ export class UserError extends Error {
    * line and a terminal obeys nothing in it, and the middle of an endless one is left out.
    */
   constructor(message: string) {
-    const shown = message.replaceAll(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+    const shown = visible(message);
     super(shown.length <= MAX_LENGTH ? shown : `${shown.slice(0, MAX_LENGTH / 2)} … ${shown.slice(-MAX_LENGTH / 2)}`);
   }
 }
 
 /** Characters of a message. */
 const MAX_LENGTH = 2000;
+
+/** A text with its control characters as escapes (`\x1b`): a terminal that shows it obeys nothing in it. */
+export function visible(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}

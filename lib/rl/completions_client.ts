@@ -11,7 +11,7 @@ import { UserError } from "../files/user_error.ts";
 import { checkSamplingOptions, type SamplingOptions } from "../nn/sampling.ts";
 import { Philox } from "../tensor/random.ts";
 import type { OpenAnswers, Tokens } from "../worlds/world.ts";
-import { JsonServer, type JsonServerOptions, RefusedError } from "./json_server.ts";
+import { JsonServer, type JsonServerOptions, RefusedError, withoutVersion } from "../files/json_server.ts";
 
 /** Options of a {@linkcode CompletionsClient}. */
 export interface CompletionsOptions extends JsonServerOptions {
@@ -97,7 +97,7 @@ export class CompletionsClient {
     if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
       throw new RangeError(`concurrency must be at least 1: received ${concurrency}`);
     }
-    this.#server = new JsonServer(base, options);
+    this.#server = new JsonServer(withoutVersion(base), options);
     this.#options = options;
     this.#model = options.model;
   }
@@ -112,7 +112,7 @@ export class CompletionsClient {
     const json = await this.#server.json("/v1/models") as { data?: unknown };
     const data = Array.isArray(json?.data) ? json.data as Record<string, unknown>[] : undefined;
     if (!data || data.some((each) => typeof each?.id !== "string")) {
-      throw new UserError(`/v1/models: the server lists no models: ${JSON.stringify(json).slice(0, 200)}`);
+      throw new UserError("/v1/models: the server lists no models: is it one of OpenAI's interface?");
     }
     return data.map((each) => ({
       id: each.id as string,
@@ -192,7 +192,9 @@ export class CompletionsClient {
    */
   async loadAdapter(name: string, path: string): Promise<void> {
     const load = () =>
-      this.#server.text("/v1/load_lora_adapter", { lora_name: name, lora_path: path, load_inplace: true });
+      this.#server.text("/v1/load_lora_adapter", {
+        body: { lora_name: name, lora_path: path, load_inplace: true },
+      });
     try {
       await load();
     } catch (error) {
@@ -206,7 +208,7 @@ export class CompletionsClient {
 
   /** Makes the server forget a LoRA adapter. */
   async unloadAdapter(name: string): Promise<void> {
-    await this.#server.text("/v1/unload_lora_adapter", { lora_name: name });
+    await this.#server.text("/v1/unload_lora_adapter", { body: { lora_name: name } });
     if (this.#model === name) this.#model = this.#options.model;
   }
 
@@ -216,7 +218,9 @@ export class CompletionsClient {
     // Servers refuse several samples where all would be the same.
     const isGreedy = sampling.greedy === true || sampling.temperature === 0;
     const count = isGreedy ? 1 : groupSize;
-    const ask = () => this.#server.json("/v1/completions", this.#body(model, request, prompt, count), signal);
+    const maxBytes = (1 << 20) + count * (BYTES_PER_TOKEN * request.maxTokens + 32 * request.questions[prompt].length);
+    const ask = () =>
+      this.#server.json("/v1/completions", { body: this.#body(model, request, prompt, count), maxBytes, signal });
     const wasPlain = this.#isPlain;
     let json: unknown;
     try {
@@ -230,7 +234,7 @@ export class CompletionsClient {
     if (!Array.isArray(choices) || choices.length !== count) {
       throw new UserError(
         `/v1/completions: ${count} answers were asked for: received ${
-          Array.isArray(choices) ? choices.length : JSON.stringify(json)?.slice(0, 200)
+          Array.isArray(choices) ? choices.length : "no list of choices"
         }`,
       );
     }
@@ -270,7 +274,7 @@ export class CompletionsClient {
   }
 
   /** One answer, up to the token that ends it. */
-  async #read(choice: unknown, { endTokens, sampling }: ServedRequest): Promise<Answer> {
+  async #read(choice: unknown, { endTokens, maxTokens, sampling }: ServedRequest): Promise<Answer> {
     const { text, token_ids: ids, logprobs, finish_reason: finishReason, stop_reason: stopReason } =
       (choice ?? {}) as Record<string, unknown>;
     if (finishReason !== "stop" && finishReason !== "length") {
@@ -285,19 +289,28 @@ export class CompletionsClient {
     if (!said && typeof text !== "string") {
       throw new UserError("/v1/completions: an answer has neither token ids nor text");
     }
+    if (said && said.length > maxTokens) {
+      throw new UserError(`/v1/completions: at most ${maxTokens} tokens were asked for: an answer has ${said.length}`);
+    }
     let tokens = said ?? await this.#encode(text as string);
     let logProbabilities = said && this.#meaning(sampling, numbers, tokens.length);
     const end = tokens.findIndex((token) => endTokens.includes(token));
+    let ended = end >= 0 || finishReason === "stop";
     if (end >= 0) {
       tokens = tokens.slice(0, end + 1);
       logProbabilities = logProbabilities?.slice(0, end + 1);
-    } else if (finishReason === "stop") {
+    } else if (ended) {
       // The server keeps the token that ended the answer to itself.
       const own = typeof stopReason === "number" && endTokens.includes(stopReason) ? stopReason : endTokens[0];
-      tokens = Int32Array.of(...tokens, own);
+      tokens = Int32Array.from([...tokens, own]);
       logProbabilities = undefined;
     }
-    return { tokens, logProbabilities, ended: end >= 0 || finishReason === "stop", finishReason };
+    if (tokens.length > maxTokens) {
+      // Its text has more tokens in our writing than in the server's: cut off, as ours are.
+      tokens = tokens.slice(0, maxTokens);
+      ended = false;
+    }
+    return { tokens, logProbabilities, ended, finishReason };
   }
 
   async #encode(text: string): Promise<Tokens> {
@@ -316,7 +329,15 @@ export class CompletionsClient {
     const isUnchanged = temperature === 1 && topK <= 0 && topP === 1 && repetitionPenalty === 1;
     if (!isUnchanged && this.#options.logProbabilities !== "processed") return undefined;
     if (!Array.isArray(numbers) || numbers.length !== length) return undefined;
-    return numbers.every((each) => typeof each === "number") ? Float32Array.from(numbers) : undefined;
+    if (!numbers.every((each) => typeof each === "number")) return undefined;
+    const strange = numbers.find((each) => !(each >= LEAST_LOG_PROBABILITY && each <= LARGEST_LOG_PROBABILITY));
+    if (strange !== undefined) {
+      throw new UserError(
+        `/v1/completions: a token's log-probability is ${strange}: that of a token that was drawn lies in ` +
+          `${LEAST_LOG_PROBABILITY}..0`,
+      );
+    }
+    return Float32Array.from(numbers, (each) => Math.min(each, 0));
   }
 }
 
@@ -324,14 +345,33 @@ export class CompletionsClient {
 const BEYOND_OPENAI =
   /return_token|ignore_eos|skip_special_tokens|stop_token_ids|top_k|min_p|repetition_penalty|unrecognized|extra (fields|inputs)/i;
 
+/** Bytes that servers need for a token: as an id, in text, and in each list of `logprobs`. */
+const BYTES_PER_TOKEN = 1024;
+/** ln of float32's smallest number, about: a token of less cannot have been drawn (servers write -9999 for 0). */
+const LEAST_LOG_PROBABILITY = -104;
+/** Above 0 only by rounding. */
+const LARGEST_LOG_PROBABILITY = 0.01;
+
 function readIds(ids: unknown): Tokens | undefined {
-  if (!Array.isArray(ids)) return undefined;
-  return ids.every((each) => Number.isInteger(each) && each >= 0) ? Int32Array.from(ids) : undefined;
+  return Array.isArray(ids) ? checkedIds(ids) : undefined;
 }
 
 /** Tokens that are written as `token_id:123`. */
 function readNames(names: unknown): Tokens | undefined {
   if (!Array.isArray(names)) return undefined;
   const ids = names.map((each) => /^token_id:(\d+)$/.exec(String(each))?.[1]);
-  return ids.every((each) => each !== undefined) ? Int32Array.from(ids, Number) : undefined;
+  return ids.every((each) => each !== undefined) ? checkedIds(ids.map(Number)) : undefined;
+}
+
+/** @throws {UserError} When one is no number that can name a token. */
+function checkedIds(ids: readonly unknown[]): Tokens {
+  const isId = (each: unknown): each is number =>
+    Number.isInteger(each) && each as number >= 0 && each as number < 2 ** 31;
+  if (ids.every(isId)) return Int32Array.from(ids);
+  const strange = ids.find((each) => !isId(each));
+  throw new UserError(
+    `/v1/completions: an answer's token ids must be whole numbers of at least 0: received ${
+      typeof strange === "number" ? strange : typeof strange
+    }`,
+  );
 }

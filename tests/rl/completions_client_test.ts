@@ -249,19 +249,61 @@ withServer(
     );
     await rejects([cut, cut, cut], /gave up after 3 tries: /);
     await rejects([failing(200, "<html>\n<b>hello</b>")], /answer is not JSON: <html> <b>hello<\/b>$/);
-    await rejects([failing(200, "null")], /3 answers were asked for: received null/);
+    await rejects([failing(200, "null")], /3 answers were asked for: received no list/);
     await rejects([failing(200, '{"choices": []}')], /3 answers were asked for: received 0/);
     await rejects([failing(200, '{"choices": [null, null, null]}')], /finish_reason undefined/);
     const three = (choice: object) => failing(200, JSON.stringify({ choices: [choice, choice, choice] }));
     await rejects([three({ finish_reason: "abort", token_ids: [] })], /finish_reason "abort"/);
     await rejects([three({ finish_reason: "stop" })], /neither token ids nor text/);
     await rejects([three({ finish_reason: "stop", text: "hello" })], /needs a tokenizer: pass encode/);
+    const ids = (token_ids: unknown[], token_logprobs?: unknown[]) =>
+      three({ finish_reason: "length", token_ids, text: "hello", logprobs: { token_logprobs } });
+    await rejects([ids([1.5, "x"])], /token ids must be whole numbers of at least 0: received 1.5$/);
+    await rejects([ids([-1])], /received -1$/);
+    await rejects([ids([7, 2 ** 32 + 5])], /received 4294967301$/);
+    await rejects([ids([7, [8]])], /received object$/);
     await rejects(
-      [three({ finish_reason: "length", token_ids: [1.5, "x"], text: "hello" })],
-      /needs a tokenizer: pass encode/,
+      [three({ finish_reason: "length", logprobs: { tokens: ["token_id:99999999999"] } })],
+      /received 99999/,
+    );
+    await rejects([ids(Array(13).fill(7))], /at most 12 tokens were asked for: an answer has 13$/);
+    await rejects([ids(Array(3000).fill(7))], /at most 12 tokens were asked for: an answer has 3000$/);
+    for (const strange of [300, 0.02, -9999, -105]) {
+      await rejects([ids([7, 8], [-1, strange])], new RegExp(`log-probability is ${strange}: .* lies in -104..0$`));
+    }
+    await rejects([
+      failing(
+        200,
+        '{"choices": [{"index": 0, "finish_reason": "length", "token_ids": [7], "logprobs": {"token_logprobs": [-1e999]}}]}'
+          .replace(/\[(\{.*\})\]/, "[$1,$1,$1]"),
+      ),
+    ], /log-probability is -Infinity/);
+    await rejects([failing(200, `{"choices": ${"[".repeat(4e5)}${"]".repeat(4e5)}}`)], /not JSON: \{"choices": \[\[/);
+    await rejects(
+      [failing(200, `{"choices": [], "x": "${"x".repeat(2 << 20)}"}`)],
+      /has more than the 1085920 bytes that are read$/,
     );
   },
 );
+
+withServer("log-probabilities above 0 by rounding are 0", { ids: "token_ids" }, {}, async (client, server) => {
+  const choice = { finish_reason: "length", token_ids: [7, 8], logprobs: { token_logprobs: [1e-7, -0.5] } };
+  server.faults.push(failing(200, JSON.stringify({ choices: [choice, choice, choice] })));
+  const { logProbabilities } = await client.generate({ ...REQUEST, questions: QUESTIONS.slice(0, 1) });
+  assert.deepEqual([...logProbabilities[0]!], [0, -0.5]);
+});
+
+withServer("a text that has more tokens here than there is cut off", { ids: "text" }, {
+  encode: encodeNumbers,
+}, async (client, server) => {
+  const text = Array.from({ length: 15 }, (_, i) => `<${i + 10}>`).join("");
+  const choice = { finish_reason: "stop", text };
+  // The first request is refused: it teaches the client which fields the server does not take.
+  server.faults.push(undefined, failing(200, JSON.stringify({ choices: [choice, choice, choice] })));
+  const asked = { ...REQUEST, questions: QUESTIONS.slice(0, 1) };
+  const { answers, ended } = await client.generate(asked);
+  assert.deepEqual([[...answers[0]], ended[0]], [Array.from({ length: 12 }, (_, i) => i + 10), false]);
+});
 
 withServer(
   "one failure ends the other requests",

@@ -14,6 +14,10 @@ import { SKILL_NAMES, type SkillName } from "./scripted_skill.ts";
 export interface MakePolicyOptions {
   /** For `rt1:`: a file of instruction embeddings, or the folder of a sentence encoder's SavedModel. */
   embeddings?: string;
+  /** For `http://…`: told why a request is tried again, in one line. */
+  onRetry?: (note: string) => void;
+  /** For `http://…`: ends requests. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -23,7 +27,7 @@ export interface MakePolicyOptions {
  */
 export async function makePolicy(spec: string, options: MakePolicyOptions = {}): Promise<Policy> {
   if (spec === "random") return new RandomPolicy();
-  if (/^https?:\/\//.test(spec)) return new HttpPolicy(spec);
+  if (/^https?:\/\//.test(spec)) return new HttpPolicy(spec, { onRetry: options.onRetry, signal: options.signal });
   const [, kind, rest] = /^(scripted|rt1):(.+)$/.exec(spec) ?? [];
   if (kind === "scripted") return new ScriptedPolicy(rest as SkillName);
   if (kind === "rt1") return await openRt1Policy(rest, options);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../../../lib/files/user_error.ts";
-import { HttpPolicy, type HttpPolicyOptions } from "../../../../lib/worlds/robot_video/policies/http_policy.ts";
+import type { JsonServerOptions } from "../../../../lib/files/json_server.ts";
+import { HttpPolicy } from "../../../../lib/worlds/robot_video/policies/http_policy.ts";
 import { isTerminal, type PolicyFrame } from "../../../../lib/worlds/robot_video/policies/policy.ts";
 
 const FRAME: PolicyFrame = { pixels: Uint8Array.from({ length: 2 * 3 * 3 }, (_, i) => i * 7), height: 2, width: 3 };
@@ -16,7 +17,7 @@ interface Request {
 async function withServer(
   act: (n: number, request: Request) => Response | Promise<Response>,
   test: (policy: HttpPolicy, requests: Request[], problems: string[]) => Promise<void>,
-  options: HttpPolicyOptions = {},
+  options: JsonServerOptions = {},
 ): Promise<void> {
   const requests: Request[] = [], problems: string[] = [];
   let acts = 0;
@@ -26,7 +27,7 @@ async function withServer(
     return request.path.endsWith("/act") ? await act(acts++, request) : Response.json({});
   });
   const policy = new HttpPolicy(`http://127.0.0.1:${server.addr.port}/robot/`, {
-    backoff: 1,
+    backoffSeconds: 0.001,
     onRetry: (problem) => problems.push(problem),
     ...options,
   });
@@ -38,12 +39,12 @@ async function withServer(
 }
 
 /** Checks that a first `act` with one frame fails with one line that names the address. */
-async function refused(answer: () => Response, pattern: RegExp, options?: HttpPolicyOptions): Promise<void> {
+async function refused(answer: () => Response, pattern: RegExp, options?: JsonServerOptions): Promise<void> {
   await withServer(answer, async (policy) => {
     await policy.reset(["go"], [1]);
     await assert.rejects(policy.act([FRAME]), (error: Error) => {
       assert.ok(error instanceof UserError, `${error}`);
-      assert.match(error.message, /^policy http:\/\/127\.0\.0\.1:\d+\/robot\/act/);
+      assert.match(error.message, /^(policy )?http:\/\/127\.0\.0\.1:\d+\/robot\/act/);
       assert.match(error.message, pattern);
       assert.ok(!error.message.includes("\n"));
       return true;
@@ -94,14 +95,16 @@ Deno.test("HttpPolicy tries again after 429, 5xx and late answers, with the same
     assert.deepEqual([...action!], STAY);
     assert.deepEqual(requests.filter(({ path }) => path.endsWith("act")).map(({ body }) => body.step), [0, 0, 0, 0]);
     assert.equal(problems.length, 3);
-    assert.match(problems[0], /answered 503$/);
-    assert.match(problems[1], /answered 429$/);
-    assert.match(problems[2], /did not answer within 1000 ms$/);
-  }, { timeout: 1000 });
+    assert.match(problems[0], /answered 503: busy; trying again in 0.001 s$/);
+    assert.match(problems[1], /answered 429: slow down; trying again in 0.01 s$/);
+    assert.match(problems[2], /no answer within 1 s; trying again/);
+  }, { timeoutSeconds: 1 });
 });
 
 Deno.test("HttpPolicy gives up in the end, and at once where another try cannot help", async () => {
-  await refused(() => new Response("", { status: 500 }), /answered 500, 3 times: is it running\?/, { retries: 2 });
+  await refused(() => new Response("", { status: 500 }), /gave up after 3 tries: the server answered 500/, {
+    retries: 2,
+  });
   let asked = 0;
   await refused(
     () => {
@@ -111,18 +114,17 @@ Deno.test("HttpPolicy gives up in the end, and at once where another try cannot 
     /answered 401: who are you\?/,
   );
   assert.equal(asked, 1);
-  const nobody = new HttpPolicy("http://127.0.0.1:1", { retries: 1, backoff: 1 });
-  await assert.rejects(
-    nobody.reset(["go"], [1]),
-    /policy http:\/\/127\.0\.0\.1:1\/reset could not be reached .* 2 times/,
-  );
+  const closed = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  closed.close();
+  const nobody = new HttpPolicy(`http://127.0.0.1:${closed.addr.port}`, { retries: 1, backoffSeconds: 0.001 });
+  await assert.rejects(nobody.reset(["go"], [1]), /:\d+\/reset: gave up after 2 tries: .*refused/);
 });
 
 Deno.test("HttpPolicy refuses answers that are no actions", async () => {
   const changed = (d: number, value: unknown) => STAY.map((old, i) => i === d ? value : old);
   const answers: [unknown, RegExp][] = [
-    [null, /must answer \{"actions": \[…\]\}: received null/],
-    [{ action: STAY }, /must answer \{"actions": \[…\]\}: received \{"action"/],
+    [null, /must answer \{"actions": \[…\]\}: received no list/],
+    [{ action: STAY }, /must answer \{"actions": \[…\]\}: received no list/],
     [{ actions: [] }, /must answer 1 actions, one a frame: received 0/],
     [{ actions: [null] }, /action 0: an action must be an array of 13 numbers: received null/],
     [{ actions: [[1, 2]] }, /action 0: an action must have 13 numbers: received 2/],
@@ -131,14 +133,14 @@ Deno.test("HttpPolicy refuses answers that are no actions", async () => {
     [{ actions: [changed(3, "0.5")] }, /gripper_closedness_action must be a number in -1\.\.1: received "0\.5"/],
   ];
   for (const [answer, pattern] of answers) await refused(() => Response.json(answer), pattern);
-  await refused(() => new Response("<html>\n404</html>"), /must answer JSON: received/);
+  await refused(() => new Response("<html>\n404</html>"), /answer is not JSON: <html> 404<\/html>/);
 });
 
 Deno.test("HttpPolicy refuses bad arguments", async () => {
-  assert.throws(() => new HttpPolicy("ftp://x"), /must start with http:\/\/ or https:\/\/: received "ftp:\/\/x"/);
-  assert.throws(() => new HttpPolicy("http://x", { timeout: 0 }), /timeout must be above 0 ms/);
+  assert.throws(() => new HttpPolicy("ftp://x"), /"ftp:\/\/x" is no server's address/);
+  assert.throws(() => new HttpPolicy("http://x", { timeoutSeconds: 0 }), /timeoutSeconds must be above 0/);
   assert.throws(() => new HttpPolicy("http://x", { retries: 0.5 }), /retries must be a whole number/);
-  const policy = new HttpPolicy("http://127.0.0.1:1", { retries: 0 });
+  const policy = new HttpPolicy("http://127.0.0.1:9", { retries: 0 });
   await assert.rejects(policy.act([FRAME]), /call reset first/);
   await assert.rejects(policy.reset(["go"], []), /one seed an instruction: received 1 and 0/);
 });
