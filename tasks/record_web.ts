@@ -4,7 +4,7 @@
  * Without `--site`, the built-in shop: the same seeds give the same file, in Chromium and in the simulated browser.
  */
 import { writeFileAtomic } from "../lib/files/atomic.ts";
-import { UserError } from "../lib/files/user_error.ts";
+import { UserError, visible } from "../lib/files/user_error.ts";
 import { progressFor } from "../lib/training/progress.ts";
 import { RunInterruptedError } from "../lib/training/stage.ts";
 import type { Observation, WebBrowser } from "../lib/worlds/web_page/browser/browser.ts";
@@ -313,9 +313,10 @@ async function finish(
       `taken again: ${summary.confirmedWalks} walks with the same pages, ${differences.length} with others${doubt}`,
     );
   }
-  for (const { transition, seen } of differences) {
+  const shown = (page: string) => page.split("\n").map(visible).join("\n");
+  for (const { transition: { taskId, step, action, nextObservation }, seen } of differences) {
     console.error(
-      `walk ${transition.taskId}, step ${transition.step}, ${transition.action}: the next page was\n${transition.nextObservation}\nand is\n${seen}`,
+      `walk ${taskId}, step ${step}, ${visible(action)}: the next page was\n${shown(nextObservation)}\nand is\n${shown(seen)}`,
     );
   }
   if (failure !== undefined) {

@@ -4,6 +4,7 @@
  * Training code knows only the interface. Where text goes is the caller's business: each implementation is given a writer
  * and a clock, and prints nothing by itself.
  */
+import { visible } from "../files/user_error.ts";
 
 /** Values shown beside the progress, by name: numbers are shortened, text is shown as it is. */
 export type ProgressMetrics = Record<string, number | string>;
@@ -207,7 +208,8 @@ function stagedProgress(now: () => number, handlers: StageHandlers): Progress {
       remember(stage, now());
       handlers.step(stage);
     },
-    note: (line) => handlers.note(line, stage),
+    // Pages, servers and files have their words in notes.
+    note: (line) => handlers.note(line.split("\n").map(visible).join("\n"), stage),
     done,
   };
 }

@@ -133,6 +133,12 @@ Deno.test("a terminal is drawn at most ten times a second, and in colour only wh
   assert.deepEqual([plain.colors, colored.colors], [false, true]);
 });
 
+Deno.test("a note may have lines, and nothing that a terminal obeys", () => {
+  const written: string[] = [];
+  plainProgress((text) => written.push(text)).note("the page says\n\x1b]0;owned\x07\ttitle\x9b2J");
+  assert.equal(written.join(""), "the page says\n\\x1b]0;owned\\x07\\x09title\\x9b2J\n");
+});
+
 Deno.test("a resumed stage counts its rate from where it went on", () => {
   const { state, now, write } = bench();
   const progress = plainProgress(write, { now });
