@@ -17,6 +17,7 @@
  * WMA (Chae et al., 2025).
  */
 import { join } from "node:path";
+import { readTextFile } from "../files/plain_file.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 import type { TextMessage } from "./chat_client.ts";
@@ -183,7 +184,7 @@ async function textFiles(folder: string): Promise<string[]> {
 
 async function readText(path: string): Promise<string> {
   try {
-    return await Deno.readTextFile(path);
+    return await readTextFile(path);
   } catch (error) {
     throw cannotRead(path, error);
   }

@@ -8,10 +8,12 @@
  */
 import { dirname, isAbsolute, join, normalize, relative, resolve } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 import { encodePng } from "../report/png.ts";
 import { Philox } from "../tensor/random.ts";
+import { openFrame } from "./label_frame.ts";
 
 /** What a labeller judges. */
 export interface LabelItem {
@@ -101,7 +103,8 @@ export interface LabelItems {
  * Reads items.
  *
  * @param path The file, or a folder with an `items.jsonl`.
- * @throws {UserError} When there is none, a line is not an item, an id comes twice, or a frame is missing or elsewhere.
+ * @throws {UserError} When there is none, a line is not an item, an id comes twice, or a frame is
+ *   missing, elsewhere or no PNG.
  */
 export async function readLabelItems(path: string): Promise<LabelItems> {
   const isFolder = (await Deno.stat(path).catch(() => undefined))?.isDirectory ?? false;
@@ -110,9 +113,9 @@ export async function readLabelItems(path: string): Promise<LabelItems> {
   const items: LabelItem[] = [], seen = new Set<string>();
   for (const { where, value } of (await readLines(file)).lines) {
     const item = {
-      id: textField(where, value, "id"),
+      id: nameField(where, value, "id"),
       instruction: textField(where, value, "instruction"),
-      frame: textField(where, value, "frame"),
+      frame: nameField(where, value, "frame"),
     };
     if (seen.has(item.id)) {
       throw new UserError(`${where}: the id "${item.id}" was there before: give every item its own`);
@@ -121,8 +124,10 @@ export async function readLabelItems(path: string): Promise<LabelItems> {
     if (isAbsolute(item.frame) || normalize(item.frame).startsWith("..")) {
       throw new UserError(`${where}: the frame "${item.frame}" must lie in ${folder}, below the items' file`);
     }
-    if (!(await Deno.stat(join(folder, item.frame)).catch(() => undefined))?.isFile) {
-      throw new UserError(`${where}: there is no frame ${join(folder, item.frame)}`);
+    try {
+      (await openFrame(folder, item.frame)).close();
+    } catch (error) {
+      throw error instanceof UserError ? new UserError(`${where}: ${error.message}`) : error;
     }
     items.push(item);
   }
@@ -136,16 +141,16 @@ export async function readLabelItems(path: string): Promise<LabelItems> {
 export async function readLabelKey(path: string): Promise<Map<string, LabelKey>> {
   const keys = new Map<string, LabelKey>();
   for (const { where, value } of (await readLines(path)).lines) {
-    const id = textField(where, value, "id");
+    const id = nameField(where, value, "id");
     if (keys.has(id)) throw new UserError(`${where}: the id "${id}" was there before: a key has one line an item`);
     const { start } = value;
     if (!Number.isInteger(start)) {
       throw new UserError(`${where}: start must be a whole number: received ${JSON.stringify(start)}`);
     }
     const named = {
-      model: textField(where, value, "model"),
-      policy: textField(where, value, "policy"),
-      task: textField(where, value, "task"),
+      model: nameField(where, value, "model"),
+      policy: nameField(where, value, "policy"),
+      task: nameField(where, value, "task"),
     };
     keys.set(id, { id, ...named, start: start as number });
   }
@@ -155,6 +160,9 @@ export async function readLabelKey(path: string): Promise<Map<string, LabelKey>>
 function jsonLines(values: readonly object[]): string {
   return values.map((value) => JSON.stringify(value) + "\n").join("");
 }
+
+/** Bytes of a file of items, keys or labels at most, and characters of a line: a line has a few hundred. */
+const MOST_BYTES = 2 ** 26, LONGEST_LINE = 2 ** 16;
 
 /** One line of a JSONL file. */
 export interface Line {
@@ -167,12 +175,12 @@ export interface Line {
 /**
  * Objects of a JSONL file; a last line without its end that does not parse is only reported.
  *
- * @throws {UserError} When the file cannot be read, or another line is no object.
+ * @throws {UserError} When the file cannot be read or has more than 64 MiB, or another line is no object or endless.
  */
 export async function readLines(path: string): Promise<{ lines: Line[]; cutOff: boolean }> {
   let content: string;
   try {
-    content = await Deno.readTextFile(path);
+    content = await readTextFile(path, MOST_BYTES);
   } catch (error) {
     throw cannotRead(path, error);
   }
@@ -180,6 +188,9 @@ export async function readLines(path: string): Promise<{ lines: Line[]; cutOff: 
   for (const [i, row] of rows.entries()) {
     if (row.trim() === "") continue;
     const where = `${path}, line ${i + 1}`;
+    if (row.length > LONGEST_LINE) {
+      throw new UserError(`${where} has ${row.length} characters, more than the ${LONGEST_LINE} that are read`);
+    }
     let value: unknown;
     try {
       value = JSON.parse(row);
@@ -200,4 +211,13 @@ export function textField(where: string, value: Record<string, unknown>, field: 
   const found = Object.hasOwn(value, field) ? value[field] : undefined;
   if (typeof found === "string" && found.trim() !== "") return found;
   throw new UserError(`${where}: ${field} must be a text: received ${JSON.stringify(found) ?? "nothing"}`);
+}
+
+/** A text of one line, which a terminal may be shown. @throws {UserError} When it is none. */
+export function nameField(where: string, value: Record<string, unknown>, field: string): string {
+  const name = textField(where, value, field);
+  if (!/\p{Cc}/u.test(name)) return name;
+  throw new UserError(
+    `${where}: ${field} must be one line without control characters: received ${JSON.stringify(name)}`,
+  );
 }

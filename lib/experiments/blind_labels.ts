@@ -6,7 +6,7 @@
  * items are in `blind_label_items.ts`, the page in `lib/play`.
  */
 import { UserError } from "../files/user_error.ts";
-import { type LabelKey, readLines, textField } from "./blind_label_items.ts";
+import { type LabelKey, nameField, readLines } from "./blind_label_items.ts";
 
 /** One answer of one labeller. */
 export interface Label {
@@ -56,8 +56,8 @@ export async function readLabels(paths: string | readonly string[], ids?: Iterab
     const read = await readLines(path);
     cutOff ||= read.cutOff;
     for (const { where, value } of read.lines) {
-      const id = textField(where, value, "id"),
-        labeller = textField(where, value, "labeller"),
+      const id = nameField(where, value, "id"),
+        labeller = nameField(where, value, "labeller"),
         { success, at = "" } = value;
       if (typeof success !== "boolean" && success !== null) {
         throw new UserError(

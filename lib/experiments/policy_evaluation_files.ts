@@ -12,6 +12,7 @@
 import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { makeFolder, makeNewFolder } from "../files/folders.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 import type { GalleryClip } from "../report/gallery.ts";
@@ -130,7 +131,7 @@ export async function readTrueOutcomes(folder: string): Promise<Outcome[]> {
   const path = join(folder, TRIALS);
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readTextFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw cannotRead(path, error);

@@ -7,6 +7,8 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { breather } from "../files/breather.ts";
+import { readTextFile } from "../files/plain_file.ts";
+import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 import { fingerprintOf } from "../training/fingerprint.ts";
 import { STREAM } from "../training/streams.ts";
@@ -211,9 +213,10 @@ export async function readActionRanges(folder: string): Promise<ActionRanges | u
   const path = join(folder, RANGES_FILE);
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
-  } catch {
-    return undefined;
+    text = await readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw cannotRead(path, error);
   }
   try {
     const { min, max } = JSON.parse(text) as { min: number[]; max: number[] };

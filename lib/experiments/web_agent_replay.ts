@@ -7,6 +7,8 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { gzipSync } from "fflate";
 import type { StepRecord } from "../agent/web_task_run.ts";
+import { checkIsFile } from "../files/plain_file.ts";
+import { cannotRead } from "../files/random_access.ts";
 import { page, scriptJson } from "../report/html.ts";
 import { MetricLog } from "../training/metric_log.ts";
 import type { RunFolder } from "../training/run_folder.ts";
@@ -83,10 +85,11 @@ function trueItems(before: string, after: string): SignedItem[] {
 async function screenshot(path: string): Promise<string | undefined> {
   let bytes: Uint8Array;
   try {
+    await checkIsFile(path);
     bytes = await Deno.readFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+    throw cannotRead(path, error);
   }
   const small = await sharp(bytes).resize({ width: SHOT_WIDTH, withoutEnlargement: true }).webp({ quality: 70 })
     .toBuffer();

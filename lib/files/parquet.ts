@@ -88,11 +88,13 @@ function sliceRecords(polars: Polars, frame: Frame, start: number, length: numbe
 
 function openFrame(polars: Polars, path: string, { needed, optional = [] }: ReadRecordsOptions): Frame {
   const read = (columns: readonly string[]) => polars.readParquet(path, { columns: [...columns] });
+  let isFile: boolean;
   try {
-    Deno.statSync(path);
+    ({ isFile } = Deno.statSync(path));
   } catch {
     throw new UserError(`${path}: there is no such file`);
   }
+  if (!isFile) throw new UserError(`${path}: cannot be read (it is not a file)`);
   // Which columns there are is known only by asking for them.
   let asked = [...needed, ...optional];
   for (;;) {

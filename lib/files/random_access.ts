@@ -1,5 +1,6 @@
 /** Reading ranges of a file: the one place where files are opened for reading, so that all say the same when they cannot. */
 import { breather } from "./breather.ts";
+import { checkIsFile } from "./plain_file.ts";
 import { UserError } from "./user_error.ts";
 
 /** Bytes asked of the system at once: after that much at most, Ctrl-C and timers may have their turn. */
@@ -28,17 +29,16 @@ export async function openRandomAccess(path: string): Promise<RandomAccessFile> 
   let file: Deno.FsFile;
   let size: number;
   try {
+    await checkIsFile(path);
     file = await Deno.open(path, { read: true });
     try {
-      const stat = await file.stat();
-      if (!stat.isFile) throw new UserError(`cannot read ${path}: it is not a file`);
-      size = stat.size;
+      size = (await file.stat()).size;
     } catch (error) {
       file.close();
       throw error;
     }
   } catch (error) {
-    throw error instanceof UserError ? error : cannotRead(path, error);
+    throw cannotRead(path, error);
   }
   let closed = false;
   // A seek and the reads after it belong together: calls queue up behind one another.

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { writeFileAtomicWith } from "./atomic.ts";
 import { checkHostTensor, type HostTensor } from "./host_tensor.ts";
+import { readTextFile } from "./plain_file.ts";
 import { cannotRead, openRandomAccess, type RandomAccessFile } from "./random_access.ts";
 import {
   encodeSafetensorsHeader,
@@ -251,7 +252,7 @@ async function readIndex(path: string): Promise<Map<string, string>> {
         `${path} is not a valid index: it has ${size} bytes, more than the allowed ${MAX_HEADER_BYTES}`,
       );
     }
-    json = parseStrictJson(await Deno.readTextFile(path));
+    json = parseStrictJson(await readTextFile(path));
   } catch (error) {
     if (error instanceof SyntaxError) throw new UserError(`${path} is not a valid index: ${error.message}`);
     throw error instanceof UserError ? error : cannotRead(path, error);

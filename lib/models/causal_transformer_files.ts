@@ -2,6 +2,7 @@
  * A causal transformer's folder: `config.json` and safetensors, read and written as Hugging Face's transformers does,
  * piece by piece, so that a checkpoint is never twice in memory.
  */
+import { readTextFile } from "../files/plain_file.ts";
 import { openWeights, type WeightsReader } from "../files/safetensors.ts";
 import { writeWeights } from "../files/safetensors_folder.ts";
 import { UserError } from "../files/user_error.ts";
@@ -54,7 +55,7 @@ export async function readTransformerConfig(folder: string): Promise<Transformer
 
 async function readText(path: string, message: (reason: string) => string): Promise<string> {
   try {
-    return await Deno.readTextFile(path);
+    return await readTextFile(path);
   } catch (error) {
     throw new UserError(message(error instanceof Deno.errors.NotFound ? "no such file" : (error as Error).message));
   }

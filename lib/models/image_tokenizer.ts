@@ -6,6 +6,7 @@
  */
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import { writeSafetensors } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import { uniformInitial } from "../nn/initializers.ts";
@@ -118,7 +119,7 @@ export async function saveTokenizer(
 export async function readTokenizerJson(path: string): Promise<Record<string, unknown>> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readTextFile(path);
   } catch (error) {
     throw new UserError(
       `${path} cannot be read (${(error as Error).message}): a tokenizer's folder holds config.json and ` +

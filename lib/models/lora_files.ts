@@ -5,6 +5,7 @@
  * that change the base model) is refused by name. Dropout has no effect here, in outputs or in further training.
  */
 import { writeFileAtomic } from "../files/atomic.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import { readSafetensors, writeSafetensors } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 import { plainName, renamedMap } from "../files/weight_names.ts";
@@ -116,7 +117,7 @@ export async function readAdapterConfig(folder: string): Promise<Record<string, 
   const path = `${folder}/${ADAPTER_CONFIG}`;
   let text: string, json: Record<string, unknown>;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readTextFile(path);
   } catch (error) {
     throw new UserError(`${path} cannot be read (${(error as Error).message}): an adapter's folder needs it`);
   }

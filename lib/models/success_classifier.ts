@@ -14,6 +14,7 @@
  * Sources: E. Perez et al. 2018 (FiLM); C. Finn et al. 2016 (spatial softmax).
  */
 import { join } from "node:path";
+import { readTextFile } from "../files/plain_file.ts";
 import { openWeights } from "../files/safetensors.ts";
 import { writeWeights } from "../files/safetensors_folder.ts";
 import { UserError } from "../files/user_error.ts";
@@ -119,7 +120,7 @@ export class SuccessClassifier {
     const path = join(folder, "config.json");
     let config: Required<SuccessClassifierConfig>;
     try {
-      const { model_type, ...rest } = JSON.parse(await Deno.readTextFile(path));
+      const { model_type, ...rest } = JSON.parse(await readTextFile(path));
       if (model_type !== MODEL_TYPE) throw new RangeError(`model_type is ${JSON.stringify(model_type)}`);
       config = checkedConfig(rest);
     } catch (error) {

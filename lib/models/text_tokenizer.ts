@@ -12,6 +12,7 @@ import { Template } from "@huggingface/jinja";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 
@@ -134,7 +135,7 @@ export class TextTokenizer {
     }
     for (const name of FILES.filter((each) => found.includes(each))) {
       try {
-        files.set(name, await Deno.readTextFile(join(folder, name)));
+        files.set(name, await readTextFile(join(folder, name)));
       } catch (error) {
         throw cannotRead(join(folder, name), error);
       }

@@ -1,4 +1,5 @@
 /** Notebook files (nbformat 4): reading with checks, and writing the way Jupyter does, so that a diff shows what changed. */
+import { readTextFile } from "../files/plain_file.ts";
 import { UserError } from "../files/user_error.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 
@@ -54,7 +55,7 @@ export function joinLines(text: unknown): string {
 export async function readNotebook(path: string): Promise<Notebook> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readTextFile(path);
   } catch (error) {
     const reason = error instanceof Deno.errors.NotFound
       ? "there is no such file"

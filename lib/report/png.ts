@@ -1,6 +1,6 @@
 /**
  * A small PNG encoder: 8-bit RGB, no metadata. Enough for frames and strips, and without a native
- * module, so that notebooks and reports work wherever Deno does. It does not read PNG files.
+ * module, so that notebooks and reports work wherever Deno does. Of PNG files it reads no more than the size.
  */
 import { zlibSync } from "fflate";
 import { Buffer } from "node:buffer";
@@ -33,6 +33,18 @@ export function encodePng(pixels: Uint8Array, height: number, width: number): Ui
     chunk("IDAT", zlibSync(filterRows(pixels, height, width * 3), { level: 6 })),
     chunk("IEND", new Uint8Array(0)),
   ]);
+}
+
+/** Bytes in which a PNG says its size. */
+export const PNG_HEAD_BYTES = 24;
+
+/** The size that a PNG begins with, in pixels; undefined where it is none, or of no pixels. */
+export function pngSize(head: Uint8Array): { height: number; width: number } | undefined {
+  if (head.length < PNG_HEAD_BYTES || SIGNATURE.some((byte, i) => head[i] !== byte)) return undefined;
+  const view = new DataView(head.buffer, head.byteOffset);
+  const isHeader = view.getUint32(8) === 13 && view.getUint32(12) === 0x49484452; // "IHDR"
+  const width = view.getUint32(16), height = view.getUint32(20);
+  return isHeader && width > 0 && height > 0 ? { height, width } : undefined;
 }
 
 /** `data:` address of bytes, for an `<img>` that needs no file beside the page. */

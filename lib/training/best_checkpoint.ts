@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import type { CheckpointStore } from "./checkpoint.ts";
 import type { WatchedMetric } from "./stage_history.ts";
 
@@ -24,7 +25,7 @@ const BEST = "best.json";
 export async function readBest(store: CheckpointStore, metric: WatchedMetric): Promise<BestCheckpoint | undefined> {
   let best: BestCheckpoint;
   try {
-    best = JSON.parse(await Deno.readTextFile(join(store.folder, BEST)));
+    best = JSON.parse(await readTextFile(join(store.folder, BEST)));
   } catch {
     // It says nothing that training needs: without it the next checkpoint is the best so far.
     return undefined;

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { claimAside, removeLeftovers, syncFolder, writeFileSynced } from "../files/atomic.ts";
 import { cannotWrite, DiskError } from "../files/disk_error.ts";
 import { makeFolder } from "../files/folders.ts";
+import { checkIsFile, readTextFile } from "../files/plain_file.ts";
 import { type HostTensor, readSafetensors, safetensorsChunks } from "../files/safetensors.ts";
 import { UserError } from "../files/user_error.ts";
 
@@ -298,7 +299,7 @@ function manifestText(manifest: Manifest): string {
 async function findProblem(folder: string, step: number, options = { hashes: true }): Promise<string | undefined> {
   let manifest: Manifest;
   try {
-    const text = await Deno.readTextFile(join(folder, MANIFEST));
+    const text = await readTextFile(join(folder, MANIFEST));
     manifest = JSON.parse(text);
     if (Number.isInteger(manifest.formatVersion) && manifest.formatVersion > FORMAT_VERSION) {
       return `${MANIFEST} has format version ${manifest.formatVersion}; this version reads ${FORMAT_VERSION}`;
@@ -315,6 +316,7 @@ async function findProblem(folder: string, step: number, options = { hashes: tru
   }
   for (const [name, { size, sha256 }] of Object.entries(manifest.files)) {
     try {
+      await checkIsFile(join(folder, name));
       const found = (await Deno.stat(join(folder, name))).size;
       if (found !== size) return `${name} has ${found} bytes instead of ${size}`;
       if (options.hashes && await sha256Of(join(folder, name)) !== sha256) return `${name} does not match its SHA-256`;
@@ -335,7 +337,7 @@ async function sha256Of(path: string): Promise<string> {
 }
 
 async function openCheckpoint(folder: string, step: number): Promise<Checkpoint> {
-  const manifest: Manifest = JSON.parse(await Deno.readTextFile(join(folder, MANIFEST)));
+  const manifest: Manifest = JSON.parse(await readTextFile(join(folder, MANIFEST)));
   const files = Object.keys(manifest.files);
   const pathOf = (name: string): string => {
     if (!files.includes(name)) {
@@ -349,7 +351,7 @@ async function openCheckpoint(folder: string, step: number): Promise<Checkpoint>
     files,
     require: (...names) => void names.map(pathOf),
     tensors: async (name) => await readSafetensors(pathOf(name)),
-    json: async <T>(name: string): Promise<T> => JSON.parse(await Deno.readTextFile(pathOf(name))),
+    json: async <T>(name: string): Promise<T> => JSON.parse(await readTextFile(pathOf(name))),
   };
 }
 

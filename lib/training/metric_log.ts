@@ -8,6 +8,7 @@
 import { basename, dirname } from "node:path";
 import { removeLeftovers, writeFileAtomicWith } from "../files/atomic.ts";
 import { cannotWrite } from "../files/disk_error.ts";
+import { checkIsFile } from "../files/plain_file.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 
@@ -163,6 +164,7 @@ async function* readLines(path: string): AsyncGenerator<Line> {
   let file: Deno.FsFile;
   try {
     await removeLeftovers(dirname(path), (target) => target === basename(path));
+    await checkIsFile(path);
     file = await Deno.open(path, { read: true });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;

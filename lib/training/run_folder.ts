@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "../files/atomic.ts";
 import { isSystemError, systemReason } from "../files/disk_error.ts";
 import { makeNewFolder } from "../files/folders.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import { cannotRead } from "../files/random_access.ts";
 import { UserError } from "../files/user_error.ts";
 import { CheckpointStore } from "./checkpoint.ts";
@@ -247,7 +248,7 @@ function show(value: unknown): string {
 async function readJson(path: string): Promise<Record<string, unknown> | undefined> {
   let value: unknown;
   try {
-    value = JSON.parse(await Deno.readTextFile(path));
+    value = JSON.parse(await readTextFile(path));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     if (error instanceof SyntaxError) throw new UserError(`${path} is damaged: it is not valid JSON`);

@@ -7,6 +7,7 @@
  */
 import { join, resolve } from "node:path";
 import { cannotWrite } from "../files/disk_error.ts";
+import { isNameOf } from "../files/plain_file.ts";
 import { UserError } from "../files/user_error.ts";
 
 /** Holds a folder until it is disposed. */
@@ -75,19 +76,6 @@ async function takeLock(folder: string): Promise<Deno.FsFile> {
     throw new UserError(`${folder} is in use by another process: wait for it or stop it, or choose another --out`);
   }
   return file;
-}
-
-/** Whether a path leads to an open file, and not to another of the same name. */
-function isNameOf(path: string, file: Deno.FsFile): boolean {
-  const own = file.statSync();
-  try {
-    const found = Deno.statSync(path);
-    // Where a system has no such numbers, the name has to do.
-    return found.ino === own.ino && found.dev === own.dev;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
-    throw cannotWrite(path, error);
-  }
 }
 
 function isFolder(path: string): boolean {

@@ -3,6 +3,7 @@
  * removed would not be missed, and the run would go on from an older one without a word.
  */
 import { writeFileAtomic } from "../files/atomic.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import type { RunFolder } from "./run_folder.ts";
 
 const FILE = "checkpoints/saved.json";
@@ -16,7 +17,7 @@ export async function noteSavedStep(run: RunFolder, stage: string, step: number 
 export async function readSavedSteps(run: RunFolder): Promise<Record<string, unknown>> {
   const path = run.file(FILE);
   try {
-    return { ...JSON.parse(await Deno.readTextFile(path)) };
+    return { ...JSON.parse(await readTextFile(path)) };
   } catch {
     return {}; // nothing has been saved, or by an earlier version
   }

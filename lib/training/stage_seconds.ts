@@ -1,5 +1,6 @@
 /** How long each stage of a run took, over all its sittings: `seconds.json` in the run's folder. */
 import { writeFileAtomic } from "../files/atomic.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import type { RunFolder } from "./run_folder.ts";
 
 const FILE = "seconds.json";
@@ -12,7 +13,7 @@ export class StageSeconds {
   static async open(run: RunFolder): Promise<StageSeconds> {
     const path = run.file(FILE);
     try {
-      return new StageSeconds(JSON.parse(await Deno.readTextFile(path)), run);
+      return new StageSeconds(JSON.parse(await readTextFile(path)), run);
     } catch {
       return new StageSeconds({}, run); // the first stage of a run
     }

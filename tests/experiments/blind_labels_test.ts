@@ -17,16 +17,9 @@ import {
   successCounts,
 } from "../../lib/experiments/blind_labels.ts";
 import { UserError } from "../../lib/files/user_error.ts";
+import { encodePng } from "../../lib/report/png.ts";
+import { makePipe, withFolder } from "../files/support.ts";
 import kappa from "./fixtures/kappa.json" with { type: "json" };
-
-async function withFolder(test: (folder: string) => Promise<void>) {
-  const folder = await Deno.makeTempDir();
-  try {
-    await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 const candidates: LabelCandidate[] = ["base", "rlvr"].flatMap((model) =>
   ["random", "expert"].flatMap((policy) =>
@@ -150,9 +143,76 @@ Deno.test("blind labels: lines that are no labels, items or keys are named with 
     await refused(readLabelItems, item("none.png"), /there is no frame .*none\.png/);
     await refused(readLabelItems, item("../x.png"), /the frame "\.\.\/x\.png" must lie in/);
     await refused(readLabelItems, item("/etc/passwd"), /must lie in/);
-    await refused(readLabelItems, item("file.jsonl") + item("file.jsonl"), /line 2: the id "a" was there before/);
+    await Deno.writeFile(join(folder, "a.png"), encodePng(new Uint8Array(3), 1, 1));
+    await refused(readLabelItems, item("a.png") + item("a.png"), /line 2: the id "a" was there before/);
+    const control = JSON.stringify({ id: "a\x1b[2J", instruction: "lift", frame: "a.png" }) + "\n";
+    await refused(readLabelItems, control, /line 1: id must be one line .*: received "a\\u001b\[2J"$/);
+    await refused(readLabels, '{"id":"a","labeller":"x\\ny","success":true}\n', /labeller must be one line .*"x\\ny"/);
+    await refused(readLabels, `{"id":"${"a".repeat(2 ** 16)}"}\n`, /line 1 has 65545 characters, more than the 65536/);
     await assert.rejects(readLabelItems(join(folder, "nowhere")), /UserError: cannot read .*nowhere: no such file/);
     await assert.rejects(readLabelItems(folder), /UserError: cannot read .*items\.jsonl: no such file/);
+  });
+});
+
+Deno.test("blind labels: a file without end is not read", async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, "items.jsonl");
+    await Deno.writeTextFile(path, "");
+    await Deno.truncate(path, 2 ** 40);
+    await assert.rejects(readLabelItems(folder), /UserError: cannot read .*: it has 1099511627776 bytes, more than/);
+    await assert.rejects(readLabels(path), /UserError: cannot read .*: it has 1099511627776 bytes, more than/);
+  });
+});
+
+Deno.test("blind labels: a frame is a PNG below the items' file, wherever links lead", async () => {
+  await withFolder(async (folder) => {
+    const items = join(folder, "items"), frames = join(items, "frames"), png = encodePng(new Uint8Array(12), 2, 2);
+    await Deno.mkdir(frames, { recursive: true });
+    await Deno.mkdir(join(folder, "items elsewhere"));
+    const read = (frame: string, place = items) =>
+      Deno.writeTextFile(join(items, "items.jsonl"), JSON.stringify({ id: "a", instruction: "lift", frame }) + "\n")
+        .then(() => readLabelItems(place));
+    const refused = (frame: string, says: RegExp) =>
+      assert.rejects(read(frame), (error: Error) => {
+        assert.ok(error instanceof UserError, String(error));
+        assert.match(error.message, /items\.jsonl, line 1: /);
+        assert.ok(error.message.includes(`/${frame}`), error.message);
+        assert.match(error.message, says);
+        return true;
+      });
+    await Deno.writeFile(join(frames, "a.png"), png);
+    await Deno.writeFile(join(folder, "secret.png"), png);
+    await Deno.writeFile(join(folder, "items elsewhere/b.png"), png);
+    await Deno.symlink("frames/a.png", join(items, "inside.png"));
+    await Deno.symlink(items, join(folder, "link"));
+    for (const frame of ["frames/a.png", "inside.png", "frames/../inside.png"]) {
+      assert.equal((await read(frame)).items[0].frame, frame);
+      assert.equal((await read(frame, join(folder, "link"))).items.length, 1, "the folder itself may be a link");
+    }
+    await Deno.symlink(join(folder, "secret.png"), join(items, "out.png"));
+    await Deno.symlink(join(folder, "items elsewhere"), join(items, "sub"));
+    await Deno.symlink("/dev/zero", join(items, "zero.png"));
+    await Deno.symlink("nowhere.png", join(items, "dangling.png"));
+    await Deno.symlink("circle.png", join(items, "circle.png"));
+    await refused("out.png", /leads to .*\/secret\.png, out of the items' folder: put the picture itself there/);
+    await refused("sub/b.png", /leads to .*\/items elsewhere\/b\.png, out of the items' folder/);
+    await refused("zero.png", /leads to \/dev\/zero, out of the items' folder/);
+    await refused("dangling.png", /there is no frame/);
+    await refused("circle.png", /cannot read/);
+    await refused("frames", /it is a folder, not a file/);
+    await Deno.writeTextFile(join(items, "text.png"), "not a picture, but longer than a PNG's head");
+    await refused("text.png", /is no PNG/);
+    await Deno.writeFile(join(items, "short.png"), png.subarray(0, 20));
+    await refused("short.png", /is no PNG/);
+    const bomb = png.slice();
+    new DataView(bomb.buffer).setUint32(16, 2 ** 30);
+    await Deno.writeFile(join(items, "bomb.png"), bomb);
+    await refused("bomb.png", /has 2 × 1073741824 pixels, more than the 67108864 that are shown/);
+    await Deno.writeFile(join(items, "large.png"), png);
+    await Deno.truncate(join(items, "large.png"), 2 ** 40);
+    await refused("large.png", /has 1099511627776 bytes, more than the 67108864 that are shown/);
+    const pipe = join(items, "pipe.png");
+    if (await makePipe(pipe)) await refused("pipe.png", /it is not a file/);
   });
 });
 

@@ -37,6 +37,11 @@ export async function withFolder(use: (folder: string) => Promise<void>): Promis
   }
 }
 
+/** Makes a named pipe; false where the system has none. */
+export async function makePipe(path: string): Promise<boolean> {
+  return await new Deno.Command("mkfifo", { args: [path] }).output().then(({ success }) => success, () => false);
+}
+
 /** Asserts that `run` fails with a one-line UserError that matches all of `patterns`. */
 export async function rejectsUserError(run: () => unknown, ...patterns: (RegExp | string)[]): Promise<void> {
   try {

@@ -5,6 +5,7 @@ import { pipeline, Readable } from "node:stream";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { createGunzip } from "node:zlib";
 import { writeFileAtomicWith } from "../../files/atomic.ts";
+import { checkIsFile } from "../../files/plain_file.ts";
 import { UserError } from "../../files/user_error.ts";
 
 /** A line of a file. */
@@ -60,9 +61,11 @@ export async function* readLines(path: string): AsyncGenerator<FileLine> {
 }
 
 async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
-  const gzipped = path.endsWith(".gz");
+  let gzipped = false;
   try {
+    await checkIsFile(path);
     const { readable } = await Deno.open(path, { read: true });
+    gzipped = path.endsWith(".gz");
     // Not DecompressionStream: a gzip file may have several members (`cat a.gz b.gz`), of which it takes the first alone.
     yield* gzipped ? unpacked(readable) : readable;
   } catch (error) {

@@ -5,6 +5,7 @@
  * Source: GPT-simulator, `rules/human_written_rules` and `data/examples.json`.
  */
 import { join } from "node:path";
+import { readTextFile } from "../../files/plain_file.ts";
 import { UserError } from "../../files/user_error.ts";
 import { parseJson } from "./json.ts";
 import type { GameRules, PromptExamples } from "./prompt.ts";
@@ -74,7 +75,7 @@ async function loadTexts(path: string): Promise<Record<string, string>> {
 async function loadJson(path: string): Promise<JsonValue> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readTextFile(path);
   } catch (error) {
     throw new UserError(`${path}: cannot be read (${(error as Error).message})`);
   }

@@ -9,6 +9,7 @@
  */
 
 import { readNpz } from "../../../files/npz.ts";
+import { readTextFile } from "../../../files/plain_file.ts";
 import { UserError } from "../../../files/user_error.ts";
 import { SavedModel } from "../../../tensor/tfjs/saved_model.ts";
 
@@ -44,7 +45,7 @@ export async function openEmbeddings(path: string): Promise<InstructionEmbedding
   } else {
     let json: unknown;
     try {
-      json = JSON.parse(await Deno.readTextFile(path));
+      json = JSON.parse(await readTextFile(path));
     } catch (error) {
       throw new UserError(`${path} cannot be read as JSON (${(error as Error).message.split("\n")[0]})`);
     }

@@ -6,6 +6,7 @@
  * `${NAME}` in what is typed stands for a variable of the environment, so that no password need stand in a file; what it holds is
  * never told.
  */
+import { readTextFile } from "../../../files/plain_file.ts";
 import { UserError } from "../../../files/user_error.ts";
 import { parseAction } from "./actions.ts";
 import { type Observation, WebActionError, type WebBrowser } from "./browser.ts";
@@ -29,7 +30,7 @@ const NAMED = /^(click|hover|type) ?\[([A-Za-z]+) (?:'(.*?)'|"(.*?)")\](?=\s*(?:
 export async function readLoginSteps(path: string): Promise<LoginStep[]> {
   let steps: unknown;
   try {
-    steps = JSON.parse(await Deno.readTextFile(path));
+    steps = JSON.parse(await readTextFile(path));
   } catch (error) {
     const reason = (error as Error).message.replaceAll(/\s+/g, " ");
     throw new UserError(`steps ${path} cannot be read as JSON: ${reason}`);

@@ -6,6 +6,7 @@
 import type { BrowserContext } from "playwright-core";
 import { z } from "zod";
 import { claimAside } from "../../../files/atomic.ts";
+import { readTextFile } from "../../../files/plain_file.ts";
 import { UserError } from "../../../files/user_error.ts";
 import type { AllowedHosts } from "./allowed_hosts.ts";
 
@@ -51,7 +52,7 @@ export interface StorageState {
 export async function readStorageState(path: string): Promise<StorageState> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readTextFile(path);
   } catch (error) {
     const isMissing = error instanceof Deno.errors.NotFound;
     throw new UserError(

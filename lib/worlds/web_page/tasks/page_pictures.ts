@@ -9,6 +9,7 @@
  * Source: VisualWebArena (Koh et al., 2024); Wang et al., "Image quality assessment: from error visibility to structural similarity"
  * (2004), with scikit-image's defaults: windows of 7 × 7 pixels, sample covariance.
  */
+import { checkIsFile } from "../../../files/plain_file.ts";
 import { UserError } from "../../../files/user_error.ts";
 import { WebActionError, type WebBrowser } from "../browser/browser.ts";
 import type { EvaluationPart } from "./evaluators.ts";
@@ -131,7 +132,9 @@ function isAddress(place: string): boolean {
 /** A file or an address that a task names. @throws {UserError} When it cannot be read. */
 async function givenPicture(place: string): Promise<GreyPicture> {
   try {
-    return await greyPixels(isAddress(place) ? await download(place) : await Deno.readFile(place));
+    if (isAddress(place)) return await greyPixels(await download(place));
+    await checkIsFile(place, LARGEST);
+    return await greyPixels(await Deno.readFile(place));
   } catch (error) {
     throw new UserError(`picture ${place} cannot be read: ${(error as Error).message}`);
   }

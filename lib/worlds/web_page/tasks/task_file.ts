@@ -6,6 +6,7 @@
  * served.
  */
 import { z } from "zod";
+import { readTextFile } from "../../../files/plain_file.ts";
 import { UserError } from "../../../files/user_error.ts";
 import { readLambda } from "./lambda_locator.ts";
 import {
@@ -120,7 +121,7 @@ type TaskJson = z.output<typeof taskSchema>;
 export async function loadTasks(path: string, options: LoadTasksOptions = {}): Promise<WebTask[]> {
   let content: string;
   try {
-    content = await Deno.readTextFile(path);
+    content = await readTextFile(path);
   } catch (error) {
     throw new UserError(`task file ${path} cannot be read: ${(error as Error).message}`);
   }
