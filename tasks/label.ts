@@ -34,9 +34,10 @@ await runCommand(async (signal) => {
   await checkOutput(out, "labels.jsonl");
   using session = await LabelSession.open({ frames, labeller, out, seed: flags.integer("seed") ?? 0 });
   for (const note of session.notes) console.error(note);
-  const { url, finished } = serveLabels({ session, port, signal });
+  const { url, finished } = serveLabels({ session, port, signal, onProblem: (message) => console.error(message) });
   console.log(`label at ${url} (Ctrl-C ends it)`);
   await finished;
+  await session.checkFile();
   const { done, total } = session.task;
   console.log(`${done} of ${total} items answered by ${labeller}: ${out}`);
 }, { stopping: "closing the page's server" });

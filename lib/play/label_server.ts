@@ -6,7 +6,7 @@
  *     POST /answer          {position, success: true | false | null} → the next task
  *     POST /undo            → the task before
  */
-import { cannotRead } from "../files/random_access.ts";
+import { UserError } from "../files/user_error.ts";
 import type { LabelSession } from "./label_session.ts";
 import {
   type LocalServer,
@@ -22,13 +22,12 @@ import page from "./label_page.html" with { type: "text" };
 export interface LabelServerOptions extends LocalServerOptions {
   /** Whose work it is; stays the caller's. */
   session: LabelSession;
+  /** Told why a picture cannot be shown: its path says more than a labeller should see. */
+  onProblem?: (message: string) => void;
 }
 
-/** Bytes of a request at most. */
-const LARGEST = 4096;
-
 /** Starts the server. @throws {UserError} When the port cannot be had. */
-export function serveLabels({ session, ...options }: LabelServerOptions): LocalServer {
+export function serveLabels({ session, onProblem, ...options }: LabelServerOptions): LocalServer {
   // One answer after the other, however fast they come.
   let turn: Promise<unknown> = Promise.resolve();
   const inTurn = (work: () => Promise<void>): Promise<Response> => {
@@ -36,20 +35,28 @@ export function serveLabels({ session, ...options }: LabelServerOptions): LocalS
     turn = own;
     return own;
   };
-  return serveLocally(options, async (request) => {
+  const picture = async (position: number): Promise<Response> => {
+    try {
+      return new Response(await session.frame(position), { headers: { "content-type": "image/png" } });
+    } catch (error) {
+      if (!(error instanceof UserError)) return refusal(error);
+      onProblem?.(error.message);
+      return textResponse(500, "The picture cannot be shown: skip it. The terminal says why.");
+    }
+  };
+  return serveLocally(options, async (request, body) => {
     const { pathname } = new URL(request.url), { method } = request;
     if (method === "GET") {
       if (pathname === "/") return pageResponse(page);
       if (pathname === "/page.css") return styleResponse();
       if (pathname === "/task") return Response.json(session.task);
       const [, position] = /^\/frame\/(\d{1,9})$/.exec(pathname) ?? [];
-      if (position !== undefined) return await picture(session, Number(position));
+      if (position !== undefined) return await picture(Number(position));
     }
     if (method === "POST" && pathname === "/undo") return await inTurn(() => session.undo());
     if (method === "POST" && pathname === "/answer") {
-      const text = await request.text();
       return await inTurn(async () => {
-        const { position, success } = parseAnswer(text);
+        const { position, success } = parseAnswer(body);
         await session.answer(position, success);
       });
     }
@@ -57,20 +64,10 @@ export function serveLabels({ session, ...options }: LabelServerOptions): LocalS
   });
 }
 
-async function picture(session: LabelSession, position: number): Promise<Response> {
-  try {
-    const path = session.framePath(position);
-    const bytes = await Deno.readFile(path).catch((error) => Promise.reject(cannotRead(path, error)));
-    return new Response(bytes, { headers: { "content-type": "image/png", "cache-control": "no-store" } });
-  } catch (error) {
-    return refusal(error);
-  }
-}
-
 function parseAnswer(text: string): { position: number; success: boolean | null } {
   let value: unknown;
   try {
-    value = text.length <= LARGEST ? JSON.parse(text) : undefined;
+    value = JSON.parse(text);
   } catch { /* said below */ }
   const { position, success } = (value ?? {}) as Record<string, unknown>;
   if (typeof position !== "number" || (typeof success !== "boolean" && success !== null)) {

@@ -2,9 +2,12 @@
  * One labeller's work: which item comes next, what was answered, what was taken back; every answer is on the disk before the next
  * item is shown. Whoever comes back goes on where they stopped. The server around it is `label_server.ts`.
  */
+import { cannotWrite } from "../files/disk_error.ts";
+import { isNameOf } from "../files/plain_file.ts";
 import { UserError } from "../files/user_error.ts";
 import { type LabelItem, type LabelItems, readLabelItems } from "../experiments/blind_label_items.ts";
 import { labelLine, labelProblems, readLabels } from "../experiments/blind_labels.ts";
+import { openFrame } from "../experiments/label_frame.ts";
 import { Philox } from "../tensor/random.ts";
 
 /** What is labelled, by whom. */
@@ -53,6 +56,8 @@ export class LabelSession implements Disposable {
   readonly #skipped = new Set<number>();
   /** What was done in this sitting, the latest last. */
   readonly #history: { position: number; answered: boolean }[] = [];
+  /** Where the answers are whose file was deleted. */
+  #rescued?: Promise<string>;
 
   private constructor(
     options: LabelSessionOptions,
@@ -78,25 +83,33 @@ export class LabelSession implements Disposable {
    */
   static async open(options: LabelSessionOptions): Promise<LabelSession> {
     const { labeller, out } = options;
-    if (labeller.trim() === "") throw new UserError("--labeller must be a name: received none");
-    const items = await readLabelItems(options.frames);
-    const ids = items.items.map(({ id }) => id);
-    const isThere = (await Deno.stat(out).catch(() => undefined)) !== undefined;
-    const notes: string[] = [];
-    let answered = new Set<string>();
-    if (isThere) {
-      const reading = await readLabels(out, ids);
-      answered = new Set(reading.labels.filter((label) => label.labeller === labeller).map(({ id }) => id));
-      if (answered.size > 0) notes.push(`${labeller} has answered ${answered.size} of ${ids.length} before: going on`);
-      // What is not answered yet is what this is for.
-      notes.push(...labelProblems({ ...reading, missing: new Map() }).filter((line) => line !== "there is no answer"));
-      if (reading.cutOff) await cutLastLine(out);
+    if (labeller.trim() === "" || /\p{Cc}/u.test(labeller)) {
+      throw new UserError(`--labeller must be a name, in one line: received ${JSON.stringify(labeller)}`);
     }
+    const items = await readLabelItems(options.frames);
+    let file: Deno.FsFile;
     try {
-      const file = await Deno.open(out, { append: true, create: true });
-      return new LabelSession(options, items, answered, file, notes);
+      file = await Deno.open(out, { append: true, read: true, create: true });
     } catch (error) {
       throw new UserError(`cannot write to --out ${out}: ${(error as Error).message}`);
+    }
+    try {
+      const ids = items.items.map(({ id }) => id);
+      const reading = await whileLocked(file, async () => {
+        const read = await readLabels(out, ids);
+        await endLastLine(out, file, read.cutOff);
+        return read;
+      });
+      const answered = new Set(reading.labels.filter((label) => label.labeller === labeller).map(({ id }) => id));
+      const notes = answered.size > 0
+        ? [`${labeller} has answered ${answered.size} of ${ids.length} before: going on`]
+        : [];
+      // What is not answered yet is what this is for.
+      notes.push(...labelProblems({ ...reading, missing: new Map() }).filter((line) => line !== "there is no answer"));
+      return new LabelSession(options, items, answered, file, notes);
+    } catch (error) {
+      file.close();
+      throw error;
     }
   }
 
@@ -113,10 +126,13 @@ export class LabelSession implements Disposable {
     };
   }
 
-  /** The path of an item's picture. @throws {RangeError} When there is no such item. */
-  framePath(position: number): string {
+  /** An item's picture. @throws {RangeError} When there is no such item. @throws {UserError} When it cannot be shown. */
+  async frame(position: number): Promise<Uint8Array<ArrayBuffer>> {
     this.#check(position);
-    return `${this.#folder}/${this.#items[position].frame}`;
+    using file = await openFrame(this.#folder, this.#items[position].frame);
+    const bytes = new Uint8Array(file.size);
+    await file.readInto(0, bytes);
+    return bytes;
   }
 
   /**
@@ -125,6 +141,7 @@ export class LabelSession implements Disposable {
    * @param position Of the item that the answer is meant for: an answer that was sent twice does not count for the next item.
    * @param success Null skips.
    * @throws {RangeError} When another item is shown.
+   * @throws {UserError} When the answer cannot be written; the item stays where it is.
    */
   async answer(position: number, success: boolean | null): Promise<void> {
     this.#check(position);
@@ -141,7 +158,7 @@ export class LabelSession implements Disposable {
     this.#history.push({ position, answered: success !== null });
   }
 
-  /** Takes the last answer (or skip) of this sitting back: its item is shown again. @throws {RangeError} When there is none. */
+  /** Takes the last answer (or skip) of this sitting back: its item is shown again. @throws As {@linkcode answer}. */
   async undo(): Promise<void> {
     const last = this.#history.at(-1);
     if (!last) throw new RangeError("there is nothing to take back in this sitting");
@@ -157,16 +174,48 @@ export class LabelSession implements Disposable {
     this.#file.close();
   }
 
+  /** Sees that the file of labels is still the one at its path. @throws {UserError} When it is not: says where the answers are. */
+  async checkFile(): Promise<void> {
+    const { out } = this.#options;
+    if (isNameOf(out, this.#file)) return;
+    if ((await this.#file.stat()).nlink !== 0) {
+      throw new UserError(`${out} has been moved, and your answers with it: move it back before you answer`);
+    }
+    this.#rescued ??= this.#rescue();
+    throw new UserError(
+      `${out} has been deleted or replaced, and nothing more is saved. ${await this.#rescued}`,
+    );
+  }
+
   async #append(position: number, success: boolean | null): Promise<void> {
-    const { id } = this.#items[position], { labeller } = this.#options;
-    const line = new TextEncoder().encode(labelLine({ id, success, labeller, at: new Date().toISOString() }));
-    // Several labellers may have one file open: a line is written whole, or not at all.
-    await this.#file.lock(true);
+    const { id } = this.#items[position], { labeller, out } = this.#options, file = this.#file;
+    const line = labelLine({ id, success, labeller, at: new Date().toISOString() });
+    await whileLocked(file, async () => {
+      await this.checkFile();
+      const { size } = await file.stat();
+      try {
+        await write(file, line);
+      } catch (error) {
+        await file.truncate(size);
+        const reason = cannotWrite(out, error);
+        throw reason instanceof UserError
+          ? new UserError(`${reason.message}. The answer does not count: mend that, then answer again`)
+          : reason;
+      }
+    });
+  }
+
+  /** Writes what is in the file that has no name any more into one that has, and says so. */
+  async #rescue(): Promise<string> {
+    const { out } = this.#options, path = `${out}.rescued-${Date.now()}`;
     try {
-      for (let done = 0; done < line.length;) done += await this.#file.write(line.subarray(done));
-      await this.#file.sync();
-    } finally {
-      await this.#file.unlock();
+      const bytes = new Uint8Array((await this.#file.stat()).size);
+      await this.#file.seek(0, Deno.SeekMode.Start);
+      for (let done = 0; done < bytes.length;) done += await this.#file.read(bytes.subarray(done)) ?? bytes.length;
+      await Deno.writeFile(path, bytes, { createNew: true });
+      return `Your answers so far are in ${path}: rename it to ${out}, and start again`;
+    } catch (error) {
+      return `Your answers so far cannot be kept (${(error as Error).message}): start again`;
     }
   }
 
@@ -177,8 +226,27 @@ export class LabelSession implements Disposable {
   }
 }
 
-/** Removes what stands after the last line break: half a line would spoil the next one. */
-async function cutLastLine(path: string): Promise<void> {
-  const bytes = await Deno.readFile(path);
-  await Deno.truncate(path, bytes.lastIndexOf(0x0a) + 1);
+/** Several labellers may have one file open: a line is written whole, or not at all. */
+async function whileLocked<T>(file: Deno.FsFile, work: () => Promise<T>): Promise<T> {
+  await file.lock(true);
+  try {
+    return await work();
+  } finally {
+    await file.unlock();
+  }
+}
+
+/** Returns when the text is on the disk. */
+async function write(file: Deno.FsFile, text: string): Promise<void> {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
+  await file.sync();
+}
+
+/** Removes half a last line, and gives a whole one its end: the next would be written onto it. */
+async function endLastLine(path: string, file: Deno.FsFile, cutOff: boolean): Promise<void> {
+  const bytes = await Deno.readFile(path), end = bytes.lastIndexOf(0x0a) + 1;
+  if (end === bytes.length) return;
+  if (cutOff) await file.truncate(end);
+  else await write(file, "\n");
 }

@@ -56,7 +56,11 @@ async function sitting(
       async (path, body) => {
         const response = await fetch(
           server.url + path,
-          body === undefined ? {} : { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body) },
+          body === undefined ? {} : {
+            method: "POST",
+            headers: { "content-type": "application/json" },
+            body: typeof body === "string" ? body : JSON.stringify(body),
+          },
         );
         const text = await response.text();
         if (!response.ok) throw new Error(`${response.status}: ${text}`);
@@ -163,7 +167,7 @@ Deno.test("label: bad requests change nothing", async () => {
         ask("answer", { position: other, success: true }),
         /400: this item is not the one that is shown/,
       );
-      await assert.rejects(ask("answer", "x".repeat(5000)), /400/);
+      await assert.rejects(ask("answer", "x".repeat(5000)), /413: a request has at most 4096 bytes/);
       await assert.rejects(ask("frame/99"), /400/);
       await assert.rejects(ask("frame/../../key.jsonl"), /404/);
       // Two answers to one item, as from a key pressed twice: one counts.

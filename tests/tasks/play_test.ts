@@ -1,6 +1,7 @@
 /** `play` and `label` as commands: a fresh clone's first try, the address, Ctrl-C, help, and what a user can type wrong. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { encodePng } from "../../lib/report/png.ts";
 import { runTask, startTask } from "../support/tiny_run.ts";
 
 /** Starts a page's command, waits for its address, looks at it, and ends it as Ctrl-C does. */
@@ -24,6 +25,14 @@ async function visit(task: string, args: readonly string[], look: (url: string) 
   return said;
 }
 
+/** Yes, to the first item. */
+const answer = (url: string) =>
+  fetch(`${url}answer`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: '{"position":0,"success":true}',
+  });
+
 Deno.test("play --simulator: needs nothing, prints one line, Ctrl-C ends it with a player connected", async () => {
   const said = await visit("play", ["--simulator", "--size", "32x40"], async (url) => {
     const socket = new WebSocket(`${url.replace("http", "ws")}play`);
@@ -40,11 +49,10 @@ Deno.test("label: an answer, and what was done at the end", async () => {
   const folder = await Deno.makeTempDir();
   try {
     await Deno.writeTextFile(join(folder, "items.jsonl"), '{"id":"a","instruction":"lift","frame":"a.png"}\n');
-    await Deno.writeFile(join(folder, "a.png"), new Uint8Array(8));
+    await Deno.writeFile(join(folder, "a.png"), encodePng(new Uint8Array(3), 1, 1));
     const out = join(folder, "labels.jsonl");
     const said = await visit("label", ["--frames", folder, "--labeller", "ann", "--out", out], async (url) => {
-      const response = await fetch(`${url}answer`, { method: "POST", body: '{"position":0,"success":true}' });
-      assert.equal((await response.json()).done, 1);
+      assert.equal((await (await answer(url)).json()).done, 1);
     });
     assert.ok(said.endsWith(`1 of 1 items answered by ann: ${out}\n`), said);
     assert.match(await Deno.readTextFile(out), /^\{"id":"a","success":true,"labeller":"ann","at":"20.*"\}\n$/);

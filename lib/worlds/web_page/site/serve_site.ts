@@ -4,6 +4,7 @@
  * Browsers call it by its name, `http://shop.test`, when they are told that the name is this server (Chromium's
  * `--host-resolver-rules`), and by the address that `serveSite` returns when a person looks at it.
  */
+import { readRequest } from "../../../files/answer.ts";
 import { UserError } from "../../../files/user_error.ts";
 import { pageHtml } from "./page_html.ts";
 import { SHOP_ORIGIN, type ShopSite } from "./shop_site.ts";
@@ -82,12 +83,14 @@ async function respond(site: ShopSite, request: Request, allowsReset: boolean): 
     site.reset();
     return plain(200, "reset");
   }
-  const form = request.method === "POST" ? await readForm(request) : {};
-  if (!form) return plain(400, "the form cannot be read");
+  const body = await readRequest(request, MOST_FORM_BYTES);
+  if (!body) return plain(413, `a form has at most ${MOST_FORM_BYTES} bytes`);
+  const type = request.headers.get("content-type")?.split(";")[0];
+  if (body.length > 0 && type !== "application/x-www-form-urlencoded") return plain(400, "the form cannot be read");
   const response = site.handle({
     method: request.method,
     path: url.pathname + url.search,
-    form,
+    form: Object.fromEntries(new URLSearchParams(new TextDecoder().decode(body))),
     session: cookieOf(request),
   });
   const headers = new Headers(HEADERS);
@@ -108,23 +111,6 @@ const HEADERS: Readonly<Record<string, string>> = {
 /** Names that lead here; any other was made to point here by somebody else. */
 function isOwnHost({ hostname }: URL): boolean {
   return hostname === LOOPBACK || hostname === "localhost" || hostname === new URL(SHOP_ORIGIN).hostname;
-}
-
-async function readForm(request: Request): Promise<Record<string, string> | undefined> {
-  const reader = request.body?.getReader();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for (;;) {
-    const part = await reader?.read();
-    if (!part || part.done) break;
-    chunks.push(part.value);
-    size += part.value.length;
-    if (size > MOST_FORM_BYTES) return undefined;
-  }
-  const type = request.headers.get("content-type")?.split(";")[0];
-  if (size > 0 && type !== "application/x-www-form-urlencoded") return undefined;
-  const body = await new Blob(chunks as Uint8Array<ArrayBuffer>[]).text();
-  return Object.fromEntries(new URLSearchParams(body));
 }
 
 function cookieOf(request: Request): string | undefined {
