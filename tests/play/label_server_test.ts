@@ -1,79 +1,12 @@
 /** The labelling page's server: blind, resumable, with answers taken back, several labellers, bad requests, bad files. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readLabelItems, readLabelKey, writeLabelItems } from "../../lib/experiments/blind_label_items.ts";
+import { readLabelItems, readLabelKey } from "../../lib/experiments/blind_label_items.ts";
 import { agreement, labelProblems, readLabels, successCounts } from "../../lib/experiments/blind_labels.ts";
-import { serveLabels } from "../../lib/play/label_server.ts";
-import { LabelSession, type LabelTask } from "../../lib/play/label_session.ts";
-import { TableTop } from "../../lib/worlds/robot_video/table_top/table_top.ts";
+import { LabelSession } from "../../lib/play/label_session.ts";
+import { makePipe } from "../files/support.ts";
 import { BrowserPage, findChromium } from "./browser.ts";
-
-const ITEMS = 6;
-
-interface Place {
-  frames: string;
-  key: string;
-  out: string;
-  folder: string;
-}
-
-async function withItems(test: (place: Place) => Promise<void>) {
-  const folder = await Deno.makeTempDir();
-  try {
-    const candidates = Array.from({ length: ITEMS }, (_, i) => ({
-      model: i % 2 ? "base" : "rlvr",
-      policy: "expert",
-      task: "lift",
-      start: i >> 1,
-      instruction: `lift object ${i}`,
-      pixels: new TableTop({ seed: i }).render(32, 32),
-      height: 32,
-      width: 32,
-    }));
-    const frames = join(folder, "items"), key = join(folder, "key.jsonl");
-    await writeLabelItems(frames, key, candidates, 1);
-    await test({ frames, key, out: join(folder, "labels.jsonl"), folder });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-/** A page's requests, without the page. */
-async function sitting(
-  place: Place,
-  labeller: string,
-  work: (
-    ask: (path: string, body?: unknown) => Promise<LabelTask>,
-    session: LabelSession,
-    url: string,
-  ) => Promise<void>,
-) {
-  const stop = new AbortController();
-  using session = await LabelSession.open({ ...place, labeller, seed: 5 });
-  const server = serveLabels({ session, port: 0, signal: stop.signal });
-  try {
-    await work(
-      async (path, body) => {
-        const response = await fetch(
-          server.url + path,
-          body === undefined ? {} : {
-            method: "POST",
-            headers: { "content-type": "application/json" },
-            body: typeof body === "string" ? body : JSON.stringify(body),
-          },
-        );
-        const text = await response.text();
-        if (!response.ok) throw new Error(`${response.status}: ${text}`);
-        return JSON.parse(text);
-      },
-      session,
-      server.url,
-    );
-  } finally {
-    stop.abort();
-    await server.finished;
-  }
-}
+import { ITEMS, type Place, sitting, withItems } from "./label_support.ts";
 
 const ids = async ({ frames }: Place) => (await readLabelItems(frames)).items.map(({ id }) => id);
 
@@ -209,6 +142,112 @@ Deno.test("label: a file that a crash cut off is mended, others are refused", as
   });
 });
 
+Deno.test("label: a picture is looked at again when it is shown; what is none says so, and shows nothing else", async () => {
+  await withItems(async (place) => {
+    const secret = join(place.folder, "secret.png"), instead = join(place.folder, "instead");
+    await sitting(place, "ann", async (ask, _, url, problems) => {
+      const { position } = await ask("task");
+      const own = (await readLabelItems(place.frames)).items;
+      const shown = (await ask("task")).instruction;
+      const path = join(place.frames, own.find(({ instruction }) => instruction === shown)!.frame);
+      await Deno.copyFile(path, secret);
+      const links: Record<string, [make: () => Promise<unknown>, says: RegExp]> = {
+        "nothing": [() => Promise.resolve(), /there is no frame/],
+        "a link to another picture": [() => Deno.symlink(secret, path), /secret\.png, out of the items' folder/],
+        "a link to a device": [() => Deno.symlink("/dev/zero", path), /\/dev\/zero, out of the items' folder/],
+        "a link to another text": [() => Deno.symlink(place.key, path), /key\.jsonl, out of the items' folder/],
+        "a text": [() => Deno.copyFile(place.key, path), /is no PNG/],
+        "a folder": [() => Deno.mkdir(path), /it is a folder, not a file/],
+      };
+      if (await makePipe(instead)) links["a pipe"] = [() => Deno.rename(instead, path), /it is not a file/];
+      for (const [name, [make, says]] of Object.entries(links)) {
+        await Deno.remove(path, { recursive: true });
+        await make();
+        const response = await fetch(`${url}frame/${position}`, { signal: AbortSignal.timeout(10_000) });
+        assert.equal(response.status, 500, name);
+        assert.equal(await response.text(), "The picture cannot be shown: skip it. The terminal says why.");
+        assert.match(problems.pop()!, says, name);
+        assert.equal(problems.length, 0);
+        if (name === "nothing") await Deno.writeTextFile(path, "");
+      }
+      await Deno.remove(path);
+      await Deno.copyFile(secret, path);
+      const again = await fetch(`${url}frame/${position}`);
+      assert.deepEqual(await again.bytes(), await Deno.readFile(secret));
+      assert.equal((await ask("task")).position, position);
+    });
+  });
+});
+
+const answers = async (path: string) => (await readLabels(path)).labels.length;
+
+Deno.test("label: no answer goes into a file that has been moved, deleted or replaced", async () => {
+  await withItems(async (place) => {
+    const { out, folder } = place, moved = join(folder, "moved.jsonl");
+    const rescued = async () =>
+      (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).filter((name) => /rescued/.test(name));
+    await sitting(place, "ann", async (ask) => {
+      let task = await ask("task");
+      const yes = () => ask("answer", { position: task.position, success: true });
+      const refused = async (says: RegExp) => {
+        for (const work of [yes, () => ask("undo", {})]) {
+          await assert.rejects(work(), says);
+          assert.deepEqual(await ask("task"), task, "neither answered nor taken back");
+        }
+      };
+      task = await yes();
+      task = await yes();
+      await Deno.rename(out, moved);
+      await refused(/500: .*labels\.jsonl has been moved, and your answers with it: move it back before you answer/);
+      assert.deepEqual(await rescued(), []);
+      await Deno.writeTextFile(out, "");
+      await refused(/500: .*labels\.jsonl has been moved/);
+      assert.equal(await Deno.readTextFile(out), "", "nor written into the file of another");
+      await Deno.rename(moved, out);
+      task = await yes();
+      assert.deepEqual([task.done, await answers(out)], [3, 3]);
+
+      await Deno.remove(out);
+      await refused(
+        /500: .*labels\.jsonl has been deleted .* Your answers so far are in \S+rescued-\d+: rename it to \S+labels\.jsonl/,
+      );
+      await Deno.writeTextFile(out, "");
+      await refused(/500: .*has been deleted or replaced/);
+      assert.equal(await Deno.readTextFile(out), "");
+    });
+    const [name, ...more] = await rescued();
+    assert.deepEqual(more, [], "kept once");
+    await Deno.rename(join(folder, name), out);
+    await sitting(place, "ann", async (ask, session) => {
+      assert.deepEqual(session.notes, ["ann has answered 3 of 6 before: going on"]);
+      await Deno.remove(folder, { recursive: true });
+      await assert.rejects(
+        ask("answer", { position: (await ask("task")).position, success: true }),
+        /500: .*has been deleted .* cannot be kept \(.*\): start again/,
+      );
+      await Deno.mkdir(folder);
+    });
+  });
+});
+
+Deno.test("label: a last line without its end gets it; what is no file takes no labels", async () => {
+  await withItems(async (place) => {
+    const [first] = await ids(place);
+    const given = `{"id":"${first}","success":true,"labeller":"bob","at":""}`;
+    await Deno.writeTextFile(place.out, given);
+    await sitting(place, "ann", async (ask) => {
+      await ask("answer", { position: (await ask("task")).position, success: true });
+    });
+    assert.equal(await answers(place.out), 2);
+    assert.ok((await Deno.readTextFile(place.out)).startsWith(`${given}\n{`));
+    const open = (out: string, labeller = "ann") => LabelSession.open({ ...place, out, labeller, seed: 0 });
+    await assert.rejects(open(place.folder), /UserError: cannot write to --out /);
+    const pipe = join(place.folder, "pipe");
+    if (await makePipe(pipe)) await assert.rejects(open(pipe), /UserError: cannot read .*pipe: it is not a file/);
+    await assert.rejects(open(place.out, "a\x1b[2Jb"), /UserError: --labeller must be a name, .* "a\\u001b\[2Jb"/);
+  });
+});
+
 const chromium = findChromium();
 Deno.test({
   name: "label: the page in Chromium",
@@ -230,6 +269,41 @@ Deno.test({
         }
         await page.see("document.getElementById('question').textContent.startsWith('All items')");
         assert.deepEqual(page.problems, []);
+      });
+    });
+  },
+});
+
+Deno.test({
+  name: "label: what is in texts is shown as text, and errors reach the page, in Chromium",
+  ignore: chromium === undefined,
+  async fn() {
+    await withItems(async (place) => {
+      const instruction = `<b id="made">bold</b><img src=x onerror="document.title='run'">\x1b[2J\u202e&lt;`;
+      const [{ frame }] = (await readLabelItems(place.frames)).items;
+      await Deno.writeTextFile(
+        join(place.frames, "items.jsonl"),
+        JSON.stringify({ id: "<script>document.title='run'</script>", instruction, frame }) + "\n",
+      );
+      await sitting(place, "<i>ann</i>", async (_, session, url) => {
+        await using page = await BrowserPage.open(chromium!, url);
+        await page.see("document.getElementById('frame').naturalWidth === 32");
+        const shown = await page.ask("document.getElementById('question').textContent");
+        assert.equal(shown, `“${instruction}” – is it done?`);
+        assert.equal(await page.ask("document.getElementById('question').childElementCount"), 0);
+        assert.equal(await page.ask("document.title"), "Did the robot do it?");
+        await Deno.rename(place.out, `${place.out}.moved`);
+        await page.press("KeyY");
+        const message = "document.getElementById('message')";
+        await page.see(`${message}.textContent.includes('labels.jsonl has been moved, and your answers with it')`);
+        assert.equal(await page.ask(`getComputedStyle(${message}).display !== 'none' && task.done === 0`), true);
+        await Deno.rename(`${place.out}.moved`, place.out);
+        await Deno.writeTextFile(join(place.frames, frame), "no picture");
+        await page.send("Page.reload");
+        await page.see(`${message}.textContent === 'The picture cannot be shown: skip it. The terminal says why.'`);
+        await page.press("KeyY");
+        await page.see("task.done === 1 && !busy");
+        assert.equal(session.task.done, 1);
       });
     });
   },

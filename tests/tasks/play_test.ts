@@ -2,11 +2,19 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { encodePng } from "../../lib/report/png.ts";
+import { withFolder } from "../files/support.ts";
 import { runTask, startTask } from "../support/tiny_run.ts";
 
+const CLOSING = "closing the page's server; press Ctrl-C again to stop at once";
+
 /** Starts a page's command, waits for its address, looks at it, and ends it as Ctrl-C does. */
-async function visit(task: string, args: readonly string[], look: (url: string) => Promise<void>): Promise<string> {
-  const child = startTask(task, args);
+async function visit(
+  task: string,
+  args: readonly string[],
+  look: (url: string) => Promise<void>,
+  { through = [], code: expected = 0, says = CLOSING }: { through?: string[]; code?: number; says?: string } = {},
+): Promise<string> {
+  const child = startTask(task, args, { through });
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let said = "";
   while (!said.includes("\n")) {
@@ -20,8 +28,8 @@ async function visit(task: string, args: readonly string[], look: (url: string) 
   for (let part = await reader.read(); !part.done; part = await reader.read()) said += part.value;
   const { code } = await child.status;
   const stderr = await new Response(child.stderr).text();
-  assert.equal(code, 0, stderr);
-  assert.equal(stderr.trim(), "closing the page's server; press Ctrl-C again to stop at once");
+  assert.equal(code, expected, stderr);
+  assert.equal(stderr.trim(), says);
   return said;
 }
 
@@ -45,20 +53,65 @@ Deno.test("play --simulator: needs nothing, prints one line, Ctrl-C ends it with
   assert.equal(said.split("\n").length, 2, "one line");
 });
 
-Deno.test("label: an answer, and what was done at the end", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+/** A folder with one item, and the flags to label it. */
+async function withItem(test: (out: string, flags: string[]) => Promise<void>): Promise<void> {
+  await withFolder(async (folder) => {
     await Deno.writeTextFile(join(folder, "items.jsonl"), '{"id":"a","instruction":"lift","frame":"a.png"}\n');
     await Deno.writeFile(join(folder, "a.png"), encodePng(new Uint8Array(3), 1, 1));
     const out = join(folder, "labels.jsonl");
-    const said = await visit("label", ["--frames", folder, "--labeller", "ann", "--out", out], async (url) => {
+    await test(out, ["--frames", folder, "--labeller", "ann", "--out", out]);
+  });
+}
+
+Deno.test("label: an answer, and what was done at the end", async () => {
+  await withItem(async (out, flags) => {
+    const said = await visit("label", flags, async (url) => {
       assert.equal((await (await answer(url)).json()).done, 1);
     });
     assert.ok(said.endsWith(`1 of 1 items answered by ann: ${out}\n`), said);
     assert.match(await Deno.readTextFile(out), /^\{"id":"a","success":true,"labeller":"ann","at":"20.*"\}\n$/);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
+});
+
+Deno.test("label: answers whose file has been moved are not said to be there", async () => {
+  await withItem(async (out, flags) => {
+    const look = async (url: string) => {
+      await (await answer(url)).body?.cancel();
+      await Deno.rename(out, `${out}.moved`);
+    };
+    const error = `error: ${out} has been moved, and your answers with it: move it back before you answer`;
+    const said = await visit("label", flags, look, { code: 2, says: `${CLOSING}\n${error}` });
+    assert.doesNotMatch(said, /answered by/);
+  });
+});
+
+Deno.test({
+  name: "label: where the disk takes half a line nothing of it stays, and the item is asked again",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await withItem(async (out, flags) => {
+      // No file may have more than 30 KiB, and one answer would make it so.
+      const line = (labeller: string) => JSON.stringify({ id: "a", success: true, labeller, at: "" }) + "\n";
+      const before = line("b".repeat(30 * 1024 - 50 - line("").length));
+      await Deno.writeTextFile(out, before);
+      const through = ["bash", "-c", `trap '' XFSZ; ulimit -f 30; exec "$@"`, "limited"];
+      await visit("label", flags, async (url) => {
+        const refused = await answer(url);
+        assert.equal(
+          await refused.text(),
+          `cannot write ${out}: file too large. The answer does not count: mend that, then answer again`,
+        );
+        assert.equal(refused.status, 500);
+        assert.equal(await Deno.readTextFile(out), before);
+        const { position, done } = await (await fetch(`${url}task`)).json();
+        assert.deepEqual([position, done], [0, 0]);
+        await Deno.writeTextFile(out, line("bob"));
+        assert.equal((await (await answer(url)).json()).done, 1);
+      }, { through });
+      const labels = (await Deno.readTextFile(out)).trimEnd().split("\n").map((each) => JSON.parse(each).labeller);
+      assert.deepEqual(labels, ["bob", "ann"]);
+    });
+  },
 });
 
 Deno.test("play and label: a user's errors are one line and exit code 2", async () => {
