@@ -14,12 +14,11 @@
  * sandbox stays on, except when this process is root, where Chromium does not start with it: do not run as root on pages of strangers.
  */
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { UserError } from "../../../files/user_error.ts";
 import { formatAction, type WebAction } from "./actions.ts";
 import { AllowedHosts } from "./allowed_hosts.ts";
 import { type Observation, WebActionError, type WebBrowser } from "./browser.ts";
 import { ChromiumTab, type TabRules, type TabView } from "./chromium_tab.ts";
-import { findChromium } from "./find_chromium.ts";
+import { launchChromium } from "./launch_chromium.ts";
 import { isBrowserError, reasonOf, within } from "./page_error.ts";
 import { allowedStorageState, type StorageState, writeStorageState } from "./storage_state.ts";
 import type { SettlingTimes } from "./settling.ts";
@@ -57,23 +56,6 @@ export interface ChromiumOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Flags that keep the browser from talking to anyone by itself. */
-const QUIET_FLAGS = [
-  "--no-first-run",
-  "--no-default-browser-check",
-  "--no-pings",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-domain-reliability",
-  "--disable-sync",
-  "--disable-quic",
-  "--disable-gpu",
-  // A proxy that the environment names would be asked in place of the hosts on the list, and is none of them.
-  "--no-proxy-server",
-  // Without it WebRTC sends datagrams to whomever a page names; the flag that begins with --force does nothing here.
-  "--webrtc-ip-handling-policy=disable_non_proxied_udp",
-];
-
 /**
  * Starts a Chromium.
  *
@@ -82,34 +64,7 @@ const QUIET_FLAGS = [
  */
 export async function openChromium(options: ChromiumOptions): Promise<ChromiumBrowser> {
   const allowedHosts = new AllowedHosts(options.allowedHosts ?? [], options.hosts);
-  const executablePath = findChromium(options.executable);
-  const sandbox = Deno.build.os === "windows" || Deno.uid() !== 0 ? [] : ["--no-sandbox"];
-  const resolver = `--host-resolver-rules=${allowedHosts.resolverRules()}`;
-  // Loaded when a browser is wanted: it would be half a second of every start.
-  const { chromium } = await import("playwright-core");
-  const launch = async () => {
-    try {
-      return await chromium.launch({
-        executablePath,
-        headless: !options.isHeaded,
-        args: [...QUIET_FLAGS, ...sandbox, resolver],
-        // Signals are the program's to answer: it saves first.
-        handleSIGINT: false,
-        handleSIGTERM: false,
-        handleSIGHUP: false,
-      });
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      if (options.isHeaded && /Missing X server|DISPLAY/.test(message)) {
-        throw new UserError(
-          "Chromium has no screen for a window here: sign in by --steps-file, or on a machine with one",
-        );
-      }
-      const reason = message.replaceAll(/\s+/g, " ").slice(0, 300);
-      throw new UserError(`Chromium ${JSON.stringify(executablePath)} did not start: ${reason}`);
-    }
-  };
-  return new ChromiumBrowser(await launch(), launch, allowedHosts, options);
+  return new ChromiumBrowser(await launchChromium(allowedHosts, options), allowedHosts, options);
 }
 
 /** How long a profile may take to go. Milliseconds. */
@@ -136,7 +91,6 @@ export class ChromiumBrowser implements WebBrowser {
   /** Use {@linkcode openChromium}. */
   constructor(
     private browser: Browser,
-    private readonly launch: () => Promise<Browser>,
     private readonly allowedHosts: AllowedHosts,
     private readonly options: ChromiumOptions,
   ) {
@@ -185,7 +139,7 @@ export class ChromiumBrowser implements WebBrowser {
     const last = this.context?.close() ?? Promise.resolve();
     const isClosed = await within(last, CLOSING_LIMIT, () => new Error("late")).then(() => true, () => false);
     if (!isClosed) await this.browser.close().catch(() => {});
-    if (!this.browser.isConnected()) this.browser = await this.launch();
+    if (!this.browser.isConnected()) this.browser = await launchChromium(this.allowedHosts, this.options);
     this.tabs = [];
     this.newWindows = [];
     this.notes = [];
