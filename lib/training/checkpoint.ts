@@ -93,7 +93,7 @@ export class CheckpointStore {
    * Saving a step again replaces it. If saving fails, the checkpoints that were there are untouched.
    *
    * @param step of training, not below that of the newest valid checkpoint.
-   * @param keepStep of a checkpoint that is not removed, however old it is.
+   * @param keepStep of a valid checkpoint that is not removed, however old it is.
    * @throws {RangeError | TypeError} if the step, a file name or a value cannot be saved; nothing is written then.
    * @throws {DiskError} if the system refuses.
    */
@@ -167,6 +167,19 @@ export class CheckpointStore {
   }
 
   /**
+   * What is wrong with the checkpoint of a step, or that there is none; undefined where it is as it was written.
+   *
+   * @param options.hashes whether contents are compared too, not sizes alone. Default true.
+   */
+  async problemOf(step: number, options: { hashes: boolean } = { hashes: true }): Promise<string | undefined> {
+    let problem: string | undefined = "its folder is not there any more";
+    for (const entry of await this.#entries()) {
+      if (entry.step === step) problem = await this.#problemOf(entry.name, options);
+    }
+    return problem;
+  }
+
+  /**
    * Renames the checkpoints of a step and all later ones to `diverged-step-…`: they stay to be looked at, and are not resumed
    * from.
    *
@@ -213,8 +226,8 @@ export class CheckpointStore {
   }
 
   /** What is wrong with a checkpoint, or undefined if it is valid. */
-  async #problemOf(name: string): Promise<string | undefined> {
-    const problem = await findProblem(join(this.folder, name), Number(NAME.exec(name)![1]));
+  async #problemOf(name: string, options?: { hashes: boolean }): Promise<string | undefined> {
+    const problem = await findProblem(join(this.folder, name), Number(NAME.exec(name)![1]), options);
     if (problem !== undefined) this.#damaged.add(name);
     return problem;
   }
@@ -223,10 +236,10 @@ export class CheckpointStore {
   async #prune(saved: string, keepStep: number | undefined): Promise<void> {
     const steps = new Set<number>();
     for (const { name, step } of (await this.#entries()).reverse()) {
-      if (step === keepStep && steps.size >= this.#keep) continue;
       // Beyond the one just saved, files of the right sizes count as valid: hashing all of them at every save is dear.
       const valid = name === saved ||
-        !this.#damaged.has(name) && await findProblem(join(this.folder, name), step, { hashes: false }) === undefined;
+        !this.#damaged.has(name) && await this.#problemOf(name, { hashes: false }) === undefined;
+      if (valid && step === keepStep && steps.size >= this.#keep) continue;
       const isDamagedAndNewer = !valid && step > Number(NAME.exec(saved)![1]);
       if (isDamagedAndNewer || valid && !steps.has(step) && steps.size < this.#keep) {
         if (valid) steps.add(step);

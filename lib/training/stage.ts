@@ -113,7 +113,10 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
   const first = state.step, { watched } = stage;
   const history = new StageHistory(watched);
   for await (const entry of run.metrics.entries()) if (entry.stage === stage.name) history.add(entry);
-  let best = watched && await readBest(store, watched), saved = checkpoint?.step;
+  const { checkpointEvery } = context;
+  const watch = watched && { name: stage.name, metric: watched, store, log: run.metrics, checkpointEvery };
+  const findBest = async (note = (line: string) => progress.note(line)) => watch && await readBest(watch, note);
+  let best = await findBest(), saved = checkpoint?.step;
   progress.stage(stage.name, stage.steps, { start: first });
   const save = async () => {
     const files = await stage.save();
@@ -121,9 +124,10 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
     await run.metrics.sync();
     run.check();
     const label = async (step: number) => {
-      if (watched) best = await keepBetter(store, watched, best, { step, value: history.watched });
+      if (watch) best = await keepBetter(watch, best, { step, value: history.watched });
     };
     try {
+      if (best && await store.problemOf(best.step, { hashes: false }) !== undefined) best = await findBest();
       // What batches say of a checkpoint is known when they have been seen with its weights: at the next one.
       if (!watched?.heldOut && saved !== undefined) await label(saved);
       await store.save(state.step, { ...files, "stage.json": state }, best?.step);
@@ -156,7 +160,7 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
       await takeStep();
       await breathe();
       const last = state.step === stage.steps;
-      if (last || state.step % context.checkpointEvery === 0 || signal?.aborted) await save();
+      if (last || state.step % checkpointEvery === 0 || signal?.aborted) await save();
       if (signal?.aborted && !last) {
         progress.done();
         throw new RunInterruptedError(`stopped after step ${state.step} of ${stage.steps} of ${stage.name}; saved`);
@@ -166,8 +170,9 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
     if (error instanceof TrainingDivergedError) {
       progress.done();
       await leaveDiverged(context, stage.name, error.since);
-      const isGood = best !== undefined && best.step < error.since;
-      if (isGood) progress.note(`best checkpoint: step ${best!.step} of ${stage.name}, ${best!.metric} ${best!.value}`);
+      // That the best one so far was set aside has been said.
+      best = await findBest(best && best.step >= error.since ? () => {} : undefined);
+      if (best) progress.note(`best checkpoint: step ${best.step} of ${stage.name}, ${best.metric} ${best.value}`);
     }
     throw error;
   }

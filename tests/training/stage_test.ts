@@ -305,6 +305,88 @@ Deno.test("runStage: the best checkpoint is kept beside the newest ones, across 
   }, 10);
 });
 
+/** Changes a byte of a checkpoint's numbers, or cuts it off. */
+async function damage(path: string, step: number, isCut = false): Promise<void> {
+  const file = join(path, `checkpoints/chain/step-${String(step).padStart(8, "0")}/state.safetensors`);
+  const bytes = await Deno.readFile(file);
+  bytes[bytes.length - 1] ^= 1;
+  await Deno.writeFile(file, isCut ? bytes.subarray(1) : bytes);
+}
+
+Deno.test("runStage: a damaged best checkpoint is named and not kept; the best of those that are left takes its place", async () => {
+  const reward = (step: number) => step < 40 ? step : 40 - 2 * (step - 40);
+  const mean20 = (end: number) =>
+    Array.from({ length: 20 }, (_, i) => reward(end - 1 - i)).reduce((a, b) => a + b) / 20;
+  const options = { steps: 90 };
+  for (
+    const { damaged, instead, best } of [
+      { damaged: [40], instead: "step 50 is the best of those that are left", best: { step: 50, value: mean20(55) } },
+      { damaged: [40, 50], instead: "no other is known to be good", best: { step: 55, value: mean20(60) } },
+    ]
+  ) {
+    await withRun(async (run) => {
+      assert.ok((await run.go(scripted(reward, options), 55)).error instanceof RunInterruptedError);
+      assert.equal((await marked(run.path)).step, 40);
+      for (const step of damaged) await damage(run.path, step);
+      const { error, notes } = await run.go(scripted(reward, options));
+      assert.equal(error, undefined);
+      assert.deepEqual(notes, [
+        "chain: resumed after step 55",
+        `chain: the best checkpoint, of step 40, is lost (state.safetensors does not match its SHA-256): ${instead}`,
+      ]);
+      assert.deepEqual(await marked(run.path), { step: best.step, metric: "reward", value: best.value });
+      assert.deepEqual(await checkpoints(run.path), [
+        "best.json",
+        `step-000000${best.step}`,
+        "step-00000080",
+        "step-00000090",
+      ]);
+    }, 10);
+  }
+});
+
+Deno.test("runStage: a best checkpoint that is damaged while the stage runs is not kept, nor named when it diverges", async () => {
+  const reward = (step: number) => step < 40 ? step : 40 - 2 * (step - 40);
+  const at = (stopped: number, act: () => Promise<void>, divergence?: Stage["divergence"]) => {
+    const part = scripted(reward, { steps: 90, divergence });
+    const { step } = part.stage;
+    part.stage.step = async (n) => {
+      if (n === stopped) await act();
+      return await step(n);
+    };
+    return part;
+  };
+  await withRun(async (run) => {
+    const { notes } = await run.go(at(72, () => damage(run.path, 40, true)));
+    assert.deepEqual(notes, [
+      "chain: the best checkpoint, of step 40, is lost (state.safetensors has 79 bytes instead of 80): " +
+      "step 60 is the best of those that are left",
+    ]);
+    assert.deepEqual(await checkpoints(run.path), ["best.json", "step-00000060", "step-00000080", "step-00000090"]);
+    assert.equal((await marked(run.path)).step, 60);
+  }, 10);
+  await withRun(async (run) => {
+    const rule = (history: StageHistory) =>
+      history.last.at(-1)!.step === 74 ? { what: "the reward", value: -1, since: 74 } : undefined;
+    const { error, notes } = await run.go(at(74, () => damage(run.path, 40), rule));
+    assert.ok(error instanceof TrainingDivergedError);
+    assert.match(notes.at(-2)!, /the best checkpoint, of step 40, is lost/);
+    assert.match(notes.at(-1)!, /^best checkpoint: step 60 of chain, reward/);
+  }, 10);
+});
+
+Deno.test("runStage: a best checkpoint by numbers measured after steps is found again in the log", async () => {
+  await withRun(async (run) => {
+    const watched = { ...watchBatches("reward", "higher"), heldOut: true };
+    const part = () => scripted((step) => -step, { steps: 14, watched });
+    assert.ok((await run.go(part(), 10)).error instanceof RunInterruptedError);
+    assert.equal((await marked(run.path)).step, 2);
+    await damage(run.path, 2);
+    await run.go(part());
+    assert.deepEqual(await marked(run.path), { step: 8, metric: "reward", value: -7 });
+  });
+});
+
 Deno.test("runStage: no checkpoint is the best before there are steps enough to tell, nor by a number of another name", async () => {
   await withRun(async (run) => {
     await run.go(scripted((step) => step < 10 ? 100 : 1, { steps: 19 }));
