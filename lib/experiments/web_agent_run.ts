@@ -143,7 +143,9 @@ export async function runWebAgents(
   if (settings.browser === "chromium") findChromium();
   const shared = sharedRoles(settings, endpoints, prompts);
   checkSettings(settings, read, shared);
-  const tasks = await withLogins(read, { taskFile: settings.tasks, storageState: settings.storageState });
+  const lost: SkippedTask[] = [], { tasks: taskFile, storageState } = settings;
+  const tasks = await withLogins(read, { taskFile, storageState, onSkipped: (task) => void lost.push(task) });
+  for (const note of [...skippedNotes(lost), ...signedOutNotes(tasks)]) progress.note(note);
   await endpoints.check();
 
   using owned = new DisposableStack();
@@ -171,7 +173,7 @@ export async function runWebAgents(
   const result: WebAgentResult = {
     task: "web-agent",
     table,
-    skipped,
+    skipped: [...skipped, ...lost],
     retries: endpoints.retries(),
     settings: { ...settings },
     seconds,
@@ -243,10 +245,26 @@ async function readTasks(
 function skippedNotes(skipped: readonly SkippedTask[]): string[] {
   const byReason = Map.groupBy(skipped, ({ reason }) => reason);
   return [...byReason].map(([reason, tasks]) => {
-    const ids = tasks.map(({ taskId }) => taskId ?? "?"), shown = ids.slice(0, 10).join(", ");
     const word = tasks.length === 1 ? "task is" : "tasks are";
-    return `${tasks.length} ${word} left out (task_id ${shown}${ids.length > 10 ? ", …" : ""}): ${reason}`;
+    return `${tasks.length} ${word} left out (${idList(tasks)}): ${reason}`;
   });
+}
+
+/** A line where tasks that need a login have none; the built-in site is signed in to from the start. */
+function signedOutNotes(tasks: readonly AgentTask[]): string[] {
+  const isSignedOut = ({ task, site, login }: AgentTask) => task.requiresLogin && site === null && !login;
+  const signedOut = tasks.filter(isSignedOut).map(({ task }) => task);
+  if (signedOut.length === 0) return [];
+  const [word, verb] = signedOut.length === 1 ? ["task", "begins"] : ["tasks", "begin"];
+  return [
+    `${signedOut.length} ${word} with require_login ${verb} signed out (${idList(signedOut)}): ` +
+    `there is no storage_state; name a login for all tasks with --storage-state`,
+  ];
+}
+
+function idList(tasks: readonly { taskId?: number }[]): string {
+  const ids = tasks.map(({ taskId }) => taskId ?? "?");
+  return `task_id ${ids.slice(0, 10).join(", ")}${ids.length > 10 ? ", …" : ""}`;
 }
 
 /** Roles behind endpoints where they are named, the built-in programs where not. */

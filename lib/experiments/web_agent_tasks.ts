@@ -13,7 +13,12 @@ import { serveSite } from "../worlds/web_page/site/serve_site.ts";
 import { SHOP_ORIGIN, ShopSite } from "../worlds/web_page/site/shop_site.ts";
 import { resolveStep, type SiteTask, siteTasks } from "../worlds/web_page/site/site_tasks.ts";
 import { SimulatedBrowser } from "../worlds/web_page/site/simulated_browser.ts";
-import { loadTasks, type LoadTasksOptions, type SitePlaces } from "../worlds/web_page/tasks/task_file.ts";
+import {
+  loadTasks,
+  type LoadTasksOptions,
+  type SitePlaces,
+  type SkippedTask,
+} from "../worlds/web_page/tasks/task_file.ts";
 import type { WebTask } from "../worlds/web_page/tasks/web_task.ts";
 
 /** A task, where it is done, and how long it may take. */
@@ -94,32 +99,54 @@ export async function fileTasks(path: string, options: TaskFileOptions): Promise
 }
 
 /**
- * The tasks with their logins: the one that is given, or the file that each names (`storage_state`), seen from the task file.
+ * The tasks with their logins: the one that is given, or the file that each names (`storage_state`), seen from the task file. Those
+ * whose file is not there or is no login are left out, and told by number.
  *
- * @throws {UserError} When a file is not there or is no login.
+ * @throws {UserError} When the given one is not there or is no login, or no task is left.
  */
 export async function withLogins(
   tasks: readonly AgentTask[],
-  { taskFile, storageState }: { taskFile: string | null; storageState: string | null },
+  { taskFile, storageState, onSkipped }: {
+    taskFile: string | null;
+    storageState: string | null;
+    onSkipped?: (task: SkippedTask) => void;
+  },
 ): Promise<AgentTask[]> {
-  const logins = new Map<string, StorageState>(), complete: AgentTask[] = [];
+  const logins = new Map<string, StorageState | UserError>(), told = new Set<number>(), complete: AgentTask[] = [];
   for (const each of tasks) {
-    const named = each.task.storageState, own = named && resolve(dirname(taskFile ?? "."), named);
-    const path = storageState ?? own;
-    if (path && !logins.has(path)) {
-      logins.set(
-        path,
-        await readStorageState(path).catch((error) => {
-          if (path !== own || !(error instanceof UserError)) throw error;
-          throw new UserError(
-            `task_id ${each.task.taskId}: ${error.message}, or name one for all tasks with --storage-state`,
-          );
-        }),
-      );
+    const { taskId, storageState: named } = each.task;
+    const path = storageState ?? (named && resolve(dirname(taskFile ?? "."), named));
+    if (!path) {
+      complete.push(each);
+      continue;
     }
-    complete.push(path ? { ...each, login: logins.get(path) } : each);
+    const login = logins.get(path) ?? await readLogin(path);
+    logins.set(path, login);
+    if (!(login instanceof UserError)) complete.push({ ...each, login });
+    else if (storageState !== null) throw login;
+    else if (!told.has(taskId)) {
+      told.add(taskId);
+      onSkipped?.({ taskId, reason: `${login.message}, or name one for all tasks with --storage-state` });
+    }
+  }
+  if (complete.length === 0) {
+    const [reason] = logins.values();
+    throw new UserError(
+      `no task of ${taskFile} has its login: ${
+        (reason as UserError).message
+      }, or name one for all tasks with --storage-state`,
+    );
   }
   return complete;
+}
+
+async function readLogin(path: string): Promise<StorageState | UserError> {
+  try {
+    return await readStorageState(path);
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
+  }
 }
 
 function agentTask(task: WebTask, site: number | null, known: SiteTask | undefined, limits: StepLimits): AgentTask {

@@ -8,8 +8,8 @@ import {
   successTable,
   type TrialResult,
 } from "../../lib/experiments/web_agent_results.ts";
-import { runWebAgents, type WebAgentContext, type WebAgentSettings } from "../../lib/experiments/web_agent_run.ts";
-import { addressBook, chromiumOpener, fileTasks, withLogins } from "../../lib/experiments/web_agent_tasks.ts";
+import { runWebAgents, type WebAgentSettings } from "../../lib/experiments/web_agent_run.ts";
+import { addressBook } from "../../lib/experiments/web_agent_tasks.ts";
 import type { EndpointSettings } from "../../lib/experiments/web_agent_endpoints.ts";
 import { UserError } from "../../lib/files/user_error.ts";
 import { silentProgress } from "../../lib/training/progress.ts";
@@ -17,66 +17,8 @@ import { RunInterruptedError } from "../../lib/training/stage.ts";
 import { ShopSite } from "../../lib/worlds/web_page/site/shop_site.ts";
 import { siteTasks } from "../../lib/worlds/web_page/site/site_tasks.ts";
 import { taskJson } from "../../lib/worlds/web_page/tasks/web_task.ts";
-import { type ChatServer, said, serveChat } from "../agent/chat_server.ts";
-import { hasChromium } from "../support/chromium.ts";
-import { serveLoginSite } from "../support/login_site.ts";
-
-const SETTINGS: WebAgentSettings = {
-  run: null,
-  conditions: ["none", "oracle"],
-  tasks: null,
-  taskIds: null,
-  sites: {},
-  siteSeeds: [1],
-  seeds: [0],
-  browser: "simulated",
-  allowedHosts: [],
-  storageState: null,
-  pageLimit: 10,
-  endpoints: {},
-  prompts: null,
-  history: "all",
-  valueScale: "1-5",
-  pageCharacters: null,
-  branching: 3,
-  samples: null,
-  valueSamples: 2,
-  maxSteps: null,
-  slack: 3,
-  confusion: 0.6,
-  greedy: true,
-  workers: 8,
-};
-
-const endpoint = (server: ChatServer): EndpointSettings => ({
-  url: server.base,
-  model: null,
-  kind: "chat",
-  keyVariable: null,
-});
-
-async function inFolder(test: (folder: string, context: WebAgentContext) => Promise<void>) {
-  const folder = await Deno.makeTempDir();
-  try {
-    await test(folder, {
-      out: join(folder, "run"),
-      resume: false,
-      openEngine: () => Promise.reject(new Error("no model is asked here")),
-      requests: { retries: 1, timeoutSeconds: 2 },
-      progress: silentProgress,
-    });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-/** A file with some of a site's tasks. */
-async function taskFile(folder: string, seed: number, ...patterns: RegExp[]): Promise<string> {
-  const tasks = siteTasks(new ShopSite({ seed })).filter(({ intent }) => patterns.some((each) => each.test(intent)));
-  const path = join(folder, "tasks.json");
-  await Deno.writeTextFile(path, JSON.stringify(tasks.map(taskJson)));
-  return path;
-}
+import { said, serveChat } from "../agent/chat_server.ts";
+import { endpoint, inFolder, SETTINGS, taskFile } from "./web_agent_support.ts";
 
 const lines = async (path: string) =>
   (await Deno.readTextFile(path)).trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
@@ -377,114 +319,6 @@ async function firstName(folder: string): Promise<string> {
   const [{ name }] = await Array.fromAsync(Deno.readDir(folder));
   return name;
 }
-
-Deno.test("web agents: in Chromium, the sites of a task file are reached from one another", {
-  ignore: !hasChromium(),
-}, async () => {
-  const serve = (title: string) =>
-    Deno.serve(
-      { port: 0, hostname: "127.0.0.1", onListen() {} },
-      () => new Response(`<!doctype html><title>${title}</title>`, { headers: { "content-type": "text/html" } }),
-    );
-  await using shop = serve("Shop");
-  await using forum = serve("Forum");
-  await using other = serve("Other");
-  const at = (server: typeof shop) => `http://127.0.0.1:${server.addr.port}`;
-  await inFolder(async (folder) => {
-    const path = join(folder, "tasks.json");
-    const start = { start_url: "__SHOPPING__/a |AND| __REDDIT__/f", sites: ["shopping", "reddit"] };
-    const [task] = siteTasks(new ShopSite({ seed: 1 })).map(taskJson);
-    await Deno.writeTextFile(
-      path,
-      JSON.stringify([{ ...task, start_url: "__SHOPPING__/a" }, { ...task, ...start, task_id: 3 }]),
-    );
-    const sites = { __SHOPPING__: at(shop), __REDDIT__: at(forum) };
-    const [one, two] = await fileTasks(path, { siteSeeds: [1], sites, slack: 1 });
-    const open = chromiumOpener([], sites);
-    await using session = await open(one);
-    await session.browser.reset(one.task.startUrls);
-    assert.equal((await session.browser.perform({ kind: "goto", url: `${at(forum)}/f` })).tabs[0].title, "Forum");
-    await assert.rejects(session.browser.perform({ kind: "goto", url: at(other) }), /may not be opened/);
-    // Of several start pages the first is current.
-    const { tabs } = await session.browser.reset(two.task.startUrls);
-    assert.deepEqual(tabs, [{ title: "Shop", isCurrent: true }, { title: "Forum", isCurrent: false }]);
-  });
-});
-
-Deno.test("web agents: the storage_state of a task, or one for all, is what its browser begins with", {
-  ignore: !hasChromium(),
-}, async () => {
-  await using site = serveLoginSite();
-  await inFolder(async (folder, context) => {
-    const state = (name: string) =>
-      JSON.stringify({ cookies: [{ name: "session", value: name, domain: "127.0.0.1", path: "/" }] });
-    await Deno.mkdir(join(folder, "auth"));
-    await Deno.writeTextFile(join(folder, "auth/shop.json"), state("Ann"));
-    await Deno.writeTextFile(join(folder, "all.json"), state("Bob"));
-    const path = join(folder, "tasks.json"), [task] = siteTasks(new ShopSite({ seed: 1 })).map(taskJson);
-    const of = (id: number, file: string | null) => ({
-      ...task,
-      task_id: id,
-      start_url: "__SHOPPING__/",
-      storage_state: file,
-    });
-    await Deno.writeTextFile(path, JSON.stringify([of(0, "./auth/shop.json"), of(1, null)]));
-    const sites = { __SHOPPING__: site.origin }, tasks = await fileTasks(path, { siteSeeds: [1], sites, slack: 1 });
-    const greeted = async (storageState: string | null) => {
-      const seen: (string | undefined)[] = [];
-      for (const each of await withLogins(tasks, { taskFile: path, storageState })) {
-        await using session = await chromiumOpener([], sites)(each);
-        const { nodes } = await session.browser.reset(each.task.startUrls);
-        seen.push([...nodes.values()].find(({ role }) => role === "heading")?.name);
-      }
-      return seen;
-    };
-    assert.deepEqual(await greeted(null), ["Hello Ann", "Nobody"]);
-    assert.deepEqual(await greeted(join(folder, "all.json")), ["Hello Bob", "Hello Bob"]);
-
-    // A file that is not there is named before the first task, and so is a browser without logins.
-    await Deno.remove(join(folder, "auth/shop.json"));
-    await using server = serveChat(() => "stop");
-    const settings = { ...SETTINGS, conditions: ["none" as const], tasks: path, sites };
-    const asked = { ...settings, endpoints: { policy: endpoint(server) } };
-    await assert.rejects(
-      runWebAgents({ ...asked, browser: "chromium" }, context),
-      /task_id 0: storage state .*auth\/shop.json is not there: make one with deno task web-login, or name one for all/,
-    );
-    const inShop = { ...SETTINGS, storageState: "x.json" };
-    await assert.rejects(runWebAgents(inShop, context), /the simulated browser keeps no logins: --storage-state needs/);
-  });
-});
-
-Deno.test("web agents: a stop is heard while a page keeps the browser waiting", {
-  ignore: !hasChromium(),
-  sanitizeOps: false,
-  sanitizeResources: false,
-}, async () => {
-  const stop = new AbortController();
-  let stopped = 0;
-  const silent = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
-    stopped = performance.now();
-    stop.abort();
-    return new Promise(() => {});
-  });
-  await using server = serveChat(() => "stop");
-  await inFolder(async (folder, context) => {
-    const path = join(folder, "tasks.json"), [task] = siteTasks(new ShopSite({ seed: 1 })).map(taskJson);
-    await Deno.writeTextFile(path, JSON.stringify({ ...task, start_url: `http://127.0.0.1:${silent.addr.port}/` }));
-    const settings = {
-      ...SETTINGS,
-      conditions: ["none" as const],
-      tasks: path,
-      endpoints: { policy: endpoint(server) },
-    };
-    const run = runWebAgents({ ...settings, browser: "chromium" }, { ...context, signal: stop.signal });
-    await assert.rejects(run, RunInterruptedError);
-    // Two seconds, and the browser's end on a busy machine.
-    assert.ok(performance.now() - stopped < 5000, `${performance.now() - stopped} ms`);
-  });
-  await Promise.race([silent.shutdown(), new Promise((resolve) => setTimeout(resolve, 100))]);
-});
 
 Deno.test("web agents: rates, differences and the released form, by hand", () => {
   const trial = (condition: string, task: number, success: 0 | 1, error?: string): TrialResult => ({
