@@ -14,6 +14,7 @@ import type { AnswerSampler } from "../rl/answer_sampler.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
 import { ServedAnswers } from "../rl/served_answers.ts";
 import type { Engine } from "../tensor/engine.ts";
+import { fingerprintOfModel } from "../training/fingerprint.ts";
 import type { RunFolder } from "../training/run_folder.ts";
 import type { LanguageConfig } from "./language_fields.ts";
 
@@ -186,6 +187,11 @@ export async function readLanguageModelFolder(folder: string): Promise<LanguageM
     );
   }
   return { tokenizer, vocabularySize, maxPositions, endTokens: endTokens(config), notes };
+}
+
+/** The fingerprint of a given model, by the field that names it. @throws {UserError} When a file cannot be read. */
+export async function modelFingerprint(folder: string): Promise<Record<string, string>> {
+  return { "model.folder": await fingerprintOfModel(Object.values(await findModelFolder(folder))) };
 }
 
 /** Refuses a tokenizer that cannot end an answer. @throws {UserError} When it has no token that ends a text. */

@@ -6,6 +6,7 @@ import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { grpoDivergence } from "../rl/divergence.ts";
 import { type GrpoOptions, GrpoTrainer } from "../rl/grpo.ts";
 import { Philox } from "../tensor/random.ts";
+import type { LearntFrom } from "../training/fingerprint.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
 import { pickMetrics, runStage, type StageContext } from "../training/stage.ts";
@@ -32,8 +33,8 @@ export interface LanguageStagesOptions<Example, States> {
   world: World<Example, States>;
   /** Writes sampled answers as text. */
   tokenizer: TextTokenizer;
-  /** Of the data: a checkpoint of a run on other data is not resumed. */
-  fingerprint: string;
+  /** Data and given model: a checkpoint of a run on others is not resumed. */
+  learntFrom: LearntFrom;
 }
 
 /** One stage of GRPO. */
@@ -65,7 +66,7 @@ export class LanguageStages<Example extends LanguageExample & { name: string }, 
 
   /** Trains the given or a new model to imitate examples. Returns seconds of training. */
   async trainLikelihood(imitated: readonly Example[]): Promise<number> {
-    const { config, context, models, world, fingerprint } = this.options;
+    const { config, context, models, world, learntFrom } = this.options;
     const { seed, likelihood, model: { checkpointing }, logitChunk } = config;
     if (likelihood.steps === 0) return 0;
     using owned = new DisposableStack();
@@ -81,7 +82,7 @@ export class LanguageStages<Example extends LanguageExample & { name: string }, 
     const { seconds } = await runStage(context, {
       name: "likelihood",
       steps: likelihood.steps,
-      fingerprint,
+      ...learntFrom,
       save: () => saveModelState(model.trainable, trainer.optimizer),
       load: (checkpoint) => loadModelState(checkpoint, model.trainable, trainer.optimizer),
       step: async (step) => {
@@ -99,7 +100,7 @@ export class LanguageStages<Example extends LanguageExample & { name: string }, 
 
   /** Trains the likelihood model by GRPO. Returns seconds of training. */
   async trainGrpo(stage: GrpoStage<Example>): Promise<number> {
-    const { config, context, models, world, tokenizer, fingerprint } = this.options;
+    const { config, context, models, world, tokenizer, learntFrom } = this.options;
     const { grpo, seed, model: { checkpointing, lora, parameterType }, logitChunk } = config;
     using owned = new DisposableStack();
     // Where all weights are trained, none may be of the type that frozen ones are kept in.
@@ -131,7 +132,7 @@ export class LanguageStages<Example extends LanguageExample & { name: string }, 
     const { seconds } = await runStage(context, {
       name: stage.name,
       steps: grpo.steps,
-      fingerprint,
+      ...learntFrom,
       save: () => saveModelState(model.trainable, trainer.optimizer),
       load: (checkpoint) => loadModelState(checkpoint, model.trainable, trainer.optimizer),
       step: async (step) => {

@@ -22,6 +22,7 @@ import { transformerConfig } from "../models/transformer_config.ts";
 import { grpoDivergence } from "../rl/divergence.ts";
 import { GrpoTrainer } from "../rl/grpo.ts";
 import type { Engine } from "../tensor/engine.ts";
+import type { LearntFrom } from "../training/fingerprint.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
@@ -40,7 +41,13 @@ import { reportedMetrics, type RobotVideoConfig, type RobotVideoUse } from "./ro
 import { openRobotVideoData, readActionRanges, type RobotVideoData, writeActionRanges } from "./robot_video_data.ts";
 import { evaluateRobotVideo, type Evaluation } from "./robot_video_evaluation.ts";
 import { type AnyVideoPrediction, videoKind } from "./robot_video_kinds.ts";
-import { checkGivenFolders, type GivenModels, loadFittingModel, openGivenModels } from "./robot_video_models.ts";
+import {
+  checkGivenFolders,
+  givenFingerprints,
+  type GivenModels,
+  loadFittingModel,
+  openGivenModels,
+} from "./robot_video_models.ts";
 import { setBackground, type VideoKind, type VideoTokenizer, type VideoWorld } from "./robot_video_prediction.ts";
 
 /** Stages in order. */
@@ -84,10 +91,17 @@ export class RobotVideoExperiment {
   readonly #use: RobotVideoUse;
   readonly #lpips: Lpips | undefined;
   readonly #kind: VideoKind;
+  readonly #learntFrom: LearntFrom;
   #tokenizer: VideoTokenizer | undefined;
   #prediction: AnyVideoPrediction | undefined;
 
-  private constructor(context: ExperimentContext, run: RunFolder, data: RobotVideoData, given: GivenModels) {
+  private constructor(
+    context: ExperimentContext,
+    run: RunFolder,
+    data: RobotVideoData,
+    given: GivenModels,
+    models: LearntFrom["models"],
+  ) {
     this.engine = context.engine;
     this.config = context.config;
     this.run = run;
@@ -96,6 +110,7 @@ export class RobotVideoExperiment {
     this.#kind = videoKind(context.config);
     this.#lpips = given.lpips;
     this.#tokenizer = given.tokenizer;
+    this.#learntFrom = { fingerprint: data.fingerprint, models };
     this.#context = {
       run,
       progress: context.progress,
@@ -113,6 +128,7 @@ export class RobotVideoExperiment {
     const { config, use = "training" } = context;
     // First: data take minutes.
     await checkGivenFolders(config, use);
+    const models = use === "training" ? await givenFingerprints(config) : undefined;
     const trained = config.model.folder ??
       (typeof context.run === "function" ? undefined : context.run.file("models/likelihood"));
     const trainedRanges = trained === undefined ? undefined : await readActionRanges(trained);
@@ -121,7 +137,7 @@ export class RobotVideoExperiment {
     const given = await openGivenModels(context.engine, config, data, use);
     try {
       const run = typeof context.run === "function" ? await context.run() : context.run;
-      return new RobotVideoExperiment(context, run, data, given);
+      return new RobotVideoExperiment(context, run, data, given, models);
     } catch (error) {
       given.tokenizer?.dispose();
       throw error;
@@ -160,7 +176,7 @@ export class RobotVideoExperiment {
     const { seconds } = await runStage(this.#context, {
       name: "tokenizer",
       steps: settings.steps,
-      fingerprint: this.data.fingerprint,
+      ...this.#learntFrom,
       async save() {
         const { tensors, ...counts } = await trainer.stateToHost();
         return { "state.safetensors": tensors, "state.json": counts };
@@ -234,7 +250,7 @@ export class RobotVideoExperiment {
     const { seconds } = await runStage(this.#context, {
       name: "grpo",
       steps: grpo.steps,
-      fingerprint: this.data.fingerprint,
+      ...this.#learntFrom,
       save: () => saveModelState(model.parameters, trainer.optimizer),
       load: (checkpoint) => loadModelState(checkpoint, model.parameters, trainer.optimizer),
       step: async (step) => {
@@ -382,7 +398,7 @@ export class RobotVideoExperiment {
     const { seconds } = await runStage(this.#context, {
       name,
       steps: steps - from,
-      fingerprint: this.data.fingerprint,
+      ...this.#learntFrom,
       save: () => saveModelState(model.parameters, trainer.optimizer),
       load: (checkpoint) => loadModelState(checkpoint, model.parameters, trainer.optimizer),
       step: async (step) => {

@@ -10,8 +10,9 @@ import { CausalTransformer } from "../models/causal_transformer.ts";
 import { isSeenByDiscriminator, RELEASED_DISCRIMINATOR } from "../models/discriminator.ts";
 import { readTokenizerJson } from "../models/image_tokenizer.ts";
 import { Lpips } from "../models/lpips.ts";
-import { checkModelFolder } from "../models/model_folder.ts";
+import { checkModelFolder, findModelFolder } from "../models/model_folder.ts";
 import type { Engine } from "../tensor/engine.ts";
+import { fingerprintOfModel } from "../training/fingerprint.ts";
 import { lpipsUsers, type RobotVideoConfig, type RobotVideoUse } from "./robot_video_config.ts";
 import type { RobotVideoData } from "./robot_video_data.ts";
 import { videoKind } from "./robot_video_kinds.ts";
@@ -40,6 +41,22 @@ export async function checkGivenFolders(config: RobotVideoConfig, use: RobotVide
     (await openWeights(tokenizer.folder)).close();
   }
   if (model.folder !== null) await checkModelFolder(model.folder);
+}
+
+/** Fingerprints of the given models, by the field that names each. @throws {UserError} When a file cannot be read. */
+export async function givenFingerprints(
+  { tokenizer, model, lpips }: RobotVideoConfig,
+): Promise<Record<string, string>> {
+  const given: Record<string, string[]> = {
+    "tokenizer.folder": [tokenizer.folder].filter((each) => each !== null),
+    "model.folder": model.folder === null ? [] : Object.values(await findModelFolder(model.folder)),
+    lpips: [lpips.vgg, lpips.linear].filter((each) => each !== null),
+  };
+  const fingerprints: Record<string, string> = {};
+  for (const [field, places] of Object.entries(given)) {
+    if (places.length > 0) fingerprints[field] = await fingerprintOfModel(places);
+  }
+  return fingerprints;
 }
 
 function usedLpips(config: RobotVideoConfig, use: RobotVideoUse): RobotVideoConfig["lpips"] {

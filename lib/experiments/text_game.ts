@@ -17,6 +17,7 @@ import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
 import type { Engine } from "../tensor/engine.ts";
+import type { LearntFrom } from "../training/fingerprint.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
 import { RunInterruptedError, type StageContext } from "../training/stage.ts";
@@ -26,7 +27,7 @@ import type { TextGameExample, TextGameResponse, TextGameWorld } from "../worlds
 import { resolveWithProgress } from "./hub_folder.ts";
 import type { TextGameConfig, TextGameRewardName } from "./text_game_config.ts";
 import { checkFiles, fittingExamples, fittingQuestions, spread, trainingTexts } from "./language_data.ts";
-import { LanguageModels } from "./language_models.ts";
+import { LanguageModels, modelFingerprint } from "./language_models.ts";
 import { LanguageStages } from "./language_stages.ts";
 import { openTextGameData, type TextGameData } from "./text_game_data.ts";
 import { evaluateTextGame, type TextGameEvaluation } from "./text_game_evaluation.ts";
@@ -78,6 +79,7 @@ export class TextGameExperiment {
     readonly world: TextGameWorld,
     /** The given model's folder, fetched where it was named by its place on the hub; null: a new one. */
     readonly modelFolder: string | null,
+    learntFrom: LearntFrom,
     examples: Record<"train" | "test" | "imitation", readonly TextGameExample[]>,
     { progress, signal }: TextGameContext,
   ) {
@@ -88,8 +90,7 @@ export class TextGameExperiment {
     const vocabularySize = world.vocabularySize;
     const models = new LanguageModels({ engine, config, run, tokenizer, vocabularySize, folder: modelFolder });
     this.#models = models;
-    const { fingerprint } = data;
-    this.#stages = new LanguageStages({ config, context: this.#context, models, world, tokenizer, fingerprint });
+    this.#stages = new LanguageStages({ config, context: this.#context, models, world, tokenizer, learntFrom });
   }
 
   /**
@@ -122,9 +123,13 @@ export class TextGameExperiment {
     });
     const test = spread(judged.examples, config.evaluation.maxItems);
     const imitation = data.imitation ? await fit(data.imitation, "data to imitate") : train;
+    const learntFrom = {
+      fingerprint: data.fingerprint,
+      models: folder === null ? undefined : await modelFingerprint(folder),
+    };
     const run = typeof context.run === "function" ? await context.run() : context.run;
     const examples = { train, test, imitation };
-    return new TextGameExperiment(engine, config, run, data, tokenizer, world, folder, examples, context);
+    return new TextGameExperiment(engine, config, run, data, tokenizer, world, folder, learntFrom, examples, context);
   }
 
   /**

@@ -18,6 +18,7 @@ import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
+import type { LearntFrom } from "../training/fingerprint.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
 import { RunInterruptedError, type StageContext } from "../training/stage.ts";
@@ -25,7 +26,7 @@ import { STREAM } from "../training/streams.ts";
 import type { WebPageExample, WebPageResponse, WebPageWorld } from "../worlds/web_page/world.ts";
 import { resolveWithProgress } from "./hub_folder.ts";
 import { checkFiles, fittingExamples, fittingQuestions, spread, trainingTexts } from "./language_data.ts";
-import { LanguageModels } from "./language_models.ts";
+import { LanguageModels, modelFingerprint } from "./language_models.ts";
 import { LanguageStages } from "./language_stages.ts";
 import type { WebPageConfig } from "./web_page_config.ts";
 import { cutObservations, openWebPageData, type WebPageData } from "./web_page_data.ts";
@@ -77,6 +78,7 @@ export class WebPageExperiment {
     readonly world: WebPageWorld,
     /** The given model's folder, fetched where it was named by its place on the hub; null: a new one. */
     readonly modelFolder: string | null,
+    learntFrom: LearntFrom,
     examples: Record<"train" | "test", readonly WebPageExample[]>,
     { progress, signal }: WebPageContext,
   ) {
@@ -86,8 +88,7 @@ export class WebPageExperiment {
     const vocabularySize = world.vocabularySize;
     const models = new LanguageModels({ engine, config, run, tokenizer, vocabularySize, folder: modelFolder });
     this.#models = models;
-    const { fingerprint } = data;
-    this.#stages = new LanguageStages({ config, context: this.#context, models, world, tokenizer, fingerprint });
+    this.#stages = new LanguageStages({ config, context: this.#context, models, world, tokenizer, learntFrom });
   }
 
   /**
@@ -124,8 +125,23 @@ export class WebPageExperiment {
       { maxPositions, note: (text) => note(`held-out data: ${text}`), signal },
     );
     const test = spread(judged.examples, config.evaluation.maxItems);
+    const learntFrom = {
+      fingerprint: data.fingerprint,
+      models: folder === null ? undefined : await modelFingerprint(folder),
+    };
     const run = typeof context.run === "function" ? await context.run() : context.run;
-    return new WebPageExperiment(engine, config, run, data, tokenizer, world, folder, { train, test }, context);
+    return new WebPageExperiment(
+      engine,
+      config,
+      run,
+      data,
+      tokenizer,
+      world,
+      folder,
+      learntFrom,
+      { train, test },
+      context,
+    );
   }
 
   /**

@@ -7,11 +7,10 @@
  */
 import { breather } from "../files/breather.ts";
 import { toFloat32 } from "../files/safetensors.ts";
-import { UserError } from "../files/user_error.ts";
 import { keepBetter, readBest } from "./best_checkpoint.ts";
 import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
 import { TrainingDivergedError } from "./diverged.ts";
-import { areComparable, FINGERPRINT_RULE } from "./fingerprint.ts";
+import { compareLearntFrom, type LearntFrom } from "./fingerprint.ts";
 import type { Progress } from "./progress.ts";
 import type { RunFolder } from "./run_folder.ts";
 import { noteSavedStep, readSavedSteps } from "./saved_steps.ts";
@@ -28,13 +27,11 @@ export interface StageContext {
 }
 
 /** What a stage is. */
-export interface Stage {
+export interface Stage extends LearntFrom {
   /** Name of its checkpoints and log lines. */
   name: string;
   /** Steps in all. */
   steps: number;
-  /** Of the data that it learns from (`fingerprint.ts`): a stage is not resumed on other data. */
-  fingerprint: string;
   /** State to save, as files of a checkpoint (without `stage.json`, which is this file's). */
   save(): Promise<CheckpointFiles>;
   /** Puts a checkpoint's state back. @throws {MissingFileError} When it lacks a file; nothing has been changed then. */
@@ -62,17 +59,16 @@ export class RunInterruptedError extends Error {
   override readonly name = "RunInterruptedError";
 }
 
-interface StageState {
+interface StageState extends LearntFrom {
   step: number;
   seconds: number;
-  fingerprint: string;
 }
 
 /**
  * Runs a stage from its newest valid checkpoint, or from the start, to its last step.
  *
  * @throws {RunInterruptedError} When the signal stops it; the state is saved.
- * @throws {UserError} When the newest checkpoint belongs to other data, or the run's folder is not this process's any more.
+ * @throws {UserError} When the newest checkpoint belongs to other data or models, or the run's folder is not this process's any more.
  * @throws {DiskError} When the system does not take what is to be written; the checkpoints before stay.
  * @throws {TrainingDivergedError} When a number to be saved is not finite, a step says so, or the stage's log; checkpoints of the
  *   steps since it went wrong are set aside, so that the newest one is good.
@@ -81,23 +77,14 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
   const { run, progress, signal } = context;
   if (signal?.aborted) throw new RunInterruptedError(`stopped before ${stage.name}; what was trained before is saved`);
   const store = run.checkpoints(stage.name);
-  let state: StageState = { step: 0, seconds: 0, fingerprint: stage.fingerprint };
+  let state: StageState = { step: 0, seconds: 0, fingerprint: stage.fingerprint, models: stage.models };
   const checkpoint = await store.newest(
     (path, reason) => progress.note(`skipped the checkpoint ${path}: ${reason}`),
     async (checkpoint) => {
       const saved = await checkpoint.json<StageState>("stage.json");
-      if (!areComparable(saved.fingerprint, stage.fingerprint)) {
-        progress.note(
-          `${stage.name}: begun with another version, which told data apart in another way: whether they are the same is not known`,
-        );
-      } else if (saved.fingerprint !== stage.fingerprint) {
-        throw new UserError(
-          `${checkpoint.folder} was trained on other data (fingerprint ${saved.fingerprint}, now ${stage.fingerprint}): ` +
-            `give the same data, or start a new run with another --out (data are compared ${FINGERPRINT_RULE})`,
-        );
-      }
+      if (!compareLearntFrom(checkpoint.folder, saved, stage)) progress.note(unknownData(stage.name));
       await stage.load(checkpoint);
-      state = { ...saved, fingerprint: stage.fingerprint };
+      state = { ...saved, fingerprint: stage.fingerprint, models: stage.models };
     },
   );
   const savedLast = (await readSavedSteps(run))[stage.name];
@@ -178,6 +165,10 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
   }
   progress.done();
   return { seconds: state.seconds, stepsTaken: state.step - first };
+}
+
+function unknownData(stage: string): string {
+  return `${stage}: begun with another version, which told data apart in another way: whether they are the same is not known`;
 }
 
 /** Sees to it that a stage is resumed from before the step since which its weights are no good. */

@@ -11,11 +11,12 @@ import { saveAdapters } from "../../lib/models/lora_files.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
 import { silentProgress } from "../../lib/training/progress.ts";
 import { RunFolder } from "../../lib/training/run_folder.ts";
+import { RunInterruptedError } from "../../lib/training/stage.ts";
 import { builtInWalks } from "../../lib/worlds/web_page/built_in_walks.ts";
-import { withFolder } from "../files/support.ts";
-import { stoppingProgress } from "../support/tiny_run.ts";
-import { tinyLanguageModel, tinyTextConfig } from "../support/tiny_text_run.ts";
-import { tinyWebConfig } from "../support/tiny_web_run.ts";
+import { rejectsUserError, withFolder } from "../files/support.ts";
+import { stoppingProgress, tinyRun } from "../support/tiny_run.ts";
+import { tinyLanguageModel, tinyTextConfig, tinyTextRun } from "../support/tiny_text_run.ts";
+import { tinyWebConfig, tinyWebRun } from "../support/tiny_web_run.ts";
 
 async function writeJson(path: string, value: unknown): Promise<void> {
   await Deno.writeTextFile(path, JSON.stringify(value));
@@ -101,6 +102,58 @@ Deno.test("an adapter's folder is taken as a model, a base model gets a head, an
       [...weights].map(([name, each]) => [name.replace(/^model\./, ""), each]),
     );
     assert.match((await readLanguageModelFolder(base)).notes[0], /is a base model without lm_head: a new one is drawn/);
+  });
+  engine.close();
+});
+
+/** Makes another model of a file. @returns What puts the first one back. */
+async function retrain(path: string): Promise<() => Promise<void>> {
+  const before = await Deno.readFile(path), weights = await readSafetensors(path);
+  for (const { data } of weights.values()) data[0] ^= 1;
+  await writeSafetensors(path, weights);
+  return () => Deno.writeFile(path, before);
+}
+
+for (const [world, start] of [["text games", tinyTextRun], ["web pages", tinyWebRun]] as const) {
+  Deno.test(`${world}: a run is not resumed when the model that was given has changed in its place`, async () => {
+    const { engine } = await openEngine({ engine: "wasm" });
+    await withFolder(async (folder) => {
+      const model = await tinyLanguageModel(folder), run = join(folder, "run");
+      const change = {
+        model: { folder: model },
+        data: { maxQuestionTokens: 2000, maxAnswerTokens: 600 },
+      };
+      const { progress, signal } = stoppingProgress({ stage: "likelihood", step: 3 });
+      await assert.rejects(start(engine, run, { change, progress, signal }), RunInterruptedError);
+      const resume = () => start(engine, run, { change, resume: true, stages: ["likelihood"] });
+      const restore = await retrain(join(model, "model.safetensors"));
+      await rejectsUserError(
+        resume,
+        "checkpoints/likelihood/step-00000003 was trained with other files of model.folder (fingerprint 1:",
+        "or start a new run with another --out",
+      );
+      await restore();
+      await resume();
+    });
+    engine.close();
+  });
+}
+
+Deno.test("robot video: a run is not resumed when the tokenizer that was given has changed in its place", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const first = join(folder, "first"), run = join(folder, "run"), tokenizer = join(first, "models/tokenizer");
+    await tinyRun(engine, first, { stages: ["tokenizer"] });
+    const change = { tokenizer: { folder: tokenizer } };
+    const weights = join(tokenizer, "diffusion_pytorch_model.safetensors");
+    await tinyRun(engine, run, { change, stages: ["likelihood"] });
+    const restore = await retrain(weights);
+    await rejectsUserError(
+      () => tinyRun(engine, run, { change, resume: true, stages: ["likelihood"] }),
+      "was trained with other files of tokenizer.folder (fingerprint 1:",
+    );
+    await restore();
+    await tinyRun(engine, run, { change, resume: true, stages: ["likelihood"] });
   });
   engine.close();
 });

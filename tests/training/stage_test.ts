@@ -250,6 +250,28 @@ Deno.test("runStage: a run whose fingerprint an earlier version made goes on, sa
   });
 });
 
+Deno.test("runStage: other models at the same place are refused; a run of an earlier version goes on and has theirs", async () => {
+  const of = (model?: string, steps = 7) =>
+    chain({ steps, ...model === undefined ? {} : { models: { "tokenizer.folder": "1:same", "model.folder": model } } });
+  await withRun(async (run) => {
+    // Without the field, as earlier versions saved it.
+    assert.ok((await run.go(of(), 3)).error instanceof RunInterruptedError);
+    assert.deepEqual((await run.go(of("1:one"), 5)).taken, [3, 4]);
+    assert.deepEqual((await run.go(of("1:one"))).notes, ["chain: resumed after step 5"]);
+    const other = of("1:two", 9);
+    await rejectsUserError(
+      async () => {
+        throw (await run.go(other)).error;
+      },
+      await newest(run.path),
+      "was trained with other files of model.folder (fingerprint 1:one, now 1:two)",
+      "--out",
+    );
+    assert.deepEqual(other.taken, []);
+    assert.deepEqual((await run.go(of("2:made in another way", 8))).taken, [7]);
+  });
+});
+
 Deno.test("runStage: numbers that are not finite never become a checkpoint", async () => {
   await withRun(async (run) => {
     const part = chain();
