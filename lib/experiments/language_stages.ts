@@ -9,7 +9,7 @@ import { Philox } from "../tensor/random.ts";
 import type { LearntFrom } from "../training/fingerprint.ts";
 import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
-import { pickMetrics, runStage, type StageContext } from "../training/stage.ts";
+import { checkLearntFrom, pickMetrics, runStage, type StageContext } from "../training/stage.ts";
 import { likelihoodDivergence, watchBatches } from "../training/stage_history.ts";
 import { STREAM } from "../training/streams.ts";
 import type { LanguageExample } from "../worlds/language_tokens.ts";
@@ -63,6 +63,11 @@ export interface GrpoStage<Example> {
 export class LanguageStages<Example extends LanguageExample & { name: string }, States> {
   /** Trains nothing yet. @param options What all stages share. */
   constructor(readonly options: LanguageStagesOptions<Example, States>) {}
+
+  /** Sees that stages which are not run were trained on what there is now. @throws {UserError} When they were not. */
+  async checkLearntFrom(stages: readonly string[]): Promise<void> {
+    await checkLearntFrom(this.options.context, stages, this.options.learntFrom);
+  }
 
   /** Trains the given or a new model to imitate examples. Returns seconds of training. */
   async trainLikelihood(imitated: readonly Example[]): Promise<number> {

@@ -27,7 +27,7 @@ import { LikelihoodTrainer } from "../training/likelihood.ts";
 import { loadModelState, saveModelState } from "../training/model_state.ts";
 import type { Progress } from "../training/progress.ts";
 import type { RunFolder } from "../training/run_folder.ts";
-import { pickMetrics, RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
+import { checkLearntFrom, pickMetrics, RunInterruptedError, runStage, type StageContext } from "../training/stage.ts";
 import {
   likelihoodDivergence,
   tokenizerDivergence,
@@ -152,6 +152,11 @@ export class RobotVideoExperiment {
   async stopIfAsked(during: string): Promise<void> {
     await this.#breathe();
     if (this.#context.signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
+  }
+
+  /** Sees that stages which are not run were trained on what there is now. @throws {UserError} When they were not. */
+  async checkLearntFrom(stages: readonly string[]): Promise<void> {
+    await checkLearntFrom(this.#context, stages, this.#learntFrom);
   }
 
   /** Trains the tokenizer, unless one was given. Returns seconds of training. */

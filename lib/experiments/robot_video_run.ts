@@ -37,6 +37,7 @@ export async function runRobotVideo(
   progress: Progress,
   stages: readonly RobotVideoStage[] = ROBOT_VIDEO_STAGES,
 ): Promise<RobotVideoOutcome> {
+  await experiment.checkLearntFrom(ROBOT_VIDEO_STAGES.filter((each) => !stages.includes(each)));
   const clock = await StageSeconds.open(experiment.run), seconds = clock.values;
   const record = (stage: string, taken: number) => clock.record(stage, taken);
   const { tokenizer, model, control } = experiment.config;

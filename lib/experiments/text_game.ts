@@ -142,6 +142,11 @@ export class TextGameExperiment {
     if (this.#context.signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
   }
 
+  /** Sees that stages which are not run were trained on what there is now. @throws {UserError} When they were not. */
+  async checkLearntFrom(stages: readonly string[]): Promise<void> {
+    await this.#stages.checkLearntFrom(stages);
+  }
+
   /** Trains the language model to imitate. Returns seconds of training. */
   async trainLikelihood(): Promise<number> {
     return await this.#stages.trainLikelihood(this.#imitation);

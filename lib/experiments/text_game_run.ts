@@ -43,6 +43,11 @@ export async function runTextGame(
   stages: readonly TextGameStage[] = TEXT_GAME_STAGES,
 ): Promise<TextGameOutcome> {
   const { config, run } = experiment;
+  const isRun = (stage: TextGameStage) => stages.includes(stage);
+  await experiment.checkLearntFrom([
+    ...isRun("likelihood") ? [] : ["likelihood"],
+    ...isRun("grpo") ? [] : config.grpo.rewards.map((reward) => `grpo-${reward}`),
+  ]);
   const clock = await StageSeconds.open(run), seconds = clock.values;
   const record = (stage: string, taken: number) => clock.record(stage, taken);
   if (stages.includes("likelihood")) {

@@ -42,6 +42,7 @@ export async function runWebPage(
   stages: readonly WebPageStage[] = WEB_PAGE_STAGES,
 ): Promise<WebPageOutcome> {
   const { config, run } = experiment;
+  await experiment.checkLearntFrom(WEB_PAGE_STAGES.filter((each) => !stages.includes(each)));
   const clock = await StageSeconds.open(run), seconds = clock.values;
   const record = (stage: string, taken: number) => clock.record(stage, taken);
   if (stages.includes("likelihood")) {

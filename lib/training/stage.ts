@@ -5,6 +5,7 @@
  * stopped after any step and resumed ends with the same numbers as one that was not, on the same engine. What a step
  * computes is the caller's.
  */
+import { join } from "node:path";
 import { breather } from "../files/breather.ts";
 import { toFloat32 } from "../files/safetensors.ts";
 import { keepBetter, readBest } from "./best_checkpoint.ts";
@@ -165,6 +166,34 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
   }
   progress.done();
   return { seconds: state.seconds, stepsTaken: state.step - first };
+}
+
+/**
+ * Sees that what stages were trained on is what there is now, for stages that are not run and so would not be asked: what follows
+ * them, an evaluation too, would be of something else.
+ *
+ * @throws {UserError} As {@linkcode runStage} does.
+ */
+export async function checkLearntFrom(
+  { run, progress }: Pick<StageContext, "run" | "progress">,
+  stages: readonly string[],
+  now: LearntFrom,
+): Promise<void> {
+  for (const stage of stages) {
+    const newest = (await run.checkpoints(stage).list()).at(-1);
+    const saved = newest && await readState(newest.folder);
+    if (saved && !compareLearntFrom(newest.folder, saved, now)) progress.note(unknownData(stage));
+  }
+}
+
+/** Undefined where the checkpoint is damaged: whoever needs it finds that. */
+async function readState(folder: string): Promise<StageState | undefined> {
+  try {
+    const state = JSON.parse(await Deno.readTextFile(join(folder, "stage.json")));
+    return typeof state.fingerprint === "string" ? state : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function unknownData(stage: string): string {

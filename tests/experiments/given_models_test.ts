@@ -125,15 +125,18 @@ for (const [world, start] of [["text games", tinyTextRun], ["web pages", tinyWeb
       };
       const { progress, signal } = stoppingProgress({ stage: "likelihood", step: 3 });
       await assert.rejects(start(engine, run, { change, progress, signal }), RunInterruptedError);
-      const resume = () => start(engine, run, { change, resume: true, stages: ["likelihood"] });
+      const resume = (stage: "likelihood" | "grpo" | "evaluate") =>
+        start(engine, run, { change, resume: true, stages: [stage] });
       const restore = await retrain(join(model, "model.safetensors"));
-      await rejectsUserError(
-        resume,
-        "checkpoints/likelihood/step-00000003 was trained with other files of model.folder (fingerprint 1:",
-        "or start a new run with another --out",
-      );
+      for (const stage of ["likelihood", "grpo", "evaluate"] as const) {
+        await rejectsUserError(
+          () => resume(stage),
+          "checkpoints/likelihood/step-00000003 was trained with other files of model.folder (fingerprint 1:",
+          "or start a new run with another --out",
+        );
+      }
       await restore();
-      await resume();
+      await resume("likelihood");
     });
     engine.close();
   });

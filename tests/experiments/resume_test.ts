@@ -105,10 +105,12 @@ Deno.test(
       const config = JSON.parse(await Deno.readTextFile(configFile));
       config.data.episodes = 9;
       await Deno.writeTextFile(configFile, JSON.stringify(config));
-      await rejectsUserError(
-        () => tinyRun(engine, run, { stages: ["tokenizer"], resume: true, change: { data: { episodes: 9 } } }),
-        "was trained on other data",
-      );
+      for (const stage of ["tokenizer", "evaluate"] as const) {
+        await rejectsUserError(
+          () => tinyRun(engine, run, { stages: [stage], resume: true, change: { data: { episodes: 9 } } }),
+          "was trained on other data",
+        );
+      }
     });
   },
 );

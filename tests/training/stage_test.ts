@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { HostTensor } from "../../lib/files/safetensors.ts";
 import { TrainingDivergedError } from "../../lib/training/diverged.ts";
 import { RunFolder } from "../../lib/training/run_folder.ts";
-import { RunInterruptedError, runStage, type Stage } from "../../lib/training/stage.ts";
+import { checkLearntFrom, RunInterruptedError, runStage, type Stage } from "../../lib/training/stage.ts";
 import { type Divergence, type StageHistory, watchBatches } from "../../lib/training/stage_history.ts";
 import { rejectsUserError, withFolder } from "../files/support.ts";
 import { stoppingProgress } from "../support/tiny_run.ts";
@@ -269,6 +269,30 @@ Deno.test("runStage: other models at the same place are refused; a run of an ear
     );
     assert.deepEqual(other.taken, []);
     assert.deepEqual((await run.go(of("2:made in another way", 8))).taken, [7]);
+  });
+});
+
+Deno.test("checkLearntFrom: stages that are not run are compared as well; a damaged checkpoint says nothing", async () => {
+  await withRun(async (run) => {
+    await run.go(chain({ fingerprint: "2:a" }), 3);
+    const check = async (fingerprint: string) => {
+      const { progress, notes } = stoppingProgress();
+      using opened = await RunFolder.read(run.path);
+      await checkLearntFrom({ run: opened, progress }, ["chain", "none"], { fingerprint });
+      return notes;
+    };
+    assert.deepEqual(await check("2:a"), []);
+    await rejectsUserError(
+      () => check("2:b"),
+      await newest(run.path),
+      "was trained on other data (fingerprint 2:a, now 2:b)",
+    );
+    assert.match(
+      (await check("3:a"))[0],
+      /^chain: begun with another version, .* whether they are the same is not known$/,
+    );
+    await Deno.writeTextFile(join(await newest(run.path), "stage.json"), "{");
+    assert.deepEqual(await check("2:b"), []);
   });
 });
 
