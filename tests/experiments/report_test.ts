@@ -1,10 +1,13 @@
 /** What a run says of itself: result.json, the headline, the report. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { robotVideoHeadline } from "../../lib/experiments/robot_video_report.ts";
+import { RobotVideoExperiment } from "../../lib/experiments/robot_video.ts";
+import { imaginedClips, robotVideoHeadline } from "../../lib/experiments/robot_video_report.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
+import { silentProgress } from "../../lib/training/progress.ts";
+import { RunFolder } from "../../lib/training/run_folder.ts";
 import { withFolder } from "../files/support.ts";
-import { stoppingProgress, tinyRun } from "../support/tiny_run.ts";
+import { stoppingProgress, tinyConfig, tinyRun } from "../support/tiny_run.ts";
 
 Deno.test("a run's result: intervals of every metric, the control as base, times, memory; and its report", async () => {
   const { engine } = await openEngine({ engine: "wasm" });
@@ -70,4 +73,48 @@ Deno.test("a run from given folders trains neither tokenizer nor transformer, sa
     assert.deepEqual(result!.metrics.mae.base, before!.metrics.mae.likelihood);
     assert.deepEqual(result!.metrics.mae.rlvr, before!.metrics.mae.rlvr);
   });
+});
+
+Deno.test("the report's clips are as long as episodes have frames at the clips' step, none of them twice", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    // Episodes of 9 frames: every frame, and what a step of 2 and of 4 leaves of them; the last is what may just be seen.
+    for (
+      const { frameStep, start, steps } of [
+        { frameStep: 1, start: 1, steps: 6 },
+        { frameStep: 2, start: 0, steps: 5 },
+        { frameStep: 3, start: 0, steps: 3 },
+        { frameStep: 4, start: 0, steps: 3 },
+      ]
+    ) {
+      const change = {
+        data: { history: 1, frameStep, episodeLength: 9 },
+        evaluation: { gifFrames: 5, gifs: 2 },
+      };
+      const config = tinyConfig(change), run = join(folder, `step-${frameStep}`);
+      await tinyRun(engine, run, { change, stages: ["tokenizer", "likelihood"] });
+      using opened = await RunFolder.read(run);
+      using experiment = await RobotVideoExperiment.open({ engine, config, run: opened, progress: silentProgress });
+      const model = await experiment.likelihoodModel();
+      const clips = await imaginedClips(experiment, { Base: model });
+      model.dispose();
+      assert.equal(clips.length, 2);
+      for (const [i, { label, note, panels: { Truth, Base } }] of clips.entries()) {
+        const episode = await experiment.data.source.load(experiment.data.split.test[i]);
+        const size = episode.height * episode.width * 3;
+        const frames = Array.from({ length: steps }, (_, n) => {
+          const at = start + n * frameStep;
+          assert.ok(at < episode.length);
+          return episode.frames.subarray(at * size, (at + 1) * size);
+        });
+        assert.equal(label, `${episode.id}, from frame ${start}`);
+        assert.equal(note, `1 true frame, then ${steps - 1} imagined from the actions alone`);
+        assert.equal(Truth.t, steps);
+        assert.deepEqual(Truth.frames, Uint8Array.from(frames.flatMap((frame) => [...frame])));
+        assert.equal(Base.t, steps);
+        assert.deepEqual(Base.frames.subarray(0, size), Truth.frames.subarray(0, size));
+      }
+    }
+  });
+  engine.close();
 });
