@@ -190,22 +190,27 @@ export function* trainingTexts(examples: readonly LanguageExample[]): Generator<
   }
 }
 
+/** Folders within folders that are looked into: `CONFIG/SPLIT/0000.parquet`, as the hub converts data sets. */
+const DEPTH = 2;
+
 /**
  * Files in a folder, and in folders in it, as data sets of the hub may have them; undefined where it is a file.
  *
  * @throws {UserError} When the path cannot be read.
  */
 export async function namesIn(path: string): Promise<string[] | undefined> {
+  const walk = async (folder: string, depth: number): Promise<string[]> => {
+    const names: string[] = [];
+    for await (const { name, isDirectory } of Deno.readDir(join(path, folder))) {
+      if (!isDirectory) names.push(join(folder, name));
+      else if (depth < DEPTH) names.push(...await walk(join(folder, name), depth + 1));
+    }
+    return names;
+  };
   try {
     if (!(await Deno.stat(path)).isDirectory) return undefined;
-    const names: string[] = [];
-    for await (const entry of Deno.readDir(path)) {
-      const isFolder = entry.isDirectory;
-      if (!isFolder) names.push(entry.name);
-      else for await (const inner of Deno.readDir(join(path, entry.name))) names.push(join(entry.name, inner.name));
-    }
     // The folder's own files come first.
-    return names.sort((a, b) => depthOf(a) - depthOf(b) || (a < b ? -1 : 1));
+    return (await walk("", 0)).sort((a, b) => depthOf(a) - depthOf(b) || (a < b ? -1 : 1));
   } catch (error) {
     throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
   }
@@ -246,5 +251,5 @@ export function missingFile(path: string, what: string, names: readonly string[]
 }
 
 function depthOf(name: string): number {
-  return name === basename(name) ? 0 : 1;
+  return name.split(/[\\/]/).length;
 }

@@ -177,7 +177,7 @@ async function readImitation(
 }
 
 /** Names of the benchmark's and the hub's files, in the order in which they are looked for. */
-const TRAIN_FILES = namesOf("train"), TEST_FILES = namesOf("test");
+const TRAIN_FILES = namesOf("train"), TEST_FILES = [...namesOf("test"), ...namesOf("validation")];
 const IMITATION_FILES = [/^generated_cot\.parquet$/];
 
 function namesOf(split: string): RegExp[] {

@@ -151,7 +151,7 @@ export function cutObservation(tree: string, tokenizer: TextTokenizer, maxTokens
 }
 
 const TRAIN_FILES = [/^train\.parquet$/, /^train.*\.parquet$/];
-const TEST_FILES = [/^test\.parquet$/, /^test.*\.parquet$/];
+const TEST_FILES = [/^test\.parquet$/, /^test.*\.parquet$/, /^validation\.parquet$/, /^validation.*\.parquet$/];
 
 /**
  * The training and test files of a folder; a file stands for itself, to be split.

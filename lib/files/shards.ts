@@ -1,8 +1,8 @@
 /**
- * Data sets that are cut into numbered files, as the hub has them: `train-00000-of-00003.parquet`. Naming one of the files names
- * the data set, so that no part of it is lost without a word.
+ * Data sets that are cut into numbered files, as the hub has them: `train-00000-of-00003.parquet`, or, where the hub itself has made
+ * parquet of them, `train/0000.parquet`. Naming one of the files names the data set, so that no part of it is lost without a word.
  */
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "./user_error.ts";
 
 /** What a numbered file's name says. */
@@ -11,35 +11,40 @@ export interface ShardName {
   set: string;
   /** The file's number, from 0. */
   number: number;
-  /** How many files there are. */
-  count: number;
+  /** How many files there are; undefined where names do not tell, as in `train/0000.parquet`. */
+  count?: number;
 }
 
 /** Older tools put a hash, another one in each file's name, before the ending. */
 const SHARD = /^(.*)-(\d{5})-of-(\d{5})(?:-[0-9a-f]{8,})?((?:\.\w+)+)$/s;
+const IN_FOLDER = /^(|.*[\\/])((?:train|test|validation)[\w.-]*)[\\/](\d{4,5})(\.parquet)$/s;
 /** Missing files that a message names. */
 const NAMED = 3;
 
 /** Reads the name of a numbered file; undefined where it is not numbered. Folders before it belong to the set's name. */
 export function parseShardName(path: string): ShardName | undefined {
   const match = SHARD.exec(path);
-  if (!match) return undefined;
+  if (!match) {
+    const [, folder, split, number, ending] = IN_FOLDER.exec(path) ?? [];
+    return number === undefined ? undefined : { set: folder + split + ending, number: Number(number) };
+  }
   const number = Number(match[2]), count = Number(match[3]);
   return number < count ? { set: match[1] + match[4], number, count } : undefined;
 }
 
 /** A set's numbered files among some names, in order; undefined where one is missing. */
 function partsOf({ set, count }: ShardName, names: readonly string[]): (string | undefined)[] {
-  const parts = new Array<string | undefined>(count).fill(undefined);
+  const parts: (string | undefined)[] = [];
   for (const name of names) {
     const shard = parseShardName(name);
     if (shard?.set !== set || shard.count !== count) continue;
     if (parts[shard.number] !== undefined) {
-      throw new UserError(`${parts[shard.number]} and ${name} have the same number: remove the one that is not meant`);
+      const both = [parts[shard.number]!, name].map((each) => basename(each)).join(" and ");
+      throw new UserError(`${both} have the same number: remove the one that is not meant`);
     }
     parts[shard.number] = name;
   }
-  return parts;
+  return Array.from({ length: count ?? parts.length }, (_, number) => parts[number]);
 }
 
 /** Whether of the numbered files among some names none is missing. */
@@ -52,7 +57,7 @@ export function areWhole(names: readonly string[]): boolean {
 
 /** What the files of one data set have in common, and no other. */
 export function setKey({ set, count }: Pick<ShardName, "set" | "count">): string {
-  return `${set} in ${count}`;
+  return `${set} in ${count ?? "a folder"}`;
 }
 
 /**
@@ -61,7 +66,7 @@ export function setKey({ set, count }: Pick<ShardName, "set" | "count">): string
  * @throws {UserError} When one is missing, naming it, or two have the same number.
  */
 export async function shardsOf(path: string): Promise<string[]> {
-  const shard = parseShardName(basename(path)), folder = dirname(path);
+  const shard = parseShardName(resolve(path)), folder = dirname(path);
   if (shard === undefined) return [path];
   let names: string[];
   try {
@@ -69,19 +74,22 @@ export async function shardsOf(path: string): Promise<string[]> {
   } catch {
     return [path]; // whoever opens it says why it cannot be read
   }
-  const parts = partsOf(shard, names);
+  const parts = partsOf(shard, names.map((name) => join(dirname(resolve(path)), name)));
   const missing = parts.flatMap((part, number) => part === undefined ? [fileName(shard, number)] : []);
   if (missing.length > 0) {
     const more = missing.length > NAMED ? ` and ${missing.length - NAMED} more` : "";
     throw new UserError(
-      `${path} is one of the ${shard.count} files of a data set, of which ${folder} lacks ` +
+      `${path} is one of the ${parts.length} files of a data set, of which ${folder} lacks ` +
         `${missing.slice(0, NAMED).join(", ")}${more}: fetch what is missing, or rename the file to read it alone`,
     );
   }
-  return parts.map((part) => join(folder, part!));
+  // A path that is not there is its opener's to name.
+  return parts.length === 0 ? [path] : parts.map((part) => join(folder, basename(part!)));
 }
 
 function fileName({ set, count }: ShardName, number: number): string {
-  const digits = (value: number) => String(value).padStart(5, "0"), stem = set.indexOf(".", set.lastIndexOf("/") + 1);
-  return `${set.slice(0, stem)}-${digits(number)}-of-${digits(count)}${set.slice(stem)}`;
+  const digits = (value: number, length: number) => String(value).padStart(length, "0"), name = basename(set);
+  if (count === undefined) return `${digits(number, 4)}${name.slice(name.lastIndexOf("."))}`;
+  const stem = name.indexOf(".");
+  return `${name.slice(0, stem)}-${digits(number, 5)}-of-${digits(count, 5)}${name.slice(stem)}`;
 }

@@ -1,6 +1,6 @@
 /** Rows of data files that cannot be used, of every kind: skipped, counted and named, or the end of a run that is strict. */
 import assert from "node:assert/strict";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import {
   findTestFile,
   findTextGameFiles,
@@ -197,5 +197,35 @@ Deno.test("data sets in numbered files: a folder's are found whole; which of sev
     // A name that is looked for by itself needs no question.
     await Deno.writeTextFile(join(folder, "test.jsonl"), "");
     assert.equal(basename(await findTestFile(folder)), "test.jsonl");
+  });
+});
+
+Deno.test("data sets in folders of splits, as the hub converts them: found whole, also below a configuration's folder", async () => {
+  await withFolder(async (folder) => {
+    const transitions = someTransitions(COUNT);
+    const put = async (name: string, some: typeof transitions) => {
+      await Deno.mkdir(dirname(join(folder, name)), { recursive: true });
+      await writeParquet(join(folder, name), some.map((each, index) => parquetRow(each, "?", { split: "x", index })));
+    };
+    for (const below of ["plain", "configured/default"]) {
+      await put(`${below}/train/0000.parquet`, transitions.slice(0, 4));
+      await put(`${below}/train/0001.parquet`, transitions.slice(4));
+      await put(`${below}/validation/0000.parquet`, transitions.slice(0, 2));
+      const place = join(folder, below.split("/")[0]), own = join(folder, below);
+      const expected = { train: join(own, "train/0000.parquet"), test: join(own, "validation/0000.parquet") };
+      assert.deepEqual(await findTextGameFiles(place), expected);
+      assert.deepEqual(await findWebPageFiles(place), expected);
+      const data = await openTextGameData(tinyTextConfig({ data: expected }));
+      assert.deepEqual([data.train.length, data.test.length], [COUNT, 2]);
+      // What is held out for the end goes before what is looked at during training.
+      await put(`${below}/test/0000.parquet`, transitions.slice(0, 3));
+      assert.equal(await findTestFile(place), join(own, "test/0000.parquet"));
+      assert.equal((await findWebPageFiles(place)).test, join(own, "test/0000.parquet"));
+    }
+    await put("configured/other/train/0000.parquet", transitions);
+    await rejectsUserError(
+      () => findTextGameFiles(join(folder, "configured")),
+      "which of these is meant, default/train/0000.parquet, other/train/0000.parquet? Name it: --data ",
+    );
   });
 });

@@ -268,35 +268,46 @@ Deno.test("text-game data by hub name: fetched once, with a progress line", asyn
     assert.equal(stages.length, 2);
     await rejectsUserError(() => resolveWithProgress("hub:datasets/org/none", progress, options), "org/none");
   });
-  await withFolder(async (folder) => {
-    // In numbered files, with the hashes that older tools put into names: read whole, also from the cache alone.
-    const files = new Map<string, Uint8Array<ArrayBuffer>>();
-    for (const i of [0, 1]) {
-      await writeParquet(join(folder, "x.parquet"), rows.slice(5 * i, 5 * i + 5));
-      files.set(
-        `data/train-0000${i}-of-00002-${"ab"[i].repeat(16)}.parquet`,
-        await Deno.readFile(join(folder, "x.parquet")),
-      );
-    }
-    files.set("data/test-00000-of-00001.parquet", await Deno.readFile(join(folder, "x.parquet")));
-    const hub = new HubServer({
-      name: "datasets/org/parts",
-      commit: "0123456789abcdef0123456789abcdef01234567",
-      files,
+  // In numbered files: with the hashes that older tools put into names, and as the hub's own conversion names them.
+  const layouts = [
+    {
+      name: "hub:datasets/org/parts",
+      train: (i: number) => `data/train-0000${i}-of-00002-${"ab"[i].repeat(16)}.parquet`,
+      test: "data/test-00000-of-00001.parquet",
+      lost: 1,
+    },
+    {
+      name: "hub:datasets/org/parts@refs/convert/parquet",
+      train: (i: number) => `default/train/000${i}.parquet`,
+      test: "default/test/0000.parquet",
+      lost: 0,
+    },
+  ];
+  for (const { name, train, test, lost } of layouts) {
+    await withFolder(async (folder) => {
+      const files = new Map<string, Uint8Array<ArrayBuffer>>();
+      for (const i of [0, 1]) {
+        await writeParquet(join(folder, "x.parquet"), rows.slice(5 * i, 5 * i + 5));
+        files.set(train(i), await Deno.readFile(join(folder, "x.parquet")));
+      }
+      files.set(test, await Deno.readFile(join(folder, "x.parquet")));
+      const hub = new HubServer({
+        name: "datasets/org/parts",
+        commit: "0123456789abcdef0123456789abcdef01234567",
+        files,
+      });
+      const values: Record<string, string> = { HF_HOME: join(folder, "home"), HF_ENDPOINT: hub.endpoint };
+      const options = { environment: (name: string) => values[name], delay: 1 };
+      const { progress } = stoppingProgress();
+      const place = await resolveWithProgress(name, progress, options);
+      await hub[Symbol.asyncDispose]();
+      const data = await openTextGameData(tinyTextConfig({ data: { ...await findTextGameFiles(place) } }));
+      assert.deepEqual([data.train.length, data.test.length], [8, 3]);
+      // Read whole, also from the cache alone.
+      values.HF_HUB_OFFLINE = "1";
+      assert.equal(await resolveWithProgress(name, progress, options), place);
+      await Deno.remove(join(place, train(lost)));
+      await rejectsUserError(() => resolveWithProgress(name, progress, options), "is not complete in the cache");
     });
-    const values: Record<string, string> = { HF_HOME: join(folder, "home"), HF_ENDPOINT: hub.endpoint };
-    const options = { environment: (name: string) => values[name], delay: 1 };
-    const { progress } = stoppingProgress();
-    const place = await resolveWithProgress("hub:datasets/org/parts", progress, options);
-    await hub[Symbol.asyncDispose]();
-    const data = await openTextGameData(tinyTextConfig({ data: { ...await findTextGameFiles(place) } }));
-    assert.deepEqual([data.train.length, data.test.length], [8, 3]);
-    values.HF_HUB_OFFLINE = "1";
-    assert.equal(await resolveWithProgress("hub:datasets/org/parts", progress, options), place);
-    await Deno.remove(join(place, [...files.keys()][1]));
-    await rejectsUserError(
-      () => resolveWithProgress("hub:datasets/org/parts", progress, options),
-      "is not complete in the cache",
-    );
-  });
+  }
 });

@@ -104,7 +104,9 @@ export class HubServer implements AsyncDisposable {
     if (path.startsWith("/api/")) {
       const revision = path.split("/revision/")[1];
       if (revision === "gated") return refuse(403, "GatedRepo");
-      if (![commit, "main", "refs/pr/1"].includes(revision)) return refuse(404, "RevisionNotFound");
+      if (![commit, "main", "refs/pr/1", "refs/convert/parquet"].includes(revision)) {
+        return refuse(404, "RevisionNotFound");
+      }
       if (this.list) return this.list();
       return Response.json({
         sha: commit,

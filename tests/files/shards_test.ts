@@ -16,8 +16,17 @@ Deno.test("numbered names: what they say; names that only look like them are oth
     number: 1,
     count: 2,
   });
+  // As the hub's own conversion has them: a folder a split, how many there are is not said.
+  assert.deepEqual(parseShardName("train/0003.parquet"), { set: "train.parquet", number: 3 });
+  assert.deepEqual(parseShardName("default/train_sft/0000.parquet"), { set: "default/train_sft.parquet", number: 0 });
   for (
     const name of [
+      "0000.parquet",
+      "data/0000.parquet",
+      "partial-train/0000.parquet",
+      "train/000.parquet",
+      "train/0000.jsonl",
+      "train/0000.parquet/x",
       "train.parquet",
       "train-1-of-3.parquet",
       "train-00003-of-00003.parquet",
@@ -33,6 +42,8 @@ Deno.test("numbered names: what they say; names that only look like them are oth
   assert.ok(areWhole(["a-00001-of-00002-01234567.parquet", "a-00000-of-00002-89abcdef.parquet"]));
   assert.ok(!areWhole(whole.toSpliced(1, 1)));
   assert.ok(!areWhole([...whole, "b/a-00001-of-00002.parquet"]), "of another folder");
+  assert.ok(areWhole(["train/0001.parquet", "train/0000.parquet", "test/0000.parquet"]));
+  assert.ok(!areWhole(["train/0001.parquet", "test/0000.parquet"]));
 });
 
 Deno.test("numbered files: what is missing is named, some of much; a claim of many costs nothing", async () => {
@@ -48,5 +59,22 @@ Deno.test("numbered files: what is missing is named, some of much; a claim of ma
     assert.deepEqual(await shardsOf(join(folder, "x.parquet")), [join(folder, "x.parquet")]);
     const nowhere = join(folder, "none/train-00000-of-00002.parquet");
     assert.deepEqual(await shardsOf(nowhere), [nowhere], "whoever opens it says that it is not there");
+  });
+});
+
+Deno.test("numbered files in a split's folder: naming one names all, in order; a gap is named", async () => {
+  await withFolder(async (folder) => {
+    const split = join(folder, "train"), at = (number: number) => join(split, `000${number}.parquet`);
+    await Deno.mkdir(split);
+    for (const number of [2, 0, 1]) await Deno.writeTextFile(at(number), "");
+    await Deno.writeTextFile(join(split, "dataset_info.json"), "");
+    assert.deepEqual(await shardsOf(at(1)), [at(0), at(1), at(2)]);
+    const elsewhere = join(folder, "test/0000.parquet");
+    assert.deepEqual(await shardsOf(elsewhere), [elsewhere], "whoever opens it says that it is not there");
+    await Deno.remove(at(1));
+    await rejectsUserError(
+      () => shardsOf(at(0)),
+      `one of the 3 files of a data set, of which ${split} lacks 0001.parquet: `,
+    );
   });
 });
