@@ -10,9 +10,9 @@
  *
  * Source: RLVR-World §5.1.
  */
-import { breather } from "../files/breather.ts";
+import { breather, workBreathing } from "../files/breather.ts";
 import type { EvaluationProgress } from "./language_evaluation.ts";
-import { trainBpe } from "../models/bpe_trainer.ts";
+import { bpeTraining } from "../models/bpe_trainer.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
@@ -111,7 +111,7 @@ export class TextGameExperiment {
     for (const note of given?.notes ?? []) progress.note(note);
     const data = await openTextGameData(config, signal);
     for (const note of data.notes) progress.note(note);
-    const { tokenizer, world, maxPositions } = given ?? newTokens(config, data);
+    const { tokenizer, world, maxPositions } = given ?? await newTokens(config, data, signal);
     const fit = (examples: readonly TextGameExample[], what: string) =>
       fittingExamples(examples, world, config, what, { maxPositions, note: (text) => progress.note(text), signal });
     const train = await fit(data.train, "training data");
@@ -221,9 +221,13 @@ export class TextGameExperiment {
 }
 
 /** A vocabulary of the training data, for a new model. */
-function newTokens(config: TextGameConfig, { train }: TextGameData): Omit<TextGameTokens, "notes"> {
+async function newTokens(
+  config: TextGameConfig,
+  { train }: TextGameData,
+  signal?: AbortSignal,
+): Promise<Omit<TextGameTokens, "notes">> {
   const { vocabularySize, pattern } = config.tokenizer;
-  const tokenizer = trainBpe(trainingTexts(train), { vocabularySize, pattern });
+  const tokenizer = await workBreathing(bpeTraining(trainingTexts(train), { vocabularySize, pattern }), signal);
   return { tokenizer, world: textGameWorld(tokenizer, tokenizer.vocabularySize, config), maxPositions: Infinity };
 }
 

@@ -5,11 +5,11 @@
  * parse, a prompt over the limit) is skipped and counted, or ends the run where the configuration is strict.
  */
 import { join } from "node:path";
-import { breather } from "../files/breather.ts";
+import { workBreathing } from "../files/breather.ts";
 import { SkippedRows, usableRows } from "../files/rows.ts";
 import { UserError } from "../files/user_error.ts";
 import { fingerprintOf } from "../training/fingerprint.ts";
-import { builtInTransitions } from "../worlds/text_game/games/crawl.ts";
+import { builtInCrawl } from "../worlds/text_game/games/crawl.ts";
 import { TEXT_GAMES } from "../worlds/text_game/games/games.ts";
 import { readTransitions } from "../worlds/text_game/jsonl.ts";
 import { readParquet } from "../worlds/text_game/parquet.ts";
@@ -74,23 +74,23 @@ export async function openTextGameData(config: TextGameConfig, signal?: AbortSig
 }
 
 async function builtIn(config: TextGameConfig, signal?: AbortSignal) {
-  const { data, seed } = config, breathe = breather(signal);
+  const { data, seed } = config;
   const options = await promptOptions(config, builtInRules());
   try {
     const train: TextGameExample[] = [], test: TextGameExample[] = [];
     const asExample = (each: TextGameTransition) => exampleOf(each, options);
     // Game by game: each takes a while, and what is collected of one does not depend on the others.
     for (const game of data.games ?? Object.keys(TEXT_GAMES)) {
-      const collected = builtInTransitions({
+      const crawl = builtInCrawl({
         seed,
         perGame: data.perGame,
         heldOutPerGame: data.heldOutPerGame,
         games: [game],
         changedShare: data.changedShare ?? undefined,
       });
+      const collected = await workBreathing(crawl, signal);
       train.push(...await mapBreathing(collected.train, asExample, signal));
       test.push(...await mapBreathing(collected.heldOut, asExample, signal));
-      await breathe();
     }
     return { train, test };
   } catch (error) {

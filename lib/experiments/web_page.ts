@@ -10,9 +10,9 @@
  *
  * Source: RLVR-World §5.2.
  */
-import { breather } from "../files/breather.ts";
+import { breather, workBreathing } from "../files/breather.ts";
 import type { EvaluationProgress } from "./language_evaluation.ts";
-import { trainBpe } from "../models/bpe_trainer.ts";
+import { bpeTraining } from "../models/bpe_trainer.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { TextTokenizer } from "../models/text_tokenizer.ts";
 import { CompletionsClient } from "../rl/completions_client.ts";
@@ -109,7 +109,7 @@ export class WebPageExperiment {
     given?.notes.forEach(note);
     const data = await openWebPageData(config, signal);
     data.notes.forEach(note);
-    const { tokenizer, world, maxPositions } = given ?? newTokens(config, data);
+    const { tokenizer, world, maxPositions } = given ?? await newTokens(config, data, signal);
     const cut = (examples: readonly WebPageExample[], what: string) =>
       cutObservations(examples, tokenizer, config, what, note, signal);
     const train = await fittingExamples(await cut(data.train, "training data"), world, config, "training data", {
@@ -223,8 +223,12 @@ export class WebPageExperiment {
 }
 
 /** A vocabulary of the training data, for a new model. */
-function newTokens(config: WebPageConfig, { train }: WebPageData): Omit<WebPageTokens, "notes"> {
+async function newTokens(
+  config: WebPageConfig,
+  { train }: WebPageData,
+  signal?: AbortSignal,
+): Promise<Omit<WebPageTokens, "notes">> {
   const { vocabularySize, pattern } = config.tokenizer;
-  const tokenizer = trainBpe(trainingTexts(train), { vocabularySize, pattern });
+  const tokenizer = await workBreathing(bpeTraining(trainingTexts(train), { vocabularySize, pattern }), signal);
   return { tokenizer, world: webPageWorld(tokenizer, tokenizer.vocabularySize, config), maxPositions: Infinity };
 }

@@ -21,3 +21,21 @@ export function breather(signal?: AbortSignal): () => Promise<void> {
     signal?.throwIfAborted();
   };
 }
+
+/**
+ * Does work that is written as a generator, which pauses every few milliseconds, without letting anything else have its turn.
+ *
+ * @returns What the generator returns.
+ */
+export function workAtOnce<Result>(work: Generator<void, Result>): Result {
+  for (let step = work.next();; step = work.next()) if (step.done) return step.value;
+}
+
+/** The same, letting events have their turn at its pauses. @throws The signal's reason once it is aborted. */
+export async function workBreathing<Result>(work: Generator<void, Result>, signal?: AbortSignal): Promise<Result> {
+  const breathe = breather(signal);
+  for (let step = work.next();; step = work.next()) {
+    if (step.done) return step.value;
+    await breathe();
+  }
+}

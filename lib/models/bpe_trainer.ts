@@ -5,6 +5,7 @@
  * Text is first cut into pieces by a pattern, and merges never cross their borders; which pattern decides what can become
  * one token. Ties of counts go to the pair of lower ids, so that one text always gives one vocabulary.
  */
+import { workAtOnce } from "../files/breather.ts";
 import { TextTokenizer } from "./text_tokenizer.ts";
 
 /**
@@ -60,6 +61,11 @@ const PATTERNS: Record<BpePattern, string> = {
  * @throws {RangeError} When an option is out of its range: names it.
  */
 export function trainBpe(texts: Iterable<string>, options: BpeOptions): TextTokenizer {
+  return workAtOnce(bpeTraining(texts, options));
+}
+
+/** {@linkcode trainBpe}, to be done bit by bit: it pauses after each text, some pieces, each merge. */
+export function* bpeTraining(texts: Iterable<string>, options: BpeOptions): Generator<void, TextTokenizer> {
   const { vocabularySize, pattern = "words", minimumCount = 2, maxTokenBytes = Infinity } = options;
   const special = options.specialTokens ?? ["<|endoftext|>"];
   const least = 256 + special.length;
@@ -79,10 +85,9 @@ export function trainBpe(texts: Iterable<string>, options: BpeOptions): TextToke
     if (!(value >= 1)) throw new RangeError(`${name} must be at least 1: received ${value}`);
   }
   const roles = rolesOf(options, special);
-  const merges = new Merger(countPieces(texts, pattern, special), maxTokenBytes).run(
-    vocabularySize - least,
-    minimumCount,
-  );
+  const merger = new Merger(maxTokenBytes);
+  yield* merger.fill(yield* countPieces(texts, pattern, special));
+  const merges = yield* merger.run(vocabularySize - least, minimumCount);
   const files = new Map([
     ["tokenizer.json", tokenizerJson(merges, PATTERNS[pattern], special)],
     ["tokenizer_config.json", configJson(roles, special)],
@@ -92,7 +97,11 @@ export function trainBpe(texts: Iterable<string>, options: BpeOptions): TextToke
 }
 
 /** How often each piece occurs. */
-function countPieces(texts: Iterable<string>, pattern: BpePattern, special: readonly string[]): Map<string, number> {
+function* countPieces(
+  texts: Iterable<string>,
+  pattern: BpePattern,
+  special: readonly string[],
+): Generator<void, Map<string, number>> {
   const cut = new RegExp(PATTERNS[pattern], "gu");
   const escaped = special.map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
   const borders = escaped.length > 0 ? new RegExp(escaped.join("|")) : undefined;
@@ -101,12 +110,16 @@ function countPieces(texts: Iterable<string>, pattern: BpePattern, special: read
     for (const section of borders ? text.split(borders) : [text]) {
       for (const [piece] of section.matchAll(cut)) counts.set(piece, (counts.get(piece) ?? 0) + 1);
     }
+    yield;
   }
   return counts;
 }
 
 /** Ids must fit twice into an exact integer. */
 const MAX_TOKENS = 2 ** 24;
+
+/** Pieces that are taken in without a pause. */
+const PIECES_AT_ONCE = 1024;
 
 /** A pair of ids as one number; lower pairs are lower numbers. */
 const keyOf = (left: number, right: number) => left * MAX_TOKENS + right;
@@ -117,20 +130,24 @@ const keyOf = (left: number, right: number) => left * MAX_TOKENS + right;
  */
 class Merger {
   /** Id at each place, −1 where a symbol has been merged into the one before it. */
-  readonly #symbols: Int32Array;
+  #symbols = new Int32Array();
   /** Place of the next and the previous symbol of the piece, or −1. */
-  readonly #next: Int32Array;
-  readonly #previous: Int32Array;
+  #next = new Int32Array();
+  #previous = new Int32Array();
   /** How often the piece of each place occurs. */
-  readonly #weights: Float64Array;
+  #weights = new Float64Array();
   /** How often each pair occurs, and where (or once did). */
   readonly #counts = new Map<number, number>();
   readonly #places = new Map<number, number[]>();
   readonly #lengths: number[] = new Array(256).fill(1);
   readonly #maxTokenBytes: number;
 
-  constructor(pieces: ReadonlyMap<string, number>, maxTokenBytes: number) {
+  constructor(maxTokenBytes: number) {
     this.#maxTokenBytes = maxTokenBytes;
+  }
+
+  /** Takes the pieces in, once. */
+  *fill(pieces: ReadonlyMap<string, number>): Generator<void, void> {
     const encoder = new TextEncoder();
     let size = 0;
     const encoded: [Uint8Array, number][] = [];
@@ -144,7 +161,7 @@ class Merger {
     this.#previous = new Int32Array(size);
     this.#weights = new Float64Array(size);
     let at = 0;
-    for (const [bytes, count] of encoded) {
+    for (const [number, [bytes, count]] of encoded.entries()) {
       for (let i = 0; i < bytes.length; i++, at++) {
         this.#symbols[at] = ID_OF_BYTE[bytes[i]];
         this.#previous[at] = i === 0 ? -1 : at - 1;
@@ -152,11 +169,12 @@ class Merger {
         this.#weights[at] = count;
         if (i > 0) this.#add(keyOf(this.#symbols[at - 1], this.#symbols[at]), at - 1, count);
       }
+      if (number % PIECES_AT_ONCE === 0) yield;
     }
   }
 
   /** Merges the most frequent pair again and again. Pairs of ids; merge number i makes id 256 + i. */
-  run(limit: number, minimumCount: number): [left: number, right: number][] {
+  *run(limit: number, minimumCount: number): Generator<void, [left: number, right: number][]> {
     const merges: [number, number][] = [];
     const queue = new PairQueue();
     for (const [key, count] of this.#counts) queue.push(key, count);
@@ -176,6 +194,7 @@ class Merger {
       merges.push([left, right]);
       this.#lengths.push(bytes);
       for (const key of this.#merge(left, right, id)) queue.push(key, this.#counts.get(key)!);
+      yield;
     }
     return merges;
   }

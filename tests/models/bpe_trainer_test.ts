@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { trainBpe } from "../../lib/models/bpe_trainer.ts";
+import { workBreathing } from "../../lib/files/breather.ts";
+import { bpeTraining, trainBpe } from "../../lib/models/bpe_trainer.ts";
 import { TextTokenizer } from "../../lib/models/text_tokenizer.ts";
 import { withFolder } from "../files/support.ts";
 import { fixture } from "./causal_transformer_support.ts";
@@ -86,4 +87,20 @@ Deno.test("options out of range are named", () => {
   refused({ specialTokens: ["a", "a"] }, /^specialTokens must be different/);
   refused({ eosToken: "</s>" }, /^eosToken must be one of specialTokens .*: received '<\/s>'$/);
   refused({ minimumCount: 0 }, /^minimumCount must be at least 1: received 0$/);
+});
+
+Deno.test("a vocabulary is trained bit by bit: a stop is heard at every text and every merge", async () => {
+  const stop = new AbortController(), reason = new Error("asked to stop");
+  setTimeout(() => stop.abort(reason), 1);
+  function* endless() {
+    for (let i = 0; i < 3_000_000; i++) yield `number ${i}`;
+    throw new Error("nothing stopped it");
+  }
+  await assert.rejects(workBreathing(bpeTraining(endless(), { vocabularySize: 300 }), stop.signal), reason);
+
+  const texts = [text, text, text], training = bpeTraining(texts, options);
+  let pauses = 0, step = training.next();
+  for (; !step.done; step = training.next()) pauses++;
+  const merges = step.value.vocabularySize - 256 - 2;
+  assert.ok(merges > 100 && pauses >= texts.length + merges, `${pauses} pauses, ${merges} merges`);
 });

@@ -118,7 +118,7 @@ Deno.test("train_video on WebAssembly: SIGINT in a stage", {
 
 const PREPARING: [Task, change: Record<string, unknown>][] = [
   ["train_video", { data: { episodes: 100_000, actionRanges: "computed" } }],
-  ["train_text_game", { data: { perGame: 6000 } }],
+  ["train_text_game", { data: { games: ["leaky-jugs"], perGame: 100_000 } }],
   ["train_web", { data: { sites: 20_000 } }],
 ];
 

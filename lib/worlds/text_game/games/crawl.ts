@@ -9,6 +9,7 @@
  * Not here: files of transitions (`../jsonl.ts`); which rows a training step draws.
  */
 
+import { workAtOnce } from "../../../files/breather.ts";
 import { Philox } from "../../../tensor/random.ts";
 import { isChanged } from "../difference.ts";
 import { type GameState, scoredCurrent, scoredNext, type TextGameTransition } from "../state.ts";
@@ -59,6 +60,11 @@ const PATIENCE = 100;
  * than are asked for.
  */
 export function builtInTransitions(options: BuiltInOptions): BuiltInTransitions {
+  return workAtOnce(builtInCrawl(options));
+}
+
+/** {@linkcode builtInTransitions}, to be done bit by bit: it pauses after each walk. */
+export function* builtInCrawl(options: BuiltInOptions): Generator<void, BuiltInTransitions> {
   const { seed, perGame, heldOutPerGame = Math.ceil(perGame / 10), changedShare } = options;
   for (const [name, value, least] of [["perGame", perGame, 1], ["heldOutPerGame", heldOutPerGame, 0]] as const) {
     if (!Number.isSafeInteger(value) || value < least) {
@@ -71,8 +77,8 @@ export function builtInTransitions(options: BuiltInOptions): BuiltInTransitions 
   const result: BuiltInTransitions = { train: [], heldOut: [] };
   for (const name of options.games ?? Object.keys(TEXT_GAMES)) {
     const game = textGame(name), seen = new Set<string>();
-    const train = crawlGame(game, { seed, count: perGame, isHeldOut: false, changedShare, seen });
-    const heldOut = crawlGame(game, { seed, count: heldOutPerGame, isHeldOut: true, changedShare, seen });
+    const train = yield* gameCrawl(game, { seed, count: perGame, isHeldOut: false, changedShare, seen });
+    const heldOut = yield* gameCrawl(game, { seed, count: heldOutPerGame, isHeldOut: true, changedShare, seen });
     [...train, ...heldOut].forEach((transition, stateId) => transition.stateId = stateId);
     for (const transition of train) result.train.push(transition);
     for (const transition of heldOut) result.heldOut.push(transition);
@@ -115,6 +121,10 @@ export interface CrawlOptions {
  * @throws {RangeError} when the game has fewer different transitions.
  */
 export function crawlGame(game: TextGame, options: CrawlOptions): TextGameTransition[] {
+  return workAtOnce(gameCrawl(game, options));
+}
+
+function* gameCrawl(game: TextGame, options: CrawlOptions): Generator<void, TextGameTransition[]> {
   const { seed, count, isHeldOut, changedShare, seen } = options;
   const collected: TextGameTransition[] = [];
   const wanted = { changed: count, unchanged: count };
@@ -146,6 +156,7 @@ export function crawlGame(game: TextGame, options: CrawlOptions): TextGameTransi
       wanted[kind]--;
     }
     idle = collected.length > before ? 0 : idle + 1;
+    yield;
   }
   return collected;
 }

@@ -1,11 +1,13 @@
 /** The crawler: determinism, the split, the share of changes, and rows of the benchmark's form. */
 import assert from "node:assert/strict";
+import { workBreathing } from "../../../../lib/files/breather.ts";
 import { isChanged } from "../../../../lib/worlds/text_game/difference.ts";
 import { targetText } from "../../../../lib/worlds/text_game/answer.ts";
 import { scoreResponse } from "../../../../lib/worlds/text_game/reward.ts";
 import { loadTransitions, writeTransitions } from "../../../../lib/worlds/text_game/jsonl.ts";
 import { scoredCurrent, scoredNext, type TextGameTransition } from "../../../../lib/worlds/text_game/state.ts";
 import {
+  builtInCrawl,
   type BuiltInOptions,
   builtInTransitions,
   crawlGame,
@@ -178,4 +180,11 @@ Deno.test("options out of range, unknown games and too many rows are errors that
   const all = Object.keys(TEXT_GAMES).join(", ");
   failure({ games: ["boil-water"] }, `unknown text game "boil-water": there are ${all}`);
   failure({ games: ["toString"] }, `unknown text game "toString": there are ${all}`);
+});
+
+Deno.test("the crawl of a single game is done bit by bit: a stop is heard after every walk", async () => {
+  const stop = new AbortController(), reason = new Error("asked to stop");
+  setTimeout(() => stop.abort(reason), 1);
+  const crawl = builtInCrawl({ seed: 0, perGame: 100_000, games: ["leaky-jugs"] });
+  await assert.rejects(workBreathing(crawl, stop.signal), reason);
 });
