@@ -58,6 +58,7 @@ export {
   type TextGameEvaluationRequest,
   unchangedBaseline,
 } from "./text_game_evaluation.ts";
+export type { EvaluationProgress } from "./language_evaluation.ts";
 export { readTextGameTokens, type TextGameTokens } from "./text_game_models.ts";
 export {
   TEXT_GAME_PARTS,
@@ -201,4 +202,4 @@ export {
   type WebAgentResult,
 } from "./web_agent_report.ts";
 export { runWebAgents, type WebAgentContext, type WebAgentSettings } from "./web_agent_run.ts";
-export { type ToldHistory, type ValueScale } from "../agent/chat_roles.ts";
+export { TOLD_HISTORIES, type ToldHistory, VALUE_SCALES, type ValueScale } from "../agent/chat_roles.ts";

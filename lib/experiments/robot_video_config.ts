@@ -199,7 +199,11 @@ const lpipsSchema = z.strictObject({
   linear: z.string().nullable().default(null).describe("LPIPS linear weights (vgg.pth or .safetensors)"),
 });
 
-/** The schema; `z.infer` of it is `RobotVideoConfig`. */
+/**
+ * The schema; `z.infer` of it is `RobotVideoConfig`. Its own type can only be inferred, which documentation cannot show.
+ *
+ * @internal
+ */
 export const robotVideoSchema = z.strictObject({
   preset: z.string().default("demo").describe("Name of the preset that the values started from"),
   seed: z.int().min(0).default(0).describe("Seed of every random number"),

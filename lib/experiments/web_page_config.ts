@@ -73,7 +73,11 @@ const evaluationSchema = z.strictObject({
   samples: z.int().min(0).default(8).describe("Answers shown in the report"),
 });
 
-/** The schema; `z.infer` of it is `WebPageConfig`. */
+/**
+ * The schema; `z.infer` of it is `WebPageConfig`. Its own type can only be inferred, which documentation cannot show.
+ *
+ * @internal
+ */
 export const webPageSchema = z.strictObject({
   preset: z.string().default("demo").describe("Name of the preset that the values started from"),
   seed: z.int().min(0).default(0).describe("Seed of every random number"),
