@@ -359,13 +359,8 @@ export { findChromium } from "./lib/worlds/web_page/browser/find_chromium.ts";
 export { readStorageState, type StorageState } from "./lib/worlds/web_page/browser/storage_state.ts";
 export { type SettlingTimes } from "./lib/worlds/web_page/browser/settling.ts";
 export { type PageItem, pageItems } from "./lib/worlds/web_page/items.ts";
-export {
-  formatChanges,
-  isUnchanged,
-  type ItemChanges,
-  itemChanges,
-  pairItems,
-} from "./lib/worlds/web_page/item_changes.ts";
+export { pairItems } from "./lib/worlds/web_page/item_pairs.ts";
+export { formatChanges, isUnchanged, type ItemChanges, itemChanges } from "./lib/worlds/web_page/item_changes.ts";
 export {
   type ChangeSection,
   type ChangeSections,

@@ -6,6 +6,7 @@
  * one token. Ties of counts go to the pair of lower ids, so that one text always gives one vocabulary.
  */
 import { workAtOnce } from "../files/breather.ts";
+import { PriorityQueue } from "./priority_queue.ts";
 import { TextTokenizer } from "./text_tokenizer.ts";
 
 /**
@@ -176,24 +177,25 @@ class Merger {
   /** Merges the most frequent pair again and again. Pairs of ids; merge number i makes id 256 + i. */
   *run(limit: number, minimumCount: number): Generator<void, [left: number, right: number][]> {
     const merges: [number, number][] = [];
-    const queue = new PairQueue();
-    for (const [key, count] of this.#counts) queue.push(key, count);
+    // The most frequent pair first.
+    const queue = new PriorityQueue();
+    for (const [key, count] of this.#counts) queue.push(key, -count);
     while (merges.length < limit) {
       const best = queue.pop();
-      if (best === undefined || best.count < minimumCount) break;
-      const count = this.#counts.get(best.key) ?? 0;
-      if (count !== best.count) {
+      if (best === undefined || -best.priority < minimumCount) break;
+      const count = this.#counts.get(best.value) ?? 0;
+      if (count !== -best.priority) {
         // Merges since then took some of its places.
-        if (count > 0) queue.push(best.key, count);
+        if (count > 0) queue.push(best.value, -count);
         continue;
       }
-      const left = Math.floor(best.key / MAX_TOKENS), right = best.key % MAX_TOKENS;
+      const left = Math.floor(best.value / MAX_TOKENS), right = best.value % MAX_TOKENS;
       const bytes = this.#lengths[left] + this.#lengths[right];
       if (bytes > this.#maxTokenBytes) continue;
       const id = 256 + merges.length;
       merges.push([left, right]);
       this.#lengths.push(bytes);
-      for (const key of this.#merge(left, right, id)) queue.push(key, this.#counts.get(key)!);
+      for (const key of this.#merge(left, right, id)) queue.push(key, -this.#counts.get(key)!);
       yield;
     }
     return merges;
@@ -242,49 +244,6 @@ class Merger {
     const count = (this.#counts.get(key) ?? 0) - weight;
     if (count > 0) this.#counts.set(key, count);
     else this.#counts.delete(key);
-  }
-}
-
-/** Pairs by count, the highest first; of equal counts the lower pair first. A binary heap. */
-class PairQueue {
-  readonly #keys: number[] = [];
-  readonly #counts: number[] = [];
-
-  push(key: number, count: number): void {
-    let i = this.#keys.length;
-    this.#keys.push(key);
-    this.#counts.push(count);
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (!this.#isFirst(i, parent)) break;
-      this.#swap(i, parent);
-      i = parent;
-    }
-  }
-
-  pop(): { key: number; count: number } | undefined {
-    const size = this.#keys.length - 1;
-    if (size < 0) return undefined;
-    this.#swap(0, size);
-    const best = { key: this.#keys.pop()!, count: this.#counts.pop()! };
-    for (let i = 0;;) {
-      let first = i;
-      for (const child of [2 * i + 1, 2 * i + 2]) {
-        if (child < size && this.#isFirst(child, first)) first = child;
-      }
-      if (first === i) return best;
-      this.#swap(i, first);
-      i = first;
-    }
-  }
-
-  #isFirst(i: number, j: number): boolean {
-    return this.#counts[i] !== this.#counts[j] ? this.#counts[i] > this.#counts[j] : this.#keys[i] < this.#keys[j];
-  }
-
-  #swap(i: number, j: number): void {
-    [this.#keys[i], this.#keys[j]] = [this.#keys[j], this.#keys[i]];
-    [this.#counts[i], this.#counts[j]] = [this.#counts[j], this.#counts[i]];
   }
 }
 

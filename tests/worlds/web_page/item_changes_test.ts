@@ -2,14 +2,11 @@
 import assert from "node:assert/strict";
 import { Philox } from "../../../lib/tensor/random.ts";
 import { parseChanges, scoreChanges } from "../../../lib/worlds/web_page/f1_reward.ts";
-import {
-  formatChanges,
-  isUnchanged,
-  itemChanges,
-  pairCost,
-  pairItems,
-} from "../../../lib/worlds/web_page/item_changes.ts";
-import { pageItems, parseItem } from "../../../lib/worlds/web_page/items.ts";
+import { formatChanges, isUnchanged, itemChanges } from "../../../lib/worlds/web_page/item_changes.ts";
+import { pairCost, pairItems } from "../../../lib/worlds/web_page/item_pairs.ts";
+import { type PageItem, pageItems, parseItem } from "../../../lib/worlds/web_page/items.ts";
+import { processorTime } from "../../support/scaling.ts";
+import { assignDensely } from "./dense_assignment.ts";
 
 const TABS = "Tab 0 (current): Shop\n\n";
 const LISTING = TABS + [
@@ -118,14 +115,81 @@ function cheapest(old: ReturnType<typeof pageItems>, now: ReturnType<typeof page
   );
 }
 
-Deno.test("trees of a thousand lines are compared in little time", () => {
-  const tree = (shift: number) =>
-    Array.from(
-      { length: 1000 },
-      (_, i) => `[${i + 1}] ${i % 2 ? "link" : "StaticText"} 'word${(i + shift) % 700} ${i % 9}'`,
-    )
-      .join("\n");
-  const began = performance.now();
-  itemChanges(tree(0), tree(3));
-  assert.ok(performance.now() - began < 20_000);
+/** Every pair that is left when the same lines are paired in order, by the dense method. */
+function densePairs(old: readonly PageItem[], now: readonly PageItem[]): Map<number, number> {
+  const pairs = new Map<number, number>(), taken = new Set<number>();
+  old.forEach((each, i) => {
+    const j = now.findIndex(({ line }, j) => line === each.line && !taken.has(j));
+    if (j === -1) return;
+    pairs.set(i, j);
+    taken.add(j);
+  });
+  const restOld = [...old.keys()].filter((i) => !pairs.has(i)), restNow = [...now.keys()].filter((j) => !taken.has(j));
+  if (restOld.length === 0 || restNow.length === 0) return pairs;
+  const cost = restOld.map((i) => restNow.map((j) => pairCost(old[i], now[j])));
+  assignDensely(cost).forEach((column, row) => {
+    if (column !== -1 && cost[row][column] < 4) pairs.set(restOld[row], restNow[column]);
+  });
+  return pairs;
+}
+
+Deno.test("pairs are those of the dense method, whichever of equally cheap ones it takes", () => {
+  const random = new Philox(3, 42);
+  const pick = <T>(from: readonly T[]) => from[random.integer(0, from.length)];
+  const vocabularies = [["blue", "red", "4"], ["a", "b", "c", "d", "e", "f"], ["x"], ["x", "y", "z", "w w"]];
+  let changed = 0;
+  for (let round = 0; round < 2500; round++) {
+    const words = pick(vocabularies), roles = pick([["link"], ["link", "text"], ["link", "link", "link", "text"]]);
+    const most = pick([3, 6, 10, 25]), longest = pick([1, 2, 3, 5]);
+    const tree = () => {
+      const from = random.integer(0, 4), step = pick([1, 1, 2]), repeatsIds = random.integer(0, 5) === 0;
+      return pageItems(
+        Array.from({ length: random.integer(1, most + 1) }, (_, i) => {
+          const name = Array.from({ length: random.integer(0, longest + 1) }, () => pick(words)).join(" ");
+          const id = repeatsIds ? random.integer(0, 4) : from + i * step;
+          return `[${id}] ${pick(roles)} '${name}'${random.integer(0, 4) === 0 ? " focused: True" : ""}`;
+        }).join("\n"),
+      );
+    };
+    const old = tree(), now = tree(), expected = densePairs(old, now);
+    assert.deepEqual(
+      [...pairItems(old, now)].sort(([i], [j]) => i - j),
+      [...expected].sort(([i], [j]) => i - j),
+      JSON.stringify([old, now].map((items) => items.map(({ line }) => line))),
+    );
+    if ([...expected].some(([i, j]) => old[i].text !== now[j].text)) changed++;
+  }
+  assert.ok(changed > 1000, `${changed} of 2500 have items that are updated`);
+});
+
+/** Lines of two pages, by what makes comparing long. */
+const LARGE: Record<string, (line: number) => [before: string, after: string]> = {
+  "one id": (i) => [`[1] link 'a${i}'`, `[1] link 'b${i}'`],
+  "one line": () => ["[1] link 'a'", "[1] link 'a'"],
+  "one text, some ids": (i) => [`[${2 * i}] button 'Add'`, `[${3 * i}] button 'Add'`],
+  "a common word": (i) => [`[${i}] link 'item ${i}'`, `[${i + 1e6}] link 'item ${i + 1e6}'`],
+  "prices": (i) => [`[${i}] StaticText '$${i % 90}.${i % 7}'`, `[${i}] StaticText '$${(7 * i) % 90}.${i % 5}'`],
+};
+
+for (const [name, lines] of Object.entries(LARGE)) {
+  Deno.test(`large pages take no more than linear time: ${name}`, () => {
+    const time = (size: number) => {
+      const all = Array.from({ length: size }, (_, i) => lines(i));
+      const [before, after] = [0, 1].map((page) => all.map((pair) => pair[page]).join("\n"));
+      return processorTime(() => itemChanges(before, after), 1);
+    };
+    // At 1,500 an assignment has its longest time, which does not grow any more.
+    time(1500);
+    const small = time(1500), large = time(24_000);
+    assert.ok(large < 32 * small + 300, `${small.toFixed(0)} ms, 16 times the lines ${large.toFixed(0)} ms`);
+  });
+}
+
+Deno.test("what is too large to be assigned is paired in order: by id within a document, by text across documents", () => {
+  const page = (line: (i: number) => string) => Array.from({ length: 20_000 }, (_, i) => line(i)).join("\n");
+  const before = page((i) => `[${i}] StaticText 'count ${i}'`);
+  const within = itemChanges(before, page((i) => `[${i}] StaticText 'count ${i % 2 ? i : -i}'`));
+  assert.deepEqual([within.newItems.length, within.deletedItems.length, within.updatedItems.length], [0, 0, 9999]);
+  const across = itemChanges(before, page((i) => `[${i + 5}] StaticText 'count ${i}'`));
+  assert.ok(isUnchanged(across), JSON.stringify(across).slice(0, 200));
 });
