@@ -70,6 +70,10 @@ Deno.test("grpoDivergence: poor, bold, finished or odd training goes on", () => 
     (step) => step % 5 === 0 ? { reward: 0 } : {},
   ];
   for (const [i, change] of changes.entries()) assert.equal(firstFound(change), undefined, `change ${i}`);
+  // Each estimator has a scale of its own.
+  for (const [kl, value] of [["k1", 8.9], ["k2", 40]] as const) {
+    assert.equal(firstFound(() => ({ kl: value }), trainer(kl)), undefined, kl);
+  }
   const { options } = trainer();
   for (const change of [{ sampler: { followsPolicy: false } }, { options: { ...options, topK: 5 } }]) {
     assert.equal(firstFound(() => ({ samplerMismatch: 2 }), trainer("k3", change)), undefined, "another's are others");

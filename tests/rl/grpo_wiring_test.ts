@@ -1,6 +1,6 @@
 /**
- * What the trainer gives to whom: reference, rate, denominator, old log-probabilities. Each is told by a number that is another where
- * it is not given.
+ * What the trainers give to whom: reference, rate, denominator, old log-probabilities, temperature, scales. Each is told by a number
+ * that is another where it is not given.
  */
 import assert from "node:assert/strict";
 import { toFloat32 } from "../../lib/files/safetensors.ts";
@@ -10,7 +10,9 @@ import type { AnswerSampler } from "../../lib/rl/answer_sampler.ts";
 import { type GrpoOptions, GrpoTrainer } from "../../lib/rl/grpo.ts";
 import { RELEASED_OBJECTIVE } from "../../lib/rl/objective.ts";
 import { type AnswerGroup, spokenWeights } from "../../lib/rl/policy_loss.ts";
+import { LikelihoodTrainer } from "../../lib/training/likelihood.ts";
 import type { World } from "../../lib/worlds/world.ts";
+import { replace } from "../support/config_fields.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { openToyWorld, toyModel, type ToyTransition, toyTransitions, toyWorld } from "../support/toy_world.ts";
 
@@ -152,6 +154,131 @@ forEachEngine(
     for (const change of [{ miniBatchPrompts: 4 }, { epochs: 2 }, { epochs: 3 }, { miniBatchPrompts: 4, epochs: 2 }]) {
       const { clipShare, loss } = await step(change);
       assert.ok(clipShare > 0.05 && Math.abs(loss) > 1e-3, `${JSON.stringify(change)}: ${clipShare} ${loss}`);
+    }
+  },
+);
+
+forEachEngine("GrpoTrainer: answers are drawn at the temperature at which the update knows them", async (engine) => {
+  const step = async (temperature: number) => {
+    const model = toyModel(engine),
+      trainer = new GrpoTrainer(model, undefined, toyWorld(), { ...OPTIONS, temperature });
+    const metrics = await trainer.step(0, toyTransitions(3, 0, 8));
+    trainer.optimizer.dispose();
+    model.dispose();
+    return metrics;
+  };
+  const warm = await step(1), cold = await step(0.1);
+  assert.ok(cold.entropy < warm.entropy - 0.1, `${cold.entropy} at 0.1, ${warm.entropy} at 1`);
+  assert.ok(cold.samplerMismatch < 1e-5, `${cold.samplerMismatch}`);
+});
+
+/** What an answer earns is how many numbers it has, and half as much counts against it: all of it at its end, not by its first token. */
+function countingWorld(): World<ToyTransition, number[][]> {
+  const open = openToyWorld(), parts = 2;
+  const numbers = (factor: number) => (states: number[][]) =>
+    Promise.resolve(Float32Array.from(states, (each) => factor * each.length));
+  const atTheEnd = (factor: number) => (states: number[][]) =>
+    Promise.resolve(Float32Array.from(states.flatMap((each) => [0, factor * each.length])));
+  return {
+    ...open,
+    answerParts: { count: parts, of: (answer) => Uint16Array.from(answer, (_, t) => Math.min(t, parts - 1)) },
+    metrics: {
+      numbers: { better: "higher", compute: numbers(1), contributions: atTheEnd(1) },
+      halves: { better: "lower", compute: numbers(0.5), contributions: atTheEnd(0.5) },
+    },
+  };
+}
+
+forEachEngine(
+  "GrpoTrainer: rewards, their parts and scales are what was chosen, and so is what it says of them",
+  async (engine) => {
+    // Eight answers of 1, 2, 3, 1, … numbers earn 3 · n − 2 · n / 2.
+    const earned = Array.from({ length: 8 }, (_, g) => 2 * (1 + g % 3)), mean = 3.75;
+    const std = Math.sqrt(earned.reduce((sum, each) => sum + (each - mean) ** 2, 0) / 7);
+    const transitions = toyTransitions(3, 0, 2);
+    for (const credit of ["answer", "part"] as const) {
+      for (const [advantageScale, scale] of [["none", 1], ["group-std", std + 1e-6]] as const) {
+        const model = toyModel(engine);
+        const trainer = new GrpoTrainer(model, undefined, countingWorld(), {
+          ...OPTIONS,
+          reward: [{ metric: "numbers", weight: 3 }, { metric: "halves", weight: 2 }],
+          ...{ credit, advantageScale },
+        }, countingAnswers);
+        const { sample, ...step } = await trainer.step(0, transitions), name = `${credit}, ${advantageScale}`;
+        assert.ok(Math.abs(step.largestAdvantage - (6 - mean) / scale) < 1e-9, `${name}: ${step.largestAdvantage}`);
+        assert.deepEqual([step.reward, step.bestReward], [mean, 6], name);
+        assert.deepEqual(step.metrics, { numbers: 1.875, halves: 0.9375 }, name);
+        const [{ before, shift }] = transitions;
+        assert.deepEqual(sample.truth, [...before.map((x) => (x + shift) % 8), 11]);
+        assert.deepEqual([sample.rewards, sample.answers.map(({ length }) => 2 * (length - 1))], [earned, earned]);
+        sample.advantages.forEach((each, g) => assert.ok(Math.abs(each - (earned[g] - mean) / scale) < 1e-9, name));
+        trainer.optimizer.dispose();
+        model.dispose();
+      }
+    }
+  },
+);
+
+forEachEngine("GrpoTrainer: of another sampler's equal answers each has its own ratio", async (engine) => {
+  // What the sampler says of the fourth answer on, each of which is equal to one of the first three.
+  const step = async (repeated: number) => {
+    const sampler: AnswerSampler = {
+      followsPolicy: false,
+      async sample(request) {
+        const given = await countingAnswers.sample(request);
+        const known = (answer: Int32Array, i: number) =>
+          new Float32Array(answer.length).fill(i % request.groupSize < 3 ? -2.5 : repeated);
+        return { ...given, logProbabilities: given.answers.map((each, i) => known(each as Int32Array, i)) };
+      },
+    };
+    const model = toyModel(engine);
+    const trainer = new GrpoTrainer(model, undefined, countingWorld(), {
+      ...OPTIONS,
+      reward: [{ metric: "numbers", weight: 1 }],
+    }, sampler);
+    const { gradientNorm } = await trainer.step(0, toyTransitions(3, 0, 8));
+    trainer.optimizer.dispose();
+    model.dispose();
+    return gradientNorm;
+  };
+  const same = await step(-2.5), other = await step(-2.6);
+  assert.ok(Math.abs(other / same - 1) > 0.01, `${same} ${other}`);
+});
+
+forEachEngine(
+  "trainers: every product is of the model's type, and checkpointing runs each block twice",
+  async (engine) => {
+    /** Types of the products of a step with a layer's weights, and of the head. */
+    const productsOf = async (
+      trains: "likelihood" | "grpo",
+      computeType: "float32" | "bfloat16",
+      checkpointing: boolean,
+    ) => {
+      const model = toyModel(engine, 0, { computeType }), world = toyWorld(), transitions = toyTransitions(3, 0, 8);
+      const types: string[] = [], linear = engine.linear;
+      using _ = replace(engine, "linear", (x, weight, bias) => {
+        types.push(x.dtype);
+        return linear.call(engine, x, weight, bias);
+      });
+      const trainer = trains === "likelihood"
+        ? new LikelihoodTrainer(model, { ...OPTIONS, warmupSteps: 0, microBatch: 8, checkpointing })
+        : new GrpoTrainer(model, undefined, world, { ...OPTIONS, checkpointing });
+      if (trainer instanceof LikelihoodTrainer) await trainer.step(0, await world.encode(transitions));
+      else await trainer.step(0, transitions);
+      trainer.optimizer.dispose();
+      model.dispose();
+      return types;
+    };
+    for (const trains of ["likelihood", "grpo"] as const) {
+      const once = await productsOf(trains, "float32", false), twice = await productsOf(trains, "float32", true);
+      // Five products in each of two blocks: queries, keys and values are one.
+      assert.equal(
+        twice.length - once.length,
+        10,
+        `${trains}: ${once.length} products, ${twice.length} with checkpointing`,
+      );
+      if (!engine.supports("bfloat16")) continue;
+      assert.deepEqual([...new Set(await productsOf(trains, "bfloat16", false))], ["bfloat16"], trains);
     }
   },
 );

@@ -24,6 +24,21 @@ Deno.test("computeRewards: what is measured beside the reward does not change it
   assert.deepEqual(Object.keys(beside.parts), ["distance", "exact"]);
 });
 
+Deno.test("computeRewards: what the parts of an answer add sums to its reward, weights and signs included", async () => {
+  const [error, exact] = [world.metrics.error, world.metrics.exact];
+  // All of it by the first of two parts, or by the second.
+  const by = (metric: typeof error, part: number): typeof error => ({
+    ...metric,
+    contributions: async (...states) =>
+      Float32Array.from([...await metric.compute(...states)].flatMap((each) => part === 0 ? [each, 0] : [0, each])),
+  });
+  const parted = { ...world, metrics: { error: by(error, 0), exact: by(exact, 1) } };
+  const terms = [{ metric: "error", weight: 2 }, { metric: "exact", weight: 0.5 }];
+  const { total, contributions } = await computeRewards(parted, terms, predicted, truth, [], true);
+  assert.deepEqual([...contributions!].map((each) => each + 0), [0, 0.5, -1, 0, -2, 0]);
+  assert.deepEqual([...total], [0.5, -1, -2]);
+});
+
 Deno.test("checkReward: bad terms are named", () => {
   assert.throws(() => checkReward([], world.metrics), /reward: needs at least one metric: received none/);
   assert.throws(

@@ -89,7 +89,7 @@ export function toyTransitions(
 export function toyModel(
   engine: Engine,
   seed = 0,
-  size: { hiddenSize?: number; layers?: number } = {},
+  { computeType, ...size }: { hiddenSize?: number; layers?: number; computeType?: "float32" | "bfloat16" } = {},
 ): CausalTransformer {
   const config = transformerConfig({
     vocabularySize: VOCABULARY,
@@ -99,5 +99,5 @@ export function toyModel(
     feedForwardSize: 64,
     initializerRange: 0.08,
   });
-  return CausalTransformer.initialize(engine, config, { seed });
+  return CausalTransformer.initialize(engine, config, { seed, computeType });
 }

@@ -444,6 +444,13 @@ Deno.test("runStage: no checkpoint is the best before there are steps enough to 
   }, 10);
 });
 
+Deno.test("runStage: where less is better, the best checkpoint is the one with least", async () => {
+  await withRun(async (run) => {
+    await run.go(scripted((step) => Math.abs(step - 40), { steps: 90, watched: watchBatches("reward", "lower") }));
+    assert.equal((await marked(run.path)).step, 40);
+  }, 10);
+});
+
 Deno.test("runStage: a metric that is measured after a step is of the checkpoint that follows, and of no other", async () => {
   await withRun(async (run) => {
     const watched = { ...watchBatches("heldOut", "higher"), heldOut: true };
