@@ -49,7 +49,7 @@ Deno.test("served shop: answers to its own machine, its own forms, small ones", 
     await refused("/forum/1/vote", { method: "POST", headers: { origin: "http://evil.test" } }, 403);
     await refused("/", { method: "DELETE" }, 405);
     await refused("/forum/1/comment", { method: "POST", body: JSON.stringify({ comment: "x" }) }, 400);
-    await refused("/forum/1/comment", form({ comment: "x".repeat(20_000) }), 400);
+    await refused("/forum/1/comment", form({ comment: "x".repeat(20_000) }), 413);
     // A name that somebody else made to point here. fetch sets the host itself, so the request is written out.
     const connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(new URL(origin).port) });
     await connection.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n"));
