@@ -7,6 +7,7 @@
  */
 import { join } from "node:path";
 import { breather } from "../files/breather.ts";
+import { readTextFile } from "../files/plain_file.ts";
 import { toFloat32 } from "../files/safetensors.ts";
 import { keepBetter, readBest } from "./best_checkpoint.ts";
 import type { Checkpoint, CheckpointFiles } from "./checkpoint.ts";
@@ -189,7 +190,7 @@ export async function checkLearntFrom(
 /** Undefined where the checkpoint is damaged: whoever needs it finds that. */
 async function readState(folder: string): Promise<StageState | undefined> {
   try {
-    const state = JSON.parse(await Deno.readTextFile(join(folder, "stage.json")));
+    const state = JSON.parse(await readTextFile(join(folder, "stage.json")));
     return typeof state.fingerprint === "string" ? state : undefined;
   } catch {
     return undefined;
