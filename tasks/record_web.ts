@@ -316,7 +316,9 @@ async function finish(
   const shown = (page: string) => page.split("\n").map(visible).join("\n");
   for (const { transition: { taskId, step, action, nextObservation }, seen } of differences) {
     console.error(
-      `walk ${taskId}, step ${step}, ${visible(action)}: the next page was\n${shown(nextObservation)}\nand is\n${shown(seen)}`,
+      `walk ${taskId}, step ${step}, ${visible(action)}: the next page was\n${shown(nextObservation)}\nand is\n${
+        shown(seen)
+      }`,
     );
   }
   if (failure !== undefined) {
