@@ -19,8 +19,13 @@ const NOTHING = "None";
 
 /** The action that an answer names. */
 export function proposedAction(answer: string): string {
-  const fenced = /```((?:.|\n)*?)```/.exec(answer) ?? /`((?:.|\n)*?)`/.exec(answer);
-  return fenced?.[1].trim() ?? NOTHING;
+  return (between("```", answer) ?? between("`", answer))?.trim() ?? NOTHING;
+}
+
+/** What stands between the first two of these in a text. */
+function between(fence: string, text: string): string | undefined {
+  const [, inner, rest] = text.split(fence, 3);
+  return rest === undefined ? undefined : inner;
 }
 
 /**

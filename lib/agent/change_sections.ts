@@ -20,13 +20,33 @@ export interface ChangeSectionTexts {
  * empty line or with the text.
  */
 export function splitSections(answer: string): ChangeSectionTexts {
-  const section = (pattern: RegExp) => {
-    const text = pattern.exec(answer)?.[1].trim();
-    return text === undefined || text === "" || text === "None" ? undefined : text;
+  const section = (text: string | undefined) => {
+    const trimmed = text?.trim();
+    return trimmed === "" || trimmed === "None" ? undefined : trimmed;
   };
   return {
-    newItems: section(/New items:(.*?)\n[ \t]*\n\s*Deleted items:/s),
-    deletedItems: section(/Deleted items:(.*?)\n[ \t]*\n\s*Updated items:/s),
-    updatedItems: section(/Updated items:\s*(.*?)(?:\n[ \t]*\n|$)/s),
+    newItems: section(textBetween("New items:", "Deleted items:", answer)),
+    deletedItems: section(textBetween("Deleted items:", "Updated items:", answer)),
+    updatedItems: section(textAfter("Updated items:", answer)?.trimStart().split(EMPTY_LINE, 1)[0]),
   };
+}
+
+const EMPTY_LINE = /\n[ \t]*\n/;
+
+/** From the first `title` to the first empty line behind it that is followed by `next`, more white space between them or not. */
+function textBetween(title: string, next: string, text: string): string | undefined {
+  // Not one pattern: that would look through the rest of the text once for each title and each line end.
+  const parts = textAfter(title, text)?.split(next) ?? [];
+  let before = "";
+  for (const part of parts.slice(0, -1)) {
+    const kept = part.trimEnd(), empty = EMPTY_LINE.exec(part.slice(kept.length));
+    if (empty) return before + kept;
+    before += part + next;
+  }
+  return undefined;
+}
+
+function textAfter(title: string, text: string): string | undefined {
+  const at = text.indexOf(title);
+  return at === -1 ? undefined : text.slice(at + title.length);
 }

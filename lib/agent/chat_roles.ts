@@ -175,7 +175,7 @@ const SHARE_PATTERNS = [/\[Score\]:?\s*([\d.]+)/, /score of\s*([\d.]+)/, /score:
 
 function readShare(answer: string): number | undefined {
   const text = SHARE_PATTERNS.map((each) => each.exec(answer)?.[1]).find((each) => each !== undefined);
-  const digits = text?.replace(/\.+$/, ""), score = digits ? Number(digits) : NaN;
+  const digits = text?.replace(/(?<!\.)\.+$/, ""), score = digits ? Number(digits) : NaN;
   return score >= 0 && score <= 1 ? score : undefined;
 }
 

@@ -77,7 +77,7 @@ async function builtIn(config: TextGameConfig, signal?: AbortSignal) {
   const { data, seed } = config;
   const options = await promptOptions(config, builtInRules());
   try {
-    const train: TextGameExample[] = [], test: TextGameExample[] = [];
+    const train: TextGameExample[][] = [], test: TextGameExample[][] = [];
     const asExample = (each: TextGameTransition) => exampleOf(each, options);
     // Game by game: each takes a while, and what is collected of one does not depend on the others.
     for (const game of data.games ?? Object.keys(TEXT_GAMES)) {
@@ -89,10 +89,10 @@ async function builtIn(config: TextGameConfig, signal?: AbortSignal) {
         changedShare: data.changedShare ?? undefined,
       });
       const collected = await workBreathing(crawl, signal);
-      train.push(...await mapBreathing(collected.train, asExample, signal));
-      test.push(...await mapBreathing(collected.heldOut, asExample, signal));
+      train.push(await mapBreathing(collected.train, asExample, signal));
+      test.push(await mapBreathing(collected.heldOut, asExample, signal));
     }
-    return { train, test };
+    return { train: train.flat(), test: test.flat() };
   } catch (error) {
     if (error instanceof RangeError) throw new UserError(`built-in games: ${error.message}`);
     throw error;

@@ -7,6 +7,7 @@
  * {@linkcode CompletionsOptions.logProbabilities}. Every request says all sampling options, since servers otherwise take
  * those of the model's `generation_config.json`. New weights reach the server as LoRA adapters, where it loads them.
  */
+import { shownValue } from "../files/shown_value.ts";
 import { UserError } from "../files/user_error.ts";
 import { checkSamplingOptions, type SamplingOptions } from "../nn/sampling.ts";
 import { Philox } from "../tensor/random.ts";
@@ -280,7 +281,7 @@ export class CompletionsClient {
     if (finishReason !== "stop" && finishReason !== "length") {
       throw new UserError(
         `/v1/completions: an answer ended with finish_reason ${
-          JSON.stringify(finishReason)
+          shownValue(finishReason)
         }: only "stop" and "length" are known`,
       );
     }

@@ -66,10 +66,9 @@ export class LanguageTokens {
     const text = isChat ? tokenizer.chat(messages, { withoutTemplate: "concatenate" }) : question;
     // What the template wrote is complete; a plain prompt gets what the tokenizer puts around a text.
     const encodedQuestion = tokenizer.encode(text, { addSpecialTokens: !isChat });
-    const tokens = Int32Array.of(
-      ...tokenizer.encode(example.target, { addSpecialTokens: false }),
-      tokenizer.eosToken!.id,
-    );
+    const target = tokenizer.encode(example.target, { addSpecialTokens: false });
+    const tokens = new Int32Array(target.length + 1).fill(tokenizer.eosToken!.id);
+    tokens.set(target);
     const encoded = {
       question: encodedQuestion,
       answer: { tokens, sampled: new Uint8Array(tokens.length).fill(1) },

@@ -34,6 +34,8 @@ export interface WantedThing {
 
 const NAME_WEIGHT = 3, NUMBER_WEIGHT = 2, WORD_WEIGHT = 1;
 const TITLE_COUNT = 1, FRESH_COUNT = 0.9, KEPT_COUNT = 0.55;
+/** Characters of an objective that are read: it is a sentence or two. */
+const LONGEST_OBJECTIVE = 2000;
 const TITLE_ROLES: ReadonlySet<string> = new Set(["heading", "RootWebArea"]);
 
 /** See the file's head. */
@@ -65,20 +67,23 @@ export function changeScore(
     ? [parseItem(`[${action.id}] textbox '${action.text}'`)!]
     : [];
   const all = wanted.reduce((sum, { weight }) => sum + weight, 0);
+  const items = [
+    ...[...fresh, ...typed].map((item) => ({
+      words: wordsOf(item),
+      count: TITLE_ROLES.has(item.role) ? TITLE_COUNT : FRESH_COUNT,
+    })),
+    ...kept.map((item) => ({ words: wordsOf(item), count: KEPT_COUNT })),
+  ];
   const found = wanted.reduce((sum, { words, weight }) => {
-    const counts = [
-      ...[...fresh, ...typed].map((item) =>
-        (TITLE_ROLES.has(item.role) ? TITLE_COUNT : FRESH_COUNT) * share(words, item)
-      ),
-      ...kept.map((item) => KEPT_COUNT * share(words, item)),
-    ];
-    return sum + weight * Math.max(0, ...counts);
+    const most = items.reduce((most, item) => Math.max(most, item.count * share(words, item.words)), 0);
+    return sum + weight * most;
   }, 0);
   return all === 0 ? 1 : 1 + 4 * found / all;
 }
 
-/** What an objective names, each once. */
+/** What an objective names, each once; of a very long one, what its beginning names. */
 export function wantedThings(objective: string): WantedThing[] {
+  objective = objective.slice(0, LONGEST_OBJECTIVE);
   const things = new Map<string, WantedThing>();
   const add = (text: string, weight: number) => {
     const words = [...contentWords(text)];
@@ -110,12 +115,16 @@ function itemsOf(lines: Iterable<string>): PageItem[] {
   return [...lines].map(parseItem).filter((item) => item !== undefined);
 }
 
-/** The share of a thing's words that an item holds; 0 for options that are not chosen. */
-function share(words: readonly string[], { name, attributes }: PageItem): number {
-  if (attributes.includes("selected: False")) return 0;
-  const own = new Set(
+/** The words of an item; none of an option that is not chosen. */
+function wordsOf({ name, attributes }: PageItem): ReadonlySet<string> {
+  if (attributes.includes("selected: False")) return new Set();
+  return new Set(
     [...name.toLowerCase().matchAll(/[\p{L}\p{N}]+(?:[.'-][\p{L}\p{N}]+)*/gu)].map(([word]) => stem(word)),
   );
+}
+
+/** The share of a thing's words that are among an item's, squared. */
+function share(words: readonly string[], own: ReadonlySet<string>): number {
   const held = words.filter((word) => own.has(word)).length;
   // Half a name is worth less than half: many things share a word.
   return (held / words.length) ** 2;

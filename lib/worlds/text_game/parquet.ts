@@ -6,6 +6,7 @@
  */
 import { readParquetRecords, writeParquetRecords } from "../../files/parquet.ts";
 import { type RowOptions, type RowPlace, usableRows } from "../../files/rows.ts";
+import { shownValue } from "../../files/shown_value.ts";
 import { scoredCurrent, scoredNext, type TextGameTransition } from "./state.ts";
 import { scoredStateJson } from "./state_json.ts";
 
@@ -109,12 +110,7 @@ export function groundTruth(rewardModel: unknown): string {
 }
 
 function shown(value: unknown): string {
-  if (value === undefined || value === null) return "nothing";
-  // 64-bit integers come as bigint.
-  return (JSON.stringify(value, (_, each) => typeof each === "bigint" ? Number(each) : each) ?? typeof value).slice(
-    0,
-    60,
-  );
+  return shownValue(value ?? undefined);
 }
 
 /** The row of a transition: what the hub's files for reinforcement learning have. */

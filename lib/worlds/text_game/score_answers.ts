@@ -6,6 +6,7 @@
  */
 import { breather } from "../../files/breather.ts";
 import type { RowOptions } from "../../files/rows.ts";
+import { shownValue } from "../../files/shown_value.ts";
 import { UserError } from "../../files/user_error.ts";
 import { isChanged, type Strictness } from "./difference.ts";
 import { readTransitions } from "./jsonl.ts";
@@ -119,16 +120,12 @@ function parseAnswerLine(text: string | undefined, where: string): Answer {
   }
   const { row, response } = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
   if (typeof row !== "number" || !Number.isSafeInteger(row) || row < 0) {
-    throw new UserError(`${where}: row must be a number from 0 on: received ${show(row)}`);
+    throw new UserError(`${where}: row must be a number from 0 on: received ${shownValue(row)}`);
   }
   if (typeof response !== "string") {
-    throw new UserError(`${where}: response must be a string: received ${show(response)}`);
+    throw new UserError(`${where}: response must be a string: received ${shownValue(response)}`);
   }
   return { row, response };
-}
-
-function show(value: unknown): string {
-  return value === undefined ? "nothing" : JSON.stringify(value).slice(0, 60);
 }
 
 async function readTruth(

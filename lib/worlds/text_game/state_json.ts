@@ -4,6 +4,7 @@
  *
  * Not here: files, their lines and columns (`jsonl.ts`, `parquet.ts`).
  */
+import { shownValue } from "../../files/shown_value.ts";
 import { parseJson } from "./json.ts";
 import { asNumber, isDictionary } from "./python_values.ts";
 import type {
@@ -141,6 +142,5 @@ function integer(value: JsonValue | undefined, path: string): number {
 }
 
 function fail(path: string, expected: string, value: JsonValue | undefined): never {
-  const shown = value === undefined ? "nothing" : JSON.stringify(value).slice(0, 60);
-  throw new TypeError(`${path} must be ${expected}: received ${shown}`);
+  throw new TypeError(`${path} must be ${expected}: received ${shownValue(value)}`);
 }

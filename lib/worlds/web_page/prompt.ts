@@ -122,26 +122,25 @@ const FIELDS = ["URL: ", " OBJECTIVE: ", " PREVIOUS ACTION: ", " CURRENT OBSERVA
 
 /** The question that a prompt with instructions asks, or undefined where it has not the fields. */
 export function parseWebPrompt(prompt: string): WebQuestion | undefined {
-  // Instructions may name the fields; pages may hold any text. The last URL line that the others follow is the task's.
-  for (let start = prompt.length; (start = lineStart(prompt, FIELDS[0], start)) !== -1; start--) {
-    const values: string[] = [];
-    let from = start + FIELDS[0].length;
-    for (const field of FIELDS.slice(1)) {
-      const at = prompt.indexOf(`\n${field}`, from - 1);
-      if (at === -1) break;
-      values.push(prompt.slice(from, at));
-      from = at + 1 + field.length;
-    }
-    if (values.length < FIELDS.length - 1) continue;
-    const [url, objective, previous, observation] = values;
-    const action = prompt.slice(from).split("\n")[0].trim();
-    return { url: url.trim(), objective: objective.trim(), previousActions: previous.split("\n"), observation, action };
+  // Instructions may name the fields; pages may hold any text. The last URL line that the others follow is the task's: seen
+  // from the end, the last line of each field that the next ones follow.
+  const start = FIELDS.reduceRight((end, field) => lineStart(prompt, field, end - 1 - field.length), prompt.length + 1);
+  if (start === -1) return undefined;
+  const values: string[] = [];
+  let from = start + FIELDS[0].length;
+  for (const field of FIELDS.slice(1)) {
+    const at = prompt.indexOf(`\n${field}`, from - 1);
+    values.push(prompt.slice(from, at));
+    from = at + 1 + field.length;
   }
-  return undefined;
+  const [url, objective, previous, observation] = values;
+  const action = prompt.slice(from).split("\n", 1)[0].trim();
+  return { url: url.trim(), objective: objective.trim(), previousActions: previous.split("\n"), observation, action };
 }
 
-/** Where the last line before `end` begins that starts so; −1 where there is none. */
-function lineStart(text: string, beginning: string, end: number): number {
-  const at = text.lastIndexOf(`\n${beginning}`, end - 1);
-  return at === -1 ? (end > 0 && text.startsWith(beginning) ? 0 : -1) : at + 1;
+/** Where the last line begins, at `most` at the latest, that starts so; −1 where there is none. */
+function lineStart(text: string, beginning: string, most: number): number {
+  if (most < 0) return -1;
+  const at = most === 0 ? -1 : text.lastIndexOf(`\n${beginning}`, most - 1);
+  return at === -1 && !text.startsWith(beginning) ? -1 : at + 1;
 }

@@ -52,7 +52,8 @@ export class ActionProposals {
   readonly #uses = new Map<string, number>();
   /** On how many pages before this one a text stood. */
   readonly #seen = new Map<string, number>();
-  readonly #idle = new Set<string>();
+  /** What did nothing, by the page's tree. */
+  readonly #idle = new Map<string, Set<string>>();
   #lastUrl: string | undefined;
   #pages = 0;
 
@@ -64,8 +65,8 @@ export class ActionProposals {
 
   /** The next action to try on a page. */
   propose(observation: Observation): WebAction {
-    const choices = this.#choices(observation)
-      .filter(({ action }) => !this.#idle.has(idleKey(observation.tree, action)));
+    const idle = this.#idle.get(observation.tree);
+    const choices = this.#choices(observation).filter(({ action }) => !idle?.has(idleKey(action)));
     // A page on which nothing helps is left.
     if (choices.length === 0) return { kind: "goBack" };
     const weight = (each: Choice) => each.weight / (1 + (this.#uses.get(each.kind) ?? 0));
@@ -81,13 +82,16 @@ export class ActionProposals {
       for (const { line } of before.nodes.values()) count(this.#seen, textOf(line));
       this.#lastUrl = before.url;
     }
-    if (after === undefined || after.tree === before.tree) this.#idle.add(idleKey(before.tree, action));
+    if (after === undefined || after.tree === before.tree) {
+      const idle = this.#idle.get(before.tree) ?? new Set();
+      this.#idle.set(before.tree, idle.add(idleKey(action)));
+    }
     if (after !== undefined && after.url !== before.url) this.#pages++;
   }
 
   #choices(observation: Observation): Choice[] {
     const choices: Choice[] = [];
-    const { clickWeights = {}, usesTabs = true } = this.#options;
+    const { clickWeights = {}, usesTabs = true } = this.#options, pageWords = wordsOf(observation);
     for (const [id, node] of observation.nodes) {
       const text = textOf(node.line), novelty = 1 / (1 + (this.#seen.get(text) ?? 0)) ** 2;
       const clickWeight = clickWeights[node.role] ?? CLICK_WEIGHTS[node.role] ?? OTHER_CLICK;
@@ -100,7 +104,7 @@ export class ActionProposals {
         action: {
           kind: "type",
           id,
-          text: this.#text(node, observation),
+          text: this.#text(node, pageWords),
           pressEnter: node.role === "searchbox" || this.#random.uniform() < 0.5,
         },
       });
@@ -123,15 +127,19 @@ export class ActionProposals {
     return choices;
   }
 
-  /** What is typed: a number where one belongs, a given word, or words of an element of the page. */
-  #text(node: PageNode, { nodes }: Observation): string {
+  /** What is typed: a number where one belongs, a given word, or a word of the page. */
+  #text(node: PageNode, names: readonly string[]): string {
     if (node.role === "spinbutton") return String(this.#random.integer(1, 6));
     const { words = [] } = this.#options;
-    const names = [...nodes.values()].filter((each) => /^(link|heading|StaticText)$/.test(each.role))
-      .flatMap((each) => each.name.match(/\p{L}{3,}/gu) ?? []);
     const from = words.length > 0 && (names.length === 0 || this.#random.uniform() < 0.5) ? words : names;
     return from.length === 0 ? "hello" : from[this.#random.integer(0, from.length)];
   }
+}
+
+/** Words of what a page says. */
+function wordsOf({ nodes }: Observation): string[] {
+  return [...nodes.values()].filter((each) => /^(link|heading|StaticText)$/.test(each.role))
+    .flatMap((each) => each.name.match(/\p{L}{3,}/gu) ?? []);
 }
 
 function count(counts: Map<string, number>, key: string): void {
@@ -143,8 +151,7 @@ function textOf(line: string): string {
   return line.slice(line.indexOf("]") + 2);
 }
 
-function idleKey(tree: string, action: WebAction): string {
+function idleKey(action: WebAction): string {
   // What is typed matters little: a field that does nothing with one word does nothing with another.
-  const said = action.kind === "type" ? `type ${action.id} ${action.pressEnter}` : formatAction(action);
-  return `${said}\n${tree}`;
+  return action.kind === "type" ? `type ${action.id} ${action.pressEnter}` : formatAction(action);
 }

@@ -3,6 +3,7 @@
  * `{"precision", "recall", "f1"}` in the same order.
  */
 import { breather } from "../../files/breather.ts";
+import { shownValue } from "../../files/shown_value.ts";
 import { UserError } from "../../files/user_error.ts";
 import { readLines, writeLines } from "../text_game/lines.ts";
 import { type F1Options, type F1Score, scoreChanges } from "./f1_reward.ts";
@@ -51,12 +52,8 @@ function parseLine(text: string | undefined, where: string): { truth: string; re
   const { truth, response } = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
   for (const [name, field] of Object.entries({ truth, response })) {
     if (typeof field !== "string") {
-      throw new UserError(`${where}: ${name} must be a string: received ${show(field)}`);
+      throw new UserError(`${where}: ${name} must be a string: received ${shownValue(field)}`);
     }
   }
   return { truth: truth as string, response: response as string };
-}
-
-function show(value: unknown): string {
-  return value === undefined ? "nothing" : JSON.stringify(value).slice(0, 60);
 }

@@ -8,6 +8,7 @@
  * Axes: B episodes, H height, W width.
  */
 
+import { shownValue } from "../../../files/shown_value.ts";
 import { UserError } from "../../../files/user_error.ts";
 import { RT1_ACTION, RT1_ACTION_RANGES, RT1_ACTION_WIDTH } from "../actions.ts";
 
@@ -126,6 +127,5 @@ export function checkFrames(frames: readonly (PolicyFrame | null)[], episodes: n
 }
 
 function show(value: unknown): string {
-  const text = typeof value === "number" ? String(value) : JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  return typeof value === "number" ? String(value) : shownValue(value);
 }

@@ -50,9 +50,13 @@ export function spell(verb: Verb, objects: readonly GameObject[]): string {
   return verb.pattern.replaceAll("{}", () => objects[place++].name);
 }
 
+/** Characters of an action that is understood: names are a few words, and what is looked for in several places takes time. */
+const LONGEST_ACTION = 1000;
+
 /** The verb and the objects that an action names; a text where it names none that can be used. */
 export function parseAction(scene: Scene, verbs: readonly Verb[], action: string): ParsedAction | string {
   let complaint = "I don't understand that.";
+  if (action.length > LONGEST_ACTION) return complaint;
   for (const verb of verbs) {
     const match = patternOf(verb).exec(action);
     if (match === null) continue;

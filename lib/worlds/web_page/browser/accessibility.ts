@@ -84,22 +84,29 @@ const FIELD_ROLES: ReadonlySet<string> = new Set(["textbox", "searchbox", "spinb
  */
 export function accessibilityTree(nodes: readonly ChromiumAccessibilityNode[], layout: PageLayout): AccessibilityNode {
   if (nodes.length === 0) throw new Error("accessibility tree is empty: the browser listed no nodes");
-  const byId = new Map(nodes.map((node) => [node.nodeId, node]));
-
-  const build = (node: ChromiumAccessibilityNode, above: Surroundings): AccessibilityNode[] => {
+  const byId = new Map(nodes.map((node) => [node.nodeId, node])), roots: AccessibilityNode[] = [];
+  // Not by recursion: pages may nest deeper than calls.
+  const open: { node: ChromiumAccessibilityNode; above: Surroundings }[] = [
+    { node: nodes[0], above: { isInView: true, field: undefined, siblings: roots } },
+  ];
+  for (let next; (next = open.pop()) !== undefined;) {
+    const { node, above } = next;
     const role = String(node.role?.value ?? "");
     const key = keyOf(node, role, above.field);
     const isInView = inView(node, role, layout) ?? above.isInView;
     const field = FIELD_ROLES.has(role) ? { key, texts: 0 } : above.field;
-    const children = (node.childIds ?? []).flatMap((id) => {
-      const child = byId.get(id);
-      return child ? build(child, { isInView, field }) : [];
-    });
     const isSeen = node === nodes[0] || isInView && isTold(node, role);
-    if (!isSeen) return children;
-    return [{ role, name: String(node.name?.value ?? ""), properties: propertiesOf(node), key, children }];
-  };
-  return build(nodes[0], { isInView: true, field: undefined })[0];
+    const children = isSeen ? [] : above.siblings;
+    if (isSeen) {
+      const name = String(node.name?.value ?? "");
+      above.siblings.push({ role, name, properties: propertiesOf(node), key, children });
+    }
+    for (const id of (node.childIds ?? []).toReversed()) {
+      const child = byId.get(id);
+      if (child) open.push({ node: child, above: { isInView, field, siblings: children } });
+    }
+  }
+  return roots[0];
 }
 
 /** What is known from the nodes above one. */
@@ -107,6 +114,8 @@ interface Surroundings {
   readonly isInView: boolean;
   /** The field around it, and how many texts have been found in that. */
   readonly field: { readonly key: string | number; texts: number } | undefined;
+  /** Where the node goes, if it is seen. */
+  readonly siblings: AccessibilityNode[];
 }
 
 function keyOf(node: ChromiumAccessibilityNode, role: string, field: Surroundings["field"]): string | number {

@@ -43,6 +43,13 @@ const OTHER_KEY_NAMES: Readonly<Record<string, string>> = {
   ...{ ctrl: "Control", cmd: "Meta", command: "Meta", win: "Meta", windows: "Meta", opt: "Alt", option: "Alt" },
 };
 
+// `type ?\[(\d+)\] ?\[(.+)\] ?\[(\d+)\]` and so on, but tried at a line's first place only: what ends an action stands behind its
+// later places too, or behind none. What a lookahead has found is not looked for again.
+const TYPE = /^(?=(.*?type ?\[(\d+)\] ?\[))\1(.+)\] ?\[(\d+)\]/m;
+const PRESS = /^(?=(.*?press ?\[))\1(.+)\]/m;
+const GOTO = /^(?=(.*?goto ?\[))\1(.+)\]/m;
+const STOP = /^(?=(.*?stop ?\[))\1(.+)\]/m;
+
 /**
  * Reads an action as WebArena does: its name is what stands before the first `[` (or the first word), its arguments stand in
  * brackets. `type` presses Enter unless it ends in `[0]`; a `stop` without an answer stops with an empty one. Keys of `press` get
@@ -52,7 +59,7 @@ const OTHER_KEY_NAMES: Readonly<Record<string, string>> = {
  */
 export function parseAction(text: string): WebAction {
   const trimmed = text.trim();
-  const name = (trimmed.includes("[") ? trimmed.slice(0, trimmed.indexOf("[")) : trimmed.split(/\s/)[0]).trim();
+  const name = (trimmed.includes("[") ? trimmed.slice(0, trimmed.indexOf("[")) : trimmed.split(/\s/, 1)[0]).trim();
   return parseNamed(name, trimmed) ?? { kind: "none", text };
 }
 
@@ -65,11 +72,11 @@ function parseNamed(name: string, text: string): WebAction | undefined {
     }
     case "type": {
       const flagged = /\[[01]\]$/.test(text) ? text : `${text} [1]`;
-      const match = flagged.match(/type ?\[(\d+)\] ?\[(.+)\] ?\[(\d+)\]/);
-      return match ? { kind: "type", id: Number(match[1]), text: match[2], pressEnter: match[3] === "1" } : undefined;
+      const match = flagged.match(TYPE);
+      return match ? { kind: "type", id: Number(match[2]), text: match[3], pressEnter: match[4] === "1" } : undefined;
     }
     case "press": {
-      const keys = text.match(/press ?\[(.+)\]/)?.[1];
+      const keys = text.match(PRESS)?.[2];
       return keys === undefined ? undefined : { kind: "press", keys: keyNames(keys) };
     }
     case "scroll": {
@@ -77,7 +84,7 @@ function parseNamed(name: string, text: string): WebAction | undefined {
       return direction === undefined ? undefined : { kind: "scroll", direction: direction === "up" ? "up" : "down" };
     }
     case "goto": {
-      const url = text.match(/goto ?\[(.+)\]/)?.[1];
+      const url = text.match(GOTO)?.[2];
       return url === undefined ? undefined : { kind: "goto", url };
     }
     case "tab_focus": {
@@ -85,7 +92,7 @@ function parseNamed(name: string, text: string): WebAction | undefined {
       return index === undefined ? undefined : { kind: "tabFocus", index: Number(index) };
     }
     case "stop":
-      return { kind: "stop", answer: text.match(/stop ?\[(.+)\]/)?.[1] ?? "" };
+      return { kind: "stop", answer: text.match(STOP)?.[2] ?? "" };
     case "new_tab":
       return { kind: "newTab" };
     case "close_tab":

@@ -140,14 +140,20 @@ export class KeyNumbering implements Numbering {
  * is therefore pruned once, by {@linkcode describePage}.
  */
 export function pruneTree(root: AccessibilityNode): AccessibilityNode {
-  const shownLines: string[] = [];
-  const prune = (node: AccessibilityNode): AccessibilityNode[] => {
+  const shownLines: string[] = [], roots: AccessibilityNode[] = [];
+  // Not by recursion: pages may nest deeper than calls.
+  const open = [{ node: root, siblings: roots }];
+  for (let next; (next = open.pop()) !== undefined;) {
+    const { node, siblings } = next;
     const isShown = node === root || !isSilent(node) && !(node.role === "StaticText" && isRepeated(node, shownLines));
-    if (!isShown) return node.children.flatMap(prune);
-    shownLines.push(describeNode(node));
-    return [{ ...node, children: node.children.flatMap(prune) }];
-  };
-  return prune(root)[0];
+    const children = isShown ? [] : siblings;
+    if (isShown) {
+      shownLines.push(describeNode(node));
+      siblings.push({ ...node, children });
+    }
+    for (const child of node.children.toReversed()) open.push({ node: child, siblings: children });
+  }
+  return roots[0];
 }
 
 /**
@@ -211,7 +217,11 @@ function isRepeated(node: AccessibilityNode, shownLines: readonly string[]): boo
   return shownLines.slice(-LINES_SEARCHED).some((line) => line.includes(text));
 }
 
-function* nodesOf(node: AccessibilityNode, depth = 0): Generator<{ node: AccessibilityNode; depth: number }> {
-  yield { node, depth };
-  for (const child of node.children) yield* nodesOf(child, depth + 1);
+function* nodesOf(root: AccessibilityNode): Generator<{ node: AccessibilityNode; depth: number }> {
+  const open = [{ node: root, depth: 0 }];
+  for (let next; (next = open.pop()) !== undefined;) {
+    yield next;
+    const depth = next.depth + 1;
+    for (const child of next.node.children.toReversed()) open.push({ node: child, depth });
+  }
 }

@@ -196,14 +196,13 @@ function isAddressWithin(references: readonly string[], given: string): boolean 
 
 function readAddress(address: string): { base: string; query: URLSearchParams } {
   const [, base = "", search = ""] = /^(?:[a-z][a-z0-9+.-]*:)?(?:\/\/)?([^?#]*)(?:\?([^#]*))?/i.exec(address) ?? [];
-  const query = new URLSearchParams(search);
   // Python's parse_qs drops names without a value.
-  for (const [name, value] of [...query]) if (value === "") query.delete(name, value);
+  const query = new URLSearchParams([...new URLSearchParams(search)].filter(([, value]) => value !== ""));
   return { base: withoutSlash(base), query };
 }
 
 function withoutSlash(url: string): string {
-  return url.replace(/\/+$/, "");
+  return url.replace(/(?<!\/)\/+$/, "");
 }
 
 async function matchPage(check: PageCheck, options: EvaluationOptions): Promise<EvaluationPart[]> {

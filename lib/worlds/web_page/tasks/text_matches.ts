@@ -36,7 +36,7 @@ const TOLERANCE = 1e-8;
 
 /** `>= 12` as a test of numbers; undefined where it is no inequality. */
 export function readInequality(text: string): ((value: number) => boolean) | undefined {
-  const [, sign, digits] = /^\s*(<=|>=|==|<|>)\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*$/.exec(text) ?? [];
+  const [, sign, digits] = /^\s*(<=|>=|==|<|>)\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*$/.exec(text) ?? [];
   if (sign === undefined) return undefined;
   const bound = Number(digits);
   return (value) => {
@@ -51,7 +51,7 @@ export function readInequality(text: string): ((value: number) => boolean) | und
  */
 export function isWithin(inequalities: string, text: string): boolean {
   const digits = text.trim().replaceAll(",", "");
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)$/.test(digits)) return false;
+  if (!/^[+-]?(\d+(\.\d*)?|\.\d+)$/.test(digits)) return false;
   return inequalities.split(" |OR| ").some((each) => readInequality(each)?.(Number(digits)));
 }
 

@@ -28,8 +28,8 @@ function sentenceTokens(sentence: string): string[] {
     .replaceAll(/([:,])(?=\D|$)/g, " $1 ")
     .replaceAll(/\.{2,}/g, " $& ")
     .replaceAll(/[;@#$%&?!*\u2012-\u2015]/g, " $& ")
-    // The full stop at the end of the sentence, brackets and quotes after it allowed.
-    .replace(/([^.])\.([\])}>"'»”’ ]*)\s*$/, "$1 . $2")
+    // The full stop at the end of the sentence, brackets, quotes and spaces after it allowed, and then other white space.
+    .replace(/([^.])\.([\])}>"'»”’ ]*)(?<! )\s*$/, "$1 . $2")
     .replaceAll(/[[\](){}<>]/g, " $& ")
     .replaceAll("--", " -- ")
     .replaceAll(/[»”’]/g, " $& ")
