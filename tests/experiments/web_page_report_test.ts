@@ -1,4 +1,7 @@
-/** Intervals of the web page's results: transitions of one shop or task are no independent ones. */
+/**
+ * Results of web pages: transitions of one shop or task are no independent ones, resampling follows the run's seed, and every model's
+ * numbers stand in their own places.
+ */
 import assert from "node:assert/strict";
 import type { WebPageExperiment } from "../../lib/experiments/web_page.ts";
 import { webPageConfig } from "../../lib/experiments/web_page_config.ts";
@@ -16,10 +19,25 @@ const SEED = 3;
 
 const spread = (values: readonly number[]) => Float64Array.from(values.flatMap((value) => Array(EACH).fill(value)));
 
-function evaluation(values: readonly number[]): WebPageEvaluation {
-  const scores = { f1: spread(values), precision: spread(values), recall: spread(values) };
-  const ended = Array(values.length * EACH).fill(true);
-  return { greedy: scores, sampled: scores, responses: ended.map(() => ""), ended };
+/** What each metric makes of a shop's value: no two the same. */
+const METRICS: Record<string, (value: number) => number> = {
+  f1: (value) => value,
+  precision: (value) => value ** 2,
+  recall: (value) => Math.sqrt(value),
+  f1Sampled: (value) => value / 2,
+  precisionSampled: (value) => value ** 3,
+  recallSampled: (value) => 0.7 * value,
+};
+
+/** @param cut Answers that did not end. */
+function evaluation(values: readonly number[], cut: number): WebPageEvaluation {
+  const of = (name: string) => spread(values.map(METRICS[name]));
+  const ended = Array.from({ length: values.length * EACH }, (_, i) => i >= cut);
+  return {
+    greedy: { f1: of("f1"), precision: of("precision"), recall: of("recall") },
+    sampled: { f1: of("f1Sampled"), precision: of("precisionSampled"), recall: of("recallSampled") },
+    ...{ responses: ended.map(() => ""), ended },
+  };
 }
 
 const EXAMPLES = BEFORE.flatMap((_, shop) =>
@@ -41,29 +59,24 @@ Deno.test("web page results: intervals are over shops, not over transitions, of 
     engine: { name: "none", backend: "none", version: "0", device: "cpu" },
     test: EXAMPLES,
   } as unknown as WebPageExperiment;
-  const { metrics }: WebPageResult = webPageResult(
+  const { metrics, cutAnswers }: WebPageResult = webPageResult(
     experiment,
-    { likelihood: evaluation(BEFORE), rlvr: evaluation(AFTER) },
+    { likelihood: evaluation(BEFORE, 1), rlvr: evaluation(AFTER, 2) },
     {},
     0,
   );
-  assert.deepEqual(Object.keys(metrics), [
-    "f1",
-    "precision",
-    "recall",
-    "f1Sampled",
-    "precisionSampled",
-    "recallSampled",
-  ]);
+  assert.deepEqual(Object.keys(metrics), Object.keys(METRICS));
+  assert.deepEqual(cutAnswers, { likelihood: 1 / 40, rlvr: 2 / 40 });
   const seed = { seed: SEED },
     close = (found: number[], expected: number[], name: string) =>
       found.forEach((each, i) =>
         assert.ok(Math.abs(each - expected[i]) < 1e-12, `${name}: ${found}, expected ${expected}`)
       );
   for (const [name, { base, rlvr, difference }] of Object.entries(metrics)) {
-    close(bounds(base), bounds(meanInterval(BEFORE, seed)), name);
-    close(bounds(rlvr), bounds(meanInterval(AFTER, seed)), name);
-    close(bounds(difference!), bounds(pairedDifference(BEFORE, AFTER, seed)), name);
+    const before = BEFORE.map(METRICS[name]), after = AFTER.map(METRICS[name]);
+    close(bounds(base), bounds(meanInterval(before, seed)), name);
+    close(bounds(rlvr), bounds(meanInterval(after, seed)), name);
+    close(bounds(difference!), bounds(pairedDifference(before, after, seed)), name);
     assert.equal(base.n, BEFORE.length * EACH);
   }
   const narrow = meanInterval(spread(BEFORE), seed);
@@ -74,9 +87,12 @@ Deno.test("web page results: intervals are over shops, not over transitions, of 
 });
 
 Deno.test("web page scores: the table's intervals likewise", () => {
-  const table = webPageScoreTable({ model: evaluation(BEFORE) }, { examples: EXAMPLES, seed: SEED });
-  const [mean, low, high] = bounds(meanInterval(BEFORE, { seed: SEED })).map((each) => (100 * each).toFixed(1));
-  for (const row of table.split("\n").filter((line) => /^(f1|precision|recall)/.test(line))) {
-    assert.ok(row.includes(`${mean} [${low}, ${high}]`), row);
+  const table = webPageScoreTable({ model: evaluation(BEFORE, 0) }, { examples: EXAMPLES, seed: SEED });
+  for (const [name, of] of Object.entries(METRICS)) {
+    const [mean, low, high] = bounds(meanInterval(BEFORE.map(of), { seed: SEED })).map((each) =>
+      (100 * each).toFixed(1)
+    );
+    const row = name.replace("Sampled", " of drawn answers");
+    assert.match(table, new RegExp(`^${row}, % +${mean} \\[${low}, ${high}\\]`, "m"));
   }
 });

@@ -7,6 +7,8 @@
 import { basename, join } from "node:path";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "../../lib/rl/grpo.ts";
+import { tidy } from "../../lib/tensor/scope.ts";
+import { full } from "../../lib/tensor/tensor.ts";
 import { CheckpointStore } from "../../lib/training/checkpoint.ts";
 import { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "../../lib/training/likelihood.ts";
 import { type Progress, silentProgress } from "../../lib/training/progress.ts";
@@ -25,9 +27,12 @@ export interface SeenTrainer<Options> {
     adapters?: Plain;
     weights: string;
     types: string[];
+    /** Which stage left it: see {@linkcode LanguageTrace.evaluated}. */
+    mark: number;
   };
-  /** Of GRPO: who the policy is held to. */
-  reference?: "none" | "without-adapters" | "a model";
+  /** Of GRPO: who the policy is held to, and which stage left that model. */
+  reference?: "none" | "without-adapters" | "a model" | "the policy";
+  referenceMark?: number;
   /** Whether a server samples. */
   isServed?: boolean;
   batches: string[][];
@@ -55,9 +60,16 @@ export interface LanguageTrace {
   grpo: SeenTrainer<GrpoOptions>[];
   /** Checkpoints by stage. */
   saves: Record<string, number>;
-  /** Of the evaluation: groups that were sampled at once, and the tokens that were drawn. */
+  /** Step of the best checkpoint by stage. */
+  best: Record<string, number>;
+  /** Lines of samples.jsonl. */
+  samples: Plain[];
+  /** Of the evaluation: groups that were sampled at once, and the tokens that were drawn: of all, and of each batch of groups. */
   prefills: { questions: number; group: number }[];
   drawn: string;
+  draws: string[];
+  /** Marks of the models that were evaluated, in order: 1 of a new model, 2 after likelihood, 3 after the first stage of GRPO, … */
+  evaluated: number[];
   result?: Record<string, unknown>;
   report: string;
 }
@@ -93,7 +105,8 @@ export async function traceLanguage<Experiment extends LanguageExperiment>({ fol
 }): Promise<LanguageTrace> {
   const trace: LanguageTrace = {
     ...{ notes: [], train: [], test: [], vocabulary: { size: 0, tokens: [] }, modelFolder: null, maxAnswerTokens: 0 },
-    ...{ scoreWithEnd: undefined, grpo: [], saves: {}, prefills: [], drawn: "", report: "" },
+    ...{ scoreWithEnd: undefined, grpo: [], saves: {}, best: {}, samples: [], prefills: [], drawn: "", draws: [] },
+    ...{ evaluated: [], report: "" },
   };
   using spies = spyOnTraining(trace);
   const path = await Deno.makeTempDir({ dir: folder });
@@ -118,7 +131,14 @@ export async function traceLanguage<Experiment extends LanguageExperiment>({ fol
     const { result, report } = await run(experiment);
     trace.result = result as LanguageTrace["result"];
     if (report !== undefined) trace.report = await Deno.readTextFile(report);
-    trace.drawn = await spies.drawn();
+    await spies.finish();
+    trace.samples = await experiment.run.samples.read();
+    for (const stage of Object.keys(trace.saves)) {
+      const marker = await Deno.readTextFile(experiment.run.file(`checkpoints/${stage}/best.json`)).catch(() =>
+        undefined
+      );
+      if (marker !== undefined) trace.best[stage] = JSON.parse(marker).step;
+    }
   } catch (error) {
     if (!mayFail) throw error;
     trace.error = (error as Error).message;
@@ -129,7 +149,7 @@ export async function traceLanguage<Experiment extends LanguageExperiment>({ fol
 }
 
 /** Puts lookers in the place of what trains, saves and samples, until it is disposed. */
-function spyOnTraining(trace: LanguageTrace): Disposable & { drawn(): Promise<string> } {
+function spyOnTraining(trace: LanguageTrace): Disposable & { finish(): Promise<void> } {
   using owned = new DisposableStack();
   const trainers = new Map<object, unknown>();
   const look = async <Options>(
@@ -141,17 +161,22 @@ function spyOnTraining(trace: LanguageTrace): Disposable & { drawn(): Promise<st
     trainers.set(trainer, seen);
     return seen;
   };
-  owned.use(replace(LikelihoodTrainer.prototype, "step", async function (_step, batch): Promise<LikelihoodMetrics> {
+  owned.use(replace(LikelihoodTrainer.prototype, "step", async function (step, batch): Promise<LikelihoodMetrics> {
     const seen = trace.likelihood = await look(this);
     seen.batches.push(batch.map((each) => digest([...each.question, ...each.answer.tokens])));
     seen.questionTokens += batch.reduce((sum, each) => sum + each.trainedQuestionTokens, 0);
-    return { loss: 1, gradientNorm: 1, learningRate: 1, tokens: 1 };
+    mark(this.model, 2);
+    return { loss: 1 / (1 + step), gradientNorm: 1, learningRate: 1, tokens: 1 };
   }));
-  owned.use(replace(GrpoTrainer.prototype, "step", async function (_step, examples): Promise<GrpoMetrics> {
+  owned.use(replace(GrpoTrainer.prototype, "step", async function (step, examples): Promise<GrpoMetrics> {
     const seen = await look(this);
-    seen.reference = this.reference instanceof CausalTransformer ? "a model" : this.reference ?? "none";
+    const isModel = this.reference instanceof CausalTransformer;
+    if (this.reference === this.model) seen.reference = "the policy";
+    else seen.reference = isModel ? "a model" : this.reference as "without-adapters" | undefined ?? "none";
+    seen.referenceMark ??= isModel ? await markOf(this.reference as CausalTransformer) : undefined;
     seen.isServed = this.sampler !== undefined;
     if (!trace.grpo.includes(seen)) trace.grpo.push(seen);
+    mark(this.model, 3 + trace.grpo.indexOf(seen));
     seen.batches.push(examples.map((each) => JSON.stringify(each)));
     // A server is really asked: what it is asked for is its own to see.
     if (this.sampler) {
@@ -161,8 +186,9 @@ function spyOnTraining(trace: LanguageTrace): Disposable & { drawn(): Promise<st
         ...this.world.openAnswers!,
       });
     }
+    const [{ answer }] = await this.world.encode(examples);
     const number = {
-      reward: 1,
+      reward: step,
       bestReward: 1,
       rewardStd: 1,
       equalGroups: 0,
@@ -183,7 +209,7 @@ function spyOnTraining(trace: LanguageTrace): Disposable & { drawn(): Promise<st
         kl: 0.1,
       },
       seconds: { rollout: 0, reward: 0, update: 0 },
-      sample: { truth: [], answers: [], rewards: [], advantages: [] },
+      sample: { truth: [], answers: [[...answer.tokens]], rewards: [], advantages: [] },
     };
   }));
   const save = CheckpointStore.prototype.save;
@@ -192,20 +218,40 @@ function spyOnTraining(trace: LanguageTrace): Disposable & { drawn(): Promise<st
     trace.saves[stage] = (trace.saves[stage] ?? 0) + 1;
     return save.apply(this, args);
   }));
-  const { prefill, decode } = CausalTransformer.prototype, drawn: Promise<ArrayLike<number | bigint>>[] = [];
+  const { prefill, decode } = CausalTransformer.prototype, drawn: Promise<ArrayLike<number | bigint>>[][] = [];
+  const marks: Promise<number>[] = [];
   owned.use(replace(CausalTransformer.prototype, "prefill", function (prompts, options) {
     trace.prefills.push({ questions: (prompts as ArrayLike<unknown>).length, group: options.group ?? 1 });
+    drawn.push([]);
+    marks.push(markOf(this));
     return prefill.call(this, prompts, options);
   }));
   owned.use(replace(CausalTransformer.prototype, "decode", function (cache, tokens) {
-    drawn.push(tokens.data());
+    drawn.at(-1)!.push(tokens.data());
     return decode.call(this, cache, tokens);
   }));
   const kept = owned.move();
   return {
-    drawn: async () => digest((await Promise.all(drawn)).map((each) => Array.from(each, Number))),
+    async finish() {
+      const tokens = await Promise.all(drawn.map((own) => Promise.all(own)));
+      trace.draws = tokens.map((own) => digest(own.map((each) => Array.from(each, Number))));
+      trace.drawn = digest(trace.draws);
+      trace.evaluated = [...new Set(await Promise.all(marks))];
+    },
     [Symbol.dispose]: () => kept.dispose(),
   };
+}
+
+const MARKED = "model.norm.weight";
+
+/** Writes a stage's number into a model, in place of what the stage would have trained. */
+function mark(model: CausalTransformer, stage: number): void {
+  const parameter = model.parameters.get(MARKED)!;
+  tidy(() => parameter.assign(full(model.engine, parameter.shape, stage, parameter.dtype)));
+}
+
+async function markOf(model: CausalTransformer): Promise<number> {
+  return Number((await model.parameters.get(MARKED)!.data())[0]);
 }
 
 async function lookAt(model: CausalTransformer): Promise<SeenTrainer<unknown>["model"]> {
@@ -217,6 +263,7 @@ async function lookAt(model: CausalTransformer): Promise<SeenTrainer<unknown>["m
     ...adapters ? { adapters: { ...adapters.options, layers: adapters.layers.length } } : {},
     weights: digest(weights),
     types: [...new Set(parameters.map(({ dtype }) => dtype))],
+    mark: await markOf(model),
   };
 }
 
