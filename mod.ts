@@ -146,7 +146,7 @@ export {
   type TableObject,
   type TableTopState,
   type Zone,
-} from "./lib/worlds/robot_video/table_top/state.ts";
+} from "./lib/gyms/table_top/state.ts";
 export {
   type Clip,
   type ClipShape,
@@ -158,15 +158,23 @@ export {
 export { type Episode, type EpisodeSource } from "./lib/worlds/robot_video/episode.ts";
 export { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "./lib/worlds/robot_video/metrics.ts";
 export { type NpzEpisodeOptions, openNpzEpisodes } from "./lib/worlds/robot_video/npz_episodes.ts";
-export { type SingleStepLengths, singleStepLengths, type SingleStepSizes } from "./lib/worlds/robot_video/sequences.ts";
+export {
+  type SingleStepLengths,
+  singleStepLengths,
+  type SingleStepSizes,
+} from "./lib/worlds/robot_video/single_step_sequences.ts";
 export { type EpisodeSplit, splitEpisodes } from "./lib/worlds/robot_video/split.ts";
-export { TableTop, type TableTopConfig } from "./lib/worlds/robot_video/table_top/table_top.ts";
+export { TableTop, type TableTopConfig } from "./lib/gyms/table_top/table_top.ts";
 export {
   type TableTopBehaviour,
   type TableTopEpisodeOptions,
   tableTopEpisodes,
-} from "./lib/worlds/robot_video/table_top/episodes.ts";
-export { type FrameBatch, RobotVideoWorld, type RobotVideoWorldOptions } from "./lib/worlds/robot_video/world.ts";
+} from "./lib/gyms/table_top/episodes.ts";
+export {
+  type FrameBatch,
+  RobotVideoWorld,
+  type RobotVideoWorldOptions,
+} from "./lib/worlds/robot_video/single_step_world.ts";
 export {
   type ClipTokenizer,
   type ClipTokens,
@@ -217,32 +225,29 @@ export {
   VectorEnv,
   type VectorReset,
   type VectorStep,
-} from "./lib/worlds/robot_video/environments/environment.ts";
+} from "./lib/worlds/robot_video/environment.ts";
 export {
   type FrameReward,
   type FrameStart,
   WorldModelEnv,
   type WorldModelEnvOptions,
   WorldModelVectorEnv,
-} from "./lib/worlds/robot_video/environments/world_model_env.ts";
+} from "./lib/worlds/robot_video/world_model_env.ts";
 export {
   TableTopEnv,
   type TableTopEnvOptions,
   type TableTopStart,
   TableTopVectorEnv,
-} from "./lib/worlds/robot_video/environments/table_top_env.ts";
-export { isTerminal, type Policy, type PolicyFrame } from "./lib/worlds/robot_video/policies/policy.ts";
-export { makePolicy, type MakePolicyOptions } from "./lib/worlds/robot_video/policies/make_policy.ts";
-export { RandomPolicy } from "./lib/worlds/robot_video/policies/random_policy.ts";
-export { ScriptedPolicy } from "./lib/worlds/robot_video/policies/scripted_policy.ts";
-export { type Skill, SKILL_NAMES, type SkillName, SKILLS } from "./lib/worlds/robot_video/policies/scripted_skill.ts";
-export { HttpPolicy } from "./lib/worlds/robot_video/policies/http_policy.ts";
-export { openRt1Policy, Rt1Policy } from "./lib/worlds/robot_video/policies/rt1_policy.ts";
-export {
-  type InstructionEmbeddings,
-  openEmbeddings,
-} from "./lib/worlds/robot_video/policies/instruction_embeddings.ts";
-export { type TableTopTask, taskSucceeded } from "./lib/worlds/robot_video/table_top/tasks.ts";
+} from "./lib/gyms/table_top/table_top_env.ts";
+export { isTerminal, type Policy, type PolicyFrame } from "./lib/worlds/robot_video/policy.ts";
+export { makePolicy, type MakePolicyOptions } from "./lib/studies/policies/make_policy.ts";
+export { RandomPolicy } from "./lib/worlds/robot_video/random_policy.ts";
+export { ScriptedPolicy } from "./lib/gyms/table_top/policies/scripted_policy.ts";
+export { type Skill, SKILL_NAMES, type SkillName, SKILLS } from "./lib/gyms/table_top/policies/scripted_skill.ts";
+export { HttpPolicy } from "./lib/studies/policies/http_policy.ts";
+export { openRt1Policy, Rt1Policy } from "./lib/studies/policies/rt1_policy.ts";
+export { type InstructionEmbeddings, openEmbeddings } from "./lib/studies/policies/instruction_embeddings.ts";
+export { type TableTopTask, taskSucceeded } from "./lib/gyms/table_top/tasks.ts";
 export {
   START_TASKS,
   type StartState,
@@ -250,13 +255,13 @@ export {
   startStates,
   type StartTask,
   startWorld,
-} from "./lib/worlds/robot_video/table_top/start_states.ts";
+} from "./lib/gyms/table_top/start_states.ts";
 export {
   readStartFrames,
   renderStartFrames,
   type StartFrames,
   writeStartFrames,
-} from "./lib/worlds/robot_video/table_top/start_frames.ts";
+} from "./lib/gyms/table_top/start_frames.ts";
 
 // Text games
 export {
@@ -332,7 +337,7 @@ export {
   builtInTransitions,
   crawlGame,
   type CrawlOptions,
-} from "./lib/worlds/text_game/games/crawl.ts";
+} from "./lib/gyms/games/crawl.ts";
 export {
   defineGame,
   type GameDefinition,
@@ -340,24 +345,24 @@ export {
   type TextGameStep,
   type Thing,
   thing,
-} from "./lib/worlds/text_game/games/game.ts";
-export { TEXT_GAMES } from "./lib/worlds/text_game/games/games.ts";
-export { type Properties, Scene } from "./lib/worlds/text_game/games/scene.ts";
-export { type ParsedAction, type Verb } from "./lib/worlds/text_game/games/verbs.ts";
+} from "./lib/gyms/games/game.ts";
+export { TEXT_GAMES } from "./lib/gyms/games/games.ts";
+export { type Properties, Scene } from "./lib/gyms/games/scene.ts";
+export { type ParsedAction, type Verb } from "./lib/gyms/games/verbs.ts";
 
 // Web pages
-export { describeAction, formatAction, parseAction, type WebAction } from "./lib/worlds/web_page/browser/actions.ts";
+export { describeAction, formatAction, parseAction, type WebAction } from "./lib/worlds/web_page/actions.ts";
 export {
   type BrowserTab,
   type Observation,
   type PageNode,
   WebActionError,
   type WebBrowser,
-} from "./lib/worlds/web_page/browser/browser.ts";
-export { ChromiumBrowser, type ChromiumOptions, openChromium } from "./lib/worlds/web_page/browser/chromium.ts";
-export { findChromium } from "./lib/worlds/web_page/browser/find_chromium.ts";
-export { readStorageState, type StorageState } from "./lib/worlds/web_page/browser/storage_state.ts";
-export { type SettlingTimes } from "./lib/worlds/web_page/browser/settling.ts";
+} from "./lib/worlds/web_page/browser.ts";
+export { ChromiumBrowser, type ChromiumOptions, openChromium } from "./lib/gyms/chromium/chromium.ts";
+export { findChromium } from "./lib/gyms/chromium/find_chromium.ts";
+export { readStorageState, type StorageState } from "./lib/gyms/chromium/storage_state.ts";
+export { type SettlingTimes } from "./lib/gyms/chromium/settling.ts";
 export { type PageItem, pageItems } from "./lib/worlds/web_page/items.ts";
 export { pairItems } from "./lib/worlds/web_page/item_pairs.ts";
 export { formatChanges, isUnchanged, type ItemChanges, itemChanges } from "./lib/worlds/web_page/item_changes.ts";
@@ -407,10 +412,10 @@ export {
   type WebPageWorldOptions,
 } from "./lib/worlds/web_page/world.ts";
 export { scoreWebAnswersFile, type ScoreWebAnswersOptions } from "./lib/worlds/web_page/score_answers.ts";
-export { builtInWalks, type BuiltInWalksOptions, type SiteTransition } from "./lib/worlds/web_page/built_in_walks.ts";
-export { SHOP_ORIGIN, ShopSite, type ShopSiteOptions } from "./lib/worlds/web_page/site/shop_site.ts";
-export { type ServedSite, serveSite, type ServeSiteOptions } from "./lib/worlds/web_page/site/serve_site.ts";
-export { SimulatedBrowser, type SimulatedBrowserOptions } from "./lib/worlds/web_page/site/simulated_browser.ts";
+export { builtInWalks, type BuiltInWalksOptions, type SiteTransition } from "./lib/gyms/shop/walks.ts";
+export { SHOP_ORIGIN, ShopSite, type ShopSiteOptions } from "./lib/gyms/shop/shop_site.ts";
+export { type ServedSite, serveSite, type ServeSiteOptions } from "./lib/gyms/shop/serve_site.ts";
+export { SimulatedBrowser, type SimulatedBrowserOptions } from "./lib/gyms/shop/simulated_browser.ts";
 export {
   type ElementName,
   resolveStep,
@@ -419,7 +424,7 @@ export {
   type SiteTaskKind,
   siteTasks,
   type SolutionStep,
-} from "./lib/worlds/web_page/site/site_tasks.ts";
+} from "./lib/gyms/shop/site_tasks.ts";
 export {
   EVALUATOR_TYPES,
   type EvaluatorType,
@@ -429,15 +434,15 @@ export {
   type TaskEvaluation,
   taskJson,
   type WebTask,
-} from "./lib/worlds/web_page/tasks/web_task.ts";
+} from "./lib/worlds/web_page/web_task.ts";
 export {
   loadTasks,
   type LoadTasksOptions,
   type SitePlaces,
   type SkippedTask,
-} from "./lib/worlds/web_page/tasks/task_file.ts";
-export { type Picture, type PictureJudge } from "./lib/worlds/web_page/tasks/page_pictures.ts";
-export { type HelperPage, type TaskHelper, type TaskHelpers } from "./lib/worlds/web_page/tasks/task_helpers.ts";
+} from "./lib/studies/web_agents/tasks/task_file.ts";
+export { type Picture, type PictureJudge } from "./lib/studies/web_agents/tasks/page_pictures.ts";
+export { type HelperPage, type TaskHelper, type TaskHelpers } from "./lib/studies/web_agents/tasks/task_helpers.ts";
 export {
   type AnswerJudge,
   evaluateTask,
@@ -445,7 +450,7 @@ export {
   type EvaluationPart,
   type JudgeQuestion,
   type TaskResult,
-} from "./lib/worlds/web_page/tasks/evaluators.ts";
+} from "./lib/studies/web_agents/tasks/evaluators.ts";
 
 // Web agents
 export {
@@ -456,7 +461,7 @@ export {
   type JudgedCandidate,
   PlanningAgent,
   type RoleName,
-} from "./lib/agent/planning_agent.ts";
+} from "./lib/studies/web_agents/planning_agent.ts";
 export {
   type AgentState,
   type Candidate,
@@ -469,39 +474,39 @@ export {
   type TranslatorRole,
   type ValueRole,
   type WorldModelRole,
-} from "./lib/agent/roles.ts";
-export { type EarlyStopOptions } from "./lib/agent/early_stop.ts";
-export { countProposals, type Proposal, proposedAction } from "./lib/agent/action_proposals.ts";
-export { type ChangeSectionTexts, splitSections } from "./lib/agent/change_sections.ts";
-export { type Reply, type Usage } from "./lib/agent/usage.ts";
+} from "./lib/studies/web_agents/roles.ts";
+export { type EarlyStopOptions } from "./lib/studies/web_agents/early_stop.ts";
+export { countProposals, type Proposal, proposedAction } from "./lib/studies/web_agents/action_proposals.ts";
+export { type ChangeSectionTexts, splitSections } from "./lib/studies/web_agents/change_sections.ts";
+export { type Reply, type Usage } from "./lib/serving/usage.ts";
 export {
   type AddressBook,
   runWebTask,
   type StepRecord,
   type WebTaskRun,
   type WebTaskTrace,
-} from "./lib/agent/web_task_run.ts";
-export { NoisyPolicy, type NoisyPolicyOptions, type Solution } from "./lib/agent/built_in/noisy_policy.ts";
-export { ChangeValue } from "./lib/agent/built_in/change_value.ts";
-export { ListSummarizer, ListTranslator } from "./lib/agent/built_in/program_roles.ts";
-export { OracleWorldModel } from "./lib/agent/built_in/oracle_world_model.ts";
+} from "./lib/studies/web_agents/web_task_run.ts";
+export { NoisyPolicy, type NoisyPolicyOptions, type Solution } from "./lib/studies/web_agents/built_in/noisy_policy.ts";
+export { ChangeValue } from "./lib/studies/web_agents/built_in/change_value.ts";
+export { ListSummarizer, ListTranslator } from "./lib/studies/web_agents/built_in/program_roles.ts";
+export { OracleWorldModel } from "./lib/studies/web_agents/built_in/oracle_world_model.ts";
 
 // Likelihood and reinforcement learning
-export { STREAM } from "./lib/training/streams.ts";
-export { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "./lib/training/likelihood.ts";
-export { type AdvantageScale, type GroupAdvantages, groupAdvantages, partAdvantages } from "./lib/rl/advantage.ts";
-export { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "./lib/rl/grpo.ts";
-export { type AnswerSampler, ownAnswers, type SampledAnswers } from "./lib/rl/answer_sampler.ts";
-export { generate, type Generation, type GenerationRequest } from "./lib/rl/generation.ts";
+export { STREAM } from "./lib/base/streams.ts";
+export { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "./lib/train/likelihood.ts";
+export { type AdvantageScale, type GroupAdvantages, groupAdvantages, partAdvantages } from "./lib/train/advantage.ts";
+export { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "./lib/train/grpo.ts";
+export { type AnswerSampler, ownAnswers, type SampledAnswers } from "./lib/train/answer_sampler.ts";
+export { generate, type Generation, type GenerationRequest } from "./lib/train/generation.ts";
 export {
   CompletionsClient,
   type CompletionsOptions,
   type ServedGeneration,
   type ServedModel,
   type ServedRequest,
-} from "./lib/rl/completions_client.ts";
-export { type JsonServerOptions } from "./lib/files/json_server.ts";
-export { ServedAnswers, type ServedAnswersOptions } from "./lib/rl/served_answers.ts";
+} from "./lib/serving/completions_client.ts";
+export { type JsonServerOptions } from "./lib/serving/json_server.ts";
+export { ServedAnswers, type ServedAnswersOptions } from "./lib/serving/served_answers.ts";
 export {
   type KlEstimator,
   type LossDenominator,
@@ -511,9 +516,9 @@ export {
   tokenObjective,
   type TokenTerms,
   tokenWeights,
-} from "./lib/rl/objective.ts";
-export { computeRewards, type Rewards, type RewardTerm } from "./lib/rl/reward.ts";
-export { type Rollout, rollout, type RolloutRequest } from "./lib/rl/rollout.ts";
+} from "./lib/train/objective.ts";
+export { computeRewards, type Rewards, type RewardTerm } from "./lib/train/reward.ts";
+export { type Rollout, rollout, type RolloutRequest } from "./lib/train/rollout.ts";
 
 // Runs and experiments
 export {
@@ -525,14 +530,14 @@ export {
   silentProgress,
   type StageOptions,
   type TextStream,
-} from "./lib/training/progress.ts";
-export { type Checkpoint, type CheckpointFiles, CheckpointStore, MissingFileError } from "./lib/training/checkpoint.ts";
-export { type MetricEntry, MetricLog } from "./lib/training/metric_log.ts";
-export { type HostDtype, type HostTensor } from "./lib/files/safetensors.ts";
-export { type RowOptions, type RowPlace, type SkippedRow } from "./lib/files/rows.ts";
-export { RunFolder } from "./lib/training/run_folder.ts";
-export { DiskError } from "./lib/files/disk_error.ts";
-export { UserError } from "./lib/files/user_error.ts";
+} from "./lib/runs/progress.ts";
+export { type Checkpoint, type CheckpointFiles, CheckpointStore, MissingFileError } from "./lib/runs/checkpoint.ts";
+export { type MetricEntry, MetricLog } from "./lib/runs/metric_log.ts";
+export { type HostDtype, type HostTensor } from "./lib/io/safetensors.ts";
+export { type RowOptions, type RowPlace, type SkippedRow } from "./lib/io/rows.ts";
+export { RunFolder } from "./lib/runs/run_folder.ts";
+export { DiskError } from "./lib/base/disk_error.ts";
+export { UserError } from "./lib/base/user_error.ts";
 export {
   fetchFromHub,
   type HubName,
@@ -541,7 +546,7 @@ export {
   isHubName,
   parseHubName,
   resolveFolder,
-} from "./lib/files/hub.ts";
+} from "./lib/io/hub.ts";
 // Figures, tables and clips, in notebooks and on pages
 export {
   bestOfNFigure,

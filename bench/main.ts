@@ -6,8 +6,8 @@
  * Every run prints a table and appends a line to `bench/results.jsonl`. Nothing here is a test: times depend on the machine.
  */
 import { fileURLToPath } from "node:url";
-import { UserError } from "../lib/files/user_error.ts";
-import { describeEnvironment } from "../lib/training/environment.ts";
+import { UserError } from "../lib/base/user_error.ts";
+import { describeEnvironment } from "../lib/runs/environment.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, readFlags, runCommand } from "../tasks/cli.ts";
 import { type BenchCase, benchCases, ceilings } from "./cases.ts";
 import { measure, type Measurement } from "./measure.ts";

@@ -2,7 +2,7 @@
  * One side of the comparison: a process that is kept alive and told what to do, so that neither start-up nor the other
  * side's memory counts.
  */
-import { UserError } from "../lib/files/user_error.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import { jsonLines } from "./json_lines.ts";
 
 /** Answer of a side. */

@@ -3,7 +3,7 @@
  *
  * Needs clang 19 or newer with its WebAssembly linker (Debian: `apt install clang-19 lld-19`). CLANG names another compiler.
  */
-import { UserError } from "../lib/files/user_error.ts";
+import { UserError } from "../lib/base/user_error.ts";
 
 const folder = new URL("../lib/tensor/tfjs/kernels/", import.meta.url).pathname;
 const compiler = Deno.env.get("CLANG") ?? "clang-19";

@@ -5,11 +5,11 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, join, resolve } from "node:path";
-import { isSystemError } from "../lib/files/disk_error.ts";
-import { UserError } from "../lib/files/user_error.ts";
+import { isSystemError } from "../lib/base/disk_error.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import { ENGINE_NAMES, type EngineChoice, type EngineName } from "../lib/tensor/registry.ts";
-import { RunInterruptedError } from "../lib/training/stage.ts";
-import { TrainingDivergedError } from "../lib/training/diverged.ts";
+import { RunInterruptedError } from "../lib/runs/stage.ts";
+import { TrainingDivergedError } from "../lib/train/diverged.ts";
 import { freshLine } from "./fresh_line.ts";
 
 /** One flag of a command. */

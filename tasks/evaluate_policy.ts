@@ -5,34 +5,28 @@
  * one's own; a classifier judges the models' final frames, or people do.
  */
 import { dirname, join } from "node:path";
-import { builtInStarts, startsByTask, type TaskStarts } from "../lib/experiments/policy_evaluation.ts";
-import {
-  agreementTable,
-  judgeTable,
-  plainText,
-  policyHeadline,
-  rateTable,
-} from "../lib/experiments/policy_evaluation_report.ts";
+import { builtInStarts, startsByTask, type TaskStarts } from "../lib/studies/policies/evaluation.ts";
+import { agreementTable, judgeTable, plainText, policyHeadline, rateTable } from "../lib/studies/policies/report.ts";
 import {
   type PolicyEvaluationOptions,
   runLabelledEvaluation,
   runPolicyEvaluation,
-} from "../lib/experiments/policy_evaluation_run.ts";
-import type { PolicyEvaluationResult } from "../lib/experiments/policy_evaluation_files.ts";
-import { predictionSampling } from "../lib/experiments/policy_evaluation_models.ts";
-import { RobotVideoExperiment } from "../lib/experiments/robot_video.ts";
-import { type RobotVideoConfig, robotVideoConfig } from "../lib/experiments/robot_video_config.ts";
-import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
-import { UserError } from "../lib/files/user_error.ts";
+} from "../lib/studies/policies/run.ts";
+import type { PolicyEvaluationResult } from "../lib/studies/policies/files.ts";
+import { predictionSampling } from "../lib/studies/policies/models.ts";
+import { RobotVideoExperiment } from "../lib/recipes/robot_video/experiment.ts";
+import { type RobotVideoConfig, robotVideoConfig } from "../lib/recipes/robot_video/config.ts";
+import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import { CausalTransformer } from "../lib/models/causal_transformer.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
-import { type Progress, progressFor } from "../lib/training/progress.ts";
-import { RunFolder } from "../lib/training/run_folder.ts";
-import { makePolicy } from "../lib/worlds/robot_video/policies/make_policy.ts";
-import type { Policy } from "../lib/worlds/robot_video/policies/policy.ts";
-import { SKILL_NAMES } from "../lib/worlds/robot_video/policies/scripted_skill.ts";
-import { readStartFrames } from "../lib/worlds/robot_video/table_top/start_frames.ts";
-import { START_TASK_STEPS, START_TASKS, type StartTask } from "../lib/worlds/robot_video/table_top/start_states.ts";
+import { type Progress, progressFor } from "../lib/runs/progress.ts";
+import { RunFolder } from "../lib/runs/run_folder.ts";
+import { makePolicy } from "../lib/studies/policies/make_policy.ts";
+import type { Policy } from "../lib/worlds/robot_video/policy.ts";
+import { SKILL_NAMES } from "../lib/gyms/table_top/policies/scripted_skill.ts";
+import { readStartFrames } from "../lib/gyms/table_top/start_frames.ts";
+import { START_TASK_STEPS, START_TASKS, type StartTask } from "../lib/gyms/table_top/start_states.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 
 const DEFAULT_POLICIES = SKILL_NAMES.map((name) => `scripted:${name}`).join();

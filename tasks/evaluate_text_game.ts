@@ -4,17 +4,17 @@
  * With `--answers`: a file of answers, from wherever they come, on the benchmark's data; no engine is opened. With `--run` or
  * `--model`: greedy answers of a run's models, or of a released one, beside what always answering "nothing changes" would earn.
  */
-import { resolveWithProgress } from "../lib/experiments/hub_folder.ts";
-import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
-import { type TextGameConfig, textGameConfig } from "../lib/experiments/text_game_config.ts";
-import { findTestFile, openTextGameData, readTextGameExamples } from "../lib/experiments/text_game_data.ts";
-import { evaluateTextGame } from "../lib/experiments/text_game_evaluation.ts";
-import { readTextGameTokens } from "../lib/experiments/text_game_models.ts";
-import { answerLines, scoredFileTable, textGameScoreTable } from "../lib/experiments/text_game_scores.ts";
-import { UserError } from "../lib/files/user_error.ts";
+import { resolveWithProgress } from "../lib/recipes/hub_folder.ts";
+import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
+import { type TextGameConfig, textGameConfig } from "../lib/recipes/text_game/config.ts";
+import { findTestFile, openTextGameData, readTextGameExamples } from "../lib/recipes/text_game/data.ts";
+import { evaluateTextGame } from "../lib/recipes/text_game/evaluation.ts";
+import { readTextGameTokens } from "../lib/recipes/text_game/models.ts";
+import { answerLines, scoredFileTable, textGameScoreTable } from "../lib/recipes/text_game/scores.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import type { Engine } from "../lib/tensor/engine.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
-import { type Progress, progressFor } from "../lib/training/progress.ts";
+import { type Progress, progressFor } from "../lib/runs/progress.ts";
 import type { Strictness } from "../lib/worlds/text_game/difference.ts";
 import { scoreAnswersFile } from "../lib/worlds/text_game/score_answers.ts";
 import { checkOutput, type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";

@@ -5,15 +5,15 @@
  * multi-step as the preset says); one answer a clip, best-of-N, with or without rejection of answers that repeat.
  */
 import { resolve } from "node:path";
-import { RobotVideoExperiment } from "../lib/experiments/robot_video.ts";
-import { reportedMetrics, type RobotVideoConfig, robotVideoConfig } from "../lib/experiments/robot_video_config.ts";
-import { scoreTable } from "../lib/experiments/robot_video_report.ts";
-import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
-import { writeFileAtomic } from "../lib/files/atomic.ts";
-import { UserError } from "../lib/files/user_error.ts";
+import { RobotVideoExperiment } from "../lib/recipes/robot_video/experiment.ts";
+import { reportedMetrics, type RobotVideoConfig, robotVideoConfig } from "../lib/recipes/robot_video/config.ts";
+import { scoreTable } from "../lib/recipes/robot_video/report.ts";
+import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
+import { writeFileAtomic } from "../lib/io/atomic.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
-import { progressFor } from "../lib/training/progress.ts";
-import { RunFolder } from "../lib/training/run_folder.ts";
+import { progressFor } from "../lib/runs/progress.ts";
+import { RunFolder } from "../lib/runs/run_folder.ts";
 import { checkOutput, type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 
 const MODELS = ["likelihood", "control", "grpo"] as const;

@@ -4,20 +4,20 @@
  * With `--answers`: a file of answers with their truths, from wherever they come; no engine is opened. With `--run` or `--model`:
  * answers of a run's models, or of a released one, beside what always answering "nothing changes" would earn.
  */
-import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
-import { type WebPageConfig, webPageConfig } from "../lib/experiments/web_page_config.ts";
+import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
+import { type WebPageConfig, webPageConfig } from "../lib/recipes/web_page/config.ts";
 import {
   cutObservations,
   findWebPageTestFile,
   openWebPageData,
   readWebPageExamples,
-} from "../lib/experiments/web_page_data.ts";
-import { evaluateWebPage } from "../lib/experiments/web_page_evaluation.ts";
-import { readWebPageTokens } from "../lib/experiments/web_page_models.ts";
-import { scoredWebFileTable, webAnswerLines, webPageScoreTable } from "../lib/experiments/web_page_scores.ts";
+} from "../lib/recipes/web_page/data.ts";
+import { evaluateWebPage } from "../lib/recipes/web_page/evaluation.ts";
+import { readWebPageTokens } from "../lib/recipes/web_page/models.ts";
+import { scoredWebFileTable, webAnswerLines, webPageScoreTable } from "../lib/recipes/web_page/scores.ts";
 import type { Engine } from "../lib/tensor/engine.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
-import { type Progress, progressFor } from "../lib/training/progress.ts";
+import { type Progress, progressFor } from "../lib/runs/progress.ts";
 import { scoreWebAnswersFile } from "../lib/worlds/web_page/score_answers.ts";
 import { checkOutput, type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 import {

@@ -2,18 +2,18 @@
  * What the commands that score answers of language models share: which of their three uses is meant, the models of a run or one
  * by its name, the transitions to judge by, and the way from model to model.
  */
-import { breather } from "../lib/files/breather.ts";
-import { evaluateModel, type EvaluationProgress } from "../lib/experiments/language_evaluation.ts";
-import { type ExampleEncoder, fittingQuestions, spread } from "../lib/experiments/language_data.ts";
-import type { LanguageConfig } from "../lib/experiments/language_fields.ts";
-import { resolveWithProgress } from "../lib/experiments/hub_folder.ts";
-import { mergeSettings } from "../lib/experiments/settings.ts";
-import { UserError } from "../lib/files/user_error.ts";
+import { breather } from "../lib/base/breather.ts";
+import { evaluateModel, type EvaluationProgress } from "../lib/recipes/language/evaluation.ts";
+import { type ExampleEncoder, fittingQuestions, spread } from "../lib/recipes/language/data.ts";
+import type { LanguageConfig } from "../lib/recipes/language/fields.ts";
+import { resolveWithProgress } from "../lib/recipes/hub_folder.ts";
+import { mergeSettings } from "../lib/runs/settings.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import { CausalTransformer } from "../lib/models/causal_transformer.ts";
 import type { Engine } from "../lib/tensor/engine.ts";
-import type { Progress } from "../lib/training/progress.ts";
-import { RunFolder } from "../lib/training/run_folder.ts";
-import { writeLines } from "../lib/worlds/text_game/lines.ts";
+import type { Progress } from "../lib/runs/progress.ts";
+import { RunFolder } from "../lib/runs/run_folder.ts";
+import { writeLines } from "../lib/io/lines.ts";
 import type { LanguageExample } from "../lib/worlds/language_tokens.ts";
 import type { Flags } from "./cli.ts";
 

@@ -1,7 +1,7 @@
 /** `deno task label`: a page on this machine where a person judges final frames blindly. */
-import { LabelSession } from "../lib/play/label_session.ts";
-import { serveLabels } from "../lib/play/label_server.ts";
-import { UserError } from "../lib/files/user_error.ts";
+import { LabelSession } from "../lib/studies/labels/session.ts";
+import { serveLabels } from "../lib/studies/labels/server.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import { checkOutput, type Command, readFlags, runCommand } from "./cli.ts";
 
 const COMMAND: Command = {

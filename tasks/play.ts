@@ -2,13 +2,13 @@
  * `deno task play`: a page on this machine where a person drives the robot with the keyboard, in a trained model or in the built-in
  * simulator.
  */
-import { UserError } from "../lib/files/user_error.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import type { Playground } from "../lib/play/game.ts";
 import { servePlay } from "../lib/play/play_server.ts";
 import { openRunPlayground, PLAY_STAGES, type PlayStage } from "../lib/play/run_playground.ts";
 import { simulatorPlayground } from "../lib/play/simulator_playground.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
-import { progressFor } from "../lib/training/progress.ts";
+import { progressFor } from "../lib/runs/progress.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 
 const COMMAND: Command = {

@@ -3,20 +3,20 @@
  *
  * Without `--site`, the built-in shop: the same seeds give the same file, in Chromium and in the simulated browser.
  */
-import { writeFileAtomic } from "../lib/files/atomic.ts";
-import { UserError, visible } from "../lib/files/user_error.ts";
-import { progressFor } from "../lib/training/progress.ts";
-import { RunInterruptedError } from "../lib/training/stage.ts";
-import type { Observation, WebBrowser } from "../lib/worlds/web_page/browser/browser.ts";
-import { openChromium } from "../lib/worlds/web_page/browser/chromium.ts";
-import { readStorageState, type StorageState } from "../lib/worlds/web_page/browser/storage_state.ts";
-import { builtInWalk } from "../lib/worlds/web_page/built_in_walks.ts";
+import { writeFileAtomic } from "../lib/io/atomic.ts";
+import { UserError, visible } from "../lib/base/user_error.ts";
+import { progressFor } from "../lib/runs/progress.ts";
+import { RunInterruptedError } from "../lib/runs/stage.ts";
+import type { Observation, WebBrowser } from "../lib/worlds/web_page/browser.ts";
+import { openChromium } from "../lib/gyms/chromium/chromium.ts";
+import { readStorageState, type StorageState } from "../lib/gyms/chromium/storage_state.ts";
+import { builtInWalk } from "../lib/gyms/shop/walks.ts";
 import { writeWebPageParquet } from "../lib/worlds/web_page/parquet.ts";
 import { type Recording, type RecordingRequest, recordSite } from "../lib/worlds/web_page/recording.ts";
-import { serveSite } from "../lib/worlds/web_page/site/serve_site.ts";
-import { ShopSite } from "../lib/worlds/web_page/site/shop_site.ts";
-import { siteTasks } from "../lib/worlds/web_page/site/site_tasks.ts";
-import { SimulatedBrowser } from "../lib/worlds/web_page/site/simulated_browser.ts";
+import { serveSite } from "../lib/gyms/shop/serve_site.ts";
+import { ShopSite } from "../lib/gyms/shop/shop_site.ts";
+import { siteTasks } from "../lib/gyms/shop/site_tasks.ts";
+import { SimulatedBrowser } from "../lib/gyms/shop/simulated_browser.ts";
 import type { WebPageTransition } from "../lib/worlds/web_page/transition.ts";
 import { checkOutput, type Command, type Flags, readFlags, runCommand } from "./cli.ts";
 import { siteAddresses } from "./site_addresses.ts";

@@ -3,11 +3,11 @@
  */
 import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "@std/cli/parse-args";
-import { writeFileAtomic } from "../lib/files/atomic.ts";
-import { UserError } from "../lib/files/user_error.ts";
-import { joinLines, type Notebook, readNotebook, writeNotebook } from "../lib/report/notebook_file.ts";
-import { renderNotebook } from "../lib/report/notebook_html.ts";
-import { type CellFailure, runNotebook } from "../lib/report/notebook_runner.ts";
+import { writeFileAtomic } from "../lib/io/atomic.ts";
+import { UserError } from "../lib/base/user_error.ts";
+import { joinLines, type Notebook, readNotebook, writeNotebook } from "../lib/notebooks/notebook_file.ts";
+import { renderNotebook } from "../lib/notebooks/notebook_html.ts";
+import { type CellFailure, runNotebook } from "../lib/notebooks/notebook_runner.ts";
 import { STOP_SIGNALS } from "./cli.ts";
 
 const HELP = `Runs notebooks with the Deno kernel and renders each as one HTML page that needs no network.

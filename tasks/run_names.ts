@@ -1,6 +1,6 @@
 /** Where runs are kept whose folder was not named: `runs/COMMAND-PRESET-TIME`. */
 import { join } from "node:path";
-import { UserError } from "../lib/files/user_error.ts";
+import { UserError } from "../lib/base/user_error.ts";
 
 const RUNS = "runs";
 

@@ -1,8 +1,8 @@
 /** `deno task serve-site`: the built-in shop on this machine, to be looked at in a browser. */
-import { serveSite } from "../lib/worlds/web_page/site/serve_site.ts";
-import { ShopSite } from "../lib/worlds/web_page/site/shop_site.ts";
-import { siteTasks, writeSiteTasks } from "../lib/worlds/web_page/site/site_tasks.ts";
-import { UserError } from "../lib/files/user_error.ts";
+import { serveSite } from "../lib/gyms/shop/serve_site.ts";
+import { ShopSite } from "../lib/gyms/shop/shop_site.ts";
+import { siteTasks, writeSiteTasks } from "../lib/gyms/shop/site_tasks.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import { checkOutput, type Command, readFlags, runCommand } from "./cli.ts";
 
 const COMMAND: Command = {

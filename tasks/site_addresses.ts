@@ -1,5 +1,5 @@
 /** `--site` of the commands that open web sites. */
-import { UserError } from "../lib/files/user_error.ts";
+import { UserError } from "../lib/base/user_error.ts";
 
 /** Addresses as given. @throws {UserError} When one is no address of the web. */
 export function siteAddresses(given: readonly string[]): readonly string[] {

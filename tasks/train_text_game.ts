@@ -4,20 +4,20 @@
  * Without flags: a small model from nothing on the built-in games, the best engine found, likelihood → GRPO by both rewards →
  * evaluation → report.html. With `--data` and `--model`: ByteSized32's files, any Hugging Face folder.
  */
-import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
-import { TEXT_GAME_STAGES, TextGameExperiment, type TextGameStage } from "../lib/experiments/text_game.ts";
+import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
+import { TEXT_GAME_STAGES, TextGameExperiment, type TextGameStage } from "../lib/recipes/text_game/experiment.ts";
 import {
   describeTextGameFields,
   TEXT_GAME_PRESETS,
   type TextGameConfig,
   textGameConfig,
-} from "../lib/experiments/text_game_config.ts";
-import { findTestFile, findTextGameFiles } from "../lib/experiments/text_game_data.ts";
-import { textGameHeadline } from "../lib/experiments/text_game_report.ts";
-import { runTextGame } from "../lib/experiments/text_game_run.ts";
-import type { Progress } from "../lib/training/progress.ts";
+} from "../lib/recipes/text_game/config.ts";
+import { findTestFile, findTextGameFiles } from "../lib/recipes/text_game/data.ts";
+import { textGameHeadline } from "../lib/recipes/text_game/report.ts";
+import { runTextGame } from "../lib/recipes/text_game/run.ts";
+import type { Progress } from "../lib/runs/progress.ts";
 import type { Flags } from "./cli.ts";
-import { resolveWithProgress } from "../lib/experiments/hub_folder.ts";
+import { resolveWithProgress } from "../lib/recipes/hub_folder.ts";
 import { runTraining, trainingEpilogue, trainingFlags } from "./training_command.ts";
 
 await runTraining<TextGameConfig, TextGameStage>({

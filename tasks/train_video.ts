@@ -4,16 +4,20 @@
  * Without flags: the built-in table-top robot, the best engine found, tokenizer → likelihood → GRPO → control → evaluation →
  * report.html. With `--data`, `--tokenizer` and `--model`: any episodes, any released folders.
  */
-import { ROBOT_VIDEO_STAGES, RobotVideoExperiment, type RobotVideoStage } from "../lib/experiments/robot_video.ts";
+import {
+  ROBOT_VIDEO_STAGES,
+  RobotVideoExperiment,
+  type RobotVideoStage,
+} from "../lib/recipes/robot_video/experiment.ts";
 import {
   describeRobotVideoFields,
   type RobotVideoConfig,
   robotVideoConfig,
-} from "../lib/experiments/robot_video_config.ts";
-import { ROBOT_VIDEO_PRESETS } from "../lib/experiments/robot_video_presets.ts";
-import { robotVideoHeadline } from "../lib/experiments/robot_video_report.ts";
-import { runRobotVideo } from "../lib/experiments/robot_video_run.ts";
-import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
+} from "../lib/recipes/robot_video/config.ts";
+import { ROBOT_VIDEO_PRESETS } from "../lib/recipes/robot_video/presets.ts";
+import { robotVideoHeadline } from "../lib/recipes/robot_video/report.ts";
+import { runRobotVideo } from "../lib/recipes/robot_video/run.ts";
+import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
 import type { Flags } from "./cli.ts";
 import { runTraining, trainingEpilogue, trainingFlags } from "./training_command.ts";
 

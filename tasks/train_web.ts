@@ -4,19 +4,19 @@
  * Without flags: a small model from nothing on walks through the built-in site, the best engine found, likelihood → GRPO →
  * evaluation → report.html. With `--data` and `--model`: parquet files as on the hub, any Hugging Face folder.
  */
-import { resolveWithProgress } from "../lib/experiments/hub_folder.ts";
-import { mergeSettings, parseSettings } from "../lib/experiments/settings.ts";
-import { WEB_PAGE_STAGES, WebPageExperiment, type WebPageStage } from "../lib/experiments/web_page.ts";
+import { resolveWithProgress } from "../lib/recipes/hub_folder.ts";
+import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
+import { WEB_PAGE_STAGES, WebPageExperiment, type WebPageStage } from "../lib/recipes/web_page/experiment.ts";
 import {
   describeWebPageFields,
   WEB_PAGE_PRESETS,
   type WebPageConfig,
   webPageConfig,
-} from "../lib/experiments/web_page_config.ts";
-import { findWebPageFiles, findWebPageTestFile } from "../lib/experiments/web_page_data.ts";
-import { webPageHeadline } from "../lib/experiments/web_page_report.ts";
-import { runWebPage } from "../lib/experiments/web_page_run.ts";
-import type { Progress } from "../lib/training/progress.ts";
+} from "../lib/recipes/web_page/config.ts";
+import { findWebPageFiles, findWebPageTestFile } from "../lib/recipes/web_page/data.ts";
+import { webPageHeadline } from "../lib/recipes/web_page/report.ts";
+import { runWebPage } from "../lib/recipes/web_page/run.ts";
+import type { Progress } from "../lib/runs/progress.ts";
 import type { Flags } from "./cli.ts";
 import { runTraining, trainingEpilogue, trainingFlags } from "./training_command.ts";
 

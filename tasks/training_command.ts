@@ -3,15 +3,15 @@
  *
  * A command says which configuration, experiment and stages are its own; each new world's command does the same.
  */
-import { mergeSettings } from "../lib/experiments/settings.ts";
-import { DiskError, isSystemError } from "../lib/files/disk_error.ts";
-import { UserError } from "../lib/files/user_error.ts";
+import { mergeSettings } from "../lib/runs/settings.ts";
+import { DiskError, isSystemError } from "../lib/base/disk_error.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import { formatSeconds } from "../lib/report/html.ts";
 import type { Engine } from "../lib/tensor/engine.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
-import { type Progress, progressFor } from "../lib/training/progress.ts";
-import { RunFolder } from "../lib/training/run_folder.ts";
-import { RunInterruptedError } from "../lib/training/stage.ts";
+import { type Progress, progressFor } from "../lib/runs/progress.ts";
+import { RunFolder } from "../lib/runs/run_folder.ts";
+import { RunInterruptedError } from "../lib/runs/stage.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flag, type Flags, readFlags, runCommand } from "./cli.ts";
 import { newestRun, runName } from "./run_names.ts";
 

@@ -4,16 +4,16 @@
  * Without flags: the built-in site's tasks in the simulated browser, without a world model and with the site itself as one. With
  * `--run`: a trained model before and after RLVR as well. With endpoints: any model in any role, on any site, in Chromium.
  */
-import { TOLD_HISTORIES, VALUE_SCALES } from "../lib/agent/chat_roles.ts";
-import { plainText } from "../lib/experiments/policy_evaluation_report.ts";
-import { CONDITION_NAMES, type ConditionName } from "../lib/experiments/web_agent_conditions.ts";
-import { ENDPOINT_ROLES, type EndpointChoice, type EndpointRole } from "../lib/experiments/web_agent_endpoints.ts";
-import { differenceRows, successRows } from "../lib/experiments/web_agent_report.ts";
-import { agentHeadline, errorLines } from "../lib/experiments/web_agent_results.ts";
-import { runWebAgents, type WebAgentSettings } from "../lib/experiments/web_agent_run.ts";
-import { UserError } from "../lib/files/user_error.ts";
+import { TOLD_HISTORIES, VALUE_SCALES } from "../lib/studies/web_agents/chat_roles.ts";
+import { plainText } from "../lib/studies/policies/report.ts";
+import { CONDITION_NAMES, type ConditionName } from "../lib/studies/web_agents/agent_conditions.ts";
+import { ENDPOINT_ROLES, type EndpointChoice, type EndpointRole } from "../lib/studies/web_agents/agent_endpoints.ts";
+import { differenceRows, successRows } from "../lib/studies/web_agents/agent_report.ts";
+import { agentHeadline, errorLines } from "../lib/studies/web_agents/agent_results.ts";
+import { runWebAgents, type WebAgentSettings } from "../lib/studies/web_agents/agent_run.ts";
+import { UserError } from "../lib/base/user_error.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
-import { progressFor } from "../lib/training/progress.ts";
+import { progressFor } from "../lib/runs/progress.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 import { newestRun, runName } from "./run_names.ts";
 
@@ -75,7 +75,7 @@ const COMMAND: Command = {
     "time-limit": { value: "SECONDS", description: "That one request may take", default: "120" },
     retries: { value: "N", description: "Tries of a request beyond the first", default: "5" },
     concurrency: { value: "N", description: "Requests at a time to one endpoint", default: "16" },
-    prompts: { value: "FOLDER", description: "Prompts of one's own in place of lib/agent/prompts" },
+    prompts: { value: "FOLDER", description: "Prompts of one's own in place of lib/studies/web_agents/prompts" },
     history: {
       value: TOLD_HISTORIES.join("|"),
       description: "Actions that a policy is told: all, or the last as WebArena's agent",

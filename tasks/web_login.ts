@@ -4,11 +4,11 @@
  *
  * By hand in a window of Chromium, or by steps from a file. Only the site's hosts are reached.
  */
-import { UserError } from "../lib/files/user_error.ts";
-import { RunInterruptedError } from "../lib/training/stage.ts";
-import { WebActionError } from "../lib/worlds/web_page/browser/browser.ts";
-import { type ChromiumBrowser, openChromium } from "../lib/worlds/web_page/browser/chromium.ts";
-import { performLoginSteps, readLoginSteps } from "../lib/worlds/web_page/browser/login_steps.ts";
+import { UserError } from "../lib/base/user_error.ts";
+import { RunInterruptedError } from "../lib/runs/stage.ts";
+import { WebActionError } from "../lib/worlds/web_page/browser.ts";
+import { type ChromiumBrowser, openChromium } from "../lib/gyms/chromium/chromium.ts";
+import { performLoginSteps, readLoginSteps } from "../lib/gyms/chromium/login_steps.ts";
 import { checkOutput, type Command, readFlags, runCommand } from "./cli.ts";
 import { siteAddresses } from "./site_addresses.ts";
 

@@ -6,12 +6,12 @@ const ROOT = resolve(import.meta.dirname!, "..");
 
 /** A file may import from layers below its own, and from its own. */
 const LAYERS: readonly (readonly string[])[] = [
-  ["lib/files"],
+  ["lib/io"],
   ["lib/tensor"],
   ["lib/nn"],
   ["lib/models", "lib/worlds"],
-  ["lib/rl", "lib/training", "lib/report"],
-  ["lib/agent"],
+  ["lib/train", "lib/runs", "lib/report"],
+  ["lib/studies/web_agents"],
   ["lib/experiments"],
   ["lib/play"],
   ["mod.ts", "tasks", "bench", "notebooks"],
@@ -51,7 +51,7 @@ Deno.test("layers: imports go downwards only", async () => {
 
 Deno.test("layers: reinforcement learning knows nothing of video, tensors nothing of models", async () => {
   const wrong = (await imports()).filter(({ from, to }) =>
-    (from.startsWith("lib/rl/") && /^lib\/worlds\/[^/]+\//.test(to)) ||
+    (from.startsWith("lib/train/") && /^lib\/worlds\/[^/]+\//.test(to)) ||
     (from.startsWith("lib/tensor/torch/") && to.startsWith("lib/tensor/tfjs/"))
   );
   assert.deepEqual(wrong.map(({ from, to }) => `${from} imports ${to}`), []);

@@ -1,14 +1,14 @@
 /** Language models with this library; `reference/language.py` does the same work in PyTorch. */
 import { mkdir, statfs } from "node:fs/promises";
-import type { TensorStream } from "../../lib/files/safetensors_folder.ts";
-import { writeWeights } from "../../lib/files/safetensors_folder.ts";
-import { UserError } from "../../lib/files/user_error.ts";
+import type { TensorStream } from "../../lib/io/safetensors_folder.ts";
+import { writeWeights } from "../../lib/io/safetensors_folder.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { transformerConfig, transformerParameterShapes } from "../../lib/models/transformer_config.ts";
 import { formatTransformerConfig } from "../../lib/models/transformer_config_json.ts";
-import type { AnswerSampler } from "../../lib/rl/answer_sampler.ts";
-import { generate } from "../../lib/rl/generation.ts";
-import { GrpoTrainer } from "../../lib/rl/grpo.ts";
+import type { AnswerSampler } from "../../lib/train/answer_sampler.ts";
+import { generate } from "../../lib/train/generation.ts";
+import { GrpoTrainer } from "../../lib/train/grpo.ts";
 import { type Shape, sizeOf } from "../../lib/tensor/dtype.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { hashed, hashedTokens } from "../numbers.ts";

@@ -1,11 +1,11 @@
 /** Training and sampling a transformer with this library; `reference/models.py` does the same work in PyTorch. */
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { type TransformerConfig, transformerConfig } from "../../lib/models/transformer_config.ts";
-import { type GrpoOptions, GrpoTrainer } from "../../lib/rl/grpo.ts";
-import { RELEASED_OBJECTIVE } from "../../lib/rl/objective.ts";
-import { rollout } from "../../lib/rl/rollout.ts";
+import { type GrpoOptions, GrpoTrainer } from "../../lib/train/grpo.ts";
+import { RELEASED_OBJECTIVE } from "../../lib/train/objective.ts";
+import { rollout } from "../../lib/train/rollout.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
-import { LikelihoodTrainer } from "../../lib/training/likelihood.ts";
+import { LikelihoodTrainer } from "../../lib/train/likelihood.ts";
 import type { EncodedTransition, Tokens, World } from "../../lib/worlds/world.ts";
 import type { CaseSizes } from "../cases.ts";
 import { hashedTokens } from "../numbers.ts";

@@ -5,7 +5,7 @@
  * Text is first cut into pieces by a pattern, and merges never cross their borders; which pattern decides what can become
  * one token. Ties of counts go to the pair of lower ids, so that one text always gives one vocabulary.
  */
-import { workAtOnce } from "../files/breather.ts";
+import { workAtOnce } from "../base/breather.ts";
 import { PriorityQueue } from "./priority_queue.ts";
 import { TextTokenizer } from "./text_tokenizer.ts";
 

@@ -2,11 +2,11 @@
  * A causal transformer's folder: `config.json` and safetensors, read and written as Hugging Face's transformers does,
  * piece by piece, so that a checkpoint is never twice in memory.
  */
-import { readTextFile } from "../files/plain_file.ts";
-import { openWeights, type WeightsReader } from "../files/safetensors.ts";
-import { writeWeights } from "../files/safetensors_folder.ts";
-import { UserError } from "../files/user_error.ts";
-import { renamed } from "../files/weight_names.ts";
+import { readTextFile } from "../io/plain_file.ts";
+import { openWeights, type WeightsReader } from "../io/safetensors.ts";
+import { writeWeights } from "../io/safetensors_folder.ts";
+import { UserError } from "../base/user_error.ts";
+import { renamed } from "../io/weight_names.ts";
 import {
   checkLayerCount,
   checkWeights,

@@ -8,7 +8,7 @@
  * of each other.
  *
  * Released weights load by name (`CompressiveVQModelFSQ`); every size is a field of the configuration. Left out: more than
- * one context frame, which no released model has. Not here: how it is trained (`lib/training/compressive_tokenizer.ts`),
+ * one context frame, which no released model has. Not here: how it is trained (`lib/train/compressive_tokenizer_trainer.ts`),
  * and which ids tokens get in a sequence (`lib/worlds/robot_video`).
  *
  * Axis letters: B clips, T frames of a clip beside its context, H and W pixels, Nc context tokens, N tokens of a frame
@@ -17,7 +17,7 @@
  * Source: RLVR-World (Wu et al. 2025), table 7 and appendix A.4.1; iVideoGPT (Wu et al. 2024), §3.1.
  */
 import { join } from "node:path";
-import { openWeights } from "../files/safetensors.ts";
+import { openWeights } from "../io/safetensors.ts";
 import { checkLayerCount, disposeParameters, loadParameters, type Parameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { keep, tidy } from "../tensor/scope.ts";

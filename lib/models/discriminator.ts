@@ -9,7 +9,7 @@
  *
  * Sources: D. Rampas et al. 2022 (Paella); T. Miyato et al. 2018 (spectral normalization); J. H. Lim and J. C. Ye 2017 (hinge).
  */
-import type { HostTensor } from "../files/safetensors.ts";
+import type { HostTensor } from "../io/safetensors.ts";
 import { uniformInitial } from "../nn/initializers.ts";
 import { disposeParameters, loadInto, type Parameters, toHost } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";

@@ -3,14 +3,14 @@
  * tokens and a grid of tokens a frame. Frames are seen one by one; nothing is carried from one to the next.
  *
  * Released weights load by name (`CNNFSQModel256`); every size is a field of the configuration. Not here: how it is
- * trained (`lib/training/tokenizer.ts`), and which ids tokens get in a sequence (`lib/worlds/robot_video`).
+ * trained (`lib/train/frame_tokenizer_trainer.ts`), and which ids tokens get in a sequence (`lib/worlds/robot_video`).
  *
  * Axis letters: B frames, H and W pixels, N tokens a frame (rows outer, columns inner).
  *
  * Source: RLVR-World (Wu et al. 2025), table 7; blocks after diffusers.
  */
 import { join } from "node:path";
-import { openWeights } from "../files/safetensors.ts";
+import { openWeights } from "../io/safetensors.ts";
 import { checkLayerCount, disposeParameters, loadParameters, type Parameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import type { Tensor } from "../tensor/tensor.ts";

@@ -5,10 +5,10 @@
  * Not here: sizes (`image_tokenizer_config.ts`) and networks.
  */
 import { join } from "node:path";
-import { writeFileAtomic } from "../files/atomic.ts";
-import { readTextFile } from "../files/plain_file.ts";
-import { writeSafetensors } from "../files/safetensors.ts";
-import { UserError } from "../files/user_error.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import { readTextFile } from "../io/plain_file.ts";
+import { writeSafetensors } from "../io/safetensors.ts";
+import { UserError } from "../base/user_error.ts";
 import { uniformInitial } from "../nn/initializers.ts";
 import { type Parameters, toHost } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";

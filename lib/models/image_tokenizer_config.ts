@@ -2,7 +2,7 @@
  * What the sizes of all image tokenizers have in common: which values have sense, and how fields of a diffusers
  * `config.json` are read and refused by name. Nothing here holds a tensor.
  */
-import { UserError } from "../files/user_error.ts";
+import { UserError } from "../base/user_error.ts";
 import { FSQ_LEVELS } from "./fsq.ts";
 
 /** Sizes that every image tokenizer has; see `FrameTokenizerConfig`. */

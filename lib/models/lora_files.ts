@@ -4,11 +4,11 @@
  * What a configuration asks for beyond plain LoRA (DoRA, biases, ranks that differ by layer, modules saved whole, weights
  * that change the base model) is refused by name. Dropout has no effect here, in outputs or in further training.
  */
-import { writeFileAtomic } from "../files/atomic.ts";
-import { readTextFile } from "../files/plain_file.ts";
-import { readSafetensors, writeSafetensors } from "../files/safetensors.ts";
-import { UserError } from "../files/user_error.ts";
-import { plainName, renamedMap } from "../files/weight_names.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import { readTextFile } from "../io/plain_file.ts";
+import { readSafetensors, writeSafetensors } from "../io/safetensors.ts";
+import { UserError } from "../base/user_error.ts";
+import { plainName, renamedMap } from "../io/weight_names.ts";
 import { type LoraAdapters, type LoraOptions, loraShapes, matchTargets } from "../nn/lora.ts";
 import { checkWeights, loadInto, toHost } from "../nn/parameters.ts";
 import type { CausalTransformer } from "./causal_transformer.ts";

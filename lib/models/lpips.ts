@@ -7,10 +7,10 @@
  *
  * Source: R. Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018.
  */
-import { readPth } from "../files/pth.ts";
-import { type HostTensor, openWeights, toFloat32 } from "../files/safetensors.ts";
-import { UserError } from "../files/user_error.ts";
-import { plainName } from "../files/weight_names.ts";
+import { readPth } from "../io/pth.ts";
+import { type HostTensor, openWeights, toFloat32 } from "../io/safetensors.ts";
+import { UserError } from "../base/user_error.ts";
+import { plainName } from "../io/weight_names.ts";
 import { disposeParameters, type Parameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { keep, tidy } from "../tensor/scope.ts";

@@ -6,10 +6,10 @@
  * copy of. Nothing is fetched on the word of a file.
  */
 import { join } from "node:path";
-import { parseHubName } from "../files/hub.ts";
-import { HubCache } from "../files/hub_cache.ts";
-import { cannotRead } from "../files/random_access.ts";
-import { UserError } from "../files/user_error.ts";
+import { parseHubName } from "../io/hub.ts";
+import { HubCache } from "../io/hub_cache.ts";
+import { cannotRead } from "../io/random_access.ts";
+import { UserError } from "../base/user_error.ts";
 import { openTransformer } from "./causal_transformer_files.ts";
 import { ADAPTER_CONFIG, readAdapterConfig } from "./lora_files.ts";
 

@@ -7,17 +7,17 @@
  * they find is read as its strength (maximum and mean over the image) and as its place (spatial softmax): goals are mostly about
  * where things are. An instruction is the set of its words; their order is not read.
  *
- * Not here: where labelled frames come from, and how it is trained (`lib/training/success_classifier.ts`).
+ * Not here: where labelled frames come from, and how it is trained (`lib/studies/policies/success_classifier_trainer.ts`).
  *
  * Axis legend: B episodes, H height, W width, V words.
  *
  * Sources: E. Perez et al. 2018 (FiLM); C. Finn et al. 2016 (spatial softmax).
  */
 import { join } from "node:path";
-import { readTextFile } from "../files/plain_file.ts";
-import { openWeights } from "../files/safetensors.ts";
-import { writeWeights } from "../files/safetensors_folder.ts";
-import { UserError } from "../files/user_error.ts";
+import { readTextFile } from "../io/plain_file.ts";
+import { openWeights } from "../io/safetensors.ts";
+import { writeWeights } from "../io/safetensors_folder.ts";
+import { UserError } from "../base/user_error.ts";
 import { constantInitial, kaimingUniform } from "../nn/initializers.ts";
 import { disposeParameters, loadParameters, type Parameters, parameterStreams } from "../nn/parameters.ts";
 import type { Shape } from "../tensor/dtype.ts";

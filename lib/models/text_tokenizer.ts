@@ -11,10 +11,10 @@
 import { Template } from "@huggingface/jinja";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { join } from "node:path";
-import { writeFileAtomic } from "../files/atomic.ts";
-import { readTextFile } from "../files/plain_file.ts";
-import { cannotRead } from "../files/random_access.ts";
-import { UserError } from "../files/user_error.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import { readTextFile } from "../io/plain_file.ts";
+import { cannotRead } from "../io/random_access.ts";
+import { UserError } from "../base/user_error.ts";
 
 /** A token with a role of its own. */
 export interface SpecialToken {

@@ -5,7 +5,7 @@
  * `Qwen2Model`: the same without the projection to the vocabulary. What a file asks for beyond these is refused by name rather
  * than ignored.
  */
-import { UserError } from "../files/user_error.ts";
+import { UserError } from "../base/user_error.ts";
 import type { RopeScaling } from "../nn/rope_scaling.ts";
 import { checkTransformerConfig, type TransformerConfig } from "./transformer_config.ts";
 

@@ -4,7 +4,7 @@
  * The update itself is one engine operator for all parameters. Learning rate and gradient scale are arguments of each
  * step: schedules and clipping live with the caller, who reads the norm once and decides what to do when it is not finite.
  */
-import type { HostTensor } from "../files/safetensors.ts";
+import type { HostTensor } from "../io/safetensors.ts";
 import { keep, tidy } from "../tensor/scope.ts";
 import { adamW, stack, type Tensor, zeros } from "../tensor/tensor.ts";
 import { loadInto, type Parameters, toHost } from "./parameters.ts";

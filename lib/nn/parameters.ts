@@ -4,10 +4,10 @@
  * Models own their maps; optimizers, checkpoints and loaders see nothing but names, shapes and numbers. Which names a
  * model has is the model's affair, not this file's.
  */
-import { BYTES_PER_ELEMENT } from "../files/host_tensor.ts";
-import { fromFloat32, type HostTensor, toFloat32, type WeightsReader } from "../files/safetensors.ts";
-import type { TensorStream } from "../files/safetensors_folder.ts";
-import { UserError } from "../files/user_error.ts";
+import { BYTES_PER_ELEMENT } from "../io/host_tensor.ts";
+import { fromFloat32, type HostTensor, toFloat32, type WeightsReader } from "../io/safetensors.ts";
+import type { TensorStream } from "../io/safetensors_folder.ts";
+import { UserError } from "../base/user_error.ts";
 import { type DType, isFloating, sameShape, type Shape, shapeText, sizeOf } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { keep, tidy } from "../tensor/scope.ts";

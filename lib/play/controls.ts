@@ -1,6 +1,6 @@
 /** Which keys and buttons stand for which numbers of an action. The page draws what is said here; it knows no robot. */
 import { type ActionRanges, RT1_ACTION, RT1_ACTION_WIDTH } from "../worlds/robot_video/actions.ts";
-import { emptyAction } from "../worlds/robot_video/policies/policy.ts";
+import { emptyAction } from "../worlds/robot_video/policy.ts";
 
 /** A number of the action that two buttons change while they are pressed. */
 export interface AxisControl {

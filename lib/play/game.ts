@@ -2,11 +2,11 @@
  * One player's game: the same actions in a model and, where there is one, in the true simulator beside it, and a recording of
  * what was seen. It knows nothing of sockets or pages; several players have a game each.
  */
-import { writeNpz } from "../files/npz.ts";
+import { writeNpz } from "../io/npz.ts";
 import { type Clip, clip, sideBySide } from "../report/frames.ts";
 import { encodeGif } from "../report/gif.ts";
-import type { TableTopEnv, TableTopStart } from "../worlds/robot_video/environments/table_top_env.ts";
-import type { WorldModelEnv } from "../worlds/robot_video/environments/world_model_env.ts";
+import type { TableTopEnv, TableTopStart } from "../gyms/table_top/table_top_env.ts";
+import type { WorldModelEnv } from "../worlds/robot_video/world_model_env.ts";
 import type { Controls } from "./controls.ts";
 
 /** Where a game starts. */

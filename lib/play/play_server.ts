@@ -11,7 +11,7 @@ import {
   serveLocally,
   styleResponse,
   textResponse,
-} from "./local_server.ts";
+} from "../serving/local_server.ts";
 import { parseRequest, type PlayRequest } from "./messages.ts";
 import page from "./play_page.html" with { type: "text" };
 

@@ -2,18 +2,18 @@
  * A run's model to be played: started from scenes of the built-in simulator, which then runs beside it, or from first frames of
  * held-out episodes.
  */
-import { UserError } from "../files/user_error.ts";
-import { type RobotVideoConfig, robotVideoConfig } from "../experiments/robot_video_config.ts";
-import { RobotVideoExperiment } from "../experiments/robot_video.ts";
-import { predictorOf } from "../experiments/policy_evaluation_models.ts";
+import { UserError } from "../base/user_error.ts";
+import { type RobotVideoConfig, robotVideoConfig } from "../recipes/robot_video/config.ts";
+import { RobotVideoExperiment } from "../recipes/robot_video/experiment.ts";
+import { predictorOf } from "../studies/policies/models.ts";
 import type { Engine } from "../tensor/engine.ts";
-import type { Progress } from "../training/progress.ts";
-import { RunFolder } from "../training/run_folder.ts";
+import type { Progress } from "../runs/progress.ts";
+import { RunFolder } from "../runs/run_folder.ts";
 import { quantile } from "../report/intervals.ts";
 import { type ActionRanges, RT1_ACTION_WIDTH } from "../worlds/robot_video/actions.ts";
-import { TableTopEnv } from "../worlds/robot_video/environments/table_top_env.ts";
-import { WorldModelEnv } from "../worlds/robot_video/environments/world_model_env.ts";
-import { TableTop } from "../worlds/robot_video/table_top/table_top.ts";
+import { TableTopEnv } from "../gyms/table_top/table_top_env.ts";
+import { WorldModelEnv } from "../worlds/robot_video/world_model_env.ts";
+import { TableTop } from "../gyms/table_top/table_top.ts";
 import { controlsFor } from "./controls.ts";
 import type { Playground, PlayStart } from "./game.ts";
 import { taskStart } from "./simulator_playground.ts";

@@ -1,8 +1,8 @@
 /** The built-in simulator to be played by itself: no model, nothing to train or to install. */
 import { RT1_ACTION_RANGES, RT1_ACTION_WIDTH } from "../worlds/robot_video/actions.ts";
-import { TableTopEnv, type TableTopStart } from "../worlds/robot_video/environments/table_top_env.ts";
-import { START_TASKS, startStates } from "../worlds/robot_video/table_top/start_states.ts";
-import { TableTop } from "../worlds/robot_video/table_top/table_top.ts";
+import { TableTopEnv, type TableTopStart } from "../gyms/table_top/table_top_env.ts";
+import { START_TASKS, startStates } from "../gyms/table_top/start_states.ts";
+import { TableTop } from "../gyms/table_top/table_top.ts";
 import { controlsFor } from "./controls.ts";
 import type { Playground, PlayStart } from "./game.ts";
 

@@ -3,7 +3,7 @@
  * project. What it says comes from `result.json`'s numbers; it computes nothing but relative improvements.
  */
 import { dirname } from "node:path";
-import { writeFileAtomic } from "../files/atomic.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
 import { improvementFigure, metricPanels, type PlotlyFigure } from "./figures.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions, stripsHtml } from "./gallery.ts";
 import {

@@ -12,7 +12,7 @@ import type { PlotlyFigure } from "./figures.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions } from "./gallery.ts";
 import { encodeGif } from "./gif.ts";
 import { escapeHtml, formatNumber, longColumns } from "./html.ts";
-import type { MimeBundle } from "./notebook_file.ts";
+import type { MimeBundle } from "../notebooks/notebook_file.ts";
 import { encodePng } from "./png.ts";
 import { relativeImprovement, type RunResult } from "./result.ts";
 import { monoStack } from "./theme.ts";

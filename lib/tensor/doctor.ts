@@ -3,7 +3,7 @@
  *
  * Each engine is opened, asked to describe itself, and closed. Nothing is installed or changed.
  */
-import { UserError } from "../files/user_error.ts";
+import { UserError } from "../base/user_error.ts";
 import { type ExaminedEngine, examineEngine, examineEngineApart } from "./examine_engine.ts";
 import { openEngine } from "./registry.ts";
 import { type CudaDevice, cudaDevices } from "./torch/cuda.ts";

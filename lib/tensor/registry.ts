@@ -5,7 +5,7 @@
  * which needs nothing installed. Engines are imported when they are opened: one that is not used costs nothing, and the torch
  * engine loads no npm package.
  */
-import { UserError } from "../files/user_error.ts";
+import { UserError } from "../base/user_error.ts";
 import type { Engine } from "./engine.ts";
 import { type CudaDevice, cudaDevices } from "./torch/cuda.ts";
 import { chooseLibrary, libraryName, searchLibrary, thisMachine } from "./torch/location.ts";

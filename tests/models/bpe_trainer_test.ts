@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { workBreathing } from "../../lib/files/breather.ts";
+import { workBreathing } from "../../lib/base/breather.ts";
 import { bpeTraining, trainBpe } from "../../lib/models/bpe_trainer.ts";
 import { TextTokenizer } from "../../lib/models/text_tokenizer.ts";
-import { withFolder } from "../files/support.ts";
+import { withFolder } from "../io/support.ts";
 import { fixture } from "./causal_transformer_support.ts";
 
 interface Expected {

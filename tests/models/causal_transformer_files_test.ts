@@ -1,6 +1,6 @@
 /** Configurations and folders: what is read, what is refused, what transformers makes of what we write. */
 import assert from "node:assert/strict";
-import { UserError } from "../../lib/files/user_error.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { transformerConfig } from "../../lib/models/transformer_config.ts";
 import { formatTransformerConfig, parseTransformerConfig } from "../../lib/models/transformer_config_json.ts";

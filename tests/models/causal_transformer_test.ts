@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { withFolder } from "../files/support.ts";
-import { readSafetensors, toFloat32, toInt64 } from "../../lib/files/safetensors.ts";
-import { UserError } from "../../lib/files/user_error.ts";
+import { withFolder } from "../io/support.ts";
+import { readSafetensors, toFloat32, toInt64 } from "../../lib/io/safetensors.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { transformerConfig, transformerParameterShapes } from "../../lib/models/transformer_config.ts";
 import { tokenLogProbabilities, tokenLoss } from "../../lib/nn/log_probabilities.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fromFloat32, readSafetensors, toFloat32, toInt64, writeSafetensors } from "../../lib/files/safetensors.ts";
-import { UserError } from "../../lib/files/user_error.ts";
+import { fromFloat32, readSafetensors, toFloat32, toInt64, writeSafetensors } from "../../lib/io/safetensors.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { CompressiveTokenizer } from "../../lib/models/compressive_tokenizer.ts";
 import {
   type CompressiveTokenizerConfig,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readSafetensors, toFloat32 } from "../../lib/files/safetensors.ts";
+import { readSafetensors, toFloat32 } from "../../lib/io/safetensors.ts";
 import { Discriminator, generatorLoss, gradientPenalty, hingeLoss } from "../../lib/models/discriminator.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fromFloat32, readSafetensors, toFloat32, toInt64, writeSafetensors } from "../../lib/files/safetensors.ts";
-import { UserError } from "../../lib/files/user_error.ts";
+import { fromFloat32, readSafetensors, toFloat32, toInt64, writeSafetensors } from "../../lib/io/safetensors.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { FrameTokenizer } from "../../lib/models/frame_tokenizer.ts";
 import {
   countFrameTokenizerParameters,
@@ -16,7 +16,7 @@ import { parameterCount } from "../../lib/nn/parameters.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
-import { withFolder } from "../files/support.ts";
+import { withFolder } from "../io/support.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
 

@@ -4,13 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readSafetensors, SafetensorsFile, toFloat32 } from "../../lib/files/safetensors.ts";
+import { readSafetensors, SafetensorsFile, toFloat32 } from "../../lib/io/safetensors.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { TextTokenizer } from "../../lib/models/text_tokenizer.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
-import { rejectsUserError, withFolder } from "../files/support.ts";
+import { rejectsUserError, withFolder } from "../io/support.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { findPythonWith, fixture, take } from "./causal_transformer_support.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors.ts";
-import { UserError } from "../../lib/files/user_error.ts";
+import { readSafetensors, writeSafetensors } from "../../lib/io/safetensors.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { loadAdapters, saveAdapters } from "../../lib/models/lora_files.ts";
 import { forEachEngine } from "../support/engines.ts";

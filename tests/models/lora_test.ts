@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readSafetensors, toFloat32, toInt64 } from "../../lib/files/safetensors.ts";
+import { readSafetensors, toFloat32, toInt64 } from "../../lib/io/safetensors.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { hiddenValueAndGrad } from "../../lib/models/checkpointed_gradient.ts";
 import { loadAdapters } from "../../lib/models/lora_files.ts";

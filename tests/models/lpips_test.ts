@@ -6,8 +6,8 @@ import {
   readSafetensors,
   toFloat32,
   writeSafetensors,
-} from "../../lib/files/safetensors.ts";
-import { UserError } from "../../lib/files/user_error.ts";
+} from "../../lib/io/safetensors.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { Lpips } from "../../lib/models/lpips.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";

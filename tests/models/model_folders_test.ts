@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readSafetensors, toFloat32, writeSafetensors } from "../../lib/files/safetensors.ts";
-import type { HostTensor } from "../../lib/files/safetensors.ts";
-import { plainName } from "../../lib/files/weight_names.ts";
+import { readSafetensors, toFloat32, writeSafetensors } from "../../lib/io/safetensors.ts";
+import type { HostTensor } from "../../lib/io/safetensors.ts";
+import { plainName } from "../../lib/io/weight_names.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { openTransformer, readTransformerConfig } from "../../lib/models/causal_transformer_files.ts";
 import { CompressiveTokenizer } from "../../lib/models/compressive_tokenizer.ts";
@@ -15,12 +15,12 @@ import { loadAdapters } from "../../lib/models/lora_files.ts";
 import { findModelFolder } from "../../lib/models/model_folder.ts";
 import { TextTokenizer } from "../../lib/models/text_tokenizer.ts";
 import { endTokens } from "../../lib/models/transformer_config.ts";
-import { generate } from "../../lib/rl/generation.ts";
+import { generate } from "../../lib/train/generation.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
 import { LanguageTokens } from "../../lib/worlds/language_tokens.ts";
-import { rejectsUserError, withFolder } from "../files/support.ts";
+import { rejectsUserError, withFolder } from "../io/support.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { fixture, take } from "./causal_transformer_support.ts";

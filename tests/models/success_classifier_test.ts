@@ -1,11 +1,11 @@
 /** The judge against the same network in PyTorch, its files, and what it says of wrong input. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type HostTensor, readSafetensors, toFloat32 } from "../../lib/files/safetensors.ts";
+import { type HostTensor, readSafetensors, toFloat32 } from "../../lib/io/safetensors.ts";
 import { instructionWords, SuccessClassifier } from "../../lib/models/success_classifier.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
-import { rejectsUserError, withFolder } from "../files/support.ts";
+import { rejectsUserError, withFolder } from "../io/support.ts";
 import { forEachEngine } from "../support/engines.ts";
 
 const FIXTURES = join(import.meta.dirname!, "fixtures"), TINY = join(FIXTURES, "tiny_success_classifier");

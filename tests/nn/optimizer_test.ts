@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { UserError } from "../../lib/files/user_error.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { AdamW, globalNorm } from "../../lib/nn/optimizer.ts";
 import { disposeParameters, type Parameters } from "../../lib/nn/parameters.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { fromFloat32, fromInt64, type HostTensor, openWeights } from "../../lib/files/safetensors.ts";
-import { writeWeights } from "../../lib/files/safetensors_folder.ts";
-import { UserError } from "../../lib/files/user_error.ts";
+import { fromFloat32, fromInt64, type HostTensor, openWeights } from "../../lib/io/safetensors.ts";
+import { writeWeights } from "../../lib/io/safetensors_folder.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import {
   disposeParameters,
   loadInto,
@@ -13,7 +13,7 @@ import {
 import type { Shape } from "../../lib/tensor/dtype.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
-import { withFolder } from "../files/support.ts";
+import { withFolder } from "../io/support.ts";
 import { forEachEngine } from "../support/engines.ts";
 
 const SHAPES = new Map([["w", [2, 3]], ["b", [2]]]);

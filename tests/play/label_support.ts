@@ -1,9 +1,9 @@
 /** Items to be labelled, and a labeller's sitting with the server, without the page. */
 import { join } from "node:path";
-import { writeLabelItems } from "../../lib/experiments/blind_label_items.ts";
-import { serveLabels } from "../../lib/play/label_server.ts";
-import { LabelSession, type LabelTask } from "../../lib/play/label_session.ts";
-import { TableTop } from "../../lib/worlds/robot_video/table_top/table_top.ts";
+import { writeLabelItems } from "../../lib/studies/labels/items.ts";
+import { serveLabels } from "../../lib/studies/labels/server.ts";
+import { LabelSession, type LabelTask } from "../../lib/studies/labels/session.ts";
+import { TableTop } from "../../lib/gyms/table_top/table_top.ts";
 
 /** How many. */
 export const ITEMS = 6;

@@ -1,17 +1,17 @@
 /** The play page's server over the true simulator: what is answered, what is refused, several players, files, the end. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { readNpz } from "../../lib/files/npz.ts";
-import { UserError } from "../../lib/files/user_error.ts";
+import { readNpz } from "../../lib/io/npz.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { controlsFor } from "../../lib/play/controls.ts";
 import type { Playground } from "../../lib/play/game.ts";
-import type { LocalServer } from "../../lib/play/local_server.ts";
+import type { LocalServer } from "../../lib/serving/local_server.ts";
 import { servePlay } from "../../lib/play/play_server.ts";
 import { simulatorPlayground, taskStart } from "../../lib/play/simulator_playground.ts";
 import { RT1_ACTION, RT1_ACTION_RANGES } from "../../lib/worlds/robot_video/actions.ts";
-import { WorldModelEnv } from "../../lib/worlds/robot_video/environments/world_model_env.ts";
-import { emptyAction } from "../../lib/worlds/robot_video/policies/policy.ts";
-import { TableTop } from "../../lib/worlds/robot_video/table_top/table_top.ts";
+import { WorldModelEnv } from "../../lib/worlds/robot_video/world_model_env.ts";
+import { emptyAction } from "../../lib/worlds/robot_video/policy.ts";
+import { TableTop } from "../../lib/gyms/table_top/table_top.ts";
 import { BrowserPage, findChromium } from "./browser.ts";
 
 const SIZE = 32;

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { PlayGame } from "../../lib/play/game.ts";
 import { openRunPlayground, type RunPlaygroundOptions } from "../../lib/play/run_playground.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
-import { silentProgress } from "../../lib/training/progress.ts";
+import { silentProgress } from "../../lib/runs/progress.ts";
 import { RT1_ACTION } from "../../lib/worlds/robot_video/actions.ts";
-import { emptyAction } from "../../lib/worlds/robot_video/policies/policy.ts";
-import { TableTop } from "../../lib/worlds/robot_video/table_top/table_top.ts";
+import { emptyAction } from "../../lib/worlds/robot_video/policy.ts";
+import { TableTop } from "../../lib/gyms/table_top/table_top.ts";
 import { tinyRun } from "../support/tiny_run.ts";
 
 function push(x: number): number[] {

@@ -15,8 +15,8 @@ import {
   updatingFigure,
   updatingText,
 } from "../../lib/report/notebook.ts";
-import { joinLines } from "../../lib/report/notebook_file.ts";
-import { runNotebook } from "../../lib/report/notebook_runner.ts";
+import { joinLines } from "../../lib/notebooks/notebook_file.ts";
+import { runNotebook } from "../../lib/notebooks/notebook_runner.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const image = clip(new Uint8Array(3 * 8 * 8 * 3).fill(77), 3, 8, 8);

@@ -1,5 +1,5 @@
 /** Tests that need a Chromium. */
-import { findChromium } from "../../lib/worlds/web_page/browser/find_chromium.ts";
+import { findChromium } from "../../lib/gyms/chromium/find_chromium.ts";
 
 /** Whether this machine has one. */
 export function hasChromium(): boolean {

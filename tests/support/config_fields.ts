@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { mergeSettings } from "../../lib/experiments/settings.ts";
+import { mergeSettings } from "../../lib/runs/settings.ts";
 
 /** Settings as `--set` gives them, nested. */
 export type Plain = Record<string, unknown>;

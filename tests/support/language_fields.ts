@@ -6,13 +6,13 @@
  */
 import { basename, join } from "node:path";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
-import { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "../../lib/rl/grpo.ts";
+import { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "../../lib/train/grpo.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { full } from "../../lib/tensor/tensor.ts";
-import { CheckpointStore } from "../../lib/training/checkpoint.ts";
-import { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "../../lib/training/likelihood.ts";
-import { type Progress, silentProgress } from "../../lib/training/progress.ts";
-import { RunFolder } from "../../lib/training/run_folder.ts";
+import { CheckpointStore } from "../../lib/runs/checkpoint.ts";
+import { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "../../lib/train/likelihood.ts";
+import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
+import { RunFolder } from "../../lib/runs/run_folder.ts";
 import type { LanguageExample } from "../../lib/worlds/language_tokens.ts";
 import type { EncodedTransition } from "../../lib/worlds/world.ts";
 import { countOf, digest, type FieldRow, type Plain, replace } from "./config_fields.ts";

@@ -4,13 +4,13 @@
  */
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
-import { RobotVideoExperiment, type RobotVideoStage } from "../../lib/experiments/robot_video.ts";
-import { type RobotVideoConfig, robotVideoConfig } from "../../lib/experiments/robot_video_config.ts";
-import { type RobotVideoOutcome, runRobotVideo } from "../../lib/experiments/robot_video_run.ts";
-import { mergeSettings } from "../../lib/experiments/settings.ts";
+import { RobotVideoExperiment, type RobotVideoStage } from "../../lib/recipes/robot_video/experiment.ts";
+import { type RobotVideoConfig, robotVideoConfig } from "../../lib/recipes/robot_video/config.ts";
+import { type RobotVideoOutcome, runRobotVideo } from "../../lib/recipes/robot_video/run.ts";
+import { mergeSettings } from "../../lib/runs/settings.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
-import { type Progress, silentProgress } from "../../lib/training/progress.ts";
-import { RunFolder } from "../../lib/training/run_folder.ts";
+import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
+import { RunFolder } from "../../lib/runs/run_folder.ts";
 
 /** The project. */
 export const ROOT = resolve(import.meta.dirname!, "../..");

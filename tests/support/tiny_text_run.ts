@@ -1,13 +1,13 @@
 /** A whole text-game run of seconds: two of the built-in games, a model of a few thousand numbers, a few steps of every stage. */
 import { join } from "node:path";
-import { mergeSettings } from "../../lib/experiments/settings.ts";
-import { TextGameExperiment, type TextGameStage } from "../../lib/experiments/text_game.ts";
-import { type TextGameConfig, textGameConfig } from "../../lib/experiments/text_game_config.ts";
-import { runTextGame, type TextGameOutcome } from "../../lib/experiments/text_game_run.ts";
+import { mergeSettings } from "../../lib/runs/settings.ts";
+import { TextGameExperiment, type TextGameStage } from "../../lib/recipes/text_game/experiment.ts";
+import { type TextGameConfig, textGameConfig } from "../../lib/recipes/text_game/config.ts";
+import { runTextGame, type TextGameOutcome } from "../../lib/recipes/text_game/run.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
-import { type Progress, silentProgress } from "../../lib/training/progress.ts";
-import { RunFolder } from "../../lib/training/run_folder.ts";
-import { builtInTransitions } from "../../lib/worlds/text_game/games/crawl.ts";
+import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
+import { RunFolder } from "../../lib/runs/run_folder.ts";
+import { builtInTransitions } from "../../lib/gyms/games/crawl.ts";
 import type { TextGameTransition } from "../../lib/worlds/text_game/state.ts";
 import { settingFlags } from "./tiny_run.ts";
 

@@ -1,11 +1,11 @@
 /** A whole web-page run of seconds: two shops, a model of a few thousand numbers, a few steps of every stage. */
-import { mergeSettings } from "../../lib/experiments/settings.ts";
-import { WebPageExperiment, type WebPageStage } from "../../lib/experiments/web_page.ts";
-import { type WebPageConfig, webPageConfig } from "../../lib/experiments/web_page_config.ts";
-import { runWebPage, type WebPageOutcome } from "../../lib/experiments/web_page_run.ts";
+import { mergeSettings } from "../../lib/runs/settings.ts";
+import { WebPageExperiment, type WebPageStage } from "../../lib/recipes/web_page/experiment.ts";
+import { type WebPageConfig, webPageConfig } from "../../lib/recipes/web_page/config.ts";
+import { runWebPage, type WebPageOutcome } from "../../lib/recipes/web_page/run.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
-import { type Progress, silentProgress } from "../../lib/training/progress.ts";
-import { RunFolder } from "../../lib/training/run_folder.ts";
+import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
+import { RunFolder } from "../../lib/runs/run_folder.ts";
 import { settingFlags } from "./tiny_run.ts";
 
 type Plain = Record<string, unknown>;

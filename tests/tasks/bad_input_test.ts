@@ -1,10 +1,10 @@
 /** What a user can get wrong: one line that says what, where and what to do; exit code 2; and nothing is written. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { NdArray } from "../../lib/files/npy.ts";
-import { writeNpz } from "../../lib/files/npz.ts";
-import { openRobotVideoData } from "../../lib/experiments/robot_video_data.ts";
-import { withFolder } from "../files/support.ts";
+import type { NdArray } from "../../lib/io/npy.ts";
+import { writeNpz } from "../../lib/io/npz.ts";
+import { openRobotVideoData } from "../../lib/recipes/robot_video/data.ts";
+import { withFolder } from "../io/support.ts";
 import { runTask, tinyConfig, tinyFlags } from "../support/tiny_run.ts";
 
 interface Case {

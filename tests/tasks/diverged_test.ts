@@ -1,8 +1,8 @@
 /** A training whose loss is no longer a number: a clear stop, exit code 1, and what was good is kept and can be gone on from. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { RunFolder } from "../../lib/training/run_folder.ts";
-import { withFolder } from "../files/support.ts";
+import { RunFolder } from "../../lib/runs/run_folder.ts";
+import { withFolder } from "../io/support.ts";
 import { runTask, tinyFlags } from "../support/tiny_run.ts";
 
 const ENGINE = ["--engine", "wasm"];

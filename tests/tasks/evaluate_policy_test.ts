@@ -1,10 +1,10 @@
 /** `evaluate-policy` on a tiny run: what it prints and writes, labels, start frames of one's own, Ctrl-C, and bad input. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readLabelItems } from "../../lib/experiments/blind_label_items.ts";
+import { readLabelItems } from "../../lib/studies/labels/items.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
-import { writeStartFrames } from "../../lib/worlds/robot_video/table_top/start_frames.ts";
-import { withFolder } from "../files/support.ts";
+import { writeStartFrames } from "../../lib/gyms/table_top/start_frames.ts";
+import { withFolder } from "../io/support.ts";
 import { runTask, startTask, tinyRun } from "../support/tiny_run.ts";
 
 const CHANGE = { data: { height: 32, width: 32, history: 2, objects: 1, drawer: true, zone: true } };

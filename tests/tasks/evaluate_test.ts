@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openEngine } from "../../lib/tensor/registry.ts";
-import { UserError } from "../../lib/files/user_error.ts";
-import { withFolder } from "../files/support.ts";
-import { mergeSettings } from "../../lib/experiments/settings.ts";
+import { UserError } from "../../lib/base/user_error.ts";
+import { withFolder } from "../io/support.ts";
+import { mergeSettings } from "../../lib/runs/settings.ts";
 import { MULTI_STEP, runTask, tinyFlags, tinyRun } from "../support/tiny_run.ts";
 
 interface Scores {
@@ -206,7 +206,7 @@ Deno.test("evaluate-video of a multi-step run", async (t) => {
 
 Deno.test("evaluate-video: the ranges that actions were binned with come with the model", async () => {
   const { openRobotVideoData, readActionRanges, writeActionRanges } = await import(
-    "../../lib/experiments/robot_video_data.ts"
+    "../../lib/recipes/robot_video/data.ts"
   );
   const { tinyConfig } = await import("../support/tiny_run.ts");
   await withFolder(async (folder) => {

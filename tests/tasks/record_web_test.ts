@@ -4,9 +4,9 @@
  * Tests in Chromium are ignored where there is none.
  */
 import assert from "node:assert/strict";
-import { findChromium } from "../../lib/worlds/web_page/browser/find_chromium.ts";
+import { findChromium } from "../../lib/gyms/chromium/find_chromium.ts";
 import { readWebPageRows } from "../../lib/worlds/web_page/parquet.ts";
-import { withFolder } from "../files/support.ts";
+import { withFolder } from "../io/support.ts";
 import { hasChromium } from "../support/chromium.ts";
 import { runTask, startTask } from "../support/tiny_run.ts";
 

@@ -1,7 +1,7 @@
 /** `deno task serve-site`: errors in one line, tasks written, the shop served. */
 import assert from "node:assert/strict";
 import { runTask } from "../support/tiny_run.ts";
-import { loadTasks } from "../../lib/worlds/web_page/tasks/task_file.ts";
+import { loadTasks } from "../../lib/studies/web_agents/tasks/task_file.ts";
 
 Deno.test("serve-site: mistakes are one line and exit code 2", async () => {
   for (

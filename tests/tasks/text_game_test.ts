@@ -1,15 +1,15 @@
 /** `train-text-game` and `evaluate-text-game` as commands: a run and its scores, answers from elsewhere, and what is refused. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { unchangedBaseline } from "../../lib/experiments/text_game_evaluation.ts";
+import { unchangedBaseline } from "../../lib/recipes/text_game/evaluation.ts";
 import { exampleOf } from "../../lib/worlds/text_game/world.ts";
 import { isChanged } from "../../lib/worlds/text_game/difference.ts";
 import { readTransitions, writeTransitions } from "../../lib/worlds/text_game/jsonl.ts";
 import { parquetRow, writeParquet } from "../../lib/worlds/text_game/parquet.ts";
 import { scoreResponse } from "../../lib/worlds/text_game/reward.ts";
 import { scoredCurrent, scoredNext } from "../../lib/worlds/text_game/state.ts";
-import { HubServer } from "../files/hub_server.ts";
-import { withFolder } from "../files/support.ts";
+import { HubServer } from "../io/hub_server.ts";
+import { withFolder } from "../io/support.ts";
 import { runTask } from "../support/tiny_run.ts";
 import { evaluate, inTurns, train } from "./text_game_support.ts";
 import { someTransitions, tinyLanguageModel, tinyTextFlags } from "../support/tiny_text_run.ts";

@@ -1,10 +1,10 @@
 /** `train-web` and `evaluate-web` as commands: a run and its scores, answers from elsewhere, and what is refused. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { builtInWalks } from "../../lib/worlds/web_page/built_in_walks.ts";
+import { builtInWalks } from "../../lib/gyms/shop/walks.ts";
 import { scoreChanges } from "../../lib/worlds/web_page/f1_reward.ts";
 import { writeWebPageParquet } from "../../lib/worlds/web_page/parquet.ts";
-import { withFolder } from "../files/support.ts";
+import { withFolder } from "../io/support.ts";
 import { runTask } from "../support/tiny_run.ts";
 import { tinyLanguageModel } from "../support/tiny_text_run.ts";
 import { tinyWebFlags } from "../support/tiny_web_run.ts";

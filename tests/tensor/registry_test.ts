@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { UserError } from "../../lib/files/user_error.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { type EngineChoice, type EngineSources, openEngine, openEngineFrom } from "../../lib/tensor/registry.ts";
 

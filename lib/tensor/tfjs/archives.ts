@@ -2,8 +2,8 @@
  * What `install.ts` takes from npm: a tarball, unpacked.
  */
 import { dirname, join, normalize } from "node:path";
-import { readAnswer } from "../../files/answer.ts";
-import { UserError } from "../../files/user_error.ts";
+import { readAnswer } from "../../io/answer.ts";
+import { UserError } from "../../base/user_error.ts";
 
 /** What an npm package may be when it is unpacked; the largest wanted has 4 MB. */
 const MAX_BYTES = 2 ** 27;

@@ -4,7 +4,7 @@
  * tfjs has one active backend a process. Engines of the same backend may coexist; another backend must wait until the last of
  * them has been closed.
  */
-import { UserError } from "../../files/user_error.ts";
+import { UserError } from "../../base/user_error.ts";
 import { startKernels } from "./kernels.ts";
 import { registerSlices } from "./slices.ts";
 import { tf } from "./runtime.ts";

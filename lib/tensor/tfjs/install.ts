@@ -6,9 +6,9 @@
  * `tfjs_node.ts`; `installed.json` in it is written last, so that a broken installation is not taken for one.
  */
 import { join, resolve } from "node:path";
-import { readAnswer } from "../../files/answer.ts";
-import { UserError } from "../../files/user_error.ts";
-import { ZipFile } from "../../files/zip.ts";
+import { readAnswer } from "../../io/answer.ts";
+import { UserError } from "../../base/user_error.ts";
+import { ZipFile } from "../../io/zip.ts";
 import { download, fetchSecurely, removeIfThere } from "../torch/download.ts";
 import { cacheFolder, pythonPackageFolders } from "../torch/location.ts";
 import { chooseWheel } from "../torch/wheels.ts";

@@ -3,8 +3,8 @@
  * to be active, so a SavedModel runs beside an engine of any kind. Numbers go in and come out as arrays of this process;
  * nothing here is differentiable.
  */
-import { cannotRead } from "../../files/random_access.ts";
-import { UserError } from "../../files/user_error.ts";
+import { cannotRead } from "../../io/random_access.ts";
+import { UserError } from "../../base/user_error.ts";
 import { readSavedGraph, SAVED_DTYPES, type SavedSignature, type SavedTensor } from "./saved_model_file.ts";
 import { type TfjsNodeAddon, tfjsNodeAddon } from "./tfjs_node.ts";
 

@@ -2,7 +2,7 @@
  * What a `saved_model.pb` says of itself: its tags and the signatures of its functions. Only these few fields of the
  * protocol buffer are read; the graph is TensorFlow's business, and is passed over without being made anything of.
  */
-import { UserError } from "../../files/user_error.ts";
+import { UserError } from "../../base/user_error.ts";
 
 /** An input or output of a signature. */
 export interface SavedTensor {

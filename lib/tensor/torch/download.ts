@@ -7,7 +7,7 @@
  * redirects included.
  */
 import { createHash } from "node:crypto";
-import { UserError } from "../../files/user_error.ts";
+import { UserError } from "../../base/user_error.ts";
 
 /** How far a download is; `total` where the server says it. */
 export type DownloadProgress = (received: number, total: number | undefined) => void;

@@ -5,7 +5,7 @@
  * thread that calls. Outside `gradients` nothing is recorded. LibTorch stays in the process when an engine is closed: it
  * cannot be unloaded.
  */
-import { UserError } from "../../files/user_error.ts";
+import { UserError } from "../../base/user_error.ts";
 import type {
   AdamWOptions,
   BinaryOperator,

@@ -7,9 +7,9 @@
  */
 import { basename, join } from "node:path";
 import { crc32 } from "node:zlib";
-import { cannotRead } from "../../files/random_access.ts";
-import { UserError } from "../../files/user_error.ts";
-import { ZipFile } from "../../files/zip.ts";
+import { cannotRead } from "../../io/random_access.ts";
+import { UserError } from "../../base/user_error.ts";
+import { ZipFile } from "../../io/zip.ts";
 import { download, removeIfThere, sha256OfFile } from "./download.ts";
 import { cacheFolder, libraryName, NOT_ON_WINDOWS } from "./location.ts";
 import { chooseWheel } from "./wheels.ts";

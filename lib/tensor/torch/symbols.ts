@@ -6,7 +6,7 @@
  * half the time, a leaf's gradient, and the number of threads. Nothing here knows about tensors of ours; `dispatcher.ts` makes the calls safe.
  */
 import { reuseFreedMemory } from "./host_memory.ts";
-import { UserError } from "../../files/user_error.ts";
+import { UserError } from "../../base/user_error.ts";
 import { type LibraryFolder, libraryName, NOT_ON_WINDOWS, thisMachine } from "./location.ts";
 import { cudaDevices, preloadCuda } from "./cuda.ts";
 

@@ -1,6 +1,6 @@
 /** Finding a package's wheel in a Python index (PEP 503), which also says what its SHA-256 must be. */
-import { readAnswer } from "../../files/answer.ts";
-import { UserError } from "../../files/user_error.ts";
+import { readAnswer } from "../../io/answer.ts";
+import { UserError } from "../../base/user_error.ts";
 import { fetchSecurely } from "./download.ts";
 
 /** A wheel in an index. */

@@ -5,8 +5,8 @@
  * Axes: N actions, A action width.
  */
 
-import { breather } from "../../files/breather.ts";
-import { UserError } from "../../files/user_error.ts";
+import { breather } from "../../base/breather.ts";
+import { UserError } from "../../base/user_error.ts";
 import type { EpisodeSource } from "./episode.ts";
 
 /** The smallest and largest value of each dimension of an action. */

@@ -10,7 +10,7 @@
  */
 
 import { Philox } from "../../tensor/random.ts";
-import { UserError } from "../../files/user_error.ts";
+import { UserError } from "../../base/user_error.ts";
 import { type ColourJitterLimits, drawColourJitter, jitterColours } from "./augment.ts";
 import type { Episode, EpisodeSource } from "./episode.ts";
 import { NumpyRandomState } from "./numpy_random.ts";

@@ -21,7 +21,7 @@ import { actionIds, clampedFrame, contextIds } from "./multi_step_sequences.ts";
 import { checkPredictor, checkStartFrames, distinctFrames, drawFrame, toBytes } from "./prediction.ts";
 import { RolloutStates } from "./rollout_states.ts";
 import { type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
-import { writePixels } from "./world.ts";
+import { writePixels } from "./single_step_world.ts";
 
 /** One rollout that runs: a row of its batch's cache. */
 interface Row {

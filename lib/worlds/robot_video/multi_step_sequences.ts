@@ -9,7 +9,7 @@
  * Tokens come from a compressive tokenizer and from `ActionBins`; this file only lays them out.
  */
 import type { AnswerPlan } from "../world.ts";
-import { checkLength, checkSize, checkTokens } from "./sequences.ts";
+import { checkLength, checkSize, checkTokens } from "./single_step_sequences.ts";
 import type { MultiStepVocabulary } from "./vocabulary.ts";
 
 /** The sizes that decide a multi-step sequence's length. */

@@ -36,7 +36,7 @@ import {
   tokenGrid,
 } from "./video_metrics.ts";
 import { type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
-import { writePixels } from "./world.ts";
+import { writePixels } from "./single_step_world.ts";
 
 /** What multi-step prediction needs of a compressive tokenizer. */
 export type ClipTokenizer = Pick<

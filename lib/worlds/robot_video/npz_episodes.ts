@@ -8,10 +8,10 @@
 
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
-import { hashContent } from "../../files/content_hash.ts";
-import { npzKeys, npzShapes, readNpz } from "../../files/npz.ts";
-import type { NdArray } from "../../files/npy.ts";
-import { UserError } from "../../files/user_error.ts";
+import { hashContent } from "../../io/content_hash.ts";
+import { npzKeys, npzShapes, readNpz } from "../../io/npz.ts";
+import type { NdArray } from "../../io/npy.ts";
+import { UserError } from "../../base/user_error.ts";
 import type { ActionRanges } from "./actions.ts";
 import { checkEpisodeIndex, type Episode, type EpisodeSource } from "./episode.ts";
 import { EpisodeCache } from "./episode_cache.ts";

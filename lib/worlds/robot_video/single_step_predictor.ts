@@ -10,9 +10,9 @@ import type { FramePredictor, SingleStepPredictorOptions } from "./frame_predict
 import { clampedFrame } from "./multi_step_sequences.ts";
 import { checkPredictor, checkStartFrames, drawFrame, toBytes } from "./prediction.ts";
 import { RolloutStates } from "./rollout_states.ts";
-import { singleStepLengths, singleStepQuestion } from "./sequences.ts";
+import { singleStepLengths, singleStepQuestion } from "./single_step_sequences.ts";
 import { type SingleStepVocabulary, singleStepVocabulary } from "./vocabulary.ts";
-import { writePixels } from "./world.ts";
+import { writePixels } from "./single_step_world.ts";
 
 /** Rollouts computed at once where the caller says nothing. */
 const MAX_ROWS = 64;

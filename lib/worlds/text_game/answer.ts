@@ -11,9 +11,9 @@
  * a cup named "None" becomes "null" and "Trueman" becomes "trueman".
  */
 import { type StateDifference, stateDifference, type Strictness } from "./difference.ts";
-import { parseLenientJson } from "./lenient_json.ts";
-import { strip } from "./lenient_text.ts";
-import { pythonRepr } from "./python_repr.ts";
+import { parseLenientJson } from "../../json_repair_0_61_7/repair_json.ts";
+import { strip } from "../../json_repair_0_61_7/text.ts";
+import { pythonRepr } from "../../io/python_repr.ts";
 import { type JsonValue, scoredCurrent, scoredNext, type TextGameTransition } from "./state.ts";
 
 /** What an answer begins with. */

@@ -6,10 +6,10 @@
  *
  * Source: GPT-simulator, `data/train.jsonl`, `data/test.jsonl`.
  */
-import { type RowOptions, type RowPlace, type SkippedRow, usableRows } from "../../files/rows.ts";
-import { shardsOf } from "../../files/shards.ts";
-import { UserError } from "../../files/user_error.ts";
-import { readLines, writeLines } from "./lines.ts";
+import { type RowOptions, type RowPlace, type SkippedRow, usableRows } from "../../io/rows.ts";
+import { shardsOf } from "../../io/shards.ts";
+import { UserError } from "../../base/user_error.ts";
+import { readLines, writeLines } from "../../io/lines.ts";
 import type { TextGameTransition } from "./state.ts";
 import { parseTransition, transitionJson, type TransitionOptions } from "./state_json.ts";
 

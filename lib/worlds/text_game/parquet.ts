@@ -4,9 +4,9 @@
  *
  * Source: RLVR-World `process_jsonl_train.py`; its dataset card.
  */
-import { readParquetRecords, writeParquetRecords } from "../../files/parquet.ts";
-import { type RowOptions, type RowPlace, usableRows } from "../../files/rows.ts";
-import { shownValue } from "../../files/shown_value.ts";
+import { readParquetRecords, writeParquetRecords } from "../../io/parquet.ts";
+import { type RowOptions, type RowPlace, usableRows } from "../../io/rows.ts";
+import { shownValue } from "../../io/shown_value.ts";
 import { scoredCurrent, scoredNext, type TextGameTransition } from "./state.ts";
 import { scoredStateJson } from "./state_json.ts";
 

@@ -15,7 +15,7 @@
  */
 import { ANSWER_MARKER, answerText } from "./answer.ts";
 import { stateDifference, type Strictness } from "./difference.ts";
-import { pythonRepr } from "./python_repr.ts";
+import { pythonRepr } from "../../io/python_repr.ts";
 import { scoredCurrent, scoredNext, type TextGameTransition } from "./state.ts";
 
 /** What the player of a game cannot see: how its objects, actions and score work, in words. */

@@ -5,8 +5,8 @@
  * Source: GPT-simulator, `rules/human_written_rules` and `data/examples.json`.
  */
 import { join } from "node:path";
-import { readTextFile } from "../../files/plain_file.ts";
-import { UserError } from "../../files/user_error.ts";
+import { readTextFile } from "../../io/plain_file.ts";
+import { UserError } from "../../base/user_error.ts";
 import { parseJson } from "./json.ts";
 import type { GameRules, PromptExamples } from "./prompt.ts";
 import { isDictionary } from "./python_values.ts";

@@ -4,13 +4,13 @@
  *
  * Only the rows that are asked for need to be usable.
  */
-import { breather } from "../../files/breather.ts";
-import type { RowOptions } from "../../files/rows.ts";
-import { shownValue } from "../../files/shown_value.ts";
-import { UserError } from "../../files/user_error.ts";
+import { breather } from "../../base/breather.ts";
+import type { RowOptions } from "../../io/rows.ts";
+import { shownValue } from "../../io/shown_value.ts";
+import { UserError } from "../../base/user_error.ts";
 import { isChanged, type Strictness } from "./difference.ts";
 import { readTransitions } from "./jsonl.ts";
-import { readLines, writeLines } from "./lines.ts";
+import { readLines, writeLines } from "../../io/lines.ts";
 import { readParquet } from "./parquet.ts";
 import { scoreResponse, type TextGameReward } from "./reward.ts";
 import { scoredCurrent, scoredNext, type ScoredState } from "./state.ts";

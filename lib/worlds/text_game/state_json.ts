@@ -4,7 +4,7 @@
  *
  * Not here: files, their lines and columns (`jsonl.ts`, `parquet.ts`).
  */
-import { shownValue } from "../../files/shown_value.ts";
+import { shownValue } from "../../io/shown_value.ts";
 import { parseJson } from "./json.ts";
 import { asNumber, isDictionary } from "./python_values.ts";
 import type {

@@ -7,8 +7,8 @@
  *
  * Source: the data set's card; RLVR-World App. A.2.
  */
-import { readParquetRecords, writeParquetRecords } from "../../files/parquet.ts";
-import { type RowOptions, type RowPlace, usableRows } from "../../files/rows.ts";
+import { readParquetRecords, writeParquetRecords } from "../../io/parquet.ts";
+import { type RowOptions, type RowPlace, usableRows } from "../../io/rows.ts";
 import { groundTruth, promptMessages } from "../text_game/parquet.ts";
 import { buildWebPrompt, parseWebPrompt } from "./prompt.ts";
 import { answerOf, type WebPageTransition, type WebQuestion } from "./transition.ts";

@@ -7,7 +7,7 @@
  *
  * Source: RLVR-World App. D.
  */
-import { parseAction } from "./browser/actions.ts";
+import { parseAction } from "./actions.ts";
 import { pageItems } from "./items.ts";
 import type { WebQuestion } from "./transition.ts";
 

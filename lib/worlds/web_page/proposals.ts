@@ -5,9 +5,9 @@
  * head do not swallow a walk; what did nothing on the very same page is not tried there again.
  */
 import type { Philox } from "../../tensor/random.ts";
-import type { WebAction } from "./browser/actions.ts";
-import { formatAction } from "./browser/actions.ts";
-import type { Observation, PageNode } from "./browser/browser.ts";
+import type { WebAction } from "./actions.ts";
+import { formatAction } from "./actions.ts";
+import type { Observation, PageNode } from "./browser.ts";
 
 /** What an explorer may do. */
 export interface ProposalOptions {

@@ -6,9 +6,9 @@
  * the same, so it is looked at again after them.
  */
 import type { Philox } from "../../tensor/random.ts";
-import { breather } from "../../files/breather.ts";
-import type { WebAction } from "./browser/actions.ts";
-import { type Observation, WebActionError, type WebBrowser } from "./browser/browser.ts";
+import { breather } from "../../base/breather.ts";
+import type { WebAction } from "./actions.ts";
+import { type Observation, WebActionError, type WebBrowser } from "./browser.ts";
 import { ActionProposals, type ProposalOptions } from "./proposals.ts";
 import { NO_ACTION, transitionOf, type WebPageTransition } from "./transition.ts";
 

@@ -3,8 +3,8 @@
  * the same actions still give the same pages. Which site and which browser is not known here.
  */
 import { Philox } from "../../tensor/random.ts";
-import { breather } from "../../files/breather.ts";
-import { WebActionError, type WebBrowser } from "./browser/browser.ts";
+import { breather } from "../../base/breather.ts";
+import { WebActionError, type WebBrowser } from "./browser.ts";
 import { recordWalk, replayWalk, type Walk, type WalkRequest } from "./recorder.ts";
 import type { WebPageTransition } from "./transition.ts";
 

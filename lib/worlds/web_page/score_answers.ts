@@ -2,10 +2,10 @@
  * Scores a file of answers, from whatever model: lines `{"truth": "…", "response": "…"}` become lines
  * `{"precision", "recall", "f1"}` in the same order.
  */
-import { breather } from "../../files/breather.ts";
-import { shownValue } from "../../files/shown_value.ts";
-import { UserError } from "../../files/user_error.ts";
-import { readLines, writeLines } from "../text_game/lines.ts";
+import { breather } from "../../base/breather.ts";
+import { shownValue } from "../../io/shown_value.ts";
+import { UserError } from "../../base/user_error.ts";
+import { readLines, writeLines } from "../../io/lines.ts";
 import { type F1Options, type F1Score, scoreChanges } from "./f1_reward.ts";
 
 /** What is scored, with what, and where the scores go. */

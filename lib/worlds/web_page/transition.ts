@@ -2,8 +2,8 @@
  * A step on a web page: what was seen, what was done, what was seen then, and what that changed. The unit that is recorded,
  * written to files and learnt from.
  */
-import { describeAction, formatAction, type WebAction } from "./browser/actions.ts";
-import type { Observation } from "./browser/browser.ts";
+import { describeAction, formatAction, type WebAction } from "./actions.ts";
+import type { Observation } from "./browser.ts";
 import { formatChanges, type ItemChanges, itemChanges } from "./item_changes.ts";
 
 /** What a world model is asked: a page, how one came there, and an action. */

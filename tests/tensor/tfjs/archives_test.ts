@@ -1,7 +1,7 @@
 /** Archives as npm serves them. */
 import assert from "node:assert/strict";
 import { unpackTarball } from "../../../lib/tensor/tfjs/archives.ts";
-import { UserError } from "../../../lib/files/user_error.ts";
+import { UserError } from "../../../lib/base/user_error.ts";
 
 /** A tarball made by the system's `tar`. */
 async function tarball(files: Record<string, string>, ...flags: string[]): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,6 +1,6 @@
 /** One backend a process at a time; engines of the same backend live beside each other; what is missing is said. */
 import assert from "node:assert/strict";
-import { UserError } from "../../../lib/files/user_error.ts";
+import { UserError } from "../../../lib/base/user_error.ts";
 import { openTfjsEngine } from "../../../lib/tensor/tfjs/engine.ts";
 import { valueAndGrad } from "../../../lib/tensor/gradient.ts";
 import { tensor } from "../../../lib/tensor/tensor.ts";

@@ -3,7 +3,7 @@
  * right numbers is tested for all engines in `tests/tensor/conformance_test.ts`.
  */
 import assert from "node:assert/strict";
-import { UserError } from "../../../lib/files/user_error.ts";
+import { UserError } from "../../../lib/base/user_error.ts";
 import { valueAndGrad } from "../../../lib/tensor/gradient.ts";
 import { keep, tidy } from "../../../lib/tensor/scope.ts";
 import { adamW, full, type Tensor, tensor, zeros } from "../../../lib/tensor/tensor.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { UserError } from "../../../lib/files/user_error.ts";
-import { writeZip } from "../../../lib/files/zip.ts";
+import { UserError } from "../../../lib/base/user_error.ts";
+import { writeZip } from "../../../lib/io/zip.ts";
 import { download, sha256OfFile } from "../../../lib/tensor/torch/download.ts";
 import { installLibtorch, libtorchArchive } from "../../../lib/tensor/torch/install.ts";
 import { libraryName } from "../../../lib/tensor/torch/location.ts";

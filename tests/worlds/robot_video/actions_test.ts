@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readNpz } from "../../../lib/files/npz.ts";
+import { readNpz } from "../../../lib/io/npz.ts";
 import {
   ActionBins,
   computeActionRanges,

@@ -6,7 +6,7 @@ import {
   EvaluationClips,
   TrainingClips,
 } from "../../../lib/worlds/robot_video/clips.ts";
-import { UserError } from "../../../lib/files/user_error.ts";
+import { UserError } from "../../../lib/base/user_error.ts";
 import { counting, sourceOf } from "./episodes_for_tests.ts";
 
 interface Choice {

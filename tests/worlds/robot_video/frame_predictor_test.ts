@@ -5,14 +5,14 @@
 import assert from "node:assert/strict";
 import type { CausalTransformer } from "../../../lib/models/causal_transformer.ts";
 import type { SamplingOptions } from "../../../lib/nn/sampling.ts";
-import { generate } from "../../../lib/rl/generation.ts";
+import { generate } from "../../../lib/train/generation.ts";
 import type { Engine } from "../../../lib/tensor/engine.ts";
 import { Philox } from "../../../lib/tensor/random.ts";
 import { tidy } from "../../../lib/tensor/scope.ts";
 import { tensor } from "../../../lib/tensor/tensor.ts";
 import { multiStepPredictor, singleStepPredictor } from "../../../lib/worlds/robot_video/frame_predictor.ts";
 import { PREDICTION_STREAM } from "../../../lib/worlds/robot_video/prediction.ts";
-import { singleStepQuestion } from "../../../lib/worlds/robot_video/sequences.ts";
+import { singleStepQuestion } from "../../../lib/worlds/robot_video/single_step_sequences.ts";
 import { singleStepVocabulary } from "../../../lib/worlds/robot_video/vocabulary.ts";
 import { smallModel, take } from "../../models/causal_transformer_support.ts";
 import { forEachEngine } from "../../support/engines.ts";

@@ -1,6 +1,6 @@
 /** Image metrics against scikit-image and PyTorch (`fixtures/make_metrics.py`), on every engine. */
 import assert from "node:assert/strict";
-import { readNpz } from "../../../lib/files/npz.ts";
+import { readNpz } from "../../../lib/io/npz.ts";
 import type { Engine } from "../../../lib/tensor/engine.ts";
 import { valueAndGrad } from "../../../lib/tensor/gradient.ts";
 import { concat, type Tensor, tensor, zeros } from "../../../lib/tensor/tensor.ts";

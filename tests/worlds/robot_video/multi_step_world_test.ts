@@ -1,10 +1,10 @@
 /** The multi-step world over a real, tiny tokenizer: tokens, decoding, metrics, and GRPO through it. */
 import assert from "node:assert/strict";
-import { type GrpoOptions, GrpoTrainer } from "../../../lib/rl/grpo.ts";
-import { RELEASED_OBJECTIVE } from "../../../lib/rl/objective.ts";
+import { type GrpoOptions, GrpoTrainer } from "../../../lib/train/grpo.ts";
+import { RELEASED_OBJECTIVE } from "../../../lib/train/objective.ts";
 import { tidy } from "../../../lib/tensor/scope.ts";
 import { tensor } from "../../../lib/tensor/tensor.ts";
-import { LikelihoodTrainer } from "../../../lib/training/likelihood.ts";
+import { LikelihoodTrainer } from "../../../lib/train/likelihood.ts";
 import { mae, psnr } from "../../../lib/worlds/robot_video/metrics.ts";
 import { MultiStepWorld } from "../../../lib/worlds/robot_video/multi_step_world.ts";
 import type { FrameAggregate } from "../../../lib/worlds/robot_video/video_metrics.ts";

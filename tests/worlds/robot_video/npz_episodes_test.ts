@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { NdArray } from "../../../lib/files/npy.ts";
-import { writeNpz } from "../../../lib/files/npz.ts";
-import { UserError } from "../../../lib/files/user_error.ts";
+import type { NdArray } from "../../../lib/io/npy.ts";
+import { writeNpz } from "../../../lib/io/npz.ts";
+import { UserError } from "../../../lib/base/user_error.ts";
 import { RT1_ACTION_RANGES } from "../../../lib/worlds/robot_video/actions.ts";
 import { TrainingClips } from "../../../lib/worlds/robot_video/clips.ts";
 import { type NpzEpisodeOptions, openNpzEpisodes } from "../../../lib/worlds/robot_video/npz_episodes.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { targetText } from "../../../lib/worlds/text_game/answer.ts";
 import { isChanged, isGold } from "../../../lib/worlds/text_game/difference.ts";
 import { loadTransitions, type TransitionRow } from "../../../lib/worlds/text_game/jsonl.ts";
-import { pythonRepr } from "../../../lib/worlds/text_game/python_repr.ts";
+import { pythonRepr } from "../../../lib/io/python_repr.ts";
 import { scoreResponse } from "../../../lib/worlds/text_game/reward.ts";
 import { scoredCurrent, scoredNext, type TextGameTransition } from "../../../lib/worlds/text_game/state.ts";
 import { hasSharedData, sharedData } from "./cases.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import type { SkippedRow } from "../../../lib/files/rows.ts";
-import { UserError } from "../../../lib/files/user_error.ts";
+import type { SkippedRow } from "../../../lib/io/rows.ts";
+import { UserError } from "../../../lib/base/user_error.ts";
 import { Philox } from "../../../lib/tensor/random.ts";
 import { loadTransitions, readTransitions, writeTransitions } from "../../../lib/worlds/text_game/jsonl.ts";
 import { type ParquetRow, parquetRow, readParquet, writeParquet } from "../../../lib/worlds/text_game/parquet.ts";

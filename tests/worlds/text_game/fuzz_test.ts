@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { pythonRepr } from "../../../lib/worlds/text_game/python_repr.ts";
+import { pythonRepr } from "../../../lib/io/python_repr.ts";
 import { scoreResponse } from "../../../lib/worlds/text_game/reward.ts";
 import { Philox } from "../../../lib/tensor/random.ts";
 import { cleanCup, current, next, one, runningSink } from "./cases.ts";

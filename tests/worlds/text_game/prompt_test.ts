@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { UserError } from "../../../lib/files/user_error.ts";
+import { UserError } from "../../../lib/base/user_error.ts";
 import { GoldMixture } from "../../../lib/worlds/text_game/mixing.ts";
 import { buildPrompt, type GameRules } from "../../../lib/worlds/text_game/prompt.ts";
 import { loadExamples, loadRules } from "../../../lib/worlds/text_game/rules.ts";

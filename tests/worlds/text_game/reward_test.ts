@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { parseAnswer } from "../../../lib/worlds/text_game/answer.ts";
-import { pythonRepr } from "../../../lib/worlds/text_game/python_repr.ts";
+import { pythonRepr } from "../../../lib/io/python_repr.ts";
 import { scoreResponse } from "../../../lib/worlds/text_game/reward.ts";
 import type { GameObject, JsonValue, ScoredState } from "../../../lib/worlds/text_game/state.ts";
 import { cleanCup, cup, current, next, one, runningSink, sink, zero } from "./cases.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { trainBpe } from "../../../lib/models/bpe_trainer.ts";
-import { builtInTransitions } from "../../../lib/worlds/text_game/games/crawl.ts";
+import { builtInTransitions } from "../../../lib/gyms/games/crawl.ts";
 import { parquetRow } from "../../../lib/worlds/text_game/parquet.ts";
 import { exampleOf, exampleOfRow, TextGameWorld } from "../../../lib/worlds/text_game/world.ts";
 

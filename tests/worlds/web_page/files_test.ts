@@ -1,13 +1,13 @@
 /** Files of web pages: parquet with the data set's columns, answers that are scored. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { builtInWalks } from "../../../lib/worlds/web_page/built_in_walks.ts";
-import { readParquetRecords, writeParquetRecords } from "../../../lib/files/parquet.ts";
+import { builtInWalks } from "../../../lib/gyms/shop/walks.ts";
+import { readParquetRecords, writeParquetRecords } from "../../../lib/io/parquet.ts";
 import { readWebPageRows, webPageRecord, writeWebPageParquet } from "../../../lib/worlds/web_page/parquet.ts";
 import { buildWebPrompt } from "../../../lib/worlds/web_page/prompt.ts";
 import { scoreWebAnswersFile } from "../../../lib/worlds/web_page/score_answers.ts";
 import { answerOf } from "../../../lib/worlds/web_page/transition.ts";
-import { rejectsUserError, withFolder } from "../../files/support.ts";
+import { rejectsUserError, withFolder } from "../../io/support.ts";
 
 const COLUMNS = [
   ...["task_id", "step_idx", "previous_actions", "next_state_acctree", "refined_tao", "raw_prediction"],

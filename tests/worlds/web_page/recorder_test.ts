@@ -1,15 +1,15 @@
 /** Walks through the built-in site: the same for the same seed, replayed exactly, scripted ones followed, failures counted. */
 import assert from "node:assert/strict";
 import { Philox } from "../../../lib/tensor/random.ts";
-import type { WebAction } from "../../../lib/worlds/web_page/browser/actions.ts";
-import { type Observation, WebActionError, type WebBrowser } from "../../../lib/worlds/web_page/browser/browser.ts";
-import { builtInWalks } from "../../../lib/worlds/web_page/built_in_walks.ts";
+import type { WebAction } from "../../../lib/worlds/web_page/actions.ts";
+import { type Observation, WebActionError, type WebBrowser } from "../../../lib/worlds/web_page/browser.ts";
+import { builtInWalks } from "../../../lib/gyms/shop/walks.ts";
 import { itemChanges } from "../../../lib/worlds/web_page/item_changes.ts";
 import { ActionProposals } from "../../../lib/worlds/web_page/proposals.ts";
 import { recordWalk, replayWalk } from "../../../lib/worlds/web_page/recorder.ts";
 import { recordSite } from "../../../lib/worlds/web_page/recording.ts";
-import { ShopSite } from "../../../lib/worlds/web_page/site/shop_site.ts";
-import { SimulatedBrowser } from "../../../lib/worlds/web_page/site/simulated_browser.ts";
+import { ShopSite } from "../../../lib/gyms/shop/shop_site.ts";
+import { SimulatedBrowser } from "../../../lib/gyms/shop/simulated_browser.ts";
 
 const HOME = "http://shop.test/";
 

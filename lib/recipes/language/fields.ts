@@ -1,0 +1,141 @@
+/**
+ * What experiments with language models are configured by: the fields that mean the same for text games and web pages, each
+ * with the default that an experiment gives it.
+ */
+import { z } from "zod";
+import { UserError } from "../../base/user_error.ts";
+import type { BpePattern } from "../../models/bpe_trainer.ts";
+import type { GrpoFields } from "../grpo_fields.ts";
+
+const count = z.int().min(1);
+const rate = z.number().positive();
+const fraction = z.number().min(0).max(1);
+
+/** The vocabulary that is trained where there is no model. @param pattern How an experiment's demo cuts text. */
+export function languageTokenizerSchema(pattern: BpePattern) {
+  return z.strictObject({
+    vocabularySize: z.int().min(300).default(1024).describe(
+      "Tokens of the byte-pair vocabulary that is trained without a model",
+    ),
+    pattern: z.enum(["words", "long", "code", "items"]).default(pattern).describe("How text is cut before merging"),
+  });
+}
+
+const loraSchema = z.strictObject({
+  rank: count.default(32).describe("Rank r"),
+  alpha: rate.default(16).describe("α: what the product is scaled by, over r"),
+  targets: z.union([z.literal("all-linear"), z.array(z.string()).min(1)]).default("all-linear").describe("As in PEFT"),
+});
+
+/** The model: a given one, or the sizes of a new one. @param defaults Of the sizes that each experiment's demo chooses. */
+export function languageModelSchema(defaults: { hiddenSize: number; heads: number; intermediateSize: number }) {
+  return z.strictObject({
+    folder: z.string().nullable().default(null).describe(
+      "A language model as transformers saves it, a PEFT adapter, or hub:org/name; null: a new small one",
+    ),
+    hiddenSize: count.default(defaults.hiddenSize).describe("Width"),
+    layers: count.default(3).describe("Layers"),
+    heads: count.default(defaults.heads).describe("Attention heads"),
+    intermediateSize: count.default(defaults.intermediateSize).describe("Width of the SwiGLU layer"),
+    initializerRange: rate.default(0.12).describe("Standard deviation of new weights"),
+    computeType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of products (bfloat16: torch only)"),
+    parameterType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of frozen weights, with LoRA"),
+    checkpointing: z.boolean().default(false).describe(
+      "Keep only what enters each block: less memory, a third more work",
+    ),
+    lora: loraSchema.nullable().default(null).describe("Train low-rank adapters; null: all weights"),
+  });
+}
+
+/** Likelihood training. @param defaults Of the fields that each experiment's demo chooses. */
+export function languageLikelihoodSchema(defaults: { steps: number; decaySteps: number; learningRate: number }) {
+  return z.strictObject({
+    steps: z.int().min(0).default(defaults.steps).describe("Training steps; 0: the model is good enough already"),
+    trainsQuestions: z.boolean().default(false).describe("Learn the prompts' tokens as well, not as published"),
+    batch: count.default(16).describe("Sequences a step"),
+    microBatch: count.default(16).describe("Sequences computed at once"),
+    learningRate: rate.default(defaults.learningRate).describe("Highest learning rate"),
+    warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
+    decaySteps: z.int().min(0).default(defaults.decaySteps).describe(
+      "Last steps, over which the rate falls linearly to 0; 0: it stays",
+    ),
+    beta2: fraction.default(0.95).describe("Decay of AdamW's second moment"),
+    weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
+    maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
+  });
+}
+
+/** GRPO's fields whose defaults are a demo's, and those of language models alone. */
+export function languageGrpoFields(defaults: { steps: number; decaySteps: number; learningRate: number }) {
+  return {
+    steps: count.default(defaults.steps).describe("GRPO steps"),
+    promptsPerStep: count.default(16).describe("Prompts P of a step"),
+    groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
+    miniBatchPrompts: count.default(16).describe("Prompts of one optimizer update"),
+    microBatchPrompts: count.default(16).describe("Prompts computed at once"),
+    learningRate: rate.default(defaults.learningRate).describe("Learning rate"),
+    decaySteps: z.int().min(0).default(defaults.decaySteps).describe(
+      "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
+    ),
+    dualClip: z.number().gt(1).nullable().default(null).describe(
+      "Bound of the dual clip; null: none, as released for text",
+    ),
+    entropyCoefficient: z.number().default(0.001).describe("Weight of the entropy bonus"),
+    adapters: z.boolean().default(true).describe(
+      "With model.lora: train adapters in this stage too; false: all weights (the paper)",
+    ),
+    rolloutRows: count.default(256).describe("Answers sampled at once"),
+    rollouts: z.string().nullable().default(null).describe(
+      "A server of OpenAI's completions interface that samples; null: here",
+    ),
+    rolloutModel: z.string().nullable().default(null).describe("Name of the model there; null: the only one it has"),
+  };
+}
+
+/** Fields that the experiments' shared code reads. */
+export interface LanguageConfig {
+  /** Of every random number. */
+  readonly seed: number;
+  /** Tokens whose logits exist at once. */
+  readonly logitChunk: number;
+  /** Limits of prompts and answers. */
+  readonly data: { readonly maxQuestionTokens: number; readonly maxAnswerTokens: number; readonly strict: boolean };
+  /** See {@linkcode languageModelSchema}. */
+  readonly model: z.output<ReturnType<typeof languageModelSchema>>;
+  /** See {@linkcode languageLikelihoodSchema}. */
+  readonly likelihood: z.output<ReturnType<typeof languageLikelihoodSchema>>;
+  /** GRPO: what all experiments have, and what concerns language models. */
+  readonly grpo: GrpoFields & {
+    readonly adapters: boolean;
+    readonly rollouts: string | null;
+    readonly rolloutModel: string | null;
+  };
+}
+
+/**
+ * What no single field can tell.
+ *
+ * @throws {UserError} When fields contradict each other.
+ */
+export function checkLanguageConfig({ model, grpo, likelihood }: LanguageConfig): void {
+  if (model.hiddenSize % model.heads !== 0 || (model.hiddenSize / model.heads) % 2 !== 0) {
+    throw new UserError(
+      `model.hiddenSize ${model.hiddenSize} must be an even multiple of model.heads ${model.heads}: change one of them`,
+    );
+  }
+  if (grpo.miniBatchPrompts > grpo.promptsPerStep) {
+    throw new UserError(
+      `grpo.miniBatchPrompts ${grpo.miniBatchPrompts} exceeds grpo.promptsPerStep ${grpo.promptsPerStep}: lower it`,
+    );
+  }
+  if (likelihood.steps === 0 && model.folder === null) {
+    throw new UserError(
+      "likelihood.steps is 0, but there is no model.folder: a new model knows nothing yet (--model FOLDER)",
+    );
+  }
+  if (model.parameterType === "bfloat16" && model.lora === null) {
+    throw new UserError(
+      "model.parameterType bfloat16 is for frozen weights: training all of them needs float32; set model.lora as well",
+    );
+  }
+}

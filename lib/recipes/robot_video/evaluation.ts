@@ -1,0 +1,235 @@
+/**
+ * Evaluation on held-out clips: what follows every clip's question is sampled, decoded and compared by every metric.
+ *
+ * One answer a clip gives the tables; N answers give the mean, and the best of the N for each metric on its own
+ * (best-of-N). Where several frames are predicted, a metric is the mean over them, and its mean at each of them is kept. An
+ * answer that repeats (its frame is the last one of its history, or its last two frames are the same) may be rejected: it is
+ * drawn again with the next attempt's random stream, and after the last attempt it is kept.
+ *
+ * Source: RLVR-World §6, and its code's evaluation (sampling at temperature 1 among the 100 likeliest tokens).
+ */
+import type { CausalTransformer } from "../../models/causal_transformer.ts";
+import type { SamplingOptions } from "../../nn/sampling.ts";
+import { rollout } from "../../train/rollout.ts";
+import { STREAM } from "../../base/streams.ts";
+import type { Clip, EvaluationClips } from "../../worlds/robot_video/clips.ts";
+import type { RobotVideoWorld } from "../../worlds/robot_video/single_step_world.ts";
+import { singleStepQuestion } from "../../worlds/robot_video/single_step_sequences.ts";
+import type { Tokens } from "../../worlds/world.ts";
+import type { VideoPrediction } from "./prediction.ts";
+
+/** What to evaluate. */
+export interface EvaluationRequest {
+  /** Whose answers are judged. */
+  model: CausalTransformer;
+  /** Decodes and compares them. */
+  prediction: VideoPrediction;
+  /** On what. */
+  clips: EvaluationClips;
+  /** Evaluate items 0 … items − 1; all when left out. */
+  items?: number;
+  /** N answers a clip. */
+  samples: number;
+  /** How answers are drawn. */
+  sampling: SamplingOptions;
+  /** Whether answers that repeat are drawn again. */
+  rejectRepeating: boolean;
+  /** Samplings of an answer, rejected ones included, at most; 20 when left out. */
+  maxAttempts?: number;
+  /** Names of the metrics. */
+  metrics: readonly string[];
+  /** Of the sampling. */
+  seed: number;
+  /** Answers computed at once. */
+  rows: number;
+  /** Called with the number of clips done. */
+  onProgress?: (done: number, total: number) => void;
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  breathe?: () => Promise<void>;
+}
+
+/** Numbers of an evaluation, one an item. */
+export interface Evaluation {
+  /** By metric: the mean over the item's samples. */
+  values: Record<string, Float64Array>;
+  /** By metric: the best of the item's samples. */
+  best: Record<string, Float64Array>;
+  /** By metric, where several frames are predicted: the mean over the item's samples at each of them, first to last. */
+  byFrame?: Record<string, Float64Array[]>;
+  /** Share of the item's answers that repeat the frame before. */
+  repetition: Float64Array;
+  /** 1 where the true answer does so, which is no fault of a model's. */
+  trueRepetition: Float64Array;
+  /** Mean number of samplings an answer took: 1 without rejection. */
+  attempts: number;
+  /** Episode of each item: clips of one episode are not independent. */
+  episodes: string[];
+}
+
+/** See the file's head. */
+export async function evaluateRobotVideo(request: EvaluationRequest): Promise<Evaluation> {
+  const { prediction, clips, samples } = request, { world } = prediction;
+  const metrics = [...new Set([...request.metrics, ...prediction.ownMetrics])];
+  const items = Math.min(request.items ?? clips.length, clips.length);
+  const empty = () => Object.fromEntries(metrics.map((name) => [name, new Float64Array(items)]));
+  const result: Evaluation = {
+    values: empty(),
+    best: empty(),
+    repetition: new Float64Array(items),
+    trueRepetition: new Float64Array(items),
+    attempts: 0,
+    episodes: [],
+  };
+  const atOnce = Math.max(1, Math.floor(request.rows / samples));
+  for (let from = 0; from < items; from += atOnce) {
+    const numbers = Array.from({ length: Math.min(atOnce, items - from) }, (_, i) => from + i);
+    const some: Clip[] = [];
+    for (const item of numbers) some.push(await clips.clip(item));
+    result.episodes.push(...some.map((clip) => clip.episode));
+    const { answers, repeating, truthRepeats, attempts } = await sampleAnswers(request, some, numbers);
+    result.attempts += attempts;
+    numbers.forEach((item, i) => {
+      const own = repeating.slice(i * samples, (i + 1) * samples);
+      result.repetition[item] = own.filter(Boolean).length / samples;
+      result.trueRepetition[item] = Number(truthRepeats[i]);
+    });
+    const owners = answers.map((_, row) => some[Math.floor(row / samples)]);
+    const predicted = await world.decode(answers, owners), truth = await world.truth(owners);
+    for (const name of metrics) {
+      const { values, byFrame } = await prediction.measure(name, predicted, truth);
+      const best = prediction.better(name) === "lower" ? Math.min : Math.max;
+      numbers.forEach((item, i) => {
+        const own = [...values.subarray(i * samples, (i + 1) * samples)];
+        result.values[name][item] = own.reduce((sum, value) => sum + value, 0) / samples;
+        result.best[name][item] = best(...own);
+        if (byFrame) keepFrames(result, name, item, items, meanRow(byFrame, values.length, i * samples, samples));
+      });
+    }
+    world.release?.(predicted);
+    world.release?.(truth);
+    request.onProgress?.(from + numbers.length, items);
+  }
+  result.attempts /= items * samples;
+  return result;
+}
+
+/** The mean of some rows of [rows, T]. */
+function meanRow(values: Float32Array, rows: number, first: number, count: number): Float64Array {
+  const frames = values.length / rows, mean = new Float64Array(frames);
+  for (let row = first; row < first + count; row++) {
+    for (let t = 0; t < frames; t++) mean[t] += values[row * frames + t] / count;
+  }
+  return mean;
+}
+
+function keepFrames(result: Evaluation, name: string, item: number, items: number, values: Float64Array): void {
+  const all = result.byFrame ??= {};
+  const own = all[name] ??= Array.from(values, () => new Float64Array(items));
+  values.forEach((value, t) => own[t][item] = value);
+}
+
+async function sampleAnswers(request: EvaluationRequest, clips: readonly Clip[], items: readonly number[]) {
+  const { model, prediction, samples, sampling, seed, rows, maxAttempts = 20 } = request;
+  const encoded = await prediction.world.encode(clips);
+  const repeats = await prediction.repetitionRule(clips);
+  const draw = (chosen: readonly number[], attempt: number) =>
+    rollout(model, {
+      questions: chosen.map((i) => encoded[i].question),
+      plans: chosen.map((i) => encoded[i].answer),
+      groupSize: samples,
+      sampling,
+      stream: [seed, STREAM.evaluation, attempt],
+      promptNumbers: chosen.map((i) => items[i]),
+      maxRows: rows,
+      breathe: request.breathe,
+    });
+  const everyone = clips.map((_, i) => i);
+  const { answers } = await draw(everyone, 0);
+  let attempts = answers.length;
+  const isRepeating = (row: number) => repeats(Math.floor(row / samples), answers[row]);
+  const repeating = answers.map((_, row) => isRepeating(row));
+  for (let attempt = 1; request.rejectRepeating && attempt < maxAttempts; attempt++) {
+    const again = everyone.filter((i) => repeating.slice(i * samples, (i + 1) * samples).some(Boolean));
+    if (again.length === 0) break;
+    const next = await draw(again, attempt);
+    again.forEach((i, at) => {
+      for (let g = 0; g < samples; g++) {
+        const row = i * samples + g;
+        if (!repeating[row]) continue;
+        attempts++;
+        answers[row] = next.answers[at * samples + g];
+        repeating[row] = isRepeating(row);
+      }
+    });
+  }
+  const truthRepeats = encoded.map(({ answer }, i) => repeats(i, answer.tokens));
+  return { answers, repeating, truthRepeats, attempts };
+}
+
+/**
+ * Lets the model imagine: it predicts frame after frame from its own predictions and the actions that were really taken.
+ * Clips go side by side, since a step of many costs little more than a step of one.
+ *
+ * @param clips History frames, then the frames that the actions led to; a clip's length decides how many are imagined.
+ * @param options.stream Leading part of the names of the random streams; a frame's number and its clip's complete them.
+ * @returns For each clip bytes [S, H, W, 3]: the history frames as they were, then the imagined ones.
+ */
+export async function imagine(
+  model: CausalTransformer,
+  world: RobotVideoWorld,
+  bins: { encode(actions: Float32Array): Int32Array },
+  clips: readonly Clip[],
+  history: number,
+  options: { sampling: SamplingOptions; stream: readonly [seed: number, purpose: number, first: number] },
+): Promise<Uint8Array[]> {
+  const bytes = ({ height, width }: Clip) => height * width * 3;
+  const known = clips.map((clip) => ({
+    ...clip,
+    frames: clip.frames.subarray(0, history * bytes(clip)),
+    length: history,
+  }));
+  const frames: Tokens[][] = (await world.frameTokens(known)).map((each) => [...each]);
+  const bin = ({ actions, actionWidth }: Clip, t: number) =>
+    bins.encode(actions.subarray(t * actionWidth, (t + 1) * actionWidth));
+  const answers: Tokens[][] = clips.map(() => []);
+  const answerLength = world.tokenizer.tokensPerFrame + 1;
+  const [seed, purpose, first] = options.stream;
+  for (let t = history; clips.some((clip) => t < clip.length); t++) {
+    const running = [...clips.keys()].filter((i) => t < clips[i].length);
+    const drawn = await rollout(model, {
+      questions: running.map((i) =>
+        singleStepQuestion(
+          world.vocabulary,
+          frames[i].slice(t - history, t),
+          Array.from({ length: history }, (_, h) => bin(clips[i], t - history + h)),
+        )
+      ),
+      plans: running.map(() => ({
+        tokens: new Int32Array(answerLength),
+        sampled: new Uint8Array(answerLength).fill(1),
+      })),
+      groupSize: 1,
+      sampling: options.sampling,
+      stream: [seed, purpose, first + t],
+      promptNumbers: running,
+    });
+    running.forEach((i, row) => {
+      const answer = drawn.answers[row];
+      answers[i].push(answer);
+      frames[i].push(answer.subarray(0, answerLength - 1).map((id) => Math.min(id, world.vocabulary.frameTokens - 1)));
+    });
+  }
+  const out: Uint8Array[] = [];
+  for (const [i, clip] of clips.entries()) {
+    const size = bytes(clip), shown = new Uint8Array(clip.length * size);
+    shown.set(clip.frames.subarray(0, history * size));
+    if (answers[i].length > 0) {
+      const decoded = await world.decode(answers[i]);
+      const pixels = await decoded.frames.data();
+      for (let p = 0; p < pixels.length; p++) shown[history * size + p] = Math.round(255 * pixels[p]);
+      world.release(decoded);
+    }
+    out.push(shown);
+  }
+  return out;
+}

@@ -1,0 +1,304 @@
+/**
+ * What a finished robot-video run says: `result.json` with intervals over held-out clips, and `report.html`.
+ *
+ * The base that RLVR is compared with is the control (likelihood training continued for as long as GRPO took) where there
+ * is one, else the likelihood model; both are in the result. Clips of one episode are resampled together.
+ */
+import { type Clip as ReportClip, clip as reportClip } from "../../report/frames.ts";
+import { horizonFigure, trainingCurve } from "../../report/figures.ts";
+import { type ReportContent, type ReportFigure, type ReportTable, writeReport } from "../../report/html_report.ts";
+import { formatNumber } from "../../report/html.ts";
+import { meanInterval, pairedDifference } from "../../report/intervals.ts";
+import type { GalleryClip } from "../../report/gallery.ts";
+import { type Interval, type MetricResult, relativeImprovement, type RunResult } from "../../report/result.ts";
+import type { CausalTransformer } from "../../models/causal_transformer.ts";
+import type { MetricEntry } from "../../runs/metric_log.ts";
+import { STREAM } from "../../base/streams.ts";
+import { type Clip, cutClip } from "../../worlds/robot_video/clips.ts";
+import type { Evaluation } from "./evaluation.ts";
+import type { RobotVideoExperiment } from "./experiment.ts";
+
+/** Models of a run by the part that they play, evaluated on the same clips. */
+export interface EvaluatedModels {
+  likelihood: Evaluation;
+  control?: Evaluation;
+  rlvr: Evaluation;
+}
+
+/** A metric with every model's interval. */
+export interface VideoMetricResult extends MetricResult {
+  /** After likelihood training, before GRPO. */
+  likelihood: Interval;
+  /** Best of N samples, when N > 1. */
+  bestOfN?: { base: Interval; rlvr: Interval };
+  /** At each predicted frame, first to last, where there are several. */
+  byFrame?: { base: Interval[]; rlvr: Interval[] };
+}
+
+/** `result.json` of a robot-video run. */
+export interface RobotVideoResult extends RunResult {
+  /** By name; `repetition` among them: the share of answers that repeat the frame before (README, "Repetition"). */
+  metrics: Record<string, VideoMetricResult>;
+  /** Which model `base` is. */
+  base: "likelihood" | "control";
+  /** Name of the reward's first metric: the headline. */
+  headline: string;
+  /** The share of true answers that repeat the frame before: what a model that repeats as often as the world would have. */
+  trueRepetition: Interval;
+}
+
+/** Puts evaluations together; pure but for the bootstrap's seeded draws. */
+export function robotVideoResult(
+  experiment: RobotVideoExperiment,
+  models: EvaluatedModels,
+  seconds: Record<string, number>,
+  peakMemoryBytes: number,
+): RobotVideoResult {
+  const { config, engine } = experiment;
+  const base = models.control ?? models.likelihood;
+  const options = { seed: config.seed, groups: base.episodes };
+  // Clips of one episode are one draw, resampled to itself: an interval of no width, which would exclude zero always.
+  const isOneEpisode = new Set(base.episodes).size < 2;
+  const difference = (before: Float64Array, after: Float64Array) =>
+    isOneEpisode ? {} : { difference: pairedDifference(before, after, options) };
+  const directions: Record<string, "lower" | "higher"> = { psnr: "higher", ssim: "higher" };
+  const frames = ({ byFrame }: Evaluation, name: string) =>
+    (byFrame?.[name] ?? []).map((values) => meanInterval(values, options));
+  const metrics: Record<string, VideoMetricResult> = {};
+  for (const name of Object.keys(base.values)) {
+    metrics[name] = {
+      better: directions[name] ?? "lower",
+      ...(name === "psnr" ? { unit: "dB" } : {}),
+      base: meanInterval(base.values[name], options),
+      rlvr: meanInterval(models.rlvr.values[name], options),
+      ...difference(base.values[name], models.rlvr.values[name]),
+      likelihood: meanInterval(models.likelihood.values[name], options),
+      ...(config.evaluation.samples > 1
+        ? {
+          bestOfN: {
+            base: meanInterval(base.best[name], options),
+            rlvr: meanInterval(models.rlvr.best[name], options),
+          },
+        }
+        : {}),
+      ...(base.byFrame?.[name] ? { byFrame: { base: frames(base, name), rlvr: frames(models.rlvr, name) } } : {}),
+    };
+  }
+  metrics.repetition = {
+    better: "lower",
+    base: meanInterval(base.repetition, options),
+    rlvr: meanInterval(models.rlvr.repetition, options),
+    ...difference(base.repetition, models.rlvr.repetition),
+    likelihood: meanInterval(models.likelihood.repetition, options),
+  };
+  return {
+    task: "train-video",
+    preset: config.preset,
+    engine: `${engine.name} (${engine.backend} ${engine.version})`,
+    device: engine.device,
+    seed: config.seed,
+    base: models.control ? "control" : "likelihood",
+    headline: config.grpo.reward[0].metric,
+    trueRepetition: meanInterval(base.trueRepetition, options),
+    metrics,
+    seconds,
+    peakMemoryBytes,
+  };
+}
+
+/** The frames that models imagine on held-out episodes, truth first: for the report's GIFs. */
+export async function imaginedClips(
+  experiment: RobotVideoExperiment,
+  models: Record<string, CausalTransformer>,
+): Promise<GalleryClip[]> {
+  const { data, config } = experiment, { evaluation, data: { frameStep } } = config;
+  const prediction = await experiment.prediction(), { shown } = prediction;
+  const chosen: { label: string; truth: Clip }[] = [];
+  const count = Math.min(evaluation.gifs, data.split.test.length);
+  for (let i = 0; i < count; i++) {
+    const episode = await data.source.load(data.split.test[Math.floor(i * data.split.test.length / count)]);
+    const length = Math.min(shown.frames, Math.ceil(episode.length / frameStep));
+    // Somewhere in the middle, where things move.
+    const start = Math.floor((episode.length - 1 - (length - 1) * frameStep) / 3);
+    const context = "contextBefore" in shown ? Math.max(0, start - shown.contextBefore) : undefined;
+    const truth = cutClip(episode, start, length, frameStep, context);
+    chosen.push({ label: `${episode.id}, from frame ${start}`, truth });
+  }
+  if (chosen.length === 0) return [];
+  const imagined: Record<string, Uint8Array[]> = {};
+  for (const [label, model] of Object.entries(models)) {
+    await experiment.stopIfAsked("the report");
+    const clips = chosen.map((each) => each.truth);
+    imagined[label] = await prediction.imagine(model, clips, {
+      sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
+      stream: [config.seed, STREAM.evaluation, 1_000_000],
+    });
+  }
+  const clips = chosen.map(({ label, truth }, i): GalleryClip => {
+    const shape = (frames: Uint8Array): ReportClip => reportClip(frames, truth.length, truth.height, truth.width);
+    return {
+      label,
+      note: `${shown.given} true frame${shown.given === 1 ? "" : "s"}, then ${
+        truth.length - shown.given
+      } imagined from the actions alone`,
+      panels: {
+        Truth: shape(truth.frames),
+        ...Object.fromEntries(Object.entries(imagined).map(([name, all]) => [name, shape(all[i])])),
+      },
+    };
+  });
+  return clips;
+}
+
+/** Writes `report.html` of a run. */
+export async function writeRobotVideoReport(
+  experiment: RobotVideoExperiment,
+  result: RobotVideoResult,
+  clips: readonly GalleryClip[],
+): Promise<string> {
+  const { run, config } = experiment;
+  const path = run.file("report.html");
+  const records = await run.metrics.read();
+  const content: ReportContent = {
+    title: config.data.prediction === "multi-step"
+      ? "Robot video, several frames ahead: likelihood, then reinforcement learning on the metric"
+      : "Robot video: likelihood, then reinforcement learning on the metric",
+    summary: robotVideoHeadline(result),
+    result,
+    curves: curvesOf(records),
+    horizon: horizonFigures(result),
+    clips,
+    tables: [modelTable(result)],
+    config,
+    environment: await run.readEnvironment(),
+  };
+  await writeReport(path, content);
+  return path;
+}
+
+/** One sentence: what GRPO did to the metric that it was rewarded by. */
+export function robotVideoHeadline(result: RobotVideoResult): string {
+  const name = result.headline, metric = result.metrics[name];
+  const share = 100 * relativeImprovement(metric), { difference } = metric;
+  const against = result.base === "control"
+    ? "likelihood training continued for the same time"
+    : "likelihood training alone";
+  const judged = difference
+    ? `the 95 % interval of the difference ${
+      difference.high < 0 || difference.low > 0 ? "does not cross" : "crosses"
+    } zero`
+    : "clips of one episode only, too few for an interval of the difference";
+  return `Held-out ${name.toUpperCase()} is ${formatNumber(metric.rlvr.mean)} after GRPO and ` +
+    `${formatNumber(metric.base.mean)} after ${against}: ${formatNumber(Math.abs(share), 3)} % ` +
+    `${share >= 0 ? "better" : "worse"}; ${judged} ` +
+    `(${metric.rlvr.n} held-out clips).${metric.byFrame ? repetitionSentence(result) : ""}`;
+}
+
+function repetitionSentence({ metrics: { repetition: { base, rlvr } }, trueRepetition }: RobotVideoResult): string {
+  const percent = ({ mean }: Interval) => `${formatNumber(100 * mean, 3)} %`;
+  return ` Its predictions stand still at their end in ${percent(rlvr)} of the clips, the base's in ${
+    percent(base)
+  }, ` +
+    `true ones in ${percent(trueRepetition)}.`;
+}
+
+function horizonFigures({ metrics }: RobotVideoResult): ReportFigure[] {
+  return Object.entries(metrics).flatMap(([name, { byFrame, better }]) =>
+    byFrame
+      ? [{
+        title: `${name.toUpperCase()} at each predicted frame`,
+        caption: `Mean and 95 % interval over held-out clips; ${better} is better.`,
+        figure: horizonFigure(byFrame, name.toUpperCase(), better),
+      }]
+      : []
+  );
+}
+
+function modelTable(result: RobotVideoResult): ReportTable {
+  const hasControl = result.base === "control";
+  const show = ({ mean, low, high }: Interval) => `${formatNumber(mean)} [${formatNumber(low)}, ${formatNumber(high)}]`;
+  const n = Object.values(result.metrics).some((metric) => metric.bestOfN);
+  return {
+    title: "Every model",
+    columns: [
+      "Metric",
+      "Likelihood",
+      ...(hasControl ? ["Likelihood, continued as long as GRPO took"] : []),
+      "RLVR",
+      ...(n ? ["Base, best of N", "RLVR, best of N"] : []),
+    ],
+    rows: Object.entries(result.metrics).map(([name, metric]) => [
+      `${name} ${metric.better === "lower" ? "↓" : "↑"}`,
+      show(metric.likelihood),
+      ...(hasControl ? [show(metric.base)] : []),
+      show(metric.rlvr),
+      ...(n ? (metric.bestOfN ? [show(metric.bestOfN.base), show(metric.bestOfN.rlvr)] : ["", ""]) : []),
+    ]),
+    caption: "Mean and 95 % interval over held-out clips; clips of one episode are resampled together. " +
+      `Of the true clips, ${formatNumber(100 * result.trueRepetition.mean, 3)} % repeat in the same sense.`,
+  };
+}
+
+function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
+  const panels: [stage: string, metric: string, title: string, caption: string][] = [
+    ["tokenizer", "absoluteError", "Tokenizer: absolute error of pixels", "Mean over the batch; pixels in [0, 1]."],
+    ["likelihood", "loss", "Likelihood: negative log-likelihood", "Nats a trained token."],
+    ["grpo", "reward", "GRPO: reward", "Mean over a step's answers; the metric itself, signed so that more is better."],
+    ["grpo", "kl", "GRPO: divergence from the likelihood model", "Estimate in nats a token."],
+    ["grpo", "entropy", "GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token."],
+    ["grpo", "largestAdvantage", "GRPO: largest advantage", "Of a step's answers, or of their parts; absolute."],
+    ["control", "loss", "Control: negative log-likelihood", "Likelihood training continued for as long as GRPO took."],
+  ];
+  return panels.flatMap(([stage, metric, title, caption]) => {
+    const own = records.filter((record) => record.stage === stage && typeof record[metric] === "number");
+    if (own.length === 0) return [];
+    return [{ title, caption, figure: trainingCurve([{ name: stage, records: own }], metric, { title: "" }) }];
+  });
+}
+
+/**
+ * A plain-text table: a row a metric, a column a model, each with its 95 % interval; the best of N beside it where N > 1.
+ */
+export function scoreTable(evaluations: Record<string, Evaluation>, seed: number): string {
+  const models = Object.entries(evaluations);
+  const [, first] = models[0];
+  const show = (values: Float64Array, groups: string[]) => {
+    const { mean, low, high } = meanInterval(values, { seed, groups });
+    return `${formatNumber(mean)} [${formatNumber(low)}, ${formatNumber(high)}]`;
+  };
+  const isBestOfN = models.some(([, each]) =>
+    Object.keys(each.values).some((name) => each.values[name].some((value, i) => value !== each.best[name][i]))
+  );
+  const header = ["", ...models.flatMap(([name]) => isBestOfN ? [name, `${name}, best of N`] : [name])];
+  const rows = Object.keys(first.values).map((metric) => [
+    metric,
+    ...models.flatMap(([, each]) => {
+      const mean = show(each.values[metric], each.episodes);
+      return isBestOfN ? [mean, show(each.best[metric], each.episodes)] : [mean];
+    }),
+  ]);
+  const addRow = (name: string, values: (each: Evaluation) => Float64Array) =>
+    void rows.push([
+      name,
+      ...models.flatMap(([, each]) => {
+        const cell = show(values(each), each.episodes);
+        return isBestOfN ? [cell, ""] : [cell];
+      }),
+    ]);
+  addRow("repetition", (each) => each.repetition);
+  const [headline] = Object.keys(first.values);
+  first.byFrame?.[headline]?.forEach((_, t) =>
+    addRow(`${headline}, frame ${t + 1}`, (each) => each.byFrame![headline][t])
+  );
+  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column].length)));
+  return [header, ...rows].map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n") +
+    `\n${first.episodes.length} held-out clips of ${new Set(first.episodes).size} episodes; mean [95 % interval]` +
+    rejectionLine(models);
+}
+
+/** How much rejection cost; nothing where nothing was drawn again. */
+function rejectionLine(models: readonly (readonly [name: string, evaluation: Evaluation])[]): string {
+  if (models.every(([, { attempts }]) => attempts === 1)) return "";
+  const each = models.map(([name, { attempts }]) => `${name} ${formatNumber(attempts)}`).join(", ");
+  return `\nanswers that repeat were drawn again; samplings an answer: ${each}`;
+}

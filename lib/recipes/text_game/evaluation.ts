@@ -1,0 +1,115 @@
+/**
+ * Evaluation on held-out transitions: greedy answers, scored as changed, unchanged and all; on request sampled ones as well.
+ *
+ * Greedy decoding is the paper's protocol. What GRPO raises is the expected reward of sampled answers, and what a simulator
+ * of the game would show is a sample, so the accuracy of samples stands beside it.
+ *
+ * A model that always says "nothing changes" is right wherever nothing changes, so the three are never told apart from each
+ * other, and that baseline stands beside them.
+ *
+ * Source: RLVR-World Table 1; spec of the changed/unchanged split: object list or score differs.
+ */
+import type { CausalTransformer } from "../../models/causal_transformer.ts";
+import type { SamplingOptions } from "../../nn/sampling.ts";
+import { generate } from "../../train/generation.ts";
+import { STREAM } from "../../base/streams.ts";
+import type { Strictness } from "../../worlds/text_game/difference.ts";
+import { scoreResponse } from "../../worlds/text_game/reward.ts";
+import type { TextGameExample, TextGameWorld } from "../../worlds/text_game/world.ts";
+import type { Tokens } from "../../worlds/world.ts";
+
+/** What to evaluate. */
+export interface TextGameEvaluationRequest {
+  /** Whose answers are judged. */
+  model: CausalTransformer;
+  /** In its tokens. */
+  world: TextGameWorld;
+  /** On what. */
+  examples: readonly TextGameExample[];
+  /** Of the rewards. */
+  scoring: Strictness;
+  /** Names the samples' random streams; greedy answers use nothing of it. */
+  seed: number;
+  /** Answers to be drawn for each example at temperature 1 beside the greedy one; none when left out. */
+  sampledAnswers?: number;
+  /** Answers sampled at once. */
+  rows: number;
+  /** Called with the number of examples done. */
+  onProgress?: (done: number, total: number) => void;
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  breathe?: () => Promise<void>;
+}
+
+/** Numbers of an evaluation, one an example. */
+export interface TextGameEvaluation {
+  /** Binary reward: 1 where the predicted state is right. */
+  binary: Float64Array;
+  /** Task-specific reward. */
+  taskSpecific: Float64Array;
+  /** Share of each example's sampled answers that are right; there when samples were asked for. */
+  sampledBinary?: Float64Array;
+  /** The greedy answers. */
+  responses: string[];
+  /** Whether each ended by itself. */
+  ended: boolean[];
+}
+
+/** See the file's head. */
+export async function evaluateTextGame(request: TextGameEvaluationRequest): Promise<TextGameEvaluation> {
+  const { model, world, examples, scoring, seed, rows, sampledAnswers = 0, onProgress } = request;
+  const encoded = await world.encode(examples);
+  // Answers to one question are drawn together.
+  const total = examples.length * (sampledAnswers > 0 ? 2 : 1);
+  const answer = (groupSize: number, sampling: SamplingOptions, alreadyDone: number) =>
+    generate(model, {
+      ...world.openAnswers,
+      questions: encoded.map((each) => each.question),
+      groupSize,
+      sampling,
+      stream: [seed, STREAM.evaluation, 0],
+      maxRows: rows,
+      breathe: request.breathe,
+      onProgress: (done) => onProgress?.(alreadyDone + done, total),
+    });
+  const { answers, ended } = await answer(1, { greedy: true }, 0);
+  const responses = await world.decode(answers, examples);
+  const scores = responses.map((each) => world.score(each, scoring));
+  return {
+    binary: Float64Array.from(scores, (each) => each.binary),
+    taskSpecific: Float64Array.from(scores, (each) => each.taskSpecific),
+    responses: responses.map((each) => each.response),
+    ended,
+    ...sampledAnswers === 0 ? {} : {
+      sampledBinary: await sampledAccuracy(
+        request,
+        (await answer(sampledAnswers, { temperature: 1 }, examples.length)).answers,
+        sampledAnswers,
+      ),
+    },
+  };
+}
+
+async function sampledAccuracy(
+  { world, examples, scoring }: TextGameEvaluationRequest,
+  answers: readonly Tokens[],
+  each: number,
+): Promise<Float64Array> {
+  const owners = answers.map((_, row) => examples[Math.floor(row / each)]);
+  const states = await world.decode(answers, owners);
+  const accuracy = new Float64Array(examples.length);
+  states.forEach((state, row) => accuracy[Math.floor(row / each)] += world.score(state, scoring).binary / each);
+  return accuracy;
+}
+
+/** What always answering "nothing changes" would earn. */
+export function unchangedBaseline(examples: readonly TextGameExample[], scoring: Strictness): TextGameEvaluation {
+  const response = `{"modified": [], "removed": [], "score": {}}`;
+  const scores = examples.map(({ current, next }) => scoreResponse(response, current, next, scoring));
+  return {
+    binary: Float64Array.from(scores, (each) => each.binary),
+    taskSpecific: Float64Array.from(scores, (each) => each.taskSpecific),
+    sampledBinary: Float64Array.from(scores, (each) => each.binary),
+    responses: examples.map(() => response),
+    ended: examples.map(() => true),
+  };
+}

@@ -1,0 +1,160 @@
+/**
+ * The configuration of the web-page experiment: every field with its meaning, its default, and the named presets.
+ *
+ * Defaults are the demo's; presets change what differs. Numbers of `webarena-1.5b` are the released scripts' (RLVR-World, App. B,
+ * Table 5).
+ */
+import { z } from "zod";
+import { checkCredit, COMMON_GRPO_FIELDS } from "../grpo_fields.ts";
+import {
+  checkLanguageConfig,
+  languageGrpoFields,
+  languageLikelihoodSchema,
+  languageModelSchema,
+  languageTokenizerSchema,
+} from "../language/fields.ts";
+import { checkedConfig, describeFields } from "../../runs/settings.ts";
+
+const count = z.int().min(1);
+
+const dataSchema = z.strictObject({
+  train: z.string().nullable().default(null).describe(
+    "Transitions to train with (.parquet); null: walks through the built-in site",
+  ),
+  test: z.string().nullable().default(null).describe("Transitions to judge by; null: a part of the training file"),
+  strict: z.boolean().default(false).describe("Whether one bad row ends the run; otherwise it is skipped and counted"),
+  testEvery: z.int().min(2).default(10).describe(
+    "Every so many tasks of a training file, one is held out, without a test file",
+  ),
+  prompt: z.enum(["compact", "instructions", "given"]).default("compact").describe(
+    "Form of prompts; given: the file's own",
+  ),
+  target: z.enum(["changes", "answer"]).default("changes").describe(
+    "What is imitated: the changes alone, or a file's answers with their reasoning",
+  ),
+  maxObservationTokens: count.nullable().default(null).describe(
+    "Longer trees are cut at their end, as WebArena does (not in given prompts); null: none is",
+  ),
+  maxQuestionTokens: count.default(384).describe("Longer prompts are refused, or skipped where not data.strict"),
+  maxAnswerTokens: count.default(256).describe("Answers are cut after so many tokens"),
+  sites: count.default(300).describe("Built-in data: shops to train in"),
+  walks: count.default(6).describe("Built-in data: walks through each"),
+  steps: count.default(6).describe("Built-in data: transitions of a walk"),
+  heldOutSites: count.default(60).describe("Built-in data: other shops, to judge by: a walk through each"),
+});
+
+const grpoSchema = z.strictObject({
+  ...languageGrpoFields({ steps: 100, decaySteps: 50, learningRate: 2e-4 }),
+  keepEndOfSequence: z.boolean().default(false).describe(
+    "Score as released: text of the end token spoils the last item",
+  ),
+  credit: z.enum(["answer", "item"]).default("item").describe(
+    "A token's reward: the answer's F1 (the paper), or what its and later lines add to it",
+  ),
+  creditDiscount: z.number().gt(0).max(1).default(0.7).describe(
+    "With credit item: a line's share counts so much less for each line before it",
+  ),
+  ...COMMON_GRPO_FIELDS,
+  // By answers, as the paper's Eq. 1: by tokens, long answers that are wrong outweigh short ones, and the small model learns to say
+  // little.
+  denominator: COMMON_GRPO_FIELDS.denominator.default("sequence-mean"),
+});
+
+const evaluationSchema = z.strictObject({
+  maxItems: count.nullable().default(null).describe(
+    "At most so many held-out transitions, from all over them; null: all",
+  ),
+  rows: count.default(256).describe("Answers sampled at once"),
+  sampledAnswers: z.int().min(0).default(4).describe(
+    "Answers drawn for each transition besides the greedy one; 0: none",
+  ),
+  temperature: z.number().positive().default(1).describe("Of the drawn answers"),
+  topP: z.number().gt(0).max(1).default(0.95).describe("Likewise; the paper's agent asks with 0.95"),
+  samples: z.int().min(0).default(8).describe("Answers shown in the report"),
+});
+
+/**
+ * The schema; `z.infer` of it is `WebPageConfig`. Its own type can only be inferred, which documentation cannot show.
+ *
+ * @internal
+ */
+export const webPageSchema = z.strictObject({
+  preset: z.string().default("demo").describe("Name of the preset that the values started from"),
+  seed: z.int().min(0).default(0).describe("Seed of every random number"),
+  data: dataSchema.prefault({}),
+  tokenizer: languageTokenizerSchema("items").prefault({}),
+  model: languageModelSchema({ hiddenSize: 96, heads: 3, intermediateSize: 256 }).prefault({}),
+  likelihood: languageLikelihoodSchema({ steps: 800, decaySteps: 400, learningRate: 3e-3 }).prefault({}),
+  grpo: grpoSchema.prefault({}),
+  evaluation: evaluationSchema.prefault({}),
+  checkpointEvery: count.default(500).describe("Steps between checkpoints"),
+  logitChunk: count.default(4096).describe("Tokens whose logits exist at once"),
+});
+
+/** A checked configuration; see the schema for every field. */
+export type WebPageConfig = (typeof webPageSchema)["_output"];
+
+/** What each preset changes of the defaults. */
+export const WEB_PAGE_PRESETS: Readonly<Record<string, { description: string; values: Record<string, unknown> }>> = {
+  demo: { description: "A small model from nothing on the built-in site, minutes on two cores", values: {} },
+  "webarena-1.5b": {
+    description:
+      "The paper's web-page experiment (a GPU; --model with DeepSeek-R1-Distill-Qwen-1.5B or the released SFT model)",
+    values: {
+      data: {
+        prompt: "given",
+        target: "answer",
+        maxObservationTokens: 3840,
+        maxQuestionTokens: 5000,
+        maxAnswerTokens: 7288,
+      },
+      // Imitation trains adapters; reinforcement learning all weights.
+      model: { computeType: "bfloat16", checkpointing: true, lora: { rank: 32, alpha: 16, targets: "all-linear" } },
+      // Table 5 and the released script; 6,410 samples, 8 a step, 4 epochs.
+      likelihood: {
+        steps: 3204,
+        batch: 8,
+        microBatch: 1,
+        learningRate: 1e-5,
+        warmupSteps: 320,
+        decaySteps: 2884,
+        beta2: 0.95,
+        weightDecay: 0.01,
+      },
+      grpo: {
+        denominator: "token-mean",
+        credit: "answer",
+        creditDiscount: 1,
+        adapters: false,
+        steps: 1500,
+        promptsPerStep: 64,
+        groupSize: 5,
+        miniBatchPrompts: 16,
+        microBatchPrompts: 1,
+        learningRate: 1e-6,
+        decaySteps: 0,
+        rolloutRows: 320,
+      },
+      evaluation: { rows: 256, sampledAnswers: 0 },
+      checkpointEvery: 20,
+      logitChunk: 1024,
+    },
+  },
+};
+
+/**
+ * Builds a checked configuration: the defaults, then the preset, then `overrides`.
+ *
+ * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
+ */
+export function webPageConfig(preset = "demo", overrides: Record<string, unknown> = {}): WebPageConfig {
+  const config = checkedConfig(webPageSchema, WEB_PAGE_PRESETS, preset, overrides);
+  checkLanguageConfig(config);
+  checkCredit(config.grpo);
+  return config;
+}
+
+/** One line a field: its name, its default, what it is. For the help. */
+export function describeWebPageFields(): string[] {
+  return describeFields(webPageSchema);
+}

@@ -1,0 +1,109 @@
+/**
+ * Evaluation on held-out transitions: precision, recall and F1 of greedy answers; on request of sampled ones as well.
+ *
+ * Greedy decoding is the paper's protocol. What GRPO raises is the expected reward of sampled answers, and what an agent asks
+ * for is a sample, so the scores of samples stand beside it. A page on which little happens is predicted well by "nothing
+ * changes", so that baseline stands beside them too.
+ *
+ * Source: RLVR-World Table 2; its columns are means of per-sample values.
+ */
+import type { CausalTransformer } from "../../models/causal_transformer.ts";
+import type { SamplingOptions } from "../../nn/sampling.ts";
+import { generate } from "../../train/generation.ts";
+import { STREAM } from "../../base/streams.ts";
+import { type F1Score, scoreChanges } from "../../worlds/web_page/f1_reward.ts";
+import { formatChanges } from "../../worlds/web_page/item_changes.ts";
+import type { WebPageExample, WebPageWorld } from "../../worlds/web_page/world.ts";
+
+/** Metrics of an answer, in the order in which they are shown. */
+export const WEB_PAGE_METRICS = ["f1", "precision", "recall"] as const;
+/** Name of a metric. */
+export type WebPageMetric = typeof WEB_PAGE_METRICS[number];
+
+/** What to evaluate. */
+export interface WebPageEvaluationRequest {
+  /** Whose answers are judged. */
+  model: CausalTransformer;
+  /** In its tokens. */
+  world: WebPageWorld;
+  /** On what. */
+  examples: readonly WebPageExample[];
+  /** Names the samples' random streams; greedy answers use nothing of it. */
+  seed: number;
+  /** Answers to be drawn for each example beside the greedy one; none when left out. */
+  sampledAnswers?: number;
+  /** How they are drawn. */
+  sampling?: SamplingOptions;
+  /** Answers sampled at once. */
+  rows: number;
+  /** Called with the number of examples done. */
+  onProgress?: (done: number, total: number) => void;
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  breathe?: () => Promise<void>;
+}
+
+/** One number an example for each metric. */
+export type WebPageScores = Readonly<Record<WebPageMetric, Float64Array>>;
+
+/** What {@linkcode evaluateWebPage} found. */
+export interface WebPageEvaluation {
+  /** Of the greedy answers. */
+  greedy: WebPageScores;
+  /** Means over each example's sampled answers; there when samples were asked for. */
+  sampled?: WebPageScores;
+  /** The greedy answers. */
+  responses: string[];
+  /** Whether each ended by itself. */
+  ended: boolean[];
+}
+
+/** See the file's head. */
+export async function evaluateWebPage(request: WebPageEvaluationRequest): Promise<WebPageEvaluation> {
+  const { model, world, examples, seed, rows, sampledAnswers = 0, sampling = {}, onProgress } = request;
+  const encoded = await world.encode(examples);
+  // Answers to one question are drawn together.
+  const total = examples.length * (sampledAnswers > 0 ? 2 : 1);
+  const answer = (groupSize: number, sampling: SamplingOptions, alreadyDone: number) =>
+    generate(model, {
+      ...world.openAnswers,
+      questions: encoded.map((each) => each.question),
+      groupSize,
+      sampling,
+      stream: [seed, STREAM.evaluation, 0],
+      maxRows: rows,
+      breathe: request.breathe,
+      onProgress: (done) => onProgress?.(alreadyDone + done, total),
+    });
+  const { answers, ended } = await answer(1, { greedy: true }, 0);
+  const responses = await world.decode(answers, examples);
+  const greedy = scoresOf(responses.map((each) => [world.score(each)]));
+  if (sampledAnswers === 0) return { greedy, responses: responses.map((each) => each.response), ended };
+  const drawn = (await answer(sampledAnswers, sampling, examples.length)).answers;
+  const states = await world.decode(drawn, drawn.map((_, row) => examples[Math.floor(row / sampledAnswers)]));
+  const scores = states.map((each) => world.score(each));
+  return {
+    greedy,
+    sampled: scoresOf(examples.map((_, i) => scores.slice(i * sampledAnswers, (i + 1) * sampledAnswers))),
+    responses: responses.map((each) => each.response),
+    ended,
+  };
+}
+
+/** Means over each example's answers. */
+function scoresOf(scores: readonly (readonly F1Score[])[]): WebPageScores {
+  const part = (name: WebPageMetric) =>
+    Float64Array.from(scores, (each) => each.reduce((sum, score) => sum + score[name], 0) / each.length);
+  return { f1: part("f1"), precision: part("precision"), recall: part("recall") };
+}
+
+/** What always answering "nothing changes" would earn. */
+export function unchangedPageBaseline(examples: readonly WebPageExample[]): WebPageEvaluation {
+  const response = formatChanges({ newItems: [], deletedItems: [], updatedItems: [] });
+  const scores = scoresOf(examples.map(({ truth }) => [scoreChanges(response, truth)]));
+  return {
+    greedy: scores,
+    sampled: scores,
+    responses: examples.map(() => response),
+    ended: examples.map(() => true),
+  };
+}

@@ -1,0 +1,227 @@
+/**
+ * What a finished web-page run says: `result.json` with intervals over held-out transitions, and `report.html`.
+ *
+ * Transitions of one shop (or task) share pages, so intervals draw them together. Beside every model stands what always answering
+ * "nothing changes" would earn.
+ */
+import { trainingCurve } from "../../report/figures.ts";
+import { type ReportContent, type ReportFigure, type ReportTable, writeReport } from "../../report/html_report.ts";
+import { meanInterval, pairedDifference } from "../../report/intervals.ts";
+import type { Interval, MetricResult, RunResult } from "../../report/result.ts";
+import type { MetricEntry } from "../../runs/metric_log.ts";
+import { parseAction } from "../../worlds/web_page/actions.ts";
+import { pageItems } from "../../worlds/web_page/items.ts";
+import type { WebPageExample } from "../../worlds/web_page/world.ts";
+import type { WebPageExperiment } from "./experiment.ts";
+import {
+  unchangedPageBaseline,
+  WEB_PAGE_METRICS,
+  type WebPageEvaluation,
+  type WebPageMetric,
+  type WebPageScores,
+} from "./evaluation.ts";
+import { markedAnswer } from "./marks.ts";
+import type { EvaluatedWebModels } from "./run.ts";
+
+/** A metric with every model's interval. */
+export interface WebPageMetricResult extends MetricResult {
+  /** Always answering "nothing changes". */
+  unchangedBaseline: Interval;
+}
+
+/** `result.json` of a web-page run. */
+export interface WebPageResult extends RunResult {
+  /** `f1`, `precision`, `recall` (greedy answers), and `f1Sampled` and so on (of drawn answers, where they were asked for). */
+  metrics: Record<string, WebPageMetricResult>;
+  /** Share of greedy answers that did not end by themselves, by model. */
+  cutAnswers: Record<string, number>;
+}
+
+/** Puts evaluations together; pure but for the bootstrap's seeded draws. */
+export function webPageResult(
+  experiment: WebPageExperiment,
+  models: EvaluatedWebModels,
+  seconds: Record<string, number>,
+  peakMemoryBytes: number,
+): WebPageResult {
+  const { config, engine, test } = experiment, { likelihood, rlvr } = models;
+  const last = rlvr ?? likelihood, baseline = unchangedPageBaseline(test);
+  const options = { seed: config.seed, groups: test.map((each) => each.group) };
+  const metric = (of: (evaluation: WebPageEvaluation) => Float64Array): WebPageMetricResult => ({
+    better: "higher",
+    base: meanInterval(of(likelihood), options),
+    rlvr: meanInterval(of(last), options),
+    ...rlvr ? { difference: pairedDifference(of(likelihood), of(rlvr), options) } : {},
+    unchangedBaseline: meanInterval(of(baseline), options),
+  });
+  const metrics: Record<string, WebPageMetricResult> = {};
+  for (const name of WEB_PAGE_METRICS) metrics[name] = metric(({ greedy }) => greedy[name]);
+  if (likelihood.sampled) {
+    for (const name of WEB_PAGE_METRICS) metrics[sampledName(name)] = metric(({ sampled }) => sampled![name]);
+  }
+  const cut = ({ ended }: WebPageEvaluation) => ended.filter((each) => !each).length / ended.length;
+  return {
+    task: "train-web",
+    preset: config.preset,
+    engine: `${engine.name} (${engine.backend} ${engine.version})`,
+    device: engine.device,
+    seed: config.seed,
+    metrics,
+    cutAnswers: { likelihood: cut(likelihood), ...rlvr ? { rlvr: cut(rlvr) } : {} },
+    seconds,
+    peakMemoryBytes,
+  };
+}
+
+/** Name of a metric of sampled answers. */
+function sampledName(metric: WebPageMetric): string {
+  return `${metric}Sampled`;
+}
+
+/** What one says of the run: F1 before and after, of greedy and of sampled answers. */
+export function webPageHeadline({ metrics }: WebPageResult): string {
+  const n = metrics.f1.base.n;
+  const of = (metric: WebPageMetricResult) => {
+    const { base, rlvr, difference } = metric;
+    if (!difference) return percent(base.mean);
+    const gain = 100 * difference.mean, sure = difference.low > 0 || difference.high < 0;
+    return `${percent(base.mean)} → ${percent(rlvr.mean)} (${gain > 0 ? "+" : ""}${
+      gain.toFixed(1)
+    } points, 95 % interval ${(100 * difference.low).toFixed(1)} … ${(100 * difference.high).toFixed(1)}${
+      sure ? "" : ", which includes zero"
+    })`;
+  };
+  const stages = metrics.f1.difference ? "likelihood → GRPO" : "after likelihood training";
+  const sampled = metrics.f1Sampled ? `; of sampled answers ${of(metrics.f1Sampled)}` : "";
+  return `Held-out F1 of item changes, ${stages}: ${of(metrics.f1)}${sampled}; ${n} transitions.`;
+}
+
+/** Writes `report.html` of a run. */
+export async function writeWebPageReport(
+  experiment: WebPageExperiment,
+  result: WebPageResult,
+  models: EvaluatedWebModels,
+): Promise<string> {
+  const { run, config } = experiment;
+  const path = run.file("report.html");
+  const content: ReportContent = {
+    title: "Web pages: likelihood, then reinforcement learning on the changes",
+    summary: webPageHeadline(result),
+    result,
+    curves: curvesOf(await run.metrics.read()),
+    tables: [
+      webPageScoreReport(result),
+      ...models.likelihood.sampled ? [webPageScoreReport(result, true)] : [],
+      answerTable(experiment, models),
+    ],
+    config,
+    environment: await run.readEnvironment(),
+  };
+  await writeReport(path, content);
+  return path;
+}
+
+/**
+ * The paper's Table 2, for this run, beside what always answering "nothing changes" earns.
+ *
+ * @param isSampled Of drawn answers instead of greedy ones.
+ */
+export function webPageScoreReport({ metrics }: WebPageResult, isSampled = false): ReportTable {
+  const show = ({ mean, low, high }: Interval) => `${percent(mean)} [${percent(low)}, ${percent(high)}]`;
+  const metricOf = (name: WebPageMetric) => metrics[isSampled ? sampledName(name) : name];
+  const names = ["precision", "recall", "f1"] as const;
+  const row = (label: string, of: (metric: WebPageMetricResult) => Interval) => [
+    label,
+    ...names.map((name) => show(of(metricOf(name)))),
+  ];
+  const { difference } = metrics.f1;
+  return {
+    title: isSampled ? "Item changes, sampled answers" : "Item changes, greedy answers",
+    columns: ["Model", "Precision, %", "Recall, %", "F1, %"],
+    rows: [
+      row("Always “nothing changes”", (metric) => metric.unchangedBaseline),
+      row("Likelihood", (metric) => metric.base),
+      ...difference ? [row("RLVR", (metric) => metric.rlvr), row("RLVR − likelihood", (each) => each.difference!)] : [],
+    ],
+    caption:
+      `Means of per-transition values over ${metrics.f1.base.n} held-out transitions, 95 % intervals; transitions of one shop ` +
+      `or task are drawn together. ${
+        isSampled ? "Drawn answers: the expectation that GRPO raises." : "Most likely answers."
+      }`,
+  };
+}
+
+/** Answers before and after with hits and misses marked, those whose F1 GRPO changed most first. */
+function answerTable({ test, config }: WebPageExperiment, { likelihood, rlvr }: EvaluatedWebModels): ReportTable {
+  const rows = tellingPages(likelihood.greedy, rlvr?.greedy, test.length).slice(0, config.evaluation.samples);
+  const answer = (evaluation: WebPageEvaluation, row: number) =>
+    `F1 ${percent(evaluation.greedy.f1[row])} %\n${markedAnswer(evaluation.responses[row], test[row].truth)}`;
+  return {
+    title: "Answers",
+    columns: ["Page and action", "Truth", "Likelihood", ...rlvr ? ["RLVR"] : []],
+    rows: rows.map((row) => [
+      whereAndWhat(test[row]),
+      test[row].truth,
+      answer(likelihood, row),
+      ...rlvr ? [answer(rlvr, row)] : [],
+    ]),
+    caption:
+      "✓ said and true, ✗ said but not true, ○ true but not said. The transitions that GRPO changed most come first.",
+  };
+}
+
+/** Rows of the held-out transitions: greatest change of F1 first, rises and falls in turn. */
+export function tellingPages(before: WebPageScores, after: WebPageScores | undefined, count: number): number[] {
+  const rows = Array.from({ length: count }, (_, row) => row);
+  if (after === undefined) return rows;
+  const change = (row: number) => after.f1[row] - before.f1[row];
+  const risen = rows.filter((row) => change(row) > 0).sort((a, b) => change(b) - change(a));
+  const fallen = rows.filter((row) => change(row) < 0).sort((a, b) => change(a) - change(b));
+  const same = rows.filter((row) => change(row) === 0);
+  const inTurn: number[] = [];
+  for (let i = 0; i < Math.max(risen.length, fallen.length); i++) {
+    inTurn.push(...[risen[i], fallen[i]].filter((row) => row !== undefined));
+  }
+  return [...inTurn, ...same];
+}
+
+/** `/cart: click [12] button 'Remove'`. */
+function whereAndWhat({ name, asked }: WebPageExample): string {
+  if (asked === undefined) return name;
+  const action = parseAction(asked.action);
+  const item = "id" in action ? pageItems(asked.observation).find((each) => each.id === action.id) : undefined;
+  return `${asked.url.replace(/^https?:\/\/[^/]*/, "") || "/"}\n${asked.action}${item ? ` ${item.text}` : ""}`;
+}
+
+function percent(share: number): string {
+  return (100 * share).toFixed(1);
+}
+
+function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
+  const panel = (title: string, caption: string, metric: string, stage: string): ReportFigure[] => {
+    const own = records.map((record) => ({ ...record, ...record.metrics as Record<string, number> | undefined }))
+      .filter((record) => record.stage === stage && typeof record[metric] === "number");
+    if (own.length === 0) return [];
+    return [{ title, caption, figure: trainingCurve([{ name: stage, records: own }], metric, { title: "" }) }];
+  };
+  return [
+    ...panel("Likelihood: negative log-likelihood", "Nats a trained token.", "loss", "likelihood"),
+    ...panel("GRPO: reward", "Mean F1 of a step's answers.", "reward", "grpo"),
+    ...panel("GRPO: precision", "Mean over a step's answers; no part of the reward.", "precision", "grpo"),
+    ...panel("GRPO: recall", "Likewise.", "recall", "grpo"),
+    ...panel(
+      "GRPO: answers that were cut",
+      "Share of a step's answers that did not end by themselves.",
+      "cutAnswers",
+      "grpo",
+    ),
+    ...panel("GRPO: divergence from the likelihood model", "Estimate in nats a token.", "kl", "grpo"),
+    ...panel("GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token.", "entropy", "grpo"),
+    ...panel(
+      "GRPO: largest advantage",
+      "Of a step's answers, or of their lines; absolute.",
+      "largestAdvantage",
+      "grpo",
+    ),
+  ];
+}

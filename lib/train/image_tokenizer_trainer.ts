@@ -1,0 +1,299 @@
+/**
+ * The steps of tokenizer training, whatever the tokenizer: reconstruct images, look alike (LPIPS), and look real
+ * (discriminator).
+ *
+ * One `step` is one update: of the tokenizer or, once the discriminator takes part, every other time of the discriminator.
+ * Where images come from is a function of the step's number, so a trainer that is saved and restored goes on with the same
+ * numbers. What a batch is and how it is reconstructed is said by the trainers of the two tokenizers (`tokenizer.ts`,
+ * `compressive_tokenizer.ts`). Not here: run folders, checkpoints on disk, progress.
+ */
+import type { HostTensor } from "../io/safetensors.ts";
+import { type Discriminator, generatorLoss, gradientPenalty, hingeLoss } from "../models/discriminator.ts";
+import type { Lpips } from "../models/lpips.ts";
+import { AdamW, globalNorm } from "../nn/optimizer.ts";
+import { loadInto, type Parameters, toHost } from "../nn/parameters.ts";
+import { constantSchedule, cosineSchedule, type Schedule } from "../nn/schedules.ts";
+import { valueAndGrad } from "../tensor/gradient.ts";
+import { tidy } from "../tensor/scope.ts";
+import { concat, stack, type Tensor } from "../tensor/tensor.ts";
+import { codeUsage } from "./code_usage.ts";
+import { TrainingDivergedError } from "./diverged.ts";
+import { metricName, type ReconstructedImages, reconstructionLoss } from "./tokenizer_losses.ts";
+import { checkTokenizerTraining, type TokenizerTrainingConfig } from "./tokenizer_training_config.ts";
+
+/** What one step did. Parts that had no share are absent. */
+export interface TokenizerStepMetrics {
+  /** 0 for the first. */
+  step: number;
+  /** Who was updated. */
+  updated: "tokenizer" | "discriminator";
+  /** The sum that was differentiated. */
+  loss: number;
+  /** Length of the gradient before clipping. */
+  gradientNorm: number;
+  /** Of this update. */
+  learningRate: number;
+  /** Mean absolute error of pixels in [0, 1], weighted. */
+  absoluteError?: number;
+  /** Mean squared error of pixels in [0, 1], weighted. */
+  squaredError?: number;
+  /** See `latentSpread`. */
+  latentSpread?: number;
+  /** See `roundingError`. */
+  roundingError?: number;
+  /** Mean LPIPS. */
+  perceptual?: number;
+  /** −mean D(reconstruction), or the discriminator's hinge loss. */
+  adversarial?: number;
+  /** Of the discriminator's update. */
+  gradientPenalty?: number;
+  /** Different codes in the batch. */
+  codesUsed?: number;
+  /** exp of the entropy of the batch's codes. */
+  codePerplexity?: number;
+}
+
+/** What must be saved to go on bit for bit. */
+export interface TokenizerTrainerState {
+  /** Steps made. */
+  step: number;
+  /** Updates of the tokenizer among them. */
+  tokenizerUpdates: number;
+  /** Updates of the discriminator among them. */
+  discriminatorUpdates: number;
+  /** Parameters and moments. */
+  tensors: Map<string, HostTensor>;
+}
+
+/** What the trainers of all tokenizers work on. */
+export interface ImageTokenizerTrainerParts<B> {
+  /** Of the tokenizer. */
+  parameters: Parameters;
+  /** The images of a step (0 for the first); the same for the same step, so that a resumed run sees what it would have. */
+  batches: (step: number) => B | Promise<B>;
+  /** Without it there is no perceptual loss. */
+  perceptual?: Lpips;
+  /** Without it there is no adversarial loss. */
+  discriminator?: Discriminator;
+}
+
+/**
+ * Trains a tokenizer step by step.
+ *
+ * B is a step's batch as it is given, P the same as tensors.
+ */
+export abstract class ImageTokenizerTrainer<B, P> {
+  /** All values. */
+  readonly config: TokenizerTrainingConfig;
+  readonly #parts: ImageTokenizerTrainerParts<B>;
+  readonly #optimizer: AdamW;
+  readonly #discriminatorOptimizer: AdamW | undefined;
+  readonly #schedule: Schedule;
+  readonly #discriminatorSchedule: Schedule;
+  #step = 0;
+
+  /**
+   * A trainer at step 0.
+   *
+   * @throws {RangeError} When a value of the configuration is out of its range.
+   */
+  protected constructor(parts: ImageTokenizerTrainerParts<B>, config: TokenizerTrainingConfig) {
+    checkTokenizerTraining(config);
+    this.config = config;
+    this.#parts = parts;
+    const { learningRate, warmupSteps, steps } = config;
+    this.#schedule = cosineSchedule(learningRate, { warmupSteps, totalSteps: steps });
+    this.#discriminatorSchedule = constantSchedule(learningRate, { warmupSteps });
+    this.#optimizer = new AdamW(parts.parameters, config);
+    this.#discriminatorOptimizer = parts.discriminator && new AdamW(parts.discriminator.parameters, config);
+  }
+
+  /** A batch as tensors; refuses one that does not fit the tokenizer. */
+  protected abstract prepare(batch: B): P;
+
+  /** What the tokenizer makes of a batch, differentiable; the gradient penalty is that of the last kind. */
+  protected abstract images(prepared: P, step: number): ReconstructedImages[];
+
+  /** Steps made. */
+  get stepsDone(): number {
+    return this.#step;
+  }
+
+  /**
+   * One update.
+   *
+   * @throws {TrainingDivergedError} When the loss or the gradient is not finite: parameters and moments are as before.
+   * @throws {RangeError} When the batch does not have the tokenizer's size.
+   */
+  async step(): Promise<TokenizerStepMetrics> {
+    const batch = await this.#parts.batches(this.#step);
+    const { adversarialStart } = this.config;
+    const { discriminator } = this.#parts;
+    const adversarial = discriminator !== undefined && this.#step >= adversarialStart;
+    const metrics = adversarial && (this.#step - adversarialStart) % 2 === 1
+      ? await this.#updateDiscriminator(discriminator, batch)
+      : await this.#updateTokenizer(batch, adversarial ? discriminator : undefined);
+    this.#step++;
+    return metrics;
+  }
+
+  /** Reads everything that a later trainer of the same parts needs to go on. */
+  async stateToHost(): Promise<TokenizerTrainerState> {
+    const { parameters, discriminator } = this.#parts;
+    const optimizer = await this.#optimizer.stateToHost();
+    const other = await this.#discriminatorOptimizer?.stateToHost();
+    const parts: [string, ReadonlyMap<string, HostTensor> | undefined][] = [
+      ["tokenizer.", await toHost(parameters)],
+      ["tokenizer_optimizer.", optimizer.tensors],
+      ["discriminator.", await discriminator?.toHost()],
+      ["discriminator_optimizer.", other?.tensors],
+    ];
+    return {
+      step: this.#step,
+      tokenizerUpdates: optimizer.stepCount,
+      discriminatorUpdates: other?.stepCount ?? 0,
+      tensors: new Map(
+        parts.flatMap(([prefix, map]) => [...map ?? []].map(([name, each]) => [prefix + name, each] as const)),
+      ),
+    };
+  }
+
+  /**
+   * Goes on where another trainer stopped.
+   *
+   * @param source What the state was read from, for messages.
+   * @throws {UserError} When the state belongs to models of other shapes.
+   */
+  async loadState(state: TokenizerTrainerState, source = "the tokenizer's training state"): Promise<void> {
+    const { parameters, discriminator } = this.#parts;
+    const part = (prefix: string) =>
+      new Map(
+        [...state.tensors].filter(([name]) => name.startsWith(prefix)).map(([name, each]) =>
+          [name.slice(prefix.length), each] as const
+        ),
+      );
+    await loadInto(parameters, part("tokenizer."), { source });
+    await this.#optimizer.loadState(
+      { stepCount: state.tokenizerUpdates, tensors: part("tokenizer_optimizer.") },
+      source,
+    );
+    if (discriminator) {
+      await discriminator.loadHost(part("discriminator."), source);
+      await this.#discriminatorOptimizer!.loadState(
+        { stepCount: state.discriminatorUpdates, tensors: part("discriminator_optimizer.") },
+        source,
+      );
+    }
+    this.#step = state.step;
+  }
+
+  /** Gives the optimizers' moments back; the models stay. */
+  dispose(): void {
+    this.#optimizer.dispose();
+    this.#discriminatorOptimizer?.dispose();
+  }
+
+  async #updateTokenizer(batch: B, discriminator: Discriminator | undefined): Promise<TokenizerStepMetrics> {
+    const { parameters, perceptual } = this.#parts;
+    discriminator?.powerIterate();
+    const { gradients, numbers, codes } = tidy(() => {
+      const prepared = this.prepare(batch);
+      const { value, gradients, aux } = valueAndGrad(() => {
+        const kinds = this.images(prepared, this.#step);
+        const judged = kinds.map((each) => reconstructionLoss(each, this.config, perceptual));
+        const terms: Record<string, Tensor> = Object.assign({}, ...judged.map((each) => each.terms));
+        let loss = judged.map((each) => each.loss).reduce((sum, each) => sum.add(each));
+        if (discriminator) {
+          terms.adversarial = generatorLoss(discriminator.logits(together(kinds.map((each) => each.reconstruction))));
+          loss = loss.add(terms.adversarial.mul(this.config.adversarialWeight));
+        }
+        const codes = kinds.map(({ kind, indices, quantizer }) => ({ kind, indices, size: quantizer.codebookSize }));
+        return { loss, aux: { terms, codes } };
+      }, [...parameters.values()]);
+      const numbers = { loss: value, gradientNorm: globalNorm(gradients), ...aux.terms };
+      return { gradients, numbers: pack(numbers), codes: aux.codes };
+    });
+    const learningRate = this.#schedule(this.#optimizer.stepCount);
+    try {
+      const read = await this.#apply(this.#optimizer, gradients, numbers, learningRate);
+      // Codes are read once the numbers are known to be finite: those of NaN are outside of every codebook.
+      const usage: Record<string, number> = {};
+      for (const { kind, indices, size } of codes) {
+        const { used, perplexity } = codeUsage(await indices.data() as Int32Array, size);
+        usage[metricName(kind, "codesUsed")] = used;
+        usage[metricName(kind, "codePerplexity")] = perplexity;
+      }
+      return { step: this.#step, updated: "tokenizer", learningRate, ...read, ...usage };
+    } finally {
+      for (const { indices } of codes) indices.dispose();
+    }
+  }
+
+  async #updateDiscriminator(discriminator: Discriminator, batch: B): Promise<TokenizerStepMetrics> {
+    discriminator.powerIterate();
+    const { gradients, numbers } = tidy(() => {
+      const prepared = this.prepare(batch);
+      const kinds = tidy(() =>
+        this.images(prepared, this.#step).map(({ target, reconstruction }) => ({
+          target,
+          fake: reconstruction.detach(),
+        }))
+      );
+      const real = together(kinds.map((each) => each.target)), fake = together(kinds.map((each) => each.fake));
+      const { value, gradients, aux } = valueAndGrad(() => {
+        const adversarial = hingeLoss(discriminator.logits(fake), discriminator.logits(real));
+        const penalty = gradientPenalty(discriminator, kinds[kinds.length - 1].target);
+        const loss = adversarial.add(penalty.mul(this.config.gradientPenaltyWeight));
+        return { loss, aux: { adversarial, gradientPenalty: penalty } };
+      }, [...discriminator.parameters.values()]);
+      return { gradients, numbers: pack({ loss: value, gradientNorm: globalNorm(gradients), ...aux }) };
+    });
+    const optimizer = this.#discriminatorOptimizer!;
+    const learningRate = this.#discriminatorSchedule(optimizer.stepCount);
+    const read = await this.#apply(optimizer, gradients, numbers, learningRate);
+    return { step: this.#step, updated: "discriminator", learningRate, ...read };
+  }
+
+  /** Checks the numbers, then updates: what is not finite changes nothing. */
+  async #apply(
+    optimizer: AdamW,
+    gradients: Tensor[],
+    numbers: PackedNumbers,
+    learningRate: number,
+  ): Promise<{ loss: number; gradientNorm: number } & Record<string, number>> {
+    try {
+      const read = await unpack(numbers);
+      if (!Number.isFinite(read.loss) || !Number.isFinite(read.gradientNorm)) {
+        const [what, value] = Number.isFinite(read.loss)
+          ? ["the tokenizer's gradient norm", read.gradientNorm] as const
+          : ["the tokenizer's loss", read.loss] as const;
+        throw new TrainingDivergedError(what, this.#step, value);
+      }
+      const gradientScale = Math.min(1, this.config.maxGradientNorm / (read.gradientNorm + 1e-6));
+      optimizer.step(gradients, { learningRate, gradientScale });
+      return read;
+    } finally {
+      for (const each of gradients) each.dispose();
+    }
+  }
+}
+
+function together(images: Tensor[]): Tensor {
+  return images.length === 1 ? images[0] : concat(images);
+}
+
+/** Scalars in one tensor, so that reading them is one wait. */
+interface PackedNumbers {
+  names: string[];
+  values: Tensor;
+}
+
+function pack(numbers: Record<string, Tensor>): PackedNumbers {
+  return { names: Object.keys(numbers), values: stack(Object.values(numbers)) };
+}
+
+async function unpack({ names, values }: PackedNumbers): Promise<{ loss: number; gradientNorm: number }> {
+  const read = await values.data();
+  values.dispose();
+  return Object.fromEntries(names.map((name, i) => [name, read[i]])) as { loss: number; gradientNorm: number };
+}

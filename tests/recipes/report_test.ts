@@ -1,0 +1,120 @@
+/** What a run says of itself: result.json, the headline, the report. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { RobotVideoExperiment } from "../../lib/recipes/robot_video/experiment.ts";
+import { imaginedClips, robotVideoHeadline } from "../../lib/recipes/robot_video/report.ts";
+import { openEngine } from "../../lib/tensor/registry.ts";
+import { silentProgress } from "../../lib/runs/progress.ts";
+import { RunFolder } from "../../lib/runs/run_folder.ts";
+import { withFolder } from "../io/support.ts";
+import { stoppingProgress, tinyConfig, tinyRun } from "../support/tiny_run.ts";
+
+Deno.test("a run's result: intervals of every metric, the control as base, times, memory; and its report", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const { result, report, seconds } = await tinyRun(engine, join(folder, "run"));
+    assert.ok(result);
+    assert.equal(result.task, "train-video");
+    assert.equal(result.base, "control");
+    assert.deepEqual(Object.keys(result.metrics), ["mae", "mse", "psnr", "ssim", "repetition"]);
+    for (const { base, rlvr, likelihood, difference } of Object.values(result.metrics)) {
+      for (const { mean, low, high, n } of [base, rlvr, likelihood, difference!]) {
+        assert.ok(low <= mean && mean <= high, `${low} ${mean} ${high}`);
+        assert.equal(n, 4);
+      }
+      assert.ok(Math.abs(difference!.mean - (rlvr.mean - base.mean)) < 1e-9);
+    }
+    assert.equal(result.metrics.psnr.better, "higher");
+    assert.ok(result.peakMemoryBytes > 1e7);
+    assert.deepEqual(Object.keys(seconds), ["tokenizer", "likelihood", "grpo", "control", "evaluate"]);
+    assert.ok(Object.values(seconds).every((each) => each > 0));
+    const stored = JSON.parse(await Deno.readTextFile(join(folder, "run/result.json")));
+    assert.deepEqual(stored, result);
+    const html = await Deno.readTextFile(report!);
+    assert.ok(html.includes(robotVideoHeadline(result).slice(0, 20)));
+    assert.match(
+      robotVideoHeadline(result),
+      /^Held-out MAE is .* % (better|worse); the 95 % interval of the difference /,
+    );
+  });
+});
+
+Deno.test("a run with one held-out episode claims no interval of the difference", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const { result } = await tinyRun(engine, join(folder, "run"), { change: { data: { testEvery: 8 } } });
+    assert.equal(result!.metrics.mae.difference, undefined);
+    assert.match(
+      robotVideoHeadline(result!),
+      /; clips of one episode only, too few for an interval .* \(2 held-out clips\)/,
+    );
+  });
+});
+
+Deno.test("a run from given folders trains neither tokenizer nor transformer, says so, and starts GRPO from them", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const first = join(folder, "first"), second = join(folder, "second");
+    const { result: before } = await tinyRun(engine, first);
+    const change = {
+      tokenizer: { folder: join(first, "models/tokenizer") },
+      model: { folder: join(first, "models/likelihood") },
+    };
+    const { progress, notes, stages } = stoppingProgress();
+    const { result, seconds } = await tinyRun(engine, second, { change, progress });
+    assert.deepEqual(notes, [
+      `tokenizer: nothing to train, ${change.tokenizer.folder} was given`,
+      `likelihood: nothing to train, ${change.model.folder} was given`,
+    ]);
+    assert.deepEqual(stages, ["grpo", "evaluate likelihood", "evaluate rlvr"]);
+    assert.deepEqual(Object.keys(seconds), ["grpo", "evaluate"]);
+    assert.equal(result!.base, "likelihood");
+    // The same model on the same clips, and the same GRPO from it.
+    assert.deepEqual(result!.metrics.mae.base, before!.metrics.mae.likelihood);
+    assert.deepEqual(result!.metrics.mae.rlvr, before!.metrics.mae.rlvr);
+  });
+});
+
+Deno.test("the report's clips are as long as episodes have frames at the clips' step, none of them twice", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    // Episodes of 9 frames: every frame, and what a step of 2 and of 4 leaves of them; the last is what may just be seen.
+    for (
+      const { frameStep, start, steps } of [
+        { frameStep: 1, start: 1, steps: 6 },
+        { frameStep: 2, start: 0, steps: 5 },
+        { frameStep: 3, start: 0, steps: 3 },
+        { frameStep: 4, start: 0, steps: 3 },
+      ]
+    ) {
+      const change = {
+        data: { history: 1, frameStep, episodeLength: 9 },
+        evaluation: { gifFrames: 5, gifs: 2 },
+      };
+      const config = tinyConfig(change), run = join(folder, `step-${frameStep}`);
+      await tinyRun(engine, run, { change, stages: ["tokenizer", "likelihood"] });
+      using opened = await RunFolder.read(run);
+      using experiment = await RobotVideoExperiment.open({ engine, config, run: opened, progress: silentProgress });
+      const model = await experiment.likelihoodModel();
+      const clips = await imaginedClips(experiment, { Base: model });
+      model.dispose();
+      assert.equal(clips.length, 2);
+      for (const [i, { label, note, panels: { Truth, Base } }] of clips.entries()) {
+        const episode = await experiment.data.source.load(experiment.data.split.test[i]);
+        const size = episode.height * episode.width * 3;
+        const frames = Array.from({ length: steps }, (_, n) => {
+          const at = start + n * frameStep;
+          assert.ok(at < episode.length);
+          return episode.frames.subarray(at * size, (at + 1) * size);
+        });
+        assert.equal(label, `${episode.id}, from frame ${start}`);
+        assert.equal(note, `1 true frame, then ${steps - 1} imagined from the actions alone`);
+        assert.equal(Truth.t, steps);
+        assert.deepEqual(Truth.frames, Uint8Array.from(frames.flatMap((frame) => [...frame])));
+        assert.equal(Base.t, steps);
+        assert.deepEqual(Base.frames.subarray(0, size), Truth.frames.subarray(0, size));
+      }
+    }
+  });
+  engine.close();
+});

@@ -1,0 +1,298 @@
+/**
+ * Answers in which sampled and given tokens take turns, as in multi-step video: what is given enters neither loss nor
+ * divergence nor entropy nor gradient, in GRPO and in likelihood training, whichever way the prompts are computed.
+ */
+import assert from "node:assert/strict";
+import type { CausalTransformer } from "../../lib/models/causal_transformer.ts";
+import { hiddenValueAndGrad } from "../../lib/models/checkpointed_gradient.ts";
+import { RELEASED_OBJECTIVE } from "../../lib/train/objective.ts";
+import {
+  type AnswerGroup,
+  countSpoken,
+  frozenLogProbabilities,
+  policyLoss,
+  type PolicyLossSettings,
+  predictingStates,
+  spokenWeights,
+} from "../../lib/train/policy_loss.ts";
+import { rollout } from "../../lib/train/rollout.ts";
+import { valueAndGrad } from "../../lib/tensor/gradient.ts";
+import { Philox } from "../../lib/tensor/random.ts";
+import { tidy } from "../../lib/tensor/scope.ts";
+import { type Tensor, tensor } from "../../lib/tensor/tensor.ts";
+import { LikelihoodTrainer } from "../../lib/train/likelihood.ts";
+import { gradientsOf, smallModel, take } from "../models/causal_transformer_support.ts";
+import { assertClose } from "../support/compare.ts";
+import { forEachEngine } from "../support/engines.ts";
+
+/** Frames of 4 tokens and actions of 2; questions of a context, a frame and its action. */
+const PROMPTS = 2, GROUP = 3, QUESTION = 13, FRAMES = 3, FRAME = 4, ACTION = 2, LENGTH = FRAMES * (FRAME + ACTION);
+const VOCABULARY = 37;
+const SAMPLED = Uint8Array.from({ length: LENGTH }, (_, t) => t % (FRAME + ACTION) < FRAME ? 1 : 0);
+const SPOKEN = PROMPTS * GROUP * FRAMES * FRAME;
+
+const SETTINGS: PolicyLossSettings = {
+  groupSize: GROUP,
+  sharePrompt: true,
+  objective: { ...RELEASED_OBJECTIVE, klCoefficient: 0.1, entropyCoefficient: 0.01 },
+  logitChunk: 7,
+  temperature: 1,
+};
+
+const draw = (random: Philox, length: number) => Int32Array.from({ length }, () => random.integer(0, VOCABULARY));
+
+function groups(): AnswerGroup[] {
+  const random = new Philox(21);
+  return Array.from({ length: PROMPTS }, () => {
+    const question = draw(random, QUESTION), plan = draw(random, LENGTH);
+    return {
+      question,
+      answers: Array.from(
+        { length: GROUP },
+        () => draw(random, LENGTH).map((token, t) => SAMPLED[t] === 1 ? token : plan[t]),
+      ),
+      sampled: SAMPLED,
+      advantages: Float64Array.from({ length: GROUP }, () => random.normal()),
+      sampler: Array.from(
+        { length: GROUP },
+        () => Float32Array.from(SAMPLED, (each) => each === 1 ? -3 - random.uniform() : 0),
+      ),
+    };
+  });
+}
+
+/** Loss and gradients of the policy on some groups, the way that the trainer computes them. */
+async function policyGradients(model: CausalTransformer, settings: PolicyLossSettings, some = groups()) {
+  const reference = smallModel(model.engine, {}, { seed: 6 });
+  const olds = some.map((group) => tidy(() => frozenLogProbabilities(reference, group, settings).add(0.05)));
+  const references = some.map((group) => frozenLogProbabilities(reference, group, settings));
+  const weights = spokenWeights(some, settings.objective.denominator);
+  const { value, gradients, aux } = hiddenValueAndGrad(
+    model,
+    () => predictingStates(model, some, settings),
+    (hidden) => policyLoss(model, hidden, some, olds, references, weights, settings),
+  );
+  const read = await Promise.all(gradients.map(take)), names = [...model.parameters.keys()];
+  const loss = Number((await take(value))[0]), kl = aux.kl ? Number((await take(aux.kl))[0]) : 0;
+  for (const each of [...olds, ...references, aux.clipped, aux.mismatch]) each.dispose();
+  reference.dispose();
+  return { loss, kl, gradients: new Map(names.map((name, i) => [name, read[i]])) };
+}
+
+/** log softmax of full forward passes in float64 on the host, at the positions of each answer's sampled tokens. */
+async function spokenDistributions(model: CausalTransformer, some: readonly AnswerGroup[]) {
+  const rows: { logs: Float64Array; token: number }[] = [];
+  for (const { question, answers } of some) {
+    for (const answer of answers) {
+      const sequence = Int32Array.of(...question, ...answer);
+      const logits = await take(tidy(() =>
+        model.logits(
+          model.hidden(tensor(model.engine, sequence.subarray(0, -1), [1, sequence.length - 1], "int64"))
+            .narrow(1, QUESTION - 1, LENGTH).reshape([LENGTH, -1]),
+        )
+      ));
+      for (let t = 0; t < LENGTH; t++) {
+        if (SAMPLED[t] === 0) continue;
+        const own = Float64Array.from(logits.subarray(t * VOCABULARY, (t + 1) * VOCABULARY), Number);
+        const total = Math.log(own.reduce((sum, each) => sum + Math.exp(each), 0));
+        rows.push({ logs: own.map((each) => each - total), token: answer[t] });
+      }
+    }
+  }
+  return rows;
+}
+
+forEachEngine("interleaved answers: shared and unshared prompts, regular and packed, agree", async (engine) => {
+  const model = smallModel(engine), whole = await policyGradients(model, SETTINGS);
+  const [first] = groups(), longer = { ...first, question: Int32Array.of(1, 2, ...first.question) };
+  const packed = [longer, groups()[1]];
+  const ofPacked = await policyGradients(model, SETTINGS, packed);
+  for (
+    const [expected, other] of [
+      [whole, await policyGradients(model, { ...SETTINGS, sharePrompt: false })],
+      [ofPacked, await policyGradients(model, { ...SETTINGS, sharePrompt: false }, packed)],
+    ] as const
+  ) {
+    assert.ok(Math.abs(expected.loss - other.loss) < 1e-5, `${expected.loss} ${other.loss}`);
+    assert.ok(Math.abs(expected.kl - other.kl) < 1e-5 * (1 + expected.kl), `${expected.kl} ${other.kl}`);
+    for (const [name, numbers] of expected.gradients) assertClose(other.gradients.get(name)!, numbers, 1e-5, name);
+  }
+  assert.notEqual(whole.loss, ofPacked.loss);
+  model.dispose();
+});
+
+forEachEngine("interleaved answers: parts are credited each with its own advantage", async (engine) => {
+  const model = smallModel(engine), length = FRAME + ACTION;
+  const settings = { ...SETTINGS, objective: { ...SETTINGS.objective, klCoefficient: 0, entropyCoefficient: 0 } };
+  const parts = Array<Uint16Array>(GROUP).fill(Uint16Array.from({ length: LENGTH }, (_, t) => Math.floor(t / length)));
+  const whole = await policyGradients(model, settings);
+  const same = await policyGradients(
+    model,
+    settings,
+    groups().map((group) => ({
+      ...group,
+      parts,
+      advantages: Float64Array.from({ length: GROUP * FRAMES }, (_, i) => group.advantages[Math.floor(i / FRAMES)]),
+    })),
+  );
+  assert.ok(Math.abs(whole.loss - same.loss) < 1e-6, `${whole.loss} ${same.loss}`);
+  // Where only the first frame is credited, the rest of the answer might as well not be there.
+  const first = await policyGradients(
+    model,
+    settings,
+    groups().map((group) => ({
+      ...group,
+      parts,
+      advantages: Float64Array.from(
+        { length: GROUP * FRAMES },
+        (_, i) => i % FRAMES === 0 ? group.advantages[i / FRAMES] : 0,
+      ),
+    })),
+  );
+  const alone = await policyGradients(
+    model,
+    settings,
+    groups().map((group) => ({
+      ...group,
+      answers: group.answers.map((answer) => answer.subarray(0, length)),
+      sampled: SAMPLED.subarray(0, length),
+      sampler: group.sampler.map((each) => each.subarray(0, length)),
+    })),
+  );
+  for (const [name, numbers] of first.gradients) {
+    const expected = Float64Array.from(alone.gradients.get(name)!, (each) => Number(each) / FRAMES);
+    assertClose(Float64Array.from(numbers, Number), expected, 1e-5, name);
+  }
+  model.dispose();
+});
+
+forEachEngine("interleaved answers: divergence and entropy are those of the sampled tokens", async (engine) => {
+  const model = smallModel(engine), reference = smallModel(engine, {}, { seed: 6 }), some = groups();
+  assert.equal(some.reduce((sum, group) => sum + countSpoken(group), 0), SPOKEN);
+  const [own, other] = [await spokenDistributions(model, some), await spokenDistributions(reference, some)];
+  assert.equal(own.length, SPOKEN);
+  let kl = 0, entropy = 0;
+  own.forEach(({ logs, token }, i) => {
+    const d = other[i].logs[token] - logs[token];
+    kl += Math.max(-10, Math.min(10, Math.exp(d) - d - 1)) / SPOKEN;
+    entropy -= logs.reduce((sum, each) => sum + Math.exp(each) * each, 0) / SPOKEN;
+  });
+  const found = await policyGradients(model, SETTINGS);
+  const without = await policyGradients(model, {
+    ...SETTINGS,
+    objective: { ...SETTINGS.objective, entropyCoefficient: 0 },
+  });
+  assert.ok(Math.abs(found.kl - kl) < 1e-5 * (1 + kl), `${found.kl} ${kl}`);
+  assert.ok(Math.abs((without.loss - found.loss) / 0.01 - entropy) < 1e-3 * entropy, `${entropy}`);
+  model.dispose();
+  reference.dispose();
+});
+
+forEachEngine("interleaved answers: what predicts a given token gets exactly no gradient", async (engine) => {
+  const model = smallModel(engine), some = groups(), weights = spokenWeights(some, "token-mean");
+  const none = some.map(() => undefined), objective = { ...SETTINGS.objective, klCoefficient: 0 };
+  for (const sharePrompt of [true, false]) {
+    const settings = { ...SETTINGS, objective, sharePrompt };
+    // The residual stream that leaves the last block: its rows are the positions.
+    const { gradients, rows } = tidy(() => {
+      const pass = predictingStates(model, some, settings);
+      let x = pass.embed();
+      for (let layer = 0; layer < pass.layers; layer++) x = pass.block(x, layer);
+      const leaf = x.detach();
+      const loss = () => policyLoss(model, pass.finish(leaf), some, none, none, weights, settings).loss;
+      return { gradients: valueAndGrad(loss, [leaf]).gradients[0], rows: leaf.shape[0] };
+    });
+    const numbers = await take(gradients), width = numbers.length / rows;
+    const sizes = Array.from(
+      { length: rows },
+      (_, row) => [...numbers.subarray(row * width, (row + 1) * width)].reduce((sum, x) => sum + Math.abs(x), 0),
+    );
+    const predicting = new Set<number>();
+    for (let answer = 0; answer < PROMPTS * GROUP; answer++) {
+      for (let t = 0; t < LENGTH; t++) {
+        if (SAMPLED[t] === 0) continue;
+        predicting.add(
+          !sharePrompt
+            ? answer * (QUESTION + LENGTH - 1) + QUESTION - 1 + t
+            : t === 0
+            ? Math.floor(answer / GROUP)
+            : PROMPTS + answer * (LENGTH - 1) + t - 1,
+        );
+      }
+    }
+    assert.ok(predicting.size < rows);
+    sizes.forEach((size, row) => {
+      if (predicting.has(row)) assert.ok(size > 0, `row ${row} predicts a sampled token`);
+      else assert.equal(size, 0, `row ${row} predicts a given token`);
+    });
+  }
+  model.dispose();
+});
+
+forEachEngine("interleaved answers: likelihood trains the sampled tokens and nothing else", async (engine) => {
+  const some = groups(), model = smallModel(engine);
+  const batch = some.map(({ question, answers, sampled }) => ({
+    question,
+    answer: { tokens: answers[0], sampled: sampled! },
+    trainedQuestionTokens: 0,
+  }));
+  const options = {
+    learningRate: 1e-3,
+    warmupSteps: 0,
+    weightDecay: 0,
+    maxGradientNorm: 1e9,
+    microBatch: 1,
+    logitChunk: 5,
+  };
+  const byHand = await gradientsOf(model, () => {
+    const parts: Tensor[] = batch.map(({ question, answer: { tokens } }) => {
+      const whole = Int32Array.of(...question, ...tokens);
+      const logs = model.logits(
+        model.hidden(tensor(engine, whole.subarray(0, -1), [1, whole.length - 1], "int64"))
+          .reshape([whole.length - 1, -1]),
+      ).logSoftmax();
+      const trained = [...SAMPLED.keys()].filter((t) => SAMPLED[t] === 1);
+      const rows = tensor(engine, Int32Array.from(trained, (t) => QUESTION - 1 + t));
+      const targets = tensor(engine, Int32Array.from(trained, (t) => tokens[t]), [trained.length, 1]);
+      return logs.gather(rows).takeAlong(targets).sum().neg();
+    });
+    return parts.reduce((sum, each) => sum.add(each)).mul(1 / (PROMPTS * FRAMES * FRAME));
+  });
+  let squares = 0;
+  for (const each of byHand.gradients.values()) for (const x of each) squares += Number(x) ** 2;
+
+  const trainer = new LikelihoodTrainer(model, options);
+  const { loss, gradientNorm } = await trainer.step(0, batch);
+  assert.ok(Math.abs(loss - byHand.value) < 1e-5 * byHand.value, `${loss} ${byHand.value}`);
+  assert.ok(Math.abs(gradientNorm - Math.sqrt(squares)) < 1e-5 * gradientNorm, `${gradientNorm} ${Math.sqrt(squares)}`);
+  // The last given token is read by nobody, so another one changes no bit.
+  const changed = batch.map((each) => ({
+    ...each,
+    answer: { ...each.answer, tokens: each.answer.tokens.map((x, t) => t === LENGTH - 1 ? (x + 1) % VOCABULARY : x) },
+  }));
+  assert.equal(await trainer.evaluate(changed), await trainer.evaluate(batch));
+  trainer.optimizer.dispose();
+  model.dispose();
+});
+
+forEachEngine("interleaved answers: sampled with actions fed, they are what a full pass says", async (engine) => {
+  const model = smallModel(engine), some = groups();
+  const plans = some.map(({ answers, sampled }) => ({ tokens: answers[0], sampled: sampled! }));
+  const { answers, logProbabilities } = await rollout(model, {
+    questions: some.map((each) => each.question),
+    plans,
+    groupSize: GROUP,
+    sampling: { temperature: 1 },
+    stream: [3, 6, 0],
+  });
+  answers.forEach((answer, row) => {
+    const plan = plans[Math.floor(row / GROUP)].tokens;
+    for (let t = 0; t < LENGTH; t++) if (SAMPLED[t] === 0) assert.equal(answer[t], plan[t]);
+  });
+  const drawn = some.map((group, p) => ({ ...group, answers: answers.slice(p * GROUP, (p + 1) * GROUP) }));
+  const full = (await spokenDistributions(model, drawn)).map(({ logs, token }) => logs[token]);
+  const spoken = logProbabilities.filter((_, i) => SAMPLED[i % LENGTH] === 1);
+  assertClose(spoken, full, 1e-5, "log p");
+  assert.ok(logProbabilities.every((each, i) => SAMPLED[i % LENGTH] === 1 || each === 0));
+  model.dispose();
+});

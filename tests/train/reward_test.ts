@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { checkReward, computeRewards } from "../../lib/train/reward.ts";
+import { toyWorld } from "../support/toy_world.ts";
+
+const world = toyWorld();
+const predicted = [[1, 2, 3, 4], [1, 2, 0, 0], [7, 7, 7, 7]];
+const truth = [[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4]];
+
+Deno.test("computeRewards: a distance counts against, a score for; every part is kept unsigned", async () => {
+  const terms = [{ metric: "error", weight: 2 }, { metric: "exact", weight: 0.5 }];
+  const { total, parts } = await computeRewards(world, terms, predicted, truth, ["distance"]);
+  assert.deepEqual([...total], [0.5, -1, -2]);
+  assert.deepEqual([...parts.error], [0, 0.5, 1]);
+  assert.deepEqual([...parts.exact], [1, 0, 0]);
+  assert.deepEqual([...parts.distance], [0, 1.75, 4.5]);
+});
+
+Deno.test("computeRewards: what is measured beside the reward does not change it", async () => {
+  const terms = [{ metric: "distance", weight: 1 }];
+  const alone = await computeRewards(world, terms, predicted, truth);
+  const beside = await computeRewards(world, terms, predicted, truth, ["distance", "exact"]);
+  assert.deepEqual(beside.total, alone.total);
+  assert.deepEqual(Object.keys(alone.parts), ["distance"]);
+  assert.deepEqual(Object.keys(beside.parts), ["distance", "exact"]);
+});
+
+Deno.test("computeRewards: what the parts of an answer add sums to its reward, weights and signs included", async () => {
+  const [error, exact] = [world.metrics.error, world.metrics.exact];
+  // All of it by the first of two parts, or by the second.
+  const by = (metric: typeof error, part: number): typeof error => ({
+    ...metric,
+    contributions: async (...states) =>
+      Float32Array.from([...await metric.compute(...states)].flatMap((each) => part === 0 ? [each, 0] : [0, each])),
+  });
+  const parted = { ...world, metrics: { error: by(error, 0), exact: by(exact, 1) } };
+  const terms = [{ metric: "error", weight: 2 }, { metric: "exact", weight: 0.5 }];
+  const { total, contributions } = await computeRewards(parted, terms, predicted, truth, [], true);
+  assert.deepEqual([...contributions!].map((each) => each + 0), [0, 0.5, -1, 0, -2, 0]);
+  assert.deepEqual([...total], [0.5, -1, -2]);
+});
+
+Deno.test("checkReward: bad terms are named", () => {
+  assert.throws(() => checkReward([], world.metrics), /reward: needs at least one metric: received none/);
+  assert.throws(
+    () => checkReward([{ metric: "lpips", weight: 1 }], world.metrics),
+    /there is no metric "lpips": choose among error, distance, exact/,
+  );
+  assert.throws(() => checkReward([{ metric: "toString", weight: 1 }], world.metrics), /there is no metric "toString"/);
+  for (const weight of [0, -1, NaN, Infinity]) {
+    assert.throws(
+      () => checkReward([{ metric: "error", weight }], world.metrics),
+      new RegExp(`the weight of error must be positive: received ${weight}`),
+    );
+  }
+});
