@@ -509,7 +509,6 @@ export { type JsonServerOptions } from "./lib/serving/json_server.ts";
 export { ServedAnswers, type ServedAnswersOptions } from "./lib/serving/served_answers.ts";
 export {
   type KlEstimator,
-  type LossDenominator,
   type ObjectiveOptions,
   type ObjectiveSums,
   RELEASED_OBJECTIVE,
@@ -517,6 +516,15 @@ export {
   type TokenTerms,
   tokenWeights,
 } from "./lib/train/objective.ts";
+export {
+  type LossBounds,
+  type LossDenominator,
+  type LossKind,
+  type LossTerms,
+  type PolicyLoss,
+  type RatioTerms,
+} from "./lib/train/losses/loss.ts";
+export { LOSSES, policyLossOf } from "./lib/train/losses/losses.ts";
 export { computeRewards, type Rewards, type RewardTerm } from "./lib/train/reward.ts";
 export { type Rollout, rollout, type RolloutRequest } from "./lib/train/rollout.ts";
 

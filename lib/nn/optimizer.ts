@@ -27,7 +27,7 @@ export interface AdamWSettings {
 export interface StepOptions {
   /** Instead of the settings' rate. */
   learningRate?: number;
-  /** Every gradient is multiplied by this first: `min(1, maxNorm / norm)` clips to a global norm. 1 when left out. */
+  /** Every gradient is multiplied by this first: {@linkcode clipScale} bounds their norm. Default: 1. */
   gradientScale?: number;
 }
 
@@ -159,6 +159,11 @@ export function globalNorm(gradients: Gradients): Tensor {
     const squares = tensorsOf(gradients).map((each) => each.square().sum());
     return stack(squares).sum().sqrt();
   });
+}
+
+/** What gradients of a norm are multiplied by so that it is at most `maxNorm`, as PyTorch's `clip_grad_norm_` does. */
+export function clipScale(norm: number, maxNorm: number): number {
+  return Math.min(1, maxNorm / (norm + 1e-6));
 }
 
 function tensorsOf(gradients: Gradients): readonly Tensor[] {

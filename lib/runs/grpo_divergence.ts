@@ -13,13 +13,13 @@
 import { metricNumber } from "./metric_log.ts";
 import { type Divergence, HISTORY_WINDOW, type StageHistory } from "./stage_history.ts";
 import type { AnswerSampler } from "../train/answer_sampler.ts";
-import type { GrpoOptions } from "../train/grpo_options.ts";
+import type { GrpoSettings } from "../train/grpo_options.ts";
 import type { KlEstimator } from "../train/objective.ts";
 
 /** What of a trainer says what the log's numbers are of. */
 export interface LoggedTrainer {
   model: { config: { vocabularySize: number } };
-  options: Pick<GrpoOptions, "objective" | "topK">;
+  options: Pick<GrpoSettings, "kl" | "topK">;
   sampler?: Pick<AnswerSampler, "followsPolicy">;
 }
 
@@ -41,8 +41,8 @@ const STANDARD_ERRORS = 8;
 
 /** See the file's head. */
 export function grpoDivergence(history: StageHistory, trainer: LoggedTrainer): Divergence | undefined {
-  const { model: { config }, options: { objective, topK = 0 }, sampler } = trainer;
-  const far = history.inARow("kl", STEPS, (value) => value > LARGEST_KL[objective.kl]);
+  const { model: { config }, options: { kl, topK }, sampler } = trainer;
+  const far = history.inARow("kl", STEPS, (value) => value > LARGEST_KL[kl]);
   if (far) return { what: "the divergence from the reference model, nats a token,", ...far };
   // Truncation adds to every log-probability, and another sampler has its own.
   if (topK <= 0 && (sampler?.followsPolicy ?? true)) {

@@ -38,6 +38,8 @@ export interface ResumeOptions extends RunOptions {
    * below it. Without it: steps, engine and device at the top level.
    */
   mayChange?: string[];
+  /** Says a configuration of an older version in today's words. Default: as it is. */
+  upgrade?: (stored: Record<string, unknown>) => object;
 }
 
 /** One field of which two configurations hold different values; undefined where it is absent. */
@@ -110,7 +112,8 @@ export class RunFolder implements Disposable {
    */
   static async open(path: string, options: ResumeOptions): Promise<RunFolder> {
     const { config } = await RunFolder.read(path);
-    const differences = configDifferences(config, toPlain(options.config));
+    const stored = options.upgrade?.(config as Record<string, unknown>) ?? config;
+    const differences = configDifferences(stored, toPlain(options.config));
     refuseDifferences(path, differences, options.mayChange ?? MAY_CHANGE);
     const lock = await lockRun(path);
     try {

@@ -59,6 +59,7 @@ export type Presets = Readonly<Record<string, { description: string; values: Rec
 /**
  * A configuration of a schema: its defaults, then a preset, then `overrides`.
  *
+ * @param complete Adds what values that were given imply.
  * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
  */
 export function checkedConfig<Schema extends z.ZodType>(
@@ -66,11 +67,12 @@ export function checkedConfig<Schema extends z.ZodType>(
   presets: Presets,
   preset: string,
   overrides: Record<string, unknown>,
+  complete: (values: Record<string, unknown>) => Record<string, unknown> = (values) => values,
 ): z.output<Schema> {
   if (!Object.hasOwn(presets, preset)) {
     throw new UserError(`unknown preset "${preset}": choose among ${Object.keys(presets).join(", ")}`);
   }
-  const merged = mergeSettings(mergeSettings({ preset }, presets[preset].values), overrides);
+  const merged = complete(mergeSettings(mergeSettings({ preset }, presets[preset].values), overrides));
   const parsed = schema.safeParse(merged);
   if (parsed.success) return parsed.data;
   const lines = parsed.error.issues.map((issue) => {

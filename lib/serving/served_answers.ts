@@ -11,9 +11,8 @@ import { join } from "node:path";
 import { UserError } from "../base/user_error.ts";
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { saveAdapters } from "../models/lora_files.ts";
-import type { AnswerSampler, SampledAnswers } from "../train/answer_sampler.ts";
+import type { AnswerSampler, SampledAnswers, SampleRequest } from "../train/answer_sampler.ts";
 import type { CompletionsClient } from "./completions_client.ts";
-import type { GenerationRequest } from "../train/generation.ts";
 
 /** Options of {@linkcode ServedAnswers}. */
 export interface ServedAnswersOptions {
@@ -54,11 +53,13 @@ export class ServedAnswers implements AnswerSampler {
    * Samples one step's answers.
    *
    * @throws {UserError} When the server does not load the adapter, keeps failing, or gives tokens that the policy lacks.
+   * @throws {RangeError} When answers do not end themselves.
    */
-  async sample(request: GenerationRequest): Promise<SampledAnswers> {
+  async sample({ openAnswers, ...request }: SampleRequest): Promise<SampledAnswers> {
+    if (!openAnswers) throw new RangeError("a server samples answers that end themselves: give openAnswers");
     const [, , step] = request.stream;
     if (this.followsPolicy) await this.#loadPolicy(step);
-    const { answers, logProbabilities, ended, retries } = await this.#client.generate(request);
+    const { answers, logProbabilities, ended, retries } = await this.#client.generate({ ...request, ...openAnswers });
     const { vocabularySize } = this.#options.model.config;
     for (const answer of answers) {
       if (answer.length === 0) {

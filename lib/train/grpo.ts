@@ -15,31 +15,33 @@
  */
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { hiddenValueAndGrad } from "../models/checkpointed_gradient.ts";
-import { AdamW, globalNorm } from "../nn/optimizer.ts";
-import type { SamplingOptions } from "../nn/sampling.ts";
-import { constantSchedule, type Schedule, stableSchedule } from "../nn/schedules.ts";
-import { type Tensor, tensor } from "../tensor/tensor.ts";
-import { TrainingDivergedError } from "./diverged.ts";
-import { GradientSum } from "./gradient_sum.ts";
-import { readScalar } from "./likelihood.ts";
 import { STREAM } from "../base/streams.ts";
+import { AdamW, clipScale, globalNorm } from "../nn/optimizer.ts";
+import { constantSchedule, type Schedule, stableSchedule } from "../nn/schedules.ts";
+import { readScalar } from "../tensor/read_scalar.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { EncodedTransition, Tokens, World } from "../worlds/world.ts";
 import { groupAdvantages, partAdvantages } from "./advantage.ts";
-import { type AnswerSampler, ownAnswers, type SampledAnswers } from "./answer_sampler.ts";
-import { checkGrpoOptions, type GrpoOptions } from "./grpo_options.ts";
 import {
   type AnswerGroup,
   countSpoken,
-  frozenLogProbabilities,
+  duplicateShare,
   largestAdvantage,
   mergeEqualAnswers,
-  policyLoss,
-  predictingStates,
   spokenWeights,
-} from "./policy_loss.ts";
+  type TrainedGroup,
+} from "./answer_groups.ts";
+import { type AnswerSampler, ownAnswers, type SampledAnswers } from "./answer_sampler.ts";
+import { frozenLogProbabilities, predictingStates } from "./answer_states.ts";
+import { TrainingDivergedError } from "./diverged.ts";
+import { GradientSum } from "./gradient_sum.ts";
+import type { GrpoMetrics } from "./grpo_metrics.ts";
+import { type GrpoOptions, type GrpoSettings, grpoSettings } from "./grpo_options.ts";
+import { lossOf, needsReference } from "./objective.ts";
+import { policyLoss } from "./policy_loss.ts";
 import { checkReward, computeRewards } from "./reward.ts";
-import { rollout } from "./rollout.ts";
 
+export type { GrpoMetrics } from "./grpo_metrics.ts";
 export type { GrpoOptions } from "./grpo_options.ts";
 
 /** Updates in a row whose gradient is not finite: one or two may be a batch's fault, then it is the weights'. */
@@ -47,57 +49,13 @@ const LARGEST_SKIPPED = 3;
 /** Advantages below it may have a gradient that is rounded to 0. */
 const ROUNDING = 1e-6;
 
-/** What a step reports. */
-export interface GrpoMetrics {
-  /** Mean reward of all answers. */
-  reward: number;
-  /** Mean over groups of the best reward of the group. */
-  bestReward: number;
-  /** Mean of every metric that was computed, unsigned. */
-  metrics: Record<string, number>;
-  /** Mean over groups of the rewards' standard deviation. */
-  rewardStd: number;
-  /** Share of groups whose rewards are all equal. */
-  equalGroups: number;
-  /** Share of answers equal to another of their group. */
-  duplicateAnswers: number;
-  /** Largest |advantage| of a token: with the scale `group-std` at most (G − 1)/√G. */
-  largestAdvantage: number;
-  /** Mean over updates. */
-  loss: number;
-  /** Estimated divergence from the reference model, in nats a token; absent without one. */
-  kl?: number;
-  /** Share of tokens at the clip. */
-  clipShare: number;
-  /**
-   * Mean |log p (training) − log p (sampler)| on the first update, in nats: 0 when the two agree. Answers that the sampler
-   * gave no log-probabilities of count as agreeing: see `unknownAnswers`. With `topK` it holds what truncation adds to each log p.
-   */
-  samplerMismatch: number;
-  /** Mean negative log p of the sampled tokens, in nats: an estimate of the policy's entropy. */
-  entropy: number;
-  /** Mean over updates of the global L2 norm before clipping; a skipped one counts as 0. */
-  gradientNorm: number;
-  /** Updates that were skipped because their gradient was not finite. */
-  skippedUpdates: number;
-  /** Tokens sampled. */
-  tokens: number;
-  /** Share of answers that had to be cut, where answers end when the model says so. */
-  cutAnswers?: number;
-  /** Share of answers whose log-probabilities the sampler did not give, so that they were computed here; absent: none. */
-  unknownAnswers?: number;
-  /** Requests that were tried again, where a server samples. */
-  rolloutRetries?: number;
-  /** Seconds of sampling, scoring and updating. */
-  seconds: { rollout: number; reward: number; update: number };
-  /** The first prompt's group, to look at: answers with their rewards and advantages. */
-  sample: { truth: number[]; answers: number[][]; rewards: number[]; advantages: number[] };
-}
-
 /** Trains a transformer on a world by GRPO, a step at a time. */
 export class GrpoTrainer<Transition, States> {
   /** The optimizer, for checkpoints. */
   readonly optimizer: AdamW;
+  /** Every choice. */
+  readonly options: GrpoSettings;
+  readonly #sampler: AnswerSampler;
   readonly #schedule: Schedule;
   /** Updates skipped since the last one that was made, and the first step whose weights allowed none. */
   #skipped = { inARow: 0, since: 0 };
@@ -108,343 +66,322 @@ export class GrpoTrainer<Transition, States> {
    * @param model The policy; changed in place.
    * @param reference A frozen copy of where the policy began, or the policy without its LoRA adapters; needed when the KL
    *   coefficient is positive.
-   * @param sampler Who samples answers that end themselves; the model, here, when left out.
+   * @param sampler Who samples answers that end themselves. Default: the model, here.
    * @throws {RangeError} Naming the option that is out of range.
    */
   constructor(
     readonly model: CausalTransformer,
     readonly reference: CausalTransformer | "without-adapters" | undefined,
     readonly world: World<Transition, States>,
-    readonly options: GrpoOptions,
+    options: GrpoOptions,
     readonly sampler?: AnswerSampler,
   ) {
-    checkGrpoOptions(options);
+    const settings = grpoSettings(options), { learningRate, weightDecay, decaySteps, steps, klCoefficient } = settings;
+    this.options = settings;
     if (sampler && !world.openAnswers) {
       throw new RangeError(
         `a sampler of its own needs a world whose answers end themselves, which ${world.name} is not`,
       );
     }
-    checkReward(options.reward, world.metrics);
-    const partless = options.reward.find(({ metric }) => !world.metrics[metric].contributions);
-    if (options.credit === "part" && partless) {
-      throw new RangeError(
-        `credit "part" needs metrics that tell what each part of an answer adds, which ${partless.metric} of ${world.name} ` +
-          `does not: use credit "answer"`,
-      );
-    }
-    if (options.credit === "part" && world.openAnswers && !world.answerParts) {
-      throw new RangeError(`credit "part" needs answers that have parts, which those of ${world.name} have not`);
-    }
-    if (options.credit === "part" && options.objective.ratio === "sequence") {
-      throw new RangeError(
-        `credit "part" has no meaning with ratio "sequence", where an answer is one: use ratio "token"`,
-      );
-    }
-    const { kl, klCoefficient } = options.objective;
-    if (kl !== "none" && klCoefficient > 0 && !reference) {
+    checkReward(settings.reward, world.metrics);
+    lossOf(settings);
+    if (settings.credit === "part") checkParts(world, settings);
+    if (needsReference(settings) && !reference) {
       throw new RangeError(
         `klCoefficient is ${klCoefficient}, which needs a reference model: pass one, or set it to 0`,
       );
     }
-    const { learningRate, decay } = options;
-    this.#schedule = decay && decay.steps > 0
-      ? stableSchedule(learningRate, { decaySteps: decay.steps, totalSteps: decay.totalSteps })
+    this.#sampler = sampler ?? ownAnswers(model);
+    this.#schedule = decaySteps > 0
+      ? stableSchedule(learningRate, { decaySteps: Math.min(decaySteps, steps), totalSteps: steps })
       : constantSchedule(learningRate);
-    this.optimizer = new AdamW(model.trainable, {
-      learningRate: options.learningRate,
-      weightDecay: options.weightDecay,
-    });
+    this.optimizer = new AdamW(model.trainable, { learningRate, weightDecay });
   }
 
   /**
-   * One step on some transitions.
+   * One step on P transitions.
    *
    * @param step Counted from 0; names the samples' random streams.
    * @throws {TrainingDivergedError} When a reward or a loss is not finite, the gradients of three updates in a row are not, or a
    *   gradient is exactly 0 though answers of a group earned differently; the weights are then those before that update.
    */
   async step(step: number, transitions: readonly Transition[]): Promise<GrpoMetrics> {
-    const { options, world } = this, { groupSize } = options;
+    const { options, world } = this, { groupSize, advantageScale } = options;
     const clock = stopwatch();
-    const encoded = await world.encode(transitions);
-    const { answers, logProbabilities, ended, retries } = await this.#sample(step, encoded);
-    const rolloutSeconds = clock();
-    const { total, parts, contributions } = await this.#score(answers, transitions);
-    const rewardSeconds = clock();
-    const bad = total.find((reward) => !Number.isFinite(reward));
-    if (bad !== undefined) throw new TrainingDivergedError("a reward", step, bad);
-    const { advantages, equal, equalGroups, meanStd } = groupAdvantages(total, groupSize, options.advantageScale);
-
-    const partCount = contributions ? contributions.length / total.length : 1;
-    const credited = contributions
-      ? partAdvantages(contributions, groupSize, partCount, options.advantageScale, options.creditDiscount)
-      : advantages;
-    const groups: AnswerGroup[] = encoded.map(({ question, answer }, p) => {
-      const own = answers.slice(p * groupSize, (p + 1) * groupSize);
-      return {
-        question,
-        answers: own,
-        sampled: world.openAnswers ? undefined : answer.sampled,
-        advantages: credited.subarray(p * groupSize * partCount, (p + 1) * groupSize * partCount),
-        parts: contributions && own.map((each) => world.answerParts?.of(each) ?? answer.parts!),
-        sampler: [],
-      };
+    const encoded_P = await world.encode(transitions);
+    const samples = await this.#sampler.sample({
+      questions: encoded_P.map(({ question }) => question),
+      plans: encoded_P.map(({ answer }) => answer),
+      openAnswers: world.openAnswers,
+      groupSize,
+      sampling: { temperature: options.temperature, topK: options.topK },
+      stream: [options.seed, STREAM.rollout, step],
+      maxRows: options.rolloutRows,
     });
-    for (const [p, group] of groups.entries()) {
-      group.sampler = await this.#known(group, logProbabilities.slice(p * groupSize, (p + 1) * groupSize));
-    }
-    const unknownCount = logProbabilities.filter((each) => each === undefined).length;
-    const trained = groups.filter((_, p) => !(options.dropEqualGroups && equal[p]));
-    const update = await this.#update(step, this.#merges ? trained.map(mergeEqualAnswers) : trained);
+    const rolloutSeconds = clock();
+    const { rewards_PG, values_PG, contributions_PGK } = await this.#score(samples.answers, transitions);
+    const rewardSeconds = clock();
+    const bad = rewards_PG.find((reward) => !Number.isFinite(reward));
+    if (bad !== undefined) throw new TrainingDivergedError("a reward", step, bad);
 
-    const spoken = groups.reduce((sum, group) => sum + countSpoken(group), 0);
-    const sumOf = (values: Float32Array) => values.reduce((sum, each) => sum + each, 0);
-    let best = 0;
-    for (let p = 0; p < groups.length; p++) {
-      best += Math.max(...total.subarray(p * groupSize, (p + 1) * groupSize)) / groups.length;
-    }
+    const { advantages, equal, equalGroups, meanStd } = groupAdvantages(rewards_PG, groupSize, advantageScale);
+    const parts = contributions_PGK ? contributions_PGK.length / rewards_PG.length : 1;
+    const credit_PGK = contributions_PGK
+      ? partAdvantages(contributions_PGK, groupSize, parts, advantageScale, options.creditDiscount)
+      : advantages;
+    const groups = await this.#groups(encoded_P, samples, credit_PGK, contributions_PGK !== undefined);
+    const trained = groups.filter((_, p) => !(options.dropEqualGroups && equal[p]));
+    // Equal answers are computed once. Not frames, which are hardly ever equal and go through the model faster in groups of one
+    // size; not where a sampler's log-probabilities are the old ones, each sample's own.
+    const merges = samples.sampled === undefined && this.#sampler.followsPolicy;
+    const update = await this.#update(step, merges ? trained.map(mergeEqualAnswers) : trained);
+
+    const tokens = groups.reduce((sum, group) => sum + countSpoken(group), 0);
+    const spokenNats = groups.flatMap(({ sampler }) => sampler).reduce((sum, each) => sum + sumOf(each), 0);
+    const { ended, retries, logProbabilities } = samples;
+    const unknown = logProbabilities.filter((each) => each === undefined).length;
     return {
-      reward: mean(total),
-      bestReward: best,
-      metrics: Object.fromEntries(Object.entries(parts).map(([name, values]) => [name, mean(values)])),
+      reward: meanOf(rewards_PG),
+      bestReward: groups.reduce((sum, _, p) => {
+        return sum + Math.max(...rewards_PG.subarray(p * groupSize, (p + 1) * groupSize)) / groups.length;
+      }, 0),
+      metrics: Object.fromEntries(Object.entries(values_PG).map(([name, values]) => [name, meanOf(values)])),
       rewardStd: meanStd,
       equalGroups,
       duplicateAnswers: duplicateShare(groups),
       largestAdvantage: largestAdvantage(groups),
       ...update,
-      entropy: -groups.flatMap(({ sampler }) => sampler).reduce((sum, each) => sum + sumOf(each), 0) / spoken,
-      tokens: spoken,
+      entropy: -spokenNats / tokens,
+      tokens,
       ...ended === undefined ? {} : { cutAnswers: ended.filter((each) => !each).length / ended.length },
-      ...unknownCount === 0 ? {} : { unknownAnswers: unknownCount / answers.length },
+      ...unknown === 0 ? {} : { unknownAnswers: unknown / logProbabilities.length },
       ...retries === undefined ? {} : { rolloutRetries: retries },
       seconds: { rollout: rolloutSeconds, reward: rewardSeconds, update: clock() },
       sample: {
-        truth: [...encoded[0].answer.tokens],
+        truth: [...encoded_P[0].answer.tokens],
         answers: groups[0].answers.map((answer) => [...answer]),
-        rewards: [...total.subarray(0, groupSize)],
+        rewards: [...rewards_PG.subarray(0, groupSize)],
         advantages: [...advantages.subarray(0, groupSize)],
       },
     };
   }
 
-  /**
-   * Whether equal answers of a group are computed once. Not of frames, which are hardly ever equal and go through the model faster
-   * in groups of one size; not where a sampler's log-probabilities are the old ones, each sample's own.
-   */
-  get #merges(): boolean {
-    return this.world.openAnswers !== undefined && (this.sampler === undefined || this.sampler.followsPolicy);
+  /** Decodes and scores answers, a bounded number at a time. */
+  async #score(answers_PG: readonly Tokens[], transitions: readonly Transition[]) {
+    const { groupSize, scoreRows, reward, alsoMeasured, credit } = this.options;
+    const rewards_PG = new Float64Array(answers_PG.length), values_PG: Record<string, Float32Array> = {};
+    let contributions_PGK: Float64Array | undefined;
+    for (let from = 0; from < answers_PG.length; from += scoreRows) {
+      const chunk = answers_PG.slice(from, from + scoreRows);
+      const owners = chunk.map((_, i) => transitions[Math.floor((from + i) / groupSize)]);
+      const predicted = await this.world.decode(chunk, owners), truth = await this.world.truth(owners);
+      const scored = await computeRewards(this.world, reward, predicted, truth, alsoMeasured, credit === "part");
+      this.world.release?.(predicted);
+      this.world.release?.(truth);
+      rewards_PG.set(scored.total, from);
+      for (const [name, values] of Object.entries(scored.parts)) {
+        (values_PG[name] ??= new Float32Array(answers_PG.length)).set(values, from);
+      }
+      if (!scored.contributions) continue;
+      const parts = scored.contributions.length / chunk.length;
+      contributions_PGK ??= new Float64Array(answers_PG.length * parts);
+      contributions_PGK.set(scored.contributions, from * parts);
+    }
+    return { rewards_PG, values_PG, contributions_PGK };
   }
 
-  /** G answers to each question, with their log-probabilities; `ended` where answers end themselves. */
-  async #sample(
-    step: number,
-    encoded: readonly EncodedTransition[],
-  ): Promise<Omit<SampledAnswers, "ended"> & { ended?: boolean[] }> {
-    const { options, world } = this, { groupSize } = options;
-    const sampling: SamplingOptions = { temperature: options.temperature, topK: options.topK };
-    const questions = encoded.map((each) => each.question);
-    const request = {
-      questions,
-      groupSize,
-      sampling,
-      stream: [options.seed, STREAM.rollout, step] as const,
-      maxRows: options.rolloutRows,
-    };
-    if (world.openAnswers) {
-      const sampler = this.sampler ?? ownAnswers(this.model);
-      return await sampler.sample({ ...request, ...world.openAnswers });
+  /** The groups of P questions with their answers and what those are credited with. */
+  async #groups(
+    encoded_P: readonly EncodedTransition[],
+    { answers, logProbabilities, sampled }: SampledAnswers,
+    credit_PGK: Float64Array,
+    byPart: boolean,
+  ): Promise<AnswerGroup[]> {
+    const { groupSize } = this.options, perGroup = credit_PGK.length / encoded_P.length;
+    const groups: AnswerGroup[] = [];
+    for (const [p, { question, answer }] of encoded_P.entries()) {
+      const answers_G = answers.slice(p * groupSize, (p + 1) * groupSize);
+      const group: AnswerGroup = {
+        question,
+        answers: answers_G,
+        sampled,
+        advantages: credit_PGK.subarray(p * perGroup, (p + 1) * perGroup),
+        parts: byPart ? answers_G.map((tokens) => this.world.answerParts?.of(tokens) ?? answer.parts!) : undefined,
+        sampler: [],
+      };
+      group.sampler = await this.#completed(logProbabilities.slice(p * groupSize, (p + 1) * groupSize), group);
+      groups.push(group);
     }
-    const { answers, logProbabilities } = await rollout(this.model, {
-      ...request,
-      plans: encoded.map((each) => each.answer),
-    });
-    const length = answers[0].length;
-    return {
-      answers,
-      logProbabilities: answers.map((_, row) => logProbabilities.subarray(row * length, (row + 1) * length)),
-    };
+    return groups;
   }
 
   /** The sampler's log-probabilities of a group's answers; the policy's own where it gave none. */
-  async #known(group: AnswerGroup, given: readonly (Float32Array | undefined)[]): Promise<Float32Array[]> {
-    if (given.every((each) => each !== undefined)) return [...given];
-    const own = frozenLogProbabilities(this.model, group, this.options);
-    const numbers = Float32Array.from(await own.data(), Number);
-    own.dispose();
+  async #completed(
+    logProbabilities_G: readonly (Float32Array | undefined)[],
+    group: AnswerGroup,
+  ): Promise<Float32Array[]> {
+    if (logProbabilities_G.every((each) => each !== undefined)) return [...logProbabilities_G];
+    const ours = frozenLogProbabilities(this.model, group, this.options);
+    const ours_n = Float32Array.from(await ours.data(), Number);
+    ours.dispose();
     let end = 0;
-    return group.answers.map((answer, i) => {
-      end += answer.length;
-      return given[i] ?? numbers.slice(end - answer.length, end);
+    return group.answers.map(({ length }, g) => {
+      end += length;
+      return logProbabilities_G[g] ?? ours_n.slice(end - length, end);
     });
-  }
-
-  /** Decodes and scores answers, a bounded number at a time. */
-  async #score(answers: readonly Tokens[], transitions: readonly Transition[]) {
-    const { groupSize, scoreRows, reward, alsoMeasured } = this.options;
-    const total = new Float64Array(answers.length);
-    const parts: Record<string, Float32Array> = {}, contributions: Float64Array[] = [];
-    for (let from = 0; from < answers.length; from += scoreRows) {
-      const some = answers.slice(from, from + scoreRows);
-      const owners = some.map((_, i) => transitions[Math.floor((from + i) / groupSize)]);
-      const predicted = await this.world.decode(some, owners);
-      const truth = await this.world.truth(owners);
-      const byPart = this.options.credit === "part";
-      const scored = await computeRewards(this.world, reward, predicted, truth, alsoMeasured, byPart);
-      this.world.release?.(predicted);
-      this.world.release?.(truth);
-      total.set(scored.total, from);
-      if (scored.contributions) contributions.push(scored.contributions);
-      for (const [name, values] of Object.entries(scored.parts)) {
-        (parts[name] ??= new Float32Array(answers.length)).set(values, from);
-      }
-    }
-    const all = Float64Array.from(contributions.flatMap((each) => [...each]));
-    return { total, parts, contributions: contributions.length > 0 ? all : undefined };
   }
 
   async #update(step: number, groups: readonly AnswerGroup[]) {
-    const { options } = this;
+    const { options } = this, { epochs, miniBatchPrompts } = options;
     const report = { loss: 0, clipShare: 0, samplerMismatch: 0, gradientNorm: 0, skippedUpdates: 0 };
     if (groups.length === 0) return report;
-    const updatesPerEpoch = Math.ceil(groups.length / options.miniBatchPrompts);
-    const updates = options.epochs * updatesPerEpoch;
-    // With one update the policy of the update is the policy of the rollout: the ratio is exactly 1. Another sampler's
-    // log-probabilities are the old ones always.
-    const old = groups.map((group) => {
-      if (this.sampler && !this.sampler.followsPolicy) return samplerTensor(this.model, group);
-      return updates > 1 ? frozenLogProbabilities(this.model, group, options) : undefined;
-    });
-    const { kl, klCoefficient } = options.objective;
-    const needsReference = this.reference !== undefined && kl !== "none" && klCoefficient > 0;
-    const reference = groups.map((group) => needsReference ? this.#referenceLogProbabilities(group) : undefined);
-    let divergence = 0;
+    const updates = epochs * Math.ceil(groups.length / miniBatchPrompts);
+    const trained = this.#trainedGroups(groups, updates);
+    let kl = 0;
     try {
-      for (let epoch = 0, count = 0; epoch < options.epochs; epoch++) {
-        for (let from = 0; from < groups.length; from += options.miniBatchPrompts, count++) {
-          const to = Math.min(groups.length, from + options.miniBatchPrompts);
+      for (let epoch = 0, count = 0; epoch < epochs; epoch++) {
+        for (let from = 0; from < trained.length; from += miniBatchPrompts, count++) {
           // After an update of this step it would be that one's weights that are no good.
           const since = count === 0 ? step : step + 1;
-          const sums = await this.#miniBatch(step, since, groups, old, reference, from, to);
+          const sums = await this.#miniBatch(step, since, trained.slice(from, from + miniBatchPrompts));
           if (count === 0) report.samplerMismatch = sums.mismatch;
           report.loss += sums.loss / updates;
           report.clipShare += sums.clipped / updates;
           report.gradientNorm += sums.gradientNorm / updates;
-          report.skippedUpdates += sums.skipped ? 1 : 0;
-          divergence += sums.kl / updates;
+          report.skippedUpdates += sums.isSkipped ? 1 : 0;
+          kl += sums.kl / updates;
         }
       }
     } finally {
-      for (const each of [...old, ...reference]) each?.dispose();
+      for (const { old, reference } of trained) {
+        old?.dispose();
+        reference?.dispose();
+      }
     }
-    return needsReference ? { ...report, kl: divergence } : report;
+    return needsReference(options) ? { ...report, kl } : report;
+  }
+
+  /** Groups with their weights in the loss, and log p before the update and under the reference, where these are needed. */
+  #trainedGroups(groups: readonly AnswerGroup[], updates: number): TrainedGroup[] {
+    const { options, model } = this, { denominator, miniBatchPrompts } = options;
+    const trained: TrainedGroup[] = [];
+    for (let from = 0; from < groups.length; from += miniBatchPrompts) {
+      const miniBatch = groups.slice(from, from + miniBatchPrompts);
+      const weights = spokenWeights(miniBatch, denominator, this.world.openAnswers?.maxTokens);
+      let end = 0;
+      for (const group of miniBatch) {
+        end += countSpoken(group);
+        trained.push({ ...group, weights: weights.subarray(end - countSpoken(group), end) });
+      }
+    }
+    for (const group of trained) {
+      // With one update the policy of the update is the policy of the rollout: the ratio is exactly 1. Another sampler's
+      // log-probabilities are the old ones always.
+      if (!this.#sampler.followsPolicy) group.old = samplerTensor(model, group);
+      else if (updates > 1) group.old = frozenLogProbabilities(model, group, options);
+    }
+    if (needsReference(options)) { for (const group of trained) group.reference = this.#referenceOf(group); }
+    return trained;
+  }
+
+  #referenceOf(group: AnswerGroup): Tensor {
+    const { reference, model, options } = this;
+    if (reference !== "without-adapters") return frozenLogProbabilities(reference!, group, options);
+    return model.withoutAdapters(() => frozenLogProbabilities(model, group, options));
+  }
+
+  /** One optimizer update, in micro-batches. */
+  async #miniBatch(step: number, since: number, groups: readonly TrainedGroup[]) {
+    const { options, model } = this;
+    const gradients = new GradientSum(model.trainable);
+    const sums = { loss: 0, kl: 0, clipped: 0, mismatch: 0, gradientNorm: 0, isSkipped: false };
+    try {
+      for (let from = 0; from < groups.length; from += options.microBatchPrompts) {
+        const microBatch = groups.slice(from, from + options.microBatchPrompts);
+        const result = hiddenValueAndGrad(
+          model,
+          () => predictingStates(model, microBatch, options),
+          (hidden) => policyLoss(model, hidden, microBatch, options),
+          options,
+        );
+        gradients.add(result.gradients);
+        const loss = await taken(result.value);
+        for (const name of ["clipped", "mismatch", "kl"] as const) {
+          if (result.aux[name]) sums[name] += await taken(result.aux[name]);
+        }
+        if (!Number.isFinite(loss)) throw new TrainingDivergedError("the GRPO loss", step, loss, since);
+        sums.loss += loss;
+      }
+      const norm = await readScalar(() => globalNorm(gradients.gradients));
+      this.#checkGradient(step, since, norm, groups);
+      // As the released video code: an update whose gradient is not finite is skipped, and counted.
+      if (!Number.isFinite(norm)) return { ...sums, isSkipped: true };
+      this.optimizer.step(gradients.gradients, {
+        gradientScale: clipScale(norm, options.maxGradientNorm),
+        learningRate: this.#schedule(step),
+      });
+      return { ...sums, gradientNorm: norm };
+    } finally {
+      gradients.dispose();
+    }
   }
 
   /** Throws where gradients cannot be those of training. `since` is the first step whose weights are then no good. */
   #checkGradient(step: number, since: number, norm: number, groups: readonly AnswerGroup[]): void {
-    const skipped = this.#skipped, isSkipped = !Number.isFinite(norm);
-    this.#skipped = { inARow: isSkipped ? skipped.inARow + 1 : 0, since: skipped.inARow > 0 ? skipped.since : since };
+    const { inARow, since: first } = this.#skipped, isSkipped = !Number.isFinite(norm);
+    this.#skipped = { inARow: isSkipped ? inARow + 1 : 0, since: inARow > 0 ? first : since };
     if (this.#skipped.inARow === LARGEST_SKIPPED) {
       const what = "the number of updates in a row without a finite gradient";
       throw new TrainingDivergedError(what, step, LARGEST_SKIPPED, this.#skipped.since);
     }
     // On a step's first update nothing is clipped, so that every token with an advantage pulls.
-    const isFirst = since === step && (this.sampler?.followsPolicy ?? true);
+    const isFirst = since === step && this.#sampler.followsPolicy;
     if (isFirst && norm === 0 && largestAdvantage(groups) > ROUNDING) {
       throw new TrainingDivergedError("the gradient's norm, with answers that earned differently,", step, 0);
     }
   }
+}
 
-  #referenceLogProbabilities(group: AnswerGroup): Tensor {
-    const { reference } = this;
-    if (reference !== "without-adapters") return frozenLogProbabilities(reference!, group, this.options);
-    return this.model.withoutAdapters(() => frozenLogProbabilities(this.model, group, this.options));
+/** @throws {RangeError} When answers cannot be credited by part. */
+function checkParts<Transition, States>(world: World<Transition, States>, settings: GrpoSettings): void {
+  const partless = settings.reward.find(({ metric }) => !world.metrics[metric].contributions);
+  if (partless) {
+    throw new RangeError(
+      `credit "part" needs metrics that tell what each part of an answer adds, which ${partless.metric} of ${world.name} ` +
+        `does not: use credit "answer"`,
+    );
   }
-
-  /** One optimizer update on groups from … to − 1, in micro-batches. */
-  async #miniBatch(
-    step: number,
-    since: number,
-    groups: readonly AnswerGroup[],
-    old: readonly (Tensor | undefined)[],
-    reference: readonly (Tensor | undefined)[],
-    from: number,
-    to: number,
-  ) {
-    const { options } = this;
-    const whole = groups.slice(from, to);
-    const fixedLength = this.world.openAnswers?.maxTokens;
-    const weights = spokenWeights(whole, options.objective.denominator, fixedLength);
-    let weightsUsed = 0;
-    const gradients = new GradientSum(this.model.trainable);
-    const sums = { loss: 0, kl: 0, clipped: 0, mismatch: 0, gradientNorm: 0, skipped: false };
-    try {
-      for (let at = from; at < to; at += options.microBatchPrompts) {
-        const end = Math.min(to, at + options.microBatchPrompts);
-        const some = groups.slice(at, end);
-        const count = some.reduce((sum, group) => sum + countSpoken(group), 0);
-        const used = weightsUsed;
-        const result = hiddenValueAndGrad(
-          this.model,
-          () => predictingStates(this.model, some, options),
-          (hidden) =>
-            policyLoss(
-              this.model,
-              hidden,
-              some,
-              old.slice(at, end),
-              reference.slice(at, end),
-              weights.subarray(used, used + count),
-              options,
-            ),
-          options,
-        );
-        weightsUsed += count;
-        gradients.add(result.gradients);
-        const loss = await result.value.item();
-        result.value.dispose();
-        for (const [name, value] of Object.entries(result.aux)) {
-          sums[name as "kl" | "clipped" | "mismatch"] += await value.item();
-          value.dispose();
-        }
-        if (!Number.isFinite(loss)) throw new TrainingDivergedError("the GRPO loss", step, loss, since);
-        sums.loss += loss;
-      }
-      sums.gradientNorm = await readScalar(() => globalNorm(gradients.gradients));
-      this.#checkGradient(step, since, sums.gradientNorm, whole);
-      // As the released video code: an update whose gradient is not finite is skipped, and counted.
-      if (Number.isFinite(sums.gradientNorm)) {
-        const gradientScale = Math.min(1, options.maxGradientNorm / (sums.gradientNorm + 1e-6));
-        this.optimizer.step(gradients.gradients, { gradientScale, learningRate: this.#schedule(step) });
-      } else {
-        sums.skipped = true;
-        sums.gradientNorm = 0;
-      }
-      return sums;
-    } finally {
-      gradients.dispose();
-    }
+  if (world.openAnswers && !world.answerParts) {
+    throw new RangeError(`credit "part" needs answers that have parts, which those of ${world.name} have not`);
+  }
+  const loss = lossOf(settings);
+  if (loss.ratioOf === "answer") {
+    throw new RangeError(
+      `credit "part" has no meaning with the loss ${loss.name}, where an answer is one: use another`,
+    );
   }
 }
 
-/** The sampler's log-probabilities of a group's tokens, in order. */
-function samplerTensor(model: CausalTransformer, { sampler }: AnswerGroup): Tensor {
-  return tensor(model.engine, Float32Array.from(sampler.flatMap((each) => [...each])));
+/** log p [n] of a group's spoken tokens under the sampler. */
+function samplerTensor({ engine }: CausalTransformer, { sampler }: AnswerGroup): Tensor {
+  return tensor(engine, Float32Array.from(sampler.flatMap((each) => [...each])));
 }
 
-function mean(values: ArrayLike<number>): number {
+/** A scalar's number; the scalar is given back. */
+async function taken(scalar: Tensor): Promise<number> {
+  const number = await scalar.item();
+  scalar.dispose();
+  return number;
+}
+
+function sumOf(values: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i];
-  return sum / values.length;
+  return sum;
 }
 
-function duplicateShare(groups: readonly AnswerGroup[]): number {
-  let duplicates = 0, count = 0;
-  for (const { answers } of groups) {
-    const seen = new Set(answers.map((answer) => answer.join(",")));
-    duplicates += answers.length - seen.size;
-    count += answers.length;
-  }
-  return duplicates / count;
+function meanOf(values: ArrayLike<number>): number {
+  return sumOf(values) / values.length;
 }
 
 /** Seconds since the last call (or since it was made). */

@@ -1,83 +1,102 @@
 /**
- * What is chosen of a GRPO stage: every option of the trainer, and what is wrong with its values.
+ * What is chosen of a GRPO stage. Every field is declared here once: its meaning, its default, what it may be. Configurations,
+ * their help and the trainer read it from here; what a world or a demo chooses otherwise is a default that it gives.
  */
-import type { AdvantageScale } from "./advantage.ts";
-import { checkObjective, type ObjectiveOptions } from "./objective.ts";
+import { z } from "zod";
+import { LOSSES } from "./losses/losses.ts";
+import type { PolicyLoss } from "./losses/loss.ts";
 import type { RewardTerm } from "./reward.ts";
 
-/** Choices of the GRPO stage. */
-export interface GrpoOptions {
-  /** G. */
-  groupSize: number;
-  /** Prompts of one optimizer update; a step's prompts divided by it is the number of updates. */
-  miniBatchPrompts: number;
-  /** Prompts whose forward and backward run at once. */
-  microBatchPrompts: number;
-  /** Passes over a step's rollouts. */
-  epochs: number;
-  /** AdamW's step size, constant as in the paper but for `decay`. */
-  learningRate: number;
-  /** How the rate falls at the end: linearly to 0 over the last `steps` of `totalSteps` steps. Left out: it stays. */
-  decay?: { steps: number; totalSteps: number };
-  /** AdamW's decoupled decay. */
-  weightDecay: number;
-  /** Bound of the gradient's global L2 norm. */
-  maxGradientNorm: number;
-  /** Clips, divergence, denominator. */
-  objective: ObjectiveOptions;
-  /** How centred rewards are scaled. */
-  advantageScale: AdvantageScale;
-  /**
-   * What a token is credited with: `answer`, the whole answer's reward (the paper; the default), or `part`, what its part of the
-   * answer and those after it earn, for worlds whose answers have parts (the frames of a video, the lines of a list).
-   */
-  credit?: "answer" | "part";
-  /** With parts: what a part earns counts so much less for each part before it. Default 1: all the same. */
-  creditDiscount?: number;
-  /** Leave groups of equal rewards out of the update (DAPO's dynamic sampling without resampling). */
-  dropEqualGroups: boolean;
+const count = z.int().min(1);
+
+/** Fields of a configuration that mean the same in every world, with the paper's values where it says them. */
+export const GRPO_FIELDS = {
+  steps: count.default(100).describe("GRPO steps"),
+  promptsPerStep: count.default(16).describe("Prompts P of a step"),
+  groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
+  miniBatchPrompts: count.default(16).describe("Prompts of one optimizer update"),
+  microBatchPrompts: count.default(16).describe("Prompts computed at once"),
+  epochs: count.default(1).describe("Passes over a step's rollouts"),
+  learningRate: z.number().positive().default(1e-6).describe("Learning rate"),
+  decaySteps: z.int().min(0).default(0).describe(
+    "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
+  ),
+  weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
+  maxGradientNorm: z.number().positive().default(1).describe("Bound of the gradient's norm"),
+  temperature: z.number().positive().default(1).describe("Sampling temperature of the rollouts"),
+  topK: z.int().min(0).default(0).describe("Sample the rollouts among the k likeliest tokens; 0: all"),
+  advantageScale: z.enum(["group-std", "uniform-std", "none"]).default("group-std").describe(
+    "How advantages are scaled",
+  ),
+  loss: z.enum(LOSSES.map(({ name }) => name)).default("clip").describe("The policy's loss"),
+  clipLow: z.number().gt(0).lt(1).default(0.2).describe("ε_low"),
+  clipHigh: z.number().positive().default(0.2).describe("ε_high (above clipLow: DAPO's clip-higher)"),
+  dualClip: z.number().gt(1).default(3).describe("With loss dual-clip: bound c of bad answers' losses"),
+  kl: z.enum(["none", "k1", "k2", "k3"]).default("k3").describe("Estimator of the divergence from the reference"),
+  klCoefficient: z.number().min(0).default(0.001).describe("Its weight; 0: no reference model is kept"),
+  entropyCoefficient: z.number().default(0).describe("Weight of the entropy bonus"),
+  denominator: z.enum(["token-mean", "sequence-mean", "fixed-length"]).default("token-mean").describe(
+    "What the loss is divided by (paper's Eq. 1: sequence-mean)",
+  ),
+  dropEqualGroups: z.boolean().default(false).describe("Leave groups of equal rewards out of the update"),
+  sharePrompt: z.boolean().default(true).describe("Compute a group's question once in the update"),
+  rolloutRows: count.default(512).describe("Answers sampled at once"),
+} as const;
+
+/** Values of {@linkcode GRPO_FIELDS}. */
+export type GrpoFields = z.output<z.ZodObject<typeof GRPO_FIELDS>>;
+
+/** Choices of a GRPO trainer: those of a configuration, each with its default, and what a world adds. */
+export interface GrpoOptions extends Partial<Omit<GrpoFields, "promptsPerStep" | "loss">> {
+  /** A name among `LOSSES`, or a loss of one's own. @default {"clip"} */
+  loss?: string | PolicyLoss;
   /** The metric, or a weighted list of metrics. */
   reward: readonly RewardTerm[];
-  /** Metrics logged beside the reward. */
-  alsoMeasured: readonly string[];
-  /** Sampling temperature of the rollouts; the policy's logits are divided by it in the update as well. */
-  temperature: number;
+  /** Metrics logged beside the reward. @default {[]} */
+  alsoMeasured?: readonly string[];
   /**
-   * Sample the rollouts among the k likeliest tokens, 0: among all (the paper; the default). What an evaluation with top-k never
-   * samples need not be unlearned; the update's probabilities stay those of the whole vocabulary.
+   * What a token is credited with: `answer`, the whole answer's reward (the paper), or `part`, what its part of the answer and
+   * those after it earn, for worlds whose answers have parts (the frames of a video, the lines of a list).
+   *
+   * @default {"answer"}
    */
-  topK?: number;
-  /** Compute a group's question once in the update (the same numbers, several times faster). */
-  sharePrompt: boolean;
-  /** Keep only what enters each block in the update, and run each twice: less memory, a third more work. */
+  credit?: "answer" | "part";
+  /** With parts: what a part earns counts so much less for each part before it. @default {1} */
+  creditDiscount?: number;
+  /** Keep only what enters each block in the update, and run each twice: less memory, a third more work. @default {false} */
   checkpointing?: boolean;
-  /** Tokens whose logits exist at once. */
-  logitChunk: number;
-  /** Answers that are sampled at once. */
-  rolloutRows: number;
-  /** Answers that are decoded and scored at once. */
-  scoreRows: number;
-  /** Leads the names of the rollouts' random streams. */
-  seed: number;
+  /** Tokens whose logits exist at once. @default {4096} */
+  logitChunk?: number;
+  /** Answers that are decoded and scored at once. @default {512} */
+  scoreRows?: number;
+  /** Leads the names of the rollouts' random streams. @default {0} */
+  seed?: number;
 }
 
+/** {@linkcode GrpoOptions} with every default. */
+export type GrpoSettings = Required<GrpoOptions>;
+
+const SETTINGS = z.object({
+  ...GRPO_FIELDS,
+  loss: z.any().default("clip"),
+  reward: z.any(),
+  alsoMeasured: z.array(z.string()).default([]),
+  credit: z.enum(["answer", "part"]).default("answer"),
+  creditDiscount: z.number().gt(0).max(1).default(1),
+  checkpointing: z.boolean().default(false),
+  logitChunk: count.default(4096),
+  scoreRows: count.default(512),
+  seed: z.int().default(0),
+}).omit({ promptsPerStep: true });
+
 /**
+ * Choices with every default.
+ *
  * @throws {RangeError} Naming the option that is out of range.
  */
-export function checkGrpoOptions(options: GrpoOptions): void {
-  checkObjective(options.objective);
-  const counts = ["miniBatchPrompts", "microBatchPrompts", "epochs", "logitChunk", "rolloutRows", "scoreRows"] as const;
-  for (const name of counts) {
-    if (!(Number.isInteger(options[name]) && options[name] >= 1)) {
-      throw new RangeError(`${name} must be at least 1: received ${options[name]}`);
-    }
-  }
-  if (!(Number.isInteger(options.groupSize) && options.groupSize >= 2)) {
-    throw new RangeError(`groupSize must be at least 2: received ${options.groupSize}`);
-  }
-  const { creditDiscount = 1 } = options;
-  if (!(creditDiscount > 0 && creditDiscount <= 1)) {
-    throw new RangeError(`creditDiscount must be above 0 and at most 1: received ${creditDiscount}`);
-  }
-  if (!(options.temperature > 0)) throw new RangeError(`temperature must be positive: received ${options.temperature}`);
+export function grpoSettings(options: GrpoOptions): GrpoSettings {
+  const { data, error } = SETTINGS.safeParse(options);
+  if (data) return data as GrpoSettings;
+  const [{ path, message }] = error.issues;
+  throw new RangeError(`${path.join(".")}: ${message}: received ${String(options[path[0] as keyof GrpoOptions])}`);
 }

@@ -10,7 +10,7 @@
 import type { HostTensor } from "../io/safetensors.ts";
 import { type Discriminator, generatorLoss, gradientPenalty, hingeLoss } from "../models/discriminator.ts";
 import type { Lpips } from "../models/lpips.ts";
-import { AdamW, globalNorm } from "../nn/optimizer.ts";
+import { AdamW, clipScale, globalNorm } from "../nn/optimizer.ts";
 import { loadInto, type Parameters, toHost } from "../nn/parameters.ts";
 import { constantSchedule, cosineSchedule, type Schedule } from "../nn/schedules.ts";
 import { valueAndGrad } from "../tensor/gradient.ts";
@@ -269,7 +269,7 @@ export abstract class ImageTokenizerTrainer<B, P> {
           : ["the tokenizer's loss", read.loss] as const;
         throw new TrainingDivergedError(what, this.#step, value);
       }
-      const gradientScale = Math.min(1, this.config.maxGradientNorm / (read.gradientNorm + 1e-6));
+      const gradientScale = clipScale(read.gradientNorm, this.config.maxGradientNorm);
       optimizer.step(gradients, { learningRate, gradientScale });
       return read;
     } finally {

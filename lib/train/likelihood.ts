@@ -9,8 +9,9 @@ import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { hiddenValueAndGrad } from "../models/checkpointed_gradient.ts";
 import { type Layerwise, runLayers } from "../models/layerwise.ts";
 import { tokenLogProbabilities, tokenLoss } from "../nn/log_probabilities.ts";
-import { AdamW, globalNorm } from "../nn/optimizer.ts";
+import { AdamW, clipScale, globalNorm } from "../nn/optimizer.ts";
 import { constantSchedule, type Schedule, stableSchedule } from "../nn/schedules.ts";
+import { readScalar } from "../tensor/read_scalar.ts";
 import { tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { EncodedTransition } from "../worlds/world.ts";
@@ -110,7 +111,7 @@ export class LikelihoodTrainer {
       const learningRate = this.#schedule(step);
       this.optimizer.step(sum.gradients, {
         learningRate,
-        gradientScale: Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)),
+        gradientScale: clipScale(gradientNorm, maxGradientNorm),
       });
       const tokens = batch.reduce((count, each) => count + each.question.length + each.answer.tokens.length, 0);
       return { loss, gradientNorm, learningRate, tokens };
@@ -185,14 +186,4 @@ function trainedPositions({ question, answer, trainedQuestionTokens }: EncodedTr
     if (sampled === 1) positions.push(question.length + t);
   });
   return positions;
-}
-
-/** Computes a scalar and reads it. */
-export async function readScalar(compute: () => Tensor): Promise<number> {
-  const value = tidy(compute);
-  try {
-    return await value.item();
-  } finally {
-    value.dispose();
-  }
 }

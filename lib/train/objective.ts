@@ -1,107 +1,88 @@
 /**
- * The GRPO objective on tokens, with its variants by name.
+ * The GRPO objective: a policy loss, the divergence from the reference model, an entropy bonus, and what "mean" means.
  *
- * For token t of answer i, with ρ = exp(log p − log p_old) and the answer's advantage A:
+ *     loss = Σ_t w_t · (L_t + β·kl_t − η·entropy_t)
  *
- *     L1 = −A·ρ          L2 = −A·clamp(ρ, 1 − ε_low, 1 + ε_high)          L = max(L1, L2)
- *     dual clip:  L = min(L, −A·c) where A < 0
- *     loss = Σ weight·(L + β·kl − η·entropy)
- *
- * The weights say what "mean" means. What differs from the paper's Eq. 1, as in its released code, and the switch for each:
+ * L is a loss of `losses/`: of ρ = exp(log p − log p_old) and the advantage. Token t's weight w says what the loss is divided by.
+ * What differs from the paper's Eq. 1, as in its released code, and the choice for each:
  * - tokens of a batch weigh the same (`token-mean`), where Eq. 1 averages each answer first (`sequence-mean`); Dr. GRPO
  *   divides by a fixed length instead (`fixed-length`);
- * - the KL is a term of the loss, estimator k3 clamped to ±10 (`k3`; `k1`, `k2`, `none`);
- * - `clipHigh` above `clipLow` is DAPO's clip-higher, `dualClip` the bound of Ye et al. 2020 (3 in the video code);
- * - `ratio: "sequence"` is GSPO's: one ratio an answer, the geometric mean of its tokens' ratios.
+ * - the KL is a term of the loss, estimator k3 clamped to ±10 (`k3`; `k1`, `k2`, `none`).
  *
- * Source: RLVR-World §4.3 and its code; Shao et al. 2024; Yu et al. 2025 (DAPO); Liu et al. 2025; Zheng et al. 2025 (GSPO);
- * Schulman, "Approximating KL divergence", 2020.
+ * Source: RLVR-World §4.3 and its code; Schulman, "Approximating KL divergence", 2020.
  */
 import type { Tensor } from "../tensor/tensor.ts";
+import type { LossBounds, LossDenominator, PolicyLoss } from "./losses/loss.ts";
+import { policyLossOf } from "./losses/losses.ts";
 
 /** Estimator of the divergence from the reference model, from d = log p_ref − log p. */
 export type KlEstimator = "none" | "k1" | "k2" | "k3";
 
-/** What the loss of a batch is divided by. */
-export type LossDenominator = "token-mean" | "sequence-mean" | "fixed-length";
-
 /** Choices of the objective. */
-export interface ObjectiveOptions {
-  /** ε_low. */
-  clipLow: number;
-  /** ε_high. */
-  clipHigh: number;
-  /** Bound c of the dual clip, above 1; undefined leaves it out. */
-  dualClip?: number;
+export interface ObjectiveOptions extends LossBounds {
+  /** L: a name among `LOSSES`, or a loss of one's own. */
+  loss: string | PolicyLoss;
+  /** What "mean" means. */
+  denominator: LossDenominator;
   /** Estimator of the divergence. */
   kl: KlEstimator;
   /** β; 0 means that no reference model is needed. */
   klCoefficient: number;
   /** η. */
   entropyCoefficient: number;
-  /** What "mean" means. */
-  denominator: LossDenominator;
-  /** A ratio a token, or one an answer. */
-  ratio: "token" | "sequence";
 }
 
 /** The released video runs' choices. */
 export const RELEASED_OBJECTIVE: Readonly<ObjectiveOptions> = {
+  loss: "dual-clip",
   clipLow: 0.2,
   clipHigh: 0.2,
   dualClip: 3,
+  denominator: "token-mean",
   kl: "k3",
   klCoefficient: 0.001,
   entropyCoefficient: 0,
-  denominator: "token-mean",
-  ratio: "token",
 };
 
-/**
- * @throws {RangeError} Naming the field that is out of range.
- */
-export function checkObjective(options: ObjectiveOptions): void {
-  const { clipLow, clipHigh, dualClip, klCoefficient, entropyCoefficient } = options;
-  if (!(clipLow > 0 && clipLow < 1)) throw new RangeError(`clipLow must be between 0 and 1: received ${clipLow}`);
-  if (!(clipHigh > 0)) throw new RangeError(`clipHigh must be positive: received ${clipHigh}`);
-  if (dualClip !== undefined && !(dualClip > 1)) throw new RangeError(`dualClip must be above 1: received ${dualClip}`);
-  if (!(klCoefficient >= 0)) throw new RangeError(`klCoefficient must not be negative: received ${klCoefficient}`);
-  if (!Number.isFinite(entropyCoefficient)) {
-    throw new RangeError(`entropyCoefficient must be a number: received ${entropyCoefficient}`);
-  }
+/** L. @throws {RangeError} When there is no loss of that name, or a bound is out of its range. */
+export function lossOf({ loss, ...bounds }: Pick<ObjectiveOptions, "loss" | keyof LossBounds>): PolicyLoss {
+  return typeof loss === "string" ? policyLossOf(loss, bounds) : loss;
+}
+
+/** Whether the objective needs log p of a reference model. */
+export function needsReference({ kl, klCoefficient }: Pick<ObjectiveOptions, "kl" | "klCoefficient">): boolean {
+  return kl !== "none" && klCoefficient > 0;
 }
 
 /**
  * The weight of each token in the loss: what "mean" means.
  *
- * @param sampled [N, T] row-major, 1 where the model spoke.
+ * @param sampled_NT Row-major, 1 where the model spoke.
  * @param rows N, the answers that share a denominator: the whole mini-batch, so that splitting it into micro-batches changes
  *   nothing.
  * @param denominator See the file's head.
- * @param counts Of how many equal answers each row stands; 1 when left out.
+ * @param counts_N Of how many equal answers each row stands; 1 when left out.
  * @returns [N, T].
  */
 export function tokenWeights(
-  sampled: Uint8Array,
+  sampled_NT: Uint8Array,
   rows: number,
   denominator: LossDenominator,
-  counts: readonly number[] = new Array(rows).fill(1),
+  counts_N: readonly number[] = new Array(rows).fill(1),
 ): Float32Array {
-  const length = sampled.length / rows;
-  const weights = new Float32Array(sampled.length);
-  const own = Array.from({ length: rows }, (_, row) => sampled.subarray(row * length, (row + 1) * length));
-  const spoken = own.map((each) => each.reduce((sum, one) => sum + one, 0));
-  const answers = counts.reduce((sum, each) => sum + each, 0);
-  const total = spoken.reduce((sum, each, row) => sum + counts[row] * each, 0);
-  for (let row = 0; row < rows; row++) {
-    const divisor = denominator === "token-mean"
-      ? total
-      : denominator === "sequence-mean"
-      ? answers * spoken[row]
-      : answers * length;
-    for (let t = 0; t < length; t++) weights[row * length + t] = own[row][t] === 0 ? 0 : counts[row] / divisor;
+  const length = sampled_NT.length / rows, weights_NT = new Float32Array(sampled_NT.length);
+  const lengths_N = counts_N.map((_, n) =>
+    sampled_NT.subarray(n * length, (n + 1) * length).reduce((sum, one) => sum + one, 0)
+  );
+  const answers = counts_N.reduce((sum, count) => sum + count, 0);
+  const tokens = lengths_N.reduce((sum, spoken, n) => sum + counts_N[n] * spoken, 0);
+  for (let n = 0; n < rows; n++) {
+    const divisor = { "token-mean": tokens, "sequence-mean": answers * lengths_N[n], "fixed-length": answers * length };
+    for (let t = n * length; t < (n + 1) * length; t++) {
+      weights_NT[t] = sampled_NT[t] === 0 ? 0 : counts_N[n] / divisor[denominator];
+    }
   }
-  return weights;
+  return weights_NT;
 }
 
 /**
@@ -118,7 +99,7 @@ export interface TokenTerms {
   oldLogProbabilities: Tensor | undefined;
   /** log p under the reference model; needed when β > 0. */
   referenceLogProbabilities: Tensor | undefined;
-  /** A of each token's answer. */
+  /** A of each token's answer, or of its part of it. */
   advantages: Tensor;
   /** From `tokenWeights`; 0 where the token was given. */
   weights: Tensor;
@@ -137,73 +118,80 @@ export interface ObjectiveSums {
 }
 
 /**
- * The token-level objective on some tokens; see the file's head.
+ * The objective on some tokens; see the file's head.
  *
- * @throws {RangeError} With `ratio: "sequence"`, which needs all tokens of an answer at once (see `GrpoTrainer`), and where the
- *   divergence needs a reference that is not given.
+ * @throws {RangeError} With a loss whose ratios are answers', which needs all tokens of an answer at once (see `GrpoTrainer`), and
+ *   where the divergence needs a reference that is not given.
  */
 export function tokenObjective(terms: TokenTerms, options: ObjectiveOptions): ObjectiveSums {
-  if (options.ratio === "sequence") {
+  const policyLoss = lossOf(options);
+  if (policyLoss.ratioOf === "answer") {
     throw new RangeError(
-      `tokenObjective: ratio "sequence" is one of whole answers, not of single tokens: use ratio "token", or GrpoTrainer`,
+      `tokenObjective: the loss ${policyLoss.name} is one of whole answers, not of single tokens: use another, or GrpoTrainer`,
     );
   }
-  const { logProbabilities, advantages, weights } = terms;
+  const { logProbabilities, advantages } = terms;
   const old = terms.oldLogProbabilities ?? logProbabilities.detach();
-  const { loss, clipped } = clippedLoss(ratioOf(logProbabilities.sub(old)), advantages, options);
-  const policy = loss.mul(weights).sum(), rest = regularization(terms, options);
-  return {
-    loss: rest.loss ? policy.add(rest.loss) : policy,
-    kl: rest.kl,
-    clipped: clipped.mul(weights).sum(),
-  };
+  const ratio = ratioOf(logProbabilities.sub(old));
+  const { loss, clipped } = policyLoss.terms({ ratio, logProbabilities, advantages });
+  return weightedSums(loss, clipped, terms, options);
 }
 
 /**
- * What the loss has beside the policy's own: Σ weight·(β·kl − η·entropy), whatever the ratio is of.
- *
- * @returns `loss`, differentiable, undefined where there is neither; and `kl`, the weighted divergence without its coefficient.
- */
-export function regularization(
-  terms: Omit<TokenTerms, "advantages" | "oldLogProbabilities">,
-  options: ObjectiveOptions,
-): { loss: Tensor | undefined; kl: Tensor | undefined } {
-  const { entropy, weights } = terms, divergence = divergenceOf(terms, options);
-  const parts = [
-    ...divergence ? [divergence.mul(options.klCoefficient)] : [],
-    ...entropy ? [entropy.mul(-options.entropyCoefficient)] : [],
-  ];
-  const loss = parts.length === 0 ? undefined : parts.reduce((a, b) => a.add(b)).mul(weights).sum();
-  return { loss, kl: divergence?.detach().mul(weights).sum() };
-}
-
-/**
- * GSPO's objective as coefficients: the gradient of the clipped sequence-level loss with respect to every token's log p.
+ * Coefficients of an answer-level loss: the gradient of the loss by every token's log p.
  *
  * The ratio of an answer needs all its tokens before any loss, so the loss is made in two passes: log p first (no gradient),
  * then Σ coefficient·log p, which has the same gradient.
  *
- * @param current, old [N, T] log p of the chosen tokens. @param sampled [N, T] of 0 and 1, float. @param advantages [N, 1].
- * @returns coefficients [N, T] to be multiplied by weights, the loss [N, T] (the same number on all tokens of an answer),
- *   and the clip indicator [N, T].
+ * @param current_NT, old_NT log p of the chosen tokens.
+ * @param sampled_NT 0 and 1, float.
+ * @param advantages_N1 One an answer.
+ * @returns Coefficients [N, T] to be multiplied by weights, the loss [N, T] (the same number on all tokens of an answer), and the
+ *   clip indicator [N, T].
  */
-export function sequenceCoefficients(
-  current: Tensor,
-  old: Tensor,
-  sampled: Tensor,
-  advantages: Tensor,
+export function answerCoefficients(
+  current_NT: Tensor,
+  old_NT: Tensor,
+  sampled_NT: Tensor,
+  advantages_N1: Tensor,
   options: ObjectiveOptions,
 ): { coefficients: Tensor; loss: Tensor; clipped: Tensor } {
-  const lengths = sampled.sum(1, true).clamp(1, Infinity);
-  const ratio = ratioOf(current.sub(old).mul(sampled).sum(1, true).div(lengths));
-  const { loss, clipped, active } = clippedLoss(ratio, advantages, options);
-  // d/d log p_t of −A·s is −A·s / |o|; summed over the answer's tokens (whose weights add up to the answer's share) this
-  // leaves −A·s a token where the clip does not hold it.
-  const slope = ratio.mul(advantages).neg().mul(active);
+  const lengths_N1 = sampled_NT.sum(1, true).clamp(1, Infinity);
+  const meanOf = (x_NT: Tensor) => x_NT.mul(sampled_NT).sum(1, true).div(lengths_N1);
+  const { loss, clipped, slope } = lossOf(options).terms({
+    ratio: ratioOf(meanOf(current_NT.sub(old_NT))),
+    logProbabilities: meanOf(current_NT),
+    advantages: advantages_N1,
+  });
+  // d/d log p_t of an answer's loss is slope/|o|; summed over the answer's tokens (whose weights add up to the answer's share)
+  // this leaves the slope a token.
+  const shape = current_NT.shape;
+  return { coefficients: slope.broadcastTo(shape), loss: loss.broadcastTo(shape), clipped: clipped.broadcastTo(shape) };
+}
+
+/** The objective on some tokens of answers whose {@linkcode answerCoefficients} are known; all [n]. */
+export function answerObjective(
+  terms: TokenTerms,
+  ofAnswers: ReturnType<typeof answerCoefficients>,
+  options: ObjectiveOptions,
+): ObjectiveSums {
+  const policy = ofAnswers.coefficients.mul(terms.logProbabilities);
+  // The value shown is the loss; the gradient is the coefficients'.
+  return weightedSums(policy.sub(policy.detach()).add(ofAnswers.loss), ofAnswers.clipped, terms, options);
+}
+
+/** Weighted sums of a policy loss [n], and Σ w·(β·kl − η·entropy) beside it. */
+function weightedSums(loss: Tensor, clipped: Tensor, terms: TokenTerms, options: ObjectiveOptions): ObjectiveSums {
+  const { entropy, weights } = terms, kl = divergenceOf(terms, options);
+  const parts = [
+    ...kl ? [kl.mul(options.klCoefficient)] : [],
+    ...entropy ? [entropy.mul(-options.entropyCoefficient)] : [],
+  ];
+  const policy = loss.mul(weights).sum();
   return {
-    coefficients: slope.broadcastTo(current.shape),
-    loss: loss.broadcastTo(current.shape),
-    clipped: clipped.broadcastTo(current.shape),
+    loss: parts.length === 0 ? policy : policy.add(parts.reduce((a, b) => a.add(b)).mul(weights).sum()),
+    kl: kl?.detach().mul(weights).sum(),
+    clipped: clipped.mul(weights).sum(),
   };
 }
 
@@ -212,27 +200,11 @@ function ratioOf(difference: Tensor): Tensor {
   return difference.clamp(-LARGEST_DIFFERENCE, LARGEST_DIFFERENCE).exp();
 }
 
-/** max(L1, L2) with the dual clip; `active` is 1 where the gradient passes through the ratio. */
-function clippedLoss(ratio: Tensor, advantages: Tensor, options: ObjectiveOptions) {
-  const plain = ratio.mul(advantages).neg();
-  const bounded = ratio.clamp(1 - options.clipLow, 1 + options.clipHigh).mul(advantages).neg();
-  let loss = plain.maximum(bounded);
-  const clipped = bounded.greater(plain).cast(ratio.dtype).detach();
-  let active = clipped.neg().add(1);
-  if (options.dualClip !== undefined) {
-    const bound = advantages.mul(-options.dualClip);
-    const held = advantages.less(0).and(loss.greater(bound));
-    loss = held.where(bound.broadcastTo(loss.shape), loss);
-    active = active.mul(held.not().cast(ratio.dtype));
-  }
-  return { loss, clipped, active };
-}
-
 function divergenceOf(
   terms: Pick<TokenTerms, "logProbabilities" | "referenceLogProbabilities">,
   options: ObjectiveOptions,
 ): Tensor | undefined {
-  if (options.kl === "none" || options.klCoefficient === 0) return undefined;
+  if (!needsReference(options)) return undefined;
   if (!terms.referenceLogProbabilities) {
     throw new RangeError(
       `kl: the estimator ${options.kl} needs a reference model: set klCoefficient to 0 to go without`,

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { grpoDivergence, type LoggedTrainer } from "../../lib/runs/grpo_divergence.ts";
-import { type KlEstimator, RELEASED_OBJECTIVE } from "../../lib/train/objective.ts";
+import type { KlEstimator } from "../../lib/train/objective.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 import { StageHistory } from "../../lib/runs/stage_history.ts";
 
 function trainer(kl: KlEstimator = "k3", change: Partial<LoggedTrainer> = {}): LoggedTrainer {
   return {
     model: { config: { vocabularySize: 512 } },
-    options: { objective: { ...RELEASED_OBJECTIVE, kl } },
+    options: { kl, topK: 0 },
     ...change,
   };
 }

@@ -23,7 +23,8 @@ const OPTIONS: GrpoOptions = {
   learningRate: 1e-2,
   weightDecay: 0,
   maxGradientNorm: 1,
-  objective: { ...RELEASED_OBJECTIVE, klCoefficient: 0 },
+  ...RELEASED_OBJECTIVE,
+  klCoefficient: 0,
   advantageScale: "group-std",
   dropEqualGroups: false,
   reward: [{ metric: "error", weight: 1 }],
@@ -132,7 +133,7 @@ forEachEngine("served answers: another model's log-probabilities are the old one
   assert.equal(uncorrected.clipShare, 0);
   assert.ok(Math.abs(served.gradientNorm - uncorrected.gradientNorm) > 1e-3 * served.gradientNorm);
   // Unclipped, ratios twice as high double the gradient.
-  const wide = { objective: { ...OPTIONS.objective, clipLow: 0.999999, clipHigh: 1e9, dualClip: undefined } };
+  const wide = { loss: "clip", clipLow: 0.999999, clipHigh: 1e9 };
   const lower = given.logProbabilities.map((each) => each!.map((x) => x - Math.log(2)));
   const once = await stepOf(engine, repeating(given, { followsPolicy: false }), wide);
   const twice = await stepOf(engine, repeating(given, { followsPolicy: false, logProbabilities: lower }), wide);

@@ -180,10 +180,15 @@ function spyOnTraining(trace: LanguageTrace): Disposable & { finish(): Promise<v
     seen.batches.push(examples.map((each) => JSON.stringify(each)));
     // A server is really asked: what it is asked for is its own to see.
     if (this.sampler) {
-      const [{ question }] = await this.world.encode(examples), { groupSize, temperature } = this.options;
+      const [{ question, answer }] = await this.world.encode(examples), { groupSize, temperature } = this.options;
       await this.sampler.sample({
-        ...{ questions: [question], groupSize, sampling: { temperature }, stream: [0, 0, 0], maxRows: groupSize },
-        ...this.world.openAnswers!,
+        questions: [question],
+        plans: [answer],
+        openAnswers: this.world.openAnswers,
+        groupSize,
+        sampling: { temperature },
+        stream: [0, 0, 0],
+        maxRows: groupSize,
       });
     }
     const [{ answer }] = await this.world.encode(examples);
@@ -299,12 +304,6 @@ export function languageRows(server: string, model: string): Record<string, Fiel
     sees: (trace) => first(trace).options[name],
     equals,
   });
-  const objective = (name: keyof GrpoOptions["objective"], value: unknown): Row => ({
-    in: "grpo",
-    value,
-    sees: (trace) => first(trace).options.objective[name],
-    equals: value,
-  });
   const size = (name: keyof CausalTransformer["config"], value: unknown): Row => ({
     in: "likelihood",
     value,
@@ -394,9 +393,9 @@ export function languageRows(server: string, model: string): Record<string, Fiel
     "grpo.miniBatchPrompts": grpo("miniBatchPrompts", 3),
     "grpo.microBatchPrompts": grpo("microBatchPrompts", 4),
     "grpo.learningRate": grpo("learningRate", 0.00123),
-    "grpo.decaySteps": grpo("decay", 4, { steps: 4, totalSteps: 5 }),
-    "grpo.dualClip": objective("dualClip", 9),
-    "grpo.entropyCoefficient": objective("entropyCoefficient", 0.55),
+    "grpo.decaySteps": grpo("decaySteps", 4),
+    "grpo.dualClip": grpo("dualClip", 9),
+    "grpo.entropyCoefficient": grpo("entropyCoefficient", 0.55),
     "grpo.adapters": {
       in: "adapters",
       value: false,
@@ -421,17 +420,17 @@ export function languageRows(server: string, model: string): Record<string, Fiel
     "grpo.temperature": grpo("temperature", 0.9),
     "grpo.topK": grpo("topK", 11),
     "grpo.advantageScale": grpo("advantageScale", "none"),
-    "grpo.clipLow": objective("clipLow", 0.12),
-    "grpo.clipHigh": objective("clipHigh", 0.34),
+    "grpo.clipLow": grpo("clipLow", 0.12),
+    "grpo.clipHigh": grpo("clipHigh", 0.34),
     "grpo.kl": {
       in: "training",
       value: "none",
-      sees: [(trace) => first(trace).options.objective.kl, (trace) => first(trace).reference],
+      sees: [(trace) => first(trace).options.kl, (trace) => first(trace).reference],
       equals: "none",
     },
-    "grpo.klCoefficient": objective("klCoefficient", 0.0456),
-    "grpo.denominator": objective("denominator", "fixed-length"),
-    "grpo.ratio": objective("ratio", "sequence"),
+    "grpo.klCoefficient": grpo("klCoefficient", 0.0456),
+    "grpo.denominator": grpo("denominator", "fixed-length"),
+    "grpo.loss": grpo("loss", "cispo"),
     "grpo.dropEqualGroups": grpo("dropEqualGroups", true),
     "grpo.sharePrompt": grpo("sharePrompt", false),
     "evaluation.maxItems": { in: "data", value: 1, sees: ({ test }) => test.length, equals: 1 },

@@ -3,20 +3,14 @@ import assert from "node:assert/strict";
 import type { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { hiddenValueAndGrad } from "../../lib/models/checkpointed_gradient.ts";
 import { type ObjectiveOptions, RELEASED_OBJECTIVE, tokenWeights } from "../../lib/train/objective.ts";
-import {
-  type AnswerGroup,
-  countSpoken,
-  frozenLogProbabilities,
-  mergeEqualAnswers,
-  policyLoss,
-  type PolicyLossSettings,
-  predictingStates,
-  spokenWeights,
-} from "../../lib/train/policy_loss.ts";
+import { type AnswerGroup, countSpoken, mergeEqualAnswers, spokenWeights } from "../../lib/train/answer_groups.ts";
+import { frozenLogProbabilities, predictingStates } from "../../lib/train/answer_states.ts";
+import { policyLoss } from "../../lib/train/policy_loss.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { smallModel, take } from "../models/causal_transformer_support.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
+import { trainedGroups } from "../support/trained_groups.ts";
 
 const A = Int32Array.of(5, 9, 2, 1), B = Int32Array.of(7, 1), C = Int32Array.of(5, 9, 3, 3, 1);
 
@@ -38,19 +32,20 @@ function groups(): AnswerGroup[] {
 }
 
 async function lossAndGradients(model: CausalTransformer, some: AnswerGroup[], objective: ObjectiveOptions) {
-  const settings: PolicyLossSettings = { groupSize: 5, sharePrompt: true, objective, logitChunk: 7, temperature: 0.9 };
+  const options = { groupSize: 5, sharePrompt: true, ...objective, logitChunk: 7, temperature: 0.9 };
   const reference = smallModel(model.engine, {}, { seed: 6 });
-  const olds = some.map((each) => tidy(() => frozenLogProbabilities(reference, each, settings).add(0.05)));
-  const references = some.map((each) => frozenLogProbabilities(reference, each, settings));
-  const weights = spokenWeights(some, objective.denominator, 8);
+  const trained = trainedGroups(some, spokenWeights(some, objective.denominator, 8), (group) => ({
+    old: tidy(() => frozenLogProbabilities(reference, group, options).add(0.05)),
+    reference: frozenLogProbabilities(reference, group, options),
+  }));
   const { value, gradients, aux } = hiddenValueAndGrad(
     model,
-    () => predictingStates(model, some, settings),
-    (hidden) => policyLoss(model, hidden, some, olds, references, weights, settings),
+    () => predictingStates(model, trained, options),
+    (hidden) => policyLoss(model, hidden, trained, options),
   );
   const sums = await Promise.all([value, aux.kl, aux.clipped, aux.mismatch].map(async (each) => (await take(each))[0]));
   const read = await Promise.all(gradients.map(take));
-  for (const each of [...olds, ...references]) each.dispose();
+  for (const each of trained) [each.old!, each.reference!].forEach((numbers) => numbers.dispose());
   reference.dispose();
   return { sums: sums.map(Number), gradients: read };
 }
@@ -58,13 +53,13 @@ async function lossAndGradients(model: CausalTransformer, some: AnswerGroup[], o
 forEachEngine("equal answers merged: the same loss, divergence, clip share, mismatch and gradient", async (engine) => {
   const model = smallModel(engine);
   for (const denominator of ["token-mean", "sequence-mean", "fixed-length"] as const) {
-    for (const ratio of ["token", "sequence"] as const) {
-      const objective = { ...RELEASED_OBJECTIVE, klCoefficient: 0.1, entropyCoefficient: 0.01, denominator, ratio };
+    for (const loss of ["dual-clip", "gspo", "cispo"]) {
+      const objective = { ...RELEASED_OBJECTIVE, klCoefficient: 0.1, entropyCoefficient: 0.01, denominator, loss };
       const whole = await lossAndGradients(model, groups(), objective);
       const merged = await lossAndGradients(model, groups().map(mergeEqualAnswers), objective);
-      assertClose(merged.sums, whole.sums, 1e-5, `${denominator} ${ratio}: sums`);
+      assertClose(merged.sums, whole.sums, 1e-5, `${denominator} ${loss}: sums`);
       whole.gradients.forEach((each, i) =>
-        assertClose(merged.gradients[i], each, 1e-5, `${denominator} ${ratio}: gradient ${i}`)
+        assertClose(merged.gradients[i], each, 1e-5, `${denominator} ${loss}: gradient ${i}`)
       );
       assert.ok(whole.gradients.some((each) => each.some((x) => Math.abs(Number(x)) > 1e-3)), "no gradient at all");
     }

@@ -12,7 +12,7 @@ import { LikelihoodTrainer } from "../../lib/train/likelihood.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { openToyWorld, toyModel, toyTransitions, toyWorld } from "../support/toy_world.ts";
 
-const OPTIONS: GrpoOptions = {
+const OPTIONS = {
   groupSize: 8,
   miniBatchPrompts: 8,
   microBatchPrompts: 8,
@@ -20,8 +20,9 @@ const OPTIONS: GrpoOptions = {
   learningRate: 1e-3,
   weightDecay: 0.01,
   maxGradientNorm: 1,
-  objective: { ...RELEASED_OBJECTIVE, klCoefficient: 0 },
-  advantageScale: "group-std",
+  ...RELEASED_OBJECTIVE,
+  klCoefficient: 0,
+  advantageScale: "group-std" as const,
   dropEqualGroups: false,
   reward: [{ metric: "error", weight: 1 }],
   alsoMeasured: ["exact"],
@@ -31,12 +32,12 @@ const OPTIONS: GrpoOptions = {
   rolloutRows: 1024,
   scoreRows: 1024,
   seed: 5,
-};
+} satisfies GrpoOptions;
 
 /** Steps of GRPO from the same model; returns the losses and the weights. */
 async function run(engine: Engine, steps: number, change: Partial<GrpoOptions> = {}, given: number[] = []) {
-  const model = toyModel(engine), options = { ...OPTIONS, ...change };
-  const reference = options.objective.klCoefficient > 0 ? toyModel(engine, 1) : undefined;
+  const model = toyModel(engine), options: GrpoOptions = { ...OPTIONS, ...change };
+  const reference = options.klCoefficient! > 0 ? toyModel(engine, 1) : undefined;
   const trainer = new GrpoTrainer(model, reference, toyWorld(given), options);
   const metrics = [];
   for (let step = 0; step < steps; step++) metrics.push(await trainer.step(step, toyTransitions(3, step, 8)));
@@ -69,12 +70,12 @@ forEachEngine("GrpoTrainer: shared and unshared prompts make the same update", a
 });
 
 forEachEngine("GrpoTrainer: micro-batches add up to the batch", async (engine) => {
-  const objective = { ...OPTIONS.objective, klCoefficient: 0.1, entropyCoefficient: 0.01 };
-  const whole = await run(engine, 1, { objective }, [1]);
+  const objective = { klCoefficient: 0.1, entropyCoefficient: 0.01 };
+  const whole = await run(engine, 1, objective, [1]);
   const split = await run(
     engine,
     1,
-    { objective, microBatchPrompts: 2, logitChunk: 7, rolloutRows: 16, scoreRows: 5 },
+    { ...objective, microBatchPrompts: 2, logitChunk: 7, rolloutRows: 16, scoreRows: 5 },
     [1],
   );
   const [a, b] = [whole.metrics[0], split.metrics[0]];
@@ -92,7 +93,8 @@ forEachEngine("GrpoTrainer: the sampler and the update agree, and the first rati
   const recomputed = (await run(engine, 1, { miniBatchPrompts: 4 })).metrics[0];
   assert.ok(recomputed.samplerMismatch < 1e-5);
   const sequence = await run(engine, 1, {
-    objective: { ...OPTIONS.objective, ratio: "sequence", denominator: "sequence-mean" },
+    loss: "gspo",
+    denominator: "sequence-mean",
   });
   // All answers are equally long, so on the first update the sequence ratio changes nothing.
   assert.ok(Math.abs(sequence.metrics[0].gradientNorm - once.gradientNorm) < 1e-4 * once.gradientNorm);
@@ -122,8 +124,8 @@ forEachEngine("GrpoTrainer: it learns what likelihood training began", async (en
 
 forEachEngine("GrpoTrainer: memory is flat over steps", async (engine) => {
   const model = toyModel(engine), reference = toyModel(engine);
-  const objective = { ...OPTIONS.objective, klCoefficient: 0.01 };
-  const trainer = new GrpoTrainer(model, reference, toyWorld(), { ...OPTIONS, objective, miniBatchPrompts: 4 });
+  const options = { ...OPTIONS, klCoefficient: 0.01, miniBatchPrompts: 4 };
+  const trainer = new GrpoTrainer(model, reference, toyWorld(), options);
   const step = async (i: number) => void await trainer.step(i, toyTransitions(3, i, 8));
   await step(0);
   const before = engine.memory().tensors;
@@ -141,12 +143,12 @@ forEachEngine("GrpoTrainer: groups of equal rewards can be dropped, and a bad op
   const model = toyModel(engine);
   const make = (change: Partial<GrpoOptions>) => () =>
     new GrpoTrainer(model as CausalTransformer, undefined, toyWorld(), { ...OPTIONS, ...change });
-  assert.throws(make({ groupSize: 1 }), /groupSize must be at least 2: received 1/);
+  assert.throws(make({ groupSize: 1 }), /groupSize: Too small: expected number to be >=2: received 1/);
   assert.throws(
     make({ reward: [{ metric: "lpips", weight: 1 }] }),
     /no metric "lpips": choose among error, distance, exact/,
   );
-  assert.throws(make({ objective: RELEASED_OBJECTIVE }), /klCoefficient is 0.001, which needs a reference model/);
+  assert.throws(make({ klCoefficient: 0.001 }), /klCoefficient is 0.001, which needs a reference model/);
   model.dispose();
 });
 
@@ -218,18 +220,18 @@ forEachEngine(
 forEachEngine(
   "GrpoTrainer: answers that end themselves: shared, unshared, split and checkpointed alike",
   async (engine) => {
-    const objective = { ...OPTIONS.objective, klCoefficient: 0.1, entropyCoefficient: 0.01 };
+    const objective = { klCoefficient: 0.1, entropyCoefficient: 0.01 };
     const go = async (change: Partial<GrpoOptions>) => {
       const model = toyModel(engine), reference = toyModel(engine, 1);
-      const trainer = new GrpoTrainer(model, reference, openToyWorld(), { ...OPTIONS, objective, ...change });
+      const trainer = new GrpoTrainer(model, reference, openToyWorld(), { ...OPTIONS, ...objective, ...change });
       const metrics = await trainer.step(0, toyTransitions(3, 0, 8, (i) => 2 + i % 3));
       trainer.optimizer.dispose();
       reference.dispose();
       model.dispose();
       return metrics;
     };
-    for (const ratio of ["token", "sequence"] as const) {
-      const common = { objective: { ...objective, ratio, denominator: "fixed-length" as const }, miniBatchPrompts: 4 };
+    for (const loss of ["dual-clip", "gspo", "cispo"]) {
+      const common = { loss, denominator: "fixed-length" as const, miniBatchPrompts: 4 };
       const whole = await go(common);
       assert.ok(whole.cutAnswers! > 0 && whole.cutAnswers! < 1, `${whole.cutAnswers}`);
       assert.ok(whole.samplerMismatch < 1e-5 && whole.tokens > 64 && whole.tokens < 64 * 9);
@@ -245,7 +247,7 @@ forEachEngine(
           const [a, b] = [whole[name]!, other[name]!];
           assert.ok(
             Math.abs(a - b) < 2e-5 * (1 + Math.abs(a)),
-            `${ratio} ${JSON.stringify(change)} ${name}: ${a} ${b}`,
+            `${loss} ${JSON.stringify(change)} ${name}: ${a} ${b}`,
           );
         }
       }

@@ -9,7 +9,7 @@ import { toHost } from "../../lib/nn/parameters.ts";
 import type { AnswerSampler } from "../../lib/train/answer_sampler.ts";
 import { type GrpoOptions, GrpoTrainer } from "../../lib/train/grpo.ts";
 import { RELEASED_OBJECTIVE } from "../../lib/train/objective.ts";
-import { type AnswerGroup, spokenWeights } from "../../lib/train/policy_loss.ts";
+import { type AnswerGroup, spokenWeights } from "../../lib/train/answer_groups.ts";
 import { LikelihoodTrainer } from "../../lib/train/likelihood.ts";
 import type { World } from "../../lib/worlds/world.ts";
 import { replace } from "../support/config_fields.ts";
@@ -24,7 +24,8 @@ const OPTIONS: GrpoOptions = {
   learningRate: 1e-3,
   weightDecay: 0,
   maxGradientNorm: 1,
-  objective: { ...RELEASED_OBJECTIVE, klCoefficient: 0 },
+  ...RELEASED_OBJECTIVE,
+  klCoefficient: 0,
   advantageScale: "group-std",
   dropEqualGroups: false,
   reward: [{ metric: "error", weight: 1 }],
@@ -42,11 +43,14 @@ async function weightsOf(model: CausalTransformer): Promise<number[]> {
 }
 
 forEachEngine("GrpoTrainer: with adapters the reference is the model without them, not the policy", async (engine) => {
-  const objective = { ...OPTIONS.objective, klCoefficient: 0.1 };
   const divergences = async (reference: "without-adapters" | CausalTransformer) => {
     const policy = toyModel(engine);
     policy.attachAdapters({ rank: 4, alpha: 16, targets: "all-linear", seed: 3 });
-    const trainer = new GrpoTrainer(policy, reference, toyWorld(), { ...OPTIONS, objective, learningRate: 1e-2 });
+    const trainer = new GrpoTrainer(policy, reference, toyWorld(), {
+      ...OPTIONS,
+      klCoefficient: 0.1,
+      learningRate: 1e-2,
+    });
     const kl: number[] = [];
     for (let step = 0; step < 3; step++) kl.push((await trainer.step(step, toyTransitions(3, step, 8))).kl!);
     trainer.optimizer.dispose();
@@ -71,8 +75,8 @@ forEachEngine("GrpoTrainer: the rate stays and then falls linearly over the last
   };
   // Over the last four of ten steps: 1, ¾, ½, ¼.
   for (const [step, share] of [[0, 1], [5, 1], [6, 1], [7, 0.75], [8, 0.5], [9, 0.25]]) {
-    const found = await trained(step, { decay: { steps: 4, totalSteps: 10 } });
-    const expected = await trained(step, { learningRate: share * OPTIONS.learningRate });
+    const found = await trained(step, { decaySteps: 4, steps: 10 });
+    const expected = await trained(step, { learningRate: share * OPTIONS.learningRate! });
     const difference = found.reduce((most, each, i) => Math.max(most, Math.abs(each - expected[i])), 0);
     assert.ok(difference < 1e-7, `step ${step}: ${difference}`);
   }
@@ -110,7 +114,7 @@ forEachEngine(
       };
       const trainer = new GrpoTrainer(model, undefined, world, {
         ...OPTIONS,
-        objective: { ...OPTIONS.objective, denominator },
+        denominator,
         reward: [{ metric: "length", weight: 1 }],
       }, countingAnswers);
       const { gradientNorm } = await trainer.step(0, toyTransitions(3, 0, 8));

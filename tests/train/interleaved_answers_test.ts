@@ -6,15 +6,9 @@ import assert from "node:assert/strict";
 import type { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { hiddenValueAndGrad } from "../../lib/models/checkpointed_gradient.ts";
 import { RELEASED_OBJECTIVE } from "../../lib/train/objective.ts";
-import {
-  type AnswerGroup,
-  countSpoken,
-  frozenLogProbabilities,
-  policyLoss,
-  type PolicyLossSettings,
-  predictingStates,
-  spokenWeights,
-} from "../../lib/train/policy_loss.ts";
+import { type AnswerGroup, countSpoken, spokenWeights } from "../../lib/train/answer_groups.ts";
+import { frozenLogProbabilities, predictingStates } from "../../lib/train/answer_states.ts";
+import { policyLoss, type PolicyLossOptions } from "../../lib/train/policy_loss.ts";
 import { rollout } from "../../lib/train/rollout.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { Philox } from "../../lib/tensor/random.ts";
@@ -24,6 +18,7 @@ import { LikelihoodTrainer } from "../../lib/train/likelihood.ts";
 import { gradientsOf, smallModel, take } from "../models/causal_transformer_support.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
+import { trainedGroups } from "../support/trained_groups.ts";
 
 /** Frames of 4 tokens and actions of 2; questions of a context, a frame and its action. */
 const PROMPTS = 2, GROUP = 3, QUESTION = 13, FRAMES = 3, FRAME = 4, ACTION = 2, LENGTH = FRAMES * (FRAME + ACTION);
@@ -31,10 +26,12 @@ const VOCABULARY = 37;
 const SAMPLED = Uint8Array.from({ length: LENGTH }, (_, t) => t % (FRAME + ACTION) < FRAME ? 1 : 0);
 const SPOKEN = PROMPTS * GROUP * FRAMES * FRAME;
 
-const SETTINGS: PolicyLossSettings = {
+const SETTINGS: PolicyLossOptions = {
   groupSize: GROUP,
   sharePrompt: true,
-  objective: { ...RELEASED_OBJECTIVE, klCoefficient: 0.1, entropyCoefficient: 0.01 },
+  ...RELEASED_OBJECTIVE,
+  klCoefficient: 0.1,
+  entropyCoefficient: 0.01,
   logitChunk: 7,
   temperature: 1,
 };
@@ -62,19 +59,21 @@ function groups(): AnswerGroup[] {
 }
 
 /** Loss and gradients of the policy on some groups, the way that the trainer computes them. */
-async function policyGradients(model: CausalTransformer, settings: PolicyLossSettings, some = groups()) {
+async function policyGradients(model: CausalTransformer, settings: PolicyLossOptions, some = groups()) {
   const reference = smallModel(model.engine, {}, { seed: 6 });
-  const olds = some.map((group) => tidy(() => frozenLogProbabilities(reference, group, settings).add(0.05)));
-  const references = some.map((group) => frozenLogProbabilities(reference, group, settings));
-  const weights = spokenWeights(some, settings.objective.denominator);
+  const trained = trainedGroups(some, spokenWeights(some, settings.denominator), (group) => ({
+    old: tidy(() => frozenLogProbabilities(reference, group, settings).add(0.05)),
+    reference: frozenLogProbabilities(reference, group, settings),
+  }));
   const { value, gradients, aux } = hiddenValueAndGrad(
     model,
-    () => predictingStates(model, some, settings),
-    (hidden) => policyLoss(model, hidden, some, olds, references, weights, settings),
+    () => predictingStates(model, trained, settings),
+    (hidden) => policyLoss(model, hidden, trained, settings),
   );
   const read = await Promise.all(gradients.map(take)), names = [...model.parameters.keys()];
   const loss = Number((await take(value))[0]), kl = aux.kl ? Number((await take(aux.kl))[0]) : 0;
-  for (const each of [...olds, ...references, aux.clipped, aux.mismatch]) each.dispose();
+  const held = trained.flatMap(({ old, reference }) => [old!, reference!]);
+  for (const each of [...held, aux.clipped, aux.mismatch]) each.dispose();
   reference.dispose();
   return { loss, kl, gradients: new Map(names.map((name, i) => [name, read[i]])) };
 }
@@ -123,7 +122,7 @@ forEachEngine("interleaved answers: shared and unshared prompts, regular and pac
 
 forEachEngine("interleaved answers: parts are credited each with its own advantage", async (engine) => {
   const model = smallModel(engine), length = FRAME + ACTION;
-  const settings = { ...SETTINGS, objective: { ...SETTINGS.objective, klCoefficient: 0, entropyCoefficient: 0 } };
+  const settings = { ...SETTINGS, klCoefficient: 0, entropyCoefficient: 0 };
   const parts = Array<Uint16Array>(GROUP).fill(Uint16Array.from({ length: LENGTH }, (_, t) => Math.floor(t / length)));
   const whole = await policyGradients(model, settings);
   const same = await policyGradients(
@@ -180,7 +179,7 @@ forEachEngine("interleaved answers: divergence and entropy are those of the samp
   const found = await policyGradients(model, SETTINGS);
   const without = await policyGradients(model, {
     ...SETTINGS,
-    objective: { ...SETTINGS.objective, entropyCoefficient: 0 },
+    entropyCoefficient: 0,
   });
   assert.ok(Math.abs(found.kl - kl) < 1e-5 * (1 + kl), `${found.kl} ${kl}`);
   assert.ok(Math.abs((without.loss - found.loss) / 0.01 - entropy) < 1e-3 * entropy, `${entropy}`);
@@ -190,16 +189,16 @@ forEachEngine("interleaved answers: divergence and entropy are those of the samp
 
 forEachEngine("interleaved answers: what predicts a given token gets exactly no gradient", async (engine) => {
   const model = smallModel(engine), some = groups(), weights = spokenWeights(some, "token-mean");
-  const none = some.map(() => undefined), objective = { ...SETTINGS.objective, klCoefficient: 0 };
+  const trained = trainedGroups(some, weights);
   for (const sharePrompt of [true, false]) {
-    const settings = { ...SETTINGS, objective, sharePrompt };
+    const settings = { ...SETTINGS, klCoefficient: 0, sharePrompt };
     // The residual stream that leaves the last block: its rows are the positions.
     const { gradients, rows } = tidy(() => {
       const pass = predictingStates(model, some, settings);
       let x = pass.embed();
       for (let layer = 0; layer < pass.layers; layer++) x = pass.block(x, layer);
       const leaf = x.detach();
-      const loss = () => policyLoss(model, pass.finish(leaf), some, none, none, weights, settings).loss;
+      const loss = () => policyLoss(model, pass.finish(leaf), trained, settings).loss;
       return { gradients: valueAndGrad(loss, [leaf]).gradients[0], rows: leaf.shape[0] };
     });
     const numbers = await take(gradients), width = numbers.length / rows;

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { LOSSES, policyLossOf } from "../../lib/train/losses/losses.ts";
 import {
-  checkObjective,
+  answerCoefficients,
+  answerObjective,
+  lossOf,
   type ObjectiveOptions,
-  regularization,
   RELEASED_OBJECTIVE,
-  sequenceCoefficients,
   tokenObjective,
   tokenWeights,
 } from "../../lib/train/objective.ts";
@@ -14,7 +15,7 @@ import { tensor } from "../../lib/tensor/tensor.ts";
 import { forEachEngine } from "../support/engines.ts";
 
 interface Case {
-  options: Omit<ObjectiveOptions, "dualClip"> & { dualClip: number | null };
+  options: ObjectiveOptions;
   loss: number;
   gradient: number[];
 }
@@ -33,35 +34,35 @@ const fixture: {
 forEachEngine("objective: losses and gradients as PyTorch's", async (engine) => {
   const { rows, length, sampled } = fixture;
   const repeated = fixture.advantages.flatMap((a) => new Array<number>(length).fill(a));
-  for (const { options: plain, loss, gradient } of fixture.cases) {
-    const options: ObjectiveOptions = { ...plain, dualClip: plain.dualClip ?? undefined };
+  for (const { options, loss, gradient } of fixture.cases) {
     const leaf = tensor(engine, Float32Array.from(fixture.logProbabilities));
     const { value, gradients } = valueAndGrad(() => {
       const of = (numbers: ArrayLike<number>) => tensor(engine, Float32Array.from(numbers));
-      const weights = of(tokenWeights(Uint8Array.from(sampled), rows, options.denominator));
       const terms = {
         logProbabilities: leaf,
         oldLogProbabilities: of(fixture.old),
         referenceLogProbabilities: of(fixture.reference),
         advantages: of(repeated),
-        weights,
+        weights: of(tokenWeights(Uint8Array.from(sampled), rows, options.denominator)),
         entropy: options.entropyCoefficient === 0 ? undefined : of(fixture.entropy),
       };
-      if (options.ratio === "token") return tokenObjective(terms, options).loss;
+      if (lossOf(options).ratioOf === "token") return tokenObjective(terms, options).loss;
       const form = [rows, length];
-      const parts = sequenceCoefficients(
+      const { coefficients, loss, clipped } = answerCoefficients(
         leaf.detach().reshape(form),
         terms.oldLogProbabilities.reshape(form),
         of(sampled).reshape(form),
         of(fixture.advantages).reshape([rows, 1]),
         options,
       );
-      const policy = parts.coefficients.reshape([-1]).mul(leaf);
-      const loss = policy.sub(policy.detach()).add(parts.loss.reshape([-1])).mul(weights).sum();
-      const rest = regularization(terms, options).loss;
-      return rest ? loss.add(rest) : loss;
+      const flat = {
+        coefficients: coefficients.reshape([-1]),
+        loss: loss.reshape([-1]),
+        clipped: clipped.reshape([-1]),
+      };
+      return answerObjective(terms, flat, options).loss;
     }, [leaf]);
-    const name = JSON.stringify(plain);
+    const name = JSON.stringify(options);
     const found = await value.item();
     assert.ok(Math.abs(found - loss) < 1e-5 * (1 + Math.abs(loss)), `${name}: loss ${found} is not ${loss}`);
     (await gradients[0].data()).forEach((x, i) =>
@@ -100,17 +101,26 @@ forEachEngine("objective: one ratio an answer is refused where single tokens are
       entropy: undefined,
     };
     assert.throws(
-      () => tokenObjective(terms, { ...RELEASED_OBJECTIVE, ratio: "sequence" }),
-      /tokenObjective: ratio "sequence" is one of whole answers, not of single tokens: use ratio "token"/,
+      () => tokenObjective(terms, { ...RELEASED_OBJECTIVE, loss: "gspo" }),
+      /tokenObjective: the loss gspo is one of whole answers, not of single tokens: use another/,
     );
   });
 });
 
 Deno.test("objective: a bad option is named", () => {
-  const check = (change: Partial<ObjectiveOptions>) => checkObjective({ ...RELEASED_OBJECTIVE, ...change });
+  const check = (change: Partial<ObjectiveOptions>) => lossOf({ ...RELEASED_OBJECTIVE, ...change });
   assert.throws(() => check({ clipLow: 1.5 }), /clipLow must be between 0 and 1: received 1.5/);
   assert.throws(() => check({ dualClip: 1 }), /dualClip must be above 1: received 1/);
-  assert.throws(() => check({ klCoefficient: -1 }), /klCoefficient must not be negative: received -1/);
+  assert.throws(() => check({ clipHigh: 0 }), /clipHigh must be positive: received 0/);
+  assert.throws(
+    () => check({ loss: "ppo" }),
+    /there is no "ppo": use one of clip, dual-clip, gspo, dr-grpo, dapo, cispo/,
+  );
+});
+
+Deno.test("objective: every loss is compared with PyTorch's", () => {
+  assert.deepEqual(new Set(fixture.cases.map(({ options }) => options.loss)), new Set(LOSSES.map(({ name }) => name)));
+  assert.equal(policyLossOf("gspo", RELEASED_OBJECTIVE).ratioOf, "answer");
 });
 
 Deno.test("objective: token weights say what mean means", () => {

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import type { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import type { ObjectiveOptions } from "../../lib/train/objective.ts";
-import { type AnswerGroup, policyLoss, spokenWeights } from "../../lib/train/policy_loss.ts";
+import { type AnswerGroup, spokenWeights } from "../../lib/train/answer_groups.ts";
+import { policyLoss } from "../../lib/train/policy_loss.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
 import { forEachEngine } from "../support/engines.ts";
+import { trainedGroups } from "../support/trained_groups.ts";
 import fixture from "./fixtures/extreme_ratios.json" with { type: "json" };
 
 forEachEngine("policyLoss: a token that is 90 nats off leaves loss and gradient finite, PyTorch's", async (engine) => {
@@ -15,7 +17,7 @@ forEachEngine("policyLoss: a token that is 90 nats off leaves loss and gradient 
   // All that the loss needs of a model when hidden states are given.
   const model = { engine, head, computeType: "float32" } as CausalTransformer;
   for (const { options, advantages, loss, gradient } of fixture.cases) {
-    const objective = { ...options, dualClip: options.dualClip ?? undefined } as ObjectiveOptions;
+    const objective = options as ObjectiveOptions;
     const group: AnswerGroup = {
       question: Int32Array.of(0),
       answers: Array.from(
@@ -26,10 +28,10 @@ forEachEngine("policyLoss: a token that is 90 nats off leaves loss and gradient 
       sampler: Array.from({ length: answers }, () => new Float32Array(length)),
     };
     // In chunks that do not end where answers do.
-    const settings = { groupSize: answers, sharePrompt: true, objective, logitChunk: 33, temperature: 1 };
-    const weights = spokenWeights([group], objective.denominator);
+    const settings = { groupSize: answers, sharePrompt: true, ...objective, logitChunk: 33, temperature: 1 };
+    const [trained] = trainedGroups([group], spokenWeights([group], objective.denominator), () => ({ old, reference }));
     const { value, gradients, aux } = valueAndGrad(
-      () => policyLoss(model, hidden, [group], [old], [reference], weights, settings),
+      () => policyLoss(model, hidden, [trained], settings),
       [hidden],
     );
     const name = `${JSON.stringify(options)} ${advantages}`, found = await value.item();

@@ -5,7 +5,8 @@
 import { z } from "zod";
 import { UserError } from "../../base/user_error.ts";
 import type { BpePattern } from "../../models/bpe_trainer.ts";
-import type { GrpoFields } from "../grpo_fields.ts";
+import type { GrpoFields } from "../../train/grpo_options.ts";
+import { grpoFields } from "../grpo_fields.ts";
 
 const count = z.int().min(1);
 const rate = z.number().positive();
@@ -65,26 +66,13 @@ export function languageLikelihoodSchema(defaults: { steps: number; decaySteps: 
   });
 }
 
-/** GRPO's fields whose defaults are a demo's, and those of language models alone. */
-export function languageGrpoFields(defaults: { steps: number; decaySteps: number; learningRate: number }) {
+/** GRPO's fields, and those of language models alone. @param defaults Of the fields that each demo chooses. */
+export function languageGrpoFields(defaults: Parameters<typeof grpoFields>[0]) {
   return {
-    steps: count.default(defaults.steps).describe("GRPO steps"),
-    promptsPerStep: count.default(16).describe("Prompts P of a step"),
-    groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
-    miniBatchPrompts: count.default(16).describe("Prompts of one optimizer update"),
-    microBatchPrompts: count.default(16).describe("Prompts computed at once"),
-    learningRate: rate.default(defaults.learningRate).describe("Learning rate"),
-    decaySteps: z.int().min(0).default(defaults.decaySteps).describe(
-      "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
-    ),
-    dualClip: z.number().gt(1).nullable().default(null).describe(
-      "Bound of the dual clip; null: none, as released for text",
-    ),
-    entropyCoefficient: z.number().default(0.001).describe("Weight of the entropy bonus"),
+    ...grpoFields({ entropyCoefficient: 0.001, rolloutRows: 256, ...defaults }),
     adapters: z.boolean().default(true).describe(
       "With model.lora: train adapters in this stage too; false: all weights (the paper)",
     ),
-    rolloutRows: count.default(256).describe("Answers sampled at once"),
     rollouts: z.string().nullable().default(null).describe(
       "A server of OpenAI's completions interface that samples; null: here",
     ),

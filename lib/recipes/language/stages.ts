@@ -5,6 +5,7 @@
 import type { TextTokenizer } from "../../models/text_tokenizer.ts";
 import { grpoDivergence } from "../../runs/grpo_divergence.ts";
 import { type GrpoOptions, GrpoTrainer } from "../../train/grpo.ts";
+import { needsReference } from "../../train/objective.ts";
 import { Philox } from "../../tensor/random.ts";
 import type { LearntFrom } from "../../runs/fingerprint.ts";
 import { LikelihoodTrainer } from "../../train/likelihood.ts";
@@ -14,7 +15,6 @@ import { likelihoodDivergence, watchBatches } from "../../runs/stage_history.ts"
 import { STREAM } from "../../base/streams.ts";
 import type { LanguageExample } from "../../worlds/language_tokens.ts";
 import type { World } from "../../worlds/world.ts";
-import { grpoOptions } from "../grpo_fields.ts";
 import type { LanguageConfig } from "./fields.ts";
 import type { LanguageModels } from "./models.ts";
 
@@ -51,8 +51,8 @@ export interface GrpoStage<Example> {
   alsoMeasured: string[];
   /** Name of the adapters at a server that samples. */
   servedAs: string;
-  /** What tokens are credited with; the answer's reward when left out. */
-  credit?: Pick<GrpoOptions, "credit" | "creditDiscount">;
+  /** What tokens are credited with. */
+  credit: Pick<GrpoOptions, "credit" | "creditDiscount">;
   /** Examples of a step. */
   batch(step: number): Example[];
   /** What samples.jsonl keeps as an example's truth. */
@@ -115,16 +115,15 @@ export class LanguageStages<Example extends LanguageExample & { name: string }, 
       (each) => each.dispose(),
     );
     if (!trainsAll) models.attachNew(model);
-    const needsReference = grpo.kl !== "none" && grpo.klCoefficient > 0;
     // With adapters the reference is the same model without them.
-    const reference = !needsReference
+    const reference = !needsReference(grpo)
       ? undefined
       : model.adapters
       ? "without-adapters" as const
       : owned.adopt(await models.likelihood(), (each) => each.dispose());
     await using served = models.served(model, stage.servedAs, (text) => context.progress.note(text));
     const trainer = new GrpoTrainer(model, reference, world, {
-      ...grpoOptions(grpo),
+      ...grpo,
       reward: [{ metric: stage.metric, weight: 1 }],
       alsoMeasured: stage.alsoMeasured,
       ...stage.credit,

@@ -8,7 +8,7 @@
  */
 import { z } from "zod";
 import { UserError } from "../../base/user_error.ts";
-import { checkCredit, COMMON_GRPO_FIELDS } from "../grpo_fields.ts";
+import { checkCredit, completeGrpo, grpoFields } from "../grpo_fields.ts";
 import { ROBOT_VIDEO_PRESETS } from "./presets.ts";
 import { checkedConfig, describeFields } from "../../runs/settings.ts";
 
@@ -143,15 +143,15 @@ const rewardSchema = z.array(z.strictObject({
 })).min(1);
 
 const grpoSchema = z.strictObject({
-  steps: count.default(55).describe("GRPO steps"),
-  promptsPerStep: count.default(8).describe("Prompts P of a step"),
-  groupSize: z.int().min(2).default(16).describe("Answers G a prompt"),
-  miniBatchPrompts: count.default(8).describe("Prompts of one optimizer update"),
-  microBatchPrompts: count.default(8).describe("Prompts computed at once"),
-  learningRate: rate.default(7e-4).describe("Learning rate"),
-  decaySteps: z.int().min(0).default(30).describe(
-    "Last steps, over which it falls linearly to 0; 0: it stays, as in the paper",
-  ),
+  ...grpoFields({
+    steps: 55,
+    promptsPerStep: 8,
+    miniBatchPrompts: 8,
+    microBatchPrompts: 8,
+    learningRate: 7e-4,
+    decaySteps: 30,
+    loss: "dual-clip",
+  }),
   reward: rewardSchema.default([{ metric: "mae", weight: 1 }]).describe("Weighted metrics"),
   aggregate: z.enum(["mean", "last", "discount"]).default("mean").describe(
     "Multi-step: how a metric's values of the predicted frames become one",
@@ -162,11 +162,7 @@ const grpoSchema = z.strictObject({
   creditDiscount: z.number().gt(0).max(1).default(1).describe(
     "With credit frame or patch: what comes later counts so much less for each part between",
   ),
-  dualClip: z.number().gt(1).nullable().default(3).describe("Bound of the dual clip; null: none"),
-  entropyCoefficient: z.number().default(0).describe("Weight of the entropy bonus"),
-  rolloutRows: count.default(512).describe("Answers sampled at once"),
   scoreRows: count.default(256).describe("Answers decoded and scored at once"),
-  ...COMMON_GRPO_FIELDS,
 });
 
 const controlSchema = z.strictObject({
@@ -240,7 +236,7 @@ export function robotVideoConfig(
   overrides: Record<string, unknown> = {},
   use: RobotVideoUse = "training",
 ): RobotVideoConfig {
-  const config = checkedConfig(robotVideoSchema, ROBOT_VIDEO_PRESETS, preset, overrides);
+  const config = checkedConfig(robotVideoSchema, ROBOT_VIDEO_PRESETS, preset, overrides, completeGrpo);
   checkFolders(config);
   if (use === "training") checkTraining(config);
   checkLpips(config, use);

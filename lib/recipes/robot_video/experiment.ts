@@ -21,6 +21,7 @@ import type { Lpips } from "../../models/lpips.ts";
 import { transformerConfig } from "../../models/transformer_config.ts";
 import { grpoDivergence } from "../../runs/grpo_divergence.ts";
 import { GrpoTrainer } from "../../train/grpo.ts";
+import { needsReference } from "../../train/objective.ts";
 import type { Engine } from "../../tensor/engine.ts";
 import type { LearntFrom } from "../../runs/fingerprint.ts";
 import { LikelihoodTrainer } from "../../train/likelihood.ts";
@@ -36,7 +37,6 @@ import {
 } from "../../runs/stage_history.ts";
 import { STREAM } from "../../base/streams.ts";
 import type { Clip } from "../../worlds/robot_video/clips.ts";
-import { grpoOptions } from "../grpo_fields.ts";
 import { reportedMetrics, type RobotVideoConfig, type RobotVideoUse } from "./config.ts";
 import { openRobotVideoData, readActionRanges, type RobotVideoData, writeActionRanges } from "./data.ts";
 import { evaluateRobotVideo, type Evaluation } from "./evaluation.ts";
@@ -234,15 +234,12 @@ export class RobotVideoExperiment {
     using owned = new DisposableStack();
     const load = async () => owned.adopt(await this.likelihoodModel(), (each) => each.dispose());
     const model = await load();
-    const reference = grpo.kl !== "none" && grpo.klCoefficient > 0 ? await load() : undefined;
+    const reference = needsReference(grpo) ? await load() : undefined;
     const trainer = new GrpoTrainer<Clip, unknown>(model, reference, world, {
-      ...grpoOptions(grpo),
-      reward: grpo.reward,
+      ...grpo,
       credit: grpo.credit === "answer" ? "answer" : "part",
-      creditDiscount: grpo.creditDiscount,
       alsoMeasured: [],
       logitChunk: config.logitChunk,
-      scoreRows: grpo.scoreRows,
       seed: config.seed,
     });
     owned.defer(() => trainer.optimizer.dispose());

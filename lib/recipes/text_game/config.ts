@@ -5,7 +5,7 @@
  * App. B, Table 5).
  */
 import { z } from "zod";
-import { COMMON_GRPO_FIELDS } from "../grpo_fields.ts";
+import { completeGrpo } from "../grpo_fields.ts";
 import {
   checkLanguageConfig,
   languageGrpoFields,
@@ -55,7 +55,6 @@ const grpoSchema = z.strictObject({
   othersPerGold: z.strictObject({ binary: z.number().min(0), taskSpecific: z.number().min(0) })
     .default({ binary: 0.4, taskSpecific: 0.35 }).describe("Rows without changed properties for each with"),
   ...languageGrpoFields({ steps: 140, decaySteps: 70, learningRate: 4e-4 }),
-  ...COMMON_GRPO_FIELDS,
 });
 
 const evaluationSchema = z.strictObject({
@@ -155,7 +154,7 @@ export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; v
  * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
  */
 export function textGameConfig(preset = "demo", overrides: Record<string, unknown> = {}): TextGameConfig {
-  const config = checkedConfig(textGameSchema, TEXT_GAME_PRESETS, preset, overrides);
+  const config = checkedConfig(textGameSchema, TEXT_GAME_PRESETS, preset, overrides, completeGrpo);
   checkLanguageConfig(config);
   return config;
 }

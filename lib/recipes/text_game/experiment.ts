@@ -163,6 +163,7 @@ export class TextGameExperiment {
       shownAs: "reward",
       alsoMeasured: [metricOf(others[reward], scoring)],
       servedAs: reward,
+      credit: {},
       batch: (step) => mixture(step, promptsPerStep),
       truth: ({ target }) => target,
     });

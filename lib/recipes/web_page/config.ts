@@ -5,7 +5,7 @@
  * Table 5).
  */
 import { z } from "zod";
-import { checkCredit, COMMON_GRPO_FIELDS } from "../grpo_fields.ts";
+import { checkCredit, completeGrpo } from "../grpo_fields.ts";
 import {
   checkLanguageConfig,
   languageGrpoFields,
@@ -44,7 +44,9 @@ const dataSchema = z.strictObject({
 });
 
 const grpoSchema = z.strictObject({
-  ...languageGrpoFields({ steps: 100, decaySteps: 50, learningRate: 2e-4 }),
+  // By answers, as the paper's Eq. 1: by tokens, long answers that are wrong outweigh short ones, and the small model learns to say
+  // little.
+  ...languageGrpoFields({ steps: 100, decaySteps: 50, learningRate: 2e-4, denominator: "sequence-mean" }),
   keepEndOfSequence: z.boolean().default(false).describe(
     "Score as released: text of the end token spoils the last item",
   ),
@@ -54,10 +56,6 @@ const grpoSchema = z.strictObject({
   creditDiscount: z.number().gt(0).max(1).default(0.7).describe(
     "With credit item: a line's share counts so much less for each line before it",
   ),
-  ...COMMON_GRPO_FIELDS,
-  // By answers, as the paper's Eq. 1: by tokens, long answers that are wrong outweigh short ones, and the small model learns to say
-  // little.
-  denominator: COMMON_GRPO_FIELDS.denominator.default("sequence-mean"),
 });
 
 const evaluationSchema = z.strictObject({
@@ -148,7 +146,7 @@ export const WEB_PAGE_PRESETS: Readonly<Record<string, { description: string; va
  * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
  */
 export function webPageConfig(preset = "demo", overrides: Record<string, unknown> = {}): WebPageConfig {
-  const config = checkedConfig(webPageSchema, WEB_PAGE_PRESETS, preset, overrides);
+  const config = checkedConfig(webPageSchema, WEB_PAGE_PRESETS, preset, overrides, completeGrpo);
   checkLanguageConfig(config);
   checkCredit(config.grpo);
   return config;

@@ -174,7 +174,7 @@ export class WebPageExperiment {
       shownAs: "F1",
       alsoMeasured: ["precision", "recall"],
       servedAs: "f1",
-      credit: credit === "item" ? { credit: "part", creditDiscount } : undefined,
+      credit: { credit: credit === "item" ? "part" : "answer", creditDiscount },
       batch: (step) => this.#grpoBatch(step),
       truth: ({ truth }) => truth,
     });

@@ -22,7 +22,7 @@ const TRAINING_ONLY: Record<string, Record<string, unknown>> = {
   },
   "model.hiddenSize 30 must be": { model: { hiddenSize: 30 } },
   'grpo.credit "frame" is for several': { grpo: { credit: "frame" } },
-  'grpo.credit "patch" has no meaning': { grpo: { credit: "patch", ratio: "sequence" } },
+  'grpo.credit "patch" has no meaning': { grpo: { credit: "patch", loss: "gspo" } },
   'grpo.credit "patch" is for rewards': { grpo: { credit: "patch", reward: [{ metric: "ssim", weight: 1 }] } },
   "grpo.reward: repetition is about": { grpo: { reward: [{ metric: "repetition", weight: 1 }] } },
   "grpo.miniBatchPrompts 9 exceeds": { grpo: { miniBatchPrompts: 9 } },

@@ -171,7 +171,7 @@ const ROWS: Record<string, Row | Row[]> = {
   "grpo.klCoefficient": grpo(1, FAR),
   "grpo.entropyCoefficient": grpo(0.1),
   "grpo.denominator": grpoMulti("fixed-length"),
-  "grpo.ratio": grpo("sequence", FAR),
+  "grpo.loss": grpo("cispo", FAR),
   "grpo.dropEqualGroups": grpoMulti(true),
   "grpo.temperature": grpo(0.7),
   "grpo.topK": grpo(2),

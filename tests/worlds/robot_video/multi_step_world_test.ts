@@ -202,7 +202,8 @@ forEachEngine("MultiStepWorld: likelihood and GRPO train on it", async (engine) 
     learningRate: 1e-4,
     weightDecay: 0,
     maxGradientNorm: 1,
-    objective: { ...RELEASED_OBJECTIVE, klCoefficient: 0 },
+    ...RELEASED_OBJECTIVE,
+    klCoefficient: 0,
     advantageScale: "group-std",
     dropEqualGroups: false,
     reward: [{ metric: "mae", weight: 1 }, { metric: "repetition", weight: 0.5 }],
@@ -235,9 +236,9 @@ forEachEngine("MultiStepWorld: likelihood and GRPO train on it", async (engine) 
       new GrpoTrainer(model, undefined, world, {
         ...options,
         credit: "part",
-        objective: { ...options.objective, ratio: "sequence" },
+        loss: "gspo",
       }),
-    /credit "part" has no meaning with ratio "sequence"/,
+    /credit "part" has no meaning with the loss gspo/,
   );
   const patches = new MultiStepWorld({ tokenizer, bins: BINS, metrics: METRICS, parts: "patches" });
   const byPatch = new GrpoTrainer(model, undefined, patches, { ...options, credit: "part", learningRate: 1e-9 });

@@ -1,0 +1,160 @@
+/**
+ * How a model reads groups of answers: the pass to the hidden states that predict the tokens it spoke.
+ *
+ * A group's question is computed once (`sharePrompt`) or with every answer. Where all groups have one form, a batch needs no index
+ * tensors and a single call of attention; else sequences are packed.
+ */
+import type { CausalTransformer } from "../models/causal_transformer.ts";
+import { type Layerwise, runLayers } from "../models/layerwise.ts";
+import { type LogProbabilityOptions, tokenLogProbabilities } from "../nn/log_probabilities.ts";
+import type { Engine } from "../tensor/engine.ts";
+import { tidy } from "../tensor/scope.ts";
+import { concat, type Tensor, tensor } from "../tensor/tensor.ts";
+import type { Tokens } from "../worlds/world.ts";
+import { type AnswerGroup, spokenTokens } from "./answer_groups.ts";
+
+/** How groups are read. */
+export interface ReadingOptions {
+  /** G. */
+  groupSize: number;
+  /** Compute a group's question once. */
+  sharePrompt: boolean;
+  /** Tokens whose logits exist at once. */
+  logitChunk: number;
+  /** Of the sampling; logits are divided by it. */
+  temperature: number;
+}
+
+/** The pass whose result are the hidden states [n, D] that predict the spoken tokens of some groups. */
+export function predictingStates(
+  model: CausalTransformer,
+  groups: readonly AnswerGroup[],
+  options: ReadingOptions,
+): Layerwise<Tensor> {
+  const { question, answers: [{ length }], sampled } = groups[0];
+  const isRegular = length > 1 &&
+    groups.every((group) =>
+      group.question.length === question.length && group.answers.length === options.groupSize &&
+      group.answers.every((answer) => answer.length === length)
+    );
+  const { pass, rowOf } = isRegular
+    ? regularStates(model, groups, options)
+    : packedStates(model, groups, options.sharePrompt);
+  if (isRegular && (sampled === undefined || !sampled.includes(0))) return pass;
+  const rows_n = tensor(model.engine, Int32Array.from(spokenTokens(groups), ({ p, g, t }) => rowOf(p, g, t)));
+  return finishedBy(pass, (states) => states.gather(rows_n));
+}
+
+/** The spoken tokens of some groups, int32 [n]. */
+export function spokenTargets(engine: Engine, groups: readonly AnswerGroup[]): Tensor {
+  return tensor(engine, Int32Array.from(spokenTokens(groups), ({ group, g, t }) => group.answers[g][t]));
+}
+
+/** log p [n] of a group's spoken tokens under a model, without gradient. */
+export function frozenLogProbabilities(model: CausalTransformer, group: AnswerGroup, options: ReadingOptions): Tensor {
+  return tidy(() => {
+    const hidden = runLayers(predictingStates(model, [group], options));
+    const targets = spokenTargets(model.engine, [group]);
+    return tokenLogProbabilities(hidden, model.head, targets, headOptions(model, options)).logProbabilities;
+  });
+}
+
+/** How the head is computed. */
+export function headOptions(
+  { computeType }: CausalTransformer,
+  { logitChunk, temperature }: ReadingOptions,
+): LogProbabilityOptions {
+  return { chunkSize: logitChunk, temperature, computeType };
+}
+
+/** A pass to hidden states, and which row of them predicts token t of answer g of group p. */
+interface States {
+  pass: Layerwise<Tensor>;
+  rowOf: (p: number, g: number, t: number) => number;
+}
+
+function finishedBy<Hidden, Result>(
+  pass: Layerwise<Hidden>,
+  last: (hidden: Hidden) => Result,
+): Layerwise<Result> {
+  return { ...pass, finish: (x) => last(pass.finish(x)) };
+}
+
+/** What the model is fed of an answer: nothing is predicted from its last token. */
+function fed(answer: Tokens): Tokens {
+  return answer.subarray(0, answer.length - 1);
+}
+
+/** For questions of one length and answers of one length: rows are all tokens of all answers in order. */
+function regularStates(
+  model: CausalTransformer,
+  groups: readonly AnswerGroup[],
+  { groupSize, sharePrompt }: ReadingOptions,
+): States {
+  const { engine } = model;
+  const questionLength = groups[0].question.length, length = groups[0].answers[0].length;
+  const prompts = groups.length, rows = prompts * groupSize, wholeLength = questionLength + length - 1;
+  const rowOf = (p: number, g: number, t: number) => (p * groupSize + g) * length + t;
+  if (!sharePrompt) {
+    const whole = new Int32Array(rows * wholeLength);
+    for (const [p, { question, answers }] of groups.entries()) {
+      for (const [g, answer] of answers.entries()) {
+        whole.set(question, (p * groupSize + g) * wholeLength);
+        whole.set(fed(answer), (p * groupSize + g) * wholeLength + questionLength);
+      }
+    }
+    const pass = model.hiddenPass(tensor(engine, whole, [rows, wholeLength], "int64"));
+    return {
+      pass: finishedBy(pass, (states) => states.narrow(1, questionLength - 1, length).reshape([rows * length, -1])),
+      rowOf,
+    };
+  }
+  const questions = new Int32Array(prompts * questionLength), answers = new Int32Array(rows * (length - 1));
+  for (const [p, group] of groups.entries()) {
+    questions.set(group.question, p * questionLength);
+    for (const [g, answer] of group.answers.entries()) answers.set(fed(answer), (p * groupSize + g) * (length - 1));
+  }
+  const pass = model.hiddenSharedPass(
+    tensor(engine, questions, [prompts, questionLength], "int64"),
+    tensor(engine, answers, [rows, length - 1], "int64"),
+    { promptHidden: "last" },
+  );
+  return {
+    pass: finishedBy(pass, ({ prompt, answers }) => {
+      const width = answers.shape[2];
+      const first = prompt.broadcastTo([prompts, groupSize, width]).reshape([rows, 1, width]);
+      return concat([first, answers], 1).reshape([rows * length, width]);
+    }),
+    rowOf,
+  };
+}
+
+/** For any lengths. */
+function packedStates(model: CausalTransformer, groups: readonly AnswerGroup[], sharePrompt: boolean): States {
+  // One row a question, then the answers': the first token of an answer is predicted by its question's last state.
+  let end = sharePrompt ? groups.length : 0;
+  const starts_PG = groups.map(({ question, answers }) =>
+    answers.map((answer) => {
+      const start = end;
+      end += answer.length - 1 + (sharePrompt ? 0 : question.length);
+      return start;
+    })
+  );
+  if (!sharePrompt) {
+    const sequences = groups.flatMap(({ question, answers }) =>
+      answers.map((answer) => ({ prompt: Int32Array.of(...question, ...fed(answer)), answers: [] }))
+    );
+    return {
+      pass: finishedBy(model.hiddenPackedPass(sequences), ({ prompts }) => prompts),
+      rowOf: (p, g, t) => starts_PG[p][g] + groups[p].question.length - 1 + t,
+    };
+  }
+  const pass = model.hiddenPackedPass(
+    groups.map(({ question, answers }) => ({ prompt: question, answers: answers.map(fed) })),
+    { promptHidden: "last" },
+  );
+  return {
+    pass: finishedBy(pass, ({ prompts, answers }) => answers ? concat([prompts, answers]) : prompts),
+    rowOf: (p, g, t) => t === 0 ? p : starts_PG[p][g] + t - 1,
+  };
+}

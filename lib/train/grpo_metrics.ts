@@ -1,0 +1,46 @@
+/** What a GRPO step reports. */
+export interface GrpoMetrics {
+  /** Mean reward of all answers. */
+  reward: number;
+  /** Mean over groups of the best reward of the group. */
+  bestReward: number;
+  /** Mean of every metric that was computed, unsigned. */
+  metrics: Record<string, number>;
+  /** Mean over groups of the rewards' standard deviation. */
+  rewardStd: number;
+  /** Share of groups whose rewards are all equal. */
+  equalGroups: number;
+  /** Share of answers equal to another of their group. */
+  duplicateAnswers: number;
+  /** Largest |advantage| of a token: with the scale `group-std` at most (G − 1)/√G. */
+  largestAdvantage: number;
+  /** Mean over updates. */
+  loss: number;
+  /** Estimated divergence from the reference model, in nats a token; absent without one. */
+  kl?: number;
+  /** Share of tokens at the clip. */
+  clipShare: number;
+  /**
+   * Mean |log p (training) − log p (sampler)| on the first update, in nats: 0 when the two agree. Answers that the sampler
+   * gave no log-probabilities of count as agreeing: see `unknownAnswers`. With `topK` it holds what truncation adds to each log p.
+   */
+  samplerMismatch: number;
+  /** Mean negative log p of the sampled tokens, in nats: an estimate of the policy's entropy. */
+  entropy: number;
+  /** Mean over updates of the global L2 norm before clipping; a skipped one counts as 0. */
+  gradientNorm: number;
+  /** Updates that were skipped because their gradient was not finite. */
+  skippedUpdates: number;
+  /** Tokens sampled. */
+  tokens: number;
+  /** Share of answers that had to be cut, where answers end when the model says so. */
+  cutAnswers?: number;
+  /** Share of answers whose log-probabilities the sampler did not give, so that they were computed here; absent: none. */
+  unknownAnswers?: number;
+  /** Requests that were tried again, where a server samples. */
+  rolloutRetries?: number;
+  /** Seconds of sampling, scoring and updating. */
+  seconds: { rollout: number; reward: number; update: number };
+  /** The first prompt's group, to look at: answers with their rewards and advantages. */
+  sample: { truth: number[]; answers: number[][]; rewards: number[]; advantages: number[] };
+}

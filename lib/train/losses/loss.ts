@@ -1,0 +1,61 @@
+/**
+ * What a policy's loss is: from the ratio ρ of the policy to the one that sampled, and the advantage A, a number to be lowered.
+ *
+ * A new one is a file that makes a {@linkcode PolicyLoss}, and a line in `losses.ts`.
+ */
+import type { Tensor } from "../../tensor/tensor.ts";
+
+/** What the loss of a batch is divided by. */
+export type LossDenominator = "token-mean" | "sequence-mean" | "fixed-length";
+
+/** What a loss is made of, all of one shape: [n] for n tokens, [N, 1] for N answers. */
+export interface RatioTerms {
+  /** ρ, differentiable. */
+  ratio: Tensor;
+  /** log p of the chosen tokens under the policy, differentiable; of answers, the mean over their tokens. */
+  logProbabilities: Tensor;
+  /** A. */
+  advantages: Tensor;
+}
+
+/** A loss's terms, in the shape of what they are made of. */
+export interface LossTerms {
+  /** Differentiable. */
+  loss: Tensor;
+  /** 1 where the clip changed the loss, else 0. */
+  clipped: Tensor;
+  /** Derivative of the loss by log ρ, without a gradient of its own. */
+  slope: Tensor;
+}
+
+/** A policy loss. */
+export interface PolicyLoss {
+  /** As configurations call it. */
+  readonly name: string;
+  /** Of what there is one ratio: of each token, or of a whole answer (the geometric mean of its tokens'). */
+  readonly ratioOf: "token" | "answer";
+  /** Loss of every token, or of every answer. */
+  terms(terms: RatioTerms): LossTerms;
+}
+
+/** Bounds that losses are made with. */
+export interface LossBounds {
+  /** ε_low, in (0, 1): ρ counts as at least 1 − ε_low. */
+  clipLow: number;
+  /** ε_high, above 0: ρ counts as at most 1 + ε_high. */
+  clipHigh: number;
+  /** c, above 1: the dual clip's bound of a bad answer's loss, −A·c. */
+  dualClip: number;
+}
+
+/** A loss by name. */
+export interface LossKind {
+  /** As configurations call it. */
+  readonly name: string;
+  /** What it is, in a line, with its source. */
+  readonly description: string;
+  /** Fields of a GRPO configuration whose values belong to the method, where nothing else is asked for. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Makes it. */
+  make(bounds: LossBounds): PolicyLoss;
+}
