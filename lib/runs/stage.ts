@@ -61,6 +61,20 @@ export class RunInterruptedError extends Error {
   override readonly name = "RunInterruptedError";
 }
 
+/**
+ * For work beside the steps, which has nothing to save.
+ *
+ * @returns A function to await now and then: it lets events have their turn, and throws {@linkcode RunInterruptedError} once the
+ *   user has asked to stop.
+ */
+export function stopper({ signal }: Pick<StageContext, "signal">, during: string): () => Promise<void> {
+  const breathe = breather();
+  return async () => {
+    await breathe();
+    if (signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
+  };
+}
+
 interface StageState extends LearntFrom {
   step: number;
   seconds: number;
