@@ -260,8 +260,8 @@ async function openModels(
     models[name] = await CausalTransformer.load(engine, folder, { computeType });
   }
   if (Object.keys(named).length > 0) return models;
-  models.base = await experiment.likelihoodModel();
-  const rlvr = await experiment.trainedModel("grpo");
+  models.base = await experiment.models.likelihood();
+  const rlvr = await experiment.models.trained("rlvr");
   if (rlvr) models.rlvr = rlvr;
   else progress.note(`${run.path} has no RLVR model: the base alone is evaluated (train-video --stage grpo makes one)`);
   return models;

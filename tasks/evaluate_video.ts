@@ -14,6 +14,7 @@ import { UserError } from "../lib/base/user_error.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
 import { progressFor } from "../lib/runs/progress.ts";
 import { RunFolder } from "../lib/runs/run_folder.ts";
+import { stopper } from "../lib/runs/stage.ts";
 import { checkOutput, type Command, ENGINE_FLAGS, engineChoice, type Flags, readFlags, runCommand } from "./cli.ts";
 
 const MODELS = ["likelihood", "control", "grpo"] as const;
@@ -62,15 +63,18 @@ await runCommand(async (signal) => {
     using experiment = await RobotVideoExperiment.open({ engine, config, use: "evaluation", run, progress, signal });
     const evaluations: Record<string, Awaited<ReturnType<typeof experiment.evaluate>>> = {};
     const asked = flags.list("which");
+    const stopIfAsked = stopper(experiment.context, "the evaluation");
     for (const stage of runPath === undefined ? ["likelihood"] as const : MODELS) {
       if (asked.length > 0 && !asked.includes(stage)) continue;
-      const model = await experiment.trainedModel(stage);
+      const model = stage === "likelihood"
+        ? await experiment.models.likelihood()
+        : await experiment.models.trained(stage === "grpo" ? "rlvr" : stage);
       if (!model) continue;
       const name = runPath === undefined ? flags.text("model")! : stage === "grpo" ? "rlvr" : stage;
       progress.stage(`evaluate ${name}`, 1);
       evaluations[name] = await experiment.evaluate(model, {
         onProgress: (done, total) => progress.step(done / total, { clips: `${done}/${total}` }),
-        breathe: () => experiment.stopIfAsked("the evaluation"),
+        breathe: stopIfAsked,
       });
       progress.done();
       model.dispose();

@@ -3,7 +3,8 @@
  * by its name, the transitions to judge by, and the way from model to model.
  */
 import { breather } from "../lib/base/breather.ts";
-import { evaluateModel, type EvaluationProgress } from "../lib/recipes/language/evaluation.ts";
+import { evaluateModel } from "../lib/runs/evaluate.ts";
+import type { EvaluationWatch } from "../lib/runs/recipe.ts";
 import { type ExampleEncoder, fittingQuestions, spread } from "../lib/recipes/language/data.ts";
 import type { LanguageConfig } from "../lib/recipes/language/fields.ts";
 import { resolveWithProgress } from "../lib/recipes/hub_folder.ts";
@@ -179,7 +180,7 @@ export interface ModelsEvaluation<Config, Example, Tokens, Evaluation> extends E
     model: CausalTransformer,
     tokens: Tokens,
     examples: readonly Example[],
-    watch: { onProgress: EvaluationProgress; breathe: () => Promise<void> },
+    watch: EvaluationWatch,
   ): Promise<Evaluation>;
 }
 
@@ -214,6 +215,7 @@ export async function evaluateModels<
     const evaluation = await evaluateModel({
       name,
       progress,
+      counted: "transitions",
       load: () => CausalTransformer.load(engine, folder, config.model),
       evaluate: (model, onProgress) => request.evaluate(model, tokens, examples, { onProgress, breathe }),
     });

@@ -5,7 +5,8 @@
  * evaluation → report.html. With `--data` and `--model`: ByteSized32's files, any Hugging Face folder.
  */
 import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
-import { TEXT_GAME_STAGES, TextGameExperiment, type TextGameStage } from "../lib/recipes/text_game/experiment.ts";
+import { TextGameExperiment } from "../lib/recipes/text_game/experiment.ts";
+import { LANGUAGE_STAGES } from "../lib/recipes/language/experiment.ts";
 import {
   describeTextGameFields,
   TEXT_GAME_PRESETS,
@@ -13,14 +14,12 @@ import {
   textGameConfig,
 } from "../lib/recipes/text_game/config.ts";
 import { findTestFile, findTextGameFiles } from "../lib/recipes/text_game/data.ts";
-import { textGameHeadline } from "../lib/recipes/text_game/report.ts";
-import { runTextGame } from "../lib/recipes/text_game/run.ts";
 import type { Progress } from "../lib/runs/progress.ts";
 import type { Flags } from "./cli.ts";
 import { resolveWithProgress } from "../lib/recipes/hub_folder.ts";
 import { runTraining, trainingEpilogue, trainingFlags } from "./training_command.ts";
 
-await runTraining<TextGameConfig, TextGameStage>({
+await runTraining<TextGameConfig, typeof LANGUAGE_STAGES[number]>({
   command: {
     name: "train-text-game",
     summary: "Trains a language world model of text games by likelihood and then by GRPO on the state it predicts.",
@@ -42,11 +41,11 @@ await runTraining<TextGameConfig, TextGameStage>({
         description: "A language model as transformers saves it, or a PEFT adapter",
       },
       rollouts: { value: "URL", description: "A server of OpenAI's completions interface that samples GRPO's answers" },
-      ...trainingFlags("train-text-game", TEXT_GAME_STAGES),
+      ...trainingFlags("train-text-game", LANGUAGE_STAGES),
     },
     epilogue: () => trainingEpilogue(TEXT_GAME_PRESETS, describeTextGameFields()),
   },
-  stages: TEXT_GAME_STAGES,
+  stages: LANGUAGE_STAGES,
   // Transitions of one's own are longer than the built-in games': the preset that takes them.
   presetOf: (flags) => flags.text("preset") ?? (flags.text("data") === undefined ? "demo" : "bytesized32-small"),
   overrides,
@@ -60,12 +59,7 @@ await runTraining<TextGameConfig, TextGameStage>({
     "grpo.rolloutModel",
     ...["likelihood", "grpo"].flatMap((stage) => [`${stage}.learningRate`, `${stage}.maxGradientNorm`]),
   ],
-  async train(request, stages) {
-    const experiment = await TextGameExperiment.open(request);
-    using _run = experiment.run;
-    const { seconds, result, report } = await runTextGame(experiment, request.progress, stages);
-    return { seconds, headline: result && textGameHeadline(result), report };
-  },
+  open: (context) => TextGameExperiment.open(context),
 });
 
 /** Flags that stand for fields of the configuration, and `--set`. */

@@ -15,8 +15,6 @@ import {
   robotVideoConfig,
 } from "../lib/recipes/robot_video/config.ts";
 import { ROBOT_VIDEO_PRESETS } from "../lib/recipes/robot_video/presets.ts";
-import { robotVideoHeadline } from "../lib/recipes/robot_video/report.ts";
-import { runRobotVideo } from "../lib/recipes/robot_video/run.ts";
 import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
 import type { Flags } from "./cli.ts";
 import { runTraining, trainingEpilogue, trainingFlags } from "./training_command.ts";
@@ -50,12 +48,7 @@ await runTraining<RobotVideoConfig, RobotVideoStage>({
     "grpo.steps",
     ...["tokenizer", "likelihood", "grpo"].flatMap((stage) => [`${stage}.learningRate`, `${stage}.maxGradientNorm`]),
   ],
-  async train(request, stages) {
-    using experiment = await RobotVideoExperiment.open(request);
-    using _run = experiment.run;
-    const { seconds, result, report } = await runRobotVideo(experiment, request.progress, stages);
-    return { seconds, headline: result && robotVideoHeadline(result), report };
-  },
+  open: (context) => RobotVideoExperiment.open(context),
 });
 
 /**

@@ -6,7 +6,8 @@
  */
 import { resolveWithProgress } from "../lib/recipes/hub_folder.ts";
 import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
-import { WEB_PAGE_STAGES, WebPageExperiment, type WebPageStage } from "../lib/recipes/web_page/experiment.ts";
+import { WebPageExperiment } from "../lib/recipes/web_page/experiment.ts";
+import { LANGUAGE_STAGES } from "../lib/recipes/language/experiment.ts";
 import {
   describeWebPageFields,
   WEB_PAGE_PRESETS,
@@ -14,13 +15,11 @@ import {
   webPageConfig,
 } from "../lib/recipes/web_page/config.ts";
 import { findWebPageFiles, findWebPageTestFile } from "../lib/recipes/web_page/data.ts";
-import { webPageHeadline } from "../lib/recipes/web_page/report.ts";
-import { runWebPage } from "../lib/recipes/web_page/run.ts";
 import type { Progress } from "../lib/runs/progress.ts";
 import type { Flags } from "./cli.ts";
 import { runTraining, trainingEpilogue, trainingFlags } from "./training_command.ts";
 
-await runTraining<WebPageConfig, WebPageStage>({
+await runTraining<WebPageConfig, typeof LANGUAGE_STAGES[number]>({
   command: {
     name: "train-web",
     summary: "Trains a language world model of web pages by likelihood and then by GRPO on the changes it predicts.",
@@ -38,11 +37,11 @@ await runTraining<WebPageConfig, WebPageStage>({
         description: "A language model as transformers saves it, or a PEFT adapter",
       },
       rollouts: { value: "URL", description: "A server of OpenAI's completions interface that samples GRPO's answers" },
-      ...trainingFlags("train-web", WEB_PAGE_STAGES),
+      ...trainingFlags("train-web", LANGUAGE_STAGES),
     },
     epilogue: () => trainingEpilogue(WEB_PAGE_PRESETS, describeWebPageFields()),
   },
-  stages: WEB_PAGE_STAGES,
+  stages: LANGUAGE_STAGES,
   presetOf: (flags) => flags.text("preset") ?? "demo",
   overrides,
   configOf: webPageConfig,
@@ -55,12 +54,7 @@ await runTraining<WebPageConfig, WebPageStage>({
     "grpo.rolloutModel",
     ...["likelihood", "grpo"].flatMap((stage) => [`${stage}.learningRate`, `${stage}.maxGradientNorm`]),
   ],
-  async train(request, stages) {
-    const experiment = await WebPageExperiment.open(request);
-    using _run = experiment.run;
-    const { seconds, result, report } = await runWebPage(experiment, request.progress, stages);
-    return { seconds, headline: result && webPageHeadline(result), report };
-  },
+  open: (context) => WebPageExperiment.open(context),
 });
 
 /** Flags that stand for fields of the configuration, and `--set`. */

@@ -8,22 +8,14 @@ import { mergeSettings } from "../lib/runs/settings.ts";
 import { DiskError, isSystemError } from "../lib/base/disk_error.ts";
 import { UserError } from "../lib/base/user_error.ts";
 import { formatSeconds } from "../lib/report/html.ts";
-import type { Engine } from "../lib/tensor/engine.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
 import { type Progress, progressFor } from "../lib/runs/progress.ts";
+import type { OpenRecipe, RecipeContext } from "../lib/runs/recipe.ts";
+import { run } from "../lib/runs/run.ts";
 import { RunFolder } from "../lib/runs/run_folder.ts";
 import { RunInterruptedError } from "../lib/runs/stage.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, type Flag, type Flags, readFlags, runCommand } from "./cli.ts";
 import { newestRun, runName } from "./run_names.ts";
-
-/** What an experiment is opened with. */
-export interface ExperimentRequest<Config> {
-  engine: Engine;
-  config: Config;
-  run: () => Promise<RunFolder>;
-  progress: Progress;
-  signal: AbortSignal;
-}
 
 /** What is a training command's own. */
 export interface TrainingCommand<Config extends { preset: string }, Stage extends string> {
@@ -41,11 +33,9 @@ export interface TrainingCommand<Config extends { preset: string }, Stage extend
   configOf(preset: string, overrides: Record<string, unknown>): Config;
   /** Fields that may differ when a run is resumed; `environment.json` keeps what was changed. */
   mayChange: string[];
-  /** Opens the experiment, runs its stages and gives everything back. */
-  train(
-    request: ExperimentRequest<Config>,
-    stages: readonly Stage[] | undefined,
-  ): Promise<{ seconds: Record<string, number>; headline?: string; report?: string }>;
+  /** Opens the recipe on data, models and the run's folder. */
+  // deno-lint-ignore no-explicit-any -- whatever it trains on and is judged by
+  open(context: RecipeContext<Config>): Promise<OpenRecipe<any, any, any, any> & { dispose?(): void }>;
 }
 
 /** Flags of every training command, those of the run's data and models excepted. */
@@ -94,23 +84,24 @@ export async function runTraining<Config extends { preset: string }, Stage exten
     try {
       progress.note(reason);
       const environment = { engine: engine.description };
-      const run = resuming
+      const folder = resuming
         ? () => RunFolder.open(out, { config, environment, mayChange: own.mayChange, upgrade: withoutOldFields })
         : () => RunFolder.create(out, { config, environment, unique: given === undefined });
       let begun = resuming ? out : undefined;
       const openRun = async () => {
-        const folder = await run();
-        progress.note(`run folder: ${folder.path}`);
-        begun = folder.path;
-        return folder;
+        const opened = await folder();
+        progress.note(`run folder: ${opened.path}`);
+        begun = opened.path;
+        return opened;
       };
       try {
-        const { seconds, headline, report } = await own.train(
-          { engine, config, run: openRun, progress, signal },
-          stages,
-        );
+        using owned = new DisposableStack();
+        const recipe = await own.open({ engine, config, run: openRun, progress, signal });
+        owned.defer(() => recipe.dispose?.());
+        owned.use(recipe.context.run);
+        const { seconds, result, report } = await run(recipe, stages);
         console.log(Object.entries(seconds).map(([stage, s]) => `${stage} ${formatSeconds(s)}`).join(", "));
-        if (headline !== undefined) console.log(`${headline}\nreport: ${report}`);
+        if (result) console.log(`${recipe.headline(result)}\nreport: ${report}`);
       } catch (error) {
         progress.done();
         if (begun === undefined) {

@@ -106,7 +106,7 @@ function storedConfig({ config, path }: RunFolder): RobotVideoConfig {
 
 async function trainedModel(experiment: RobotVideoExperiment, asked: PlayStage | undefined) {
   for (const stage of asked === undefined ? ["grpo", "likelihood"] as const : [asked]) {
-    const model = await experiment.trainedModel(stage);
+    const model = stage === "grpo" ? await experiment.models.trained("rlvr") : await experiment.models.likelihood();
     if (model) return { model, stage };
   }
   throw new UserError(`${experiment.run.path} has no model of the ${asked} stage: run it first (--stage ${asked})`);

@@ -21,27 +21,48 @@ export { SingleStepPrediction } from "./robot_video/single_step.ts";
 export { MultiStepPrediction } from "./robot_video/multi_step.ts";
 export { type RobotVideoData } from "./robot_video/data.ts";
 export {
-  type ExperimentContext,
   ROBOT_VIDEO_STAGES,
+  type RobotVideoContext,
   RobotVideoExperiment,
   type RobotVideoStage,
+  type VideoEvaluationOptions,
 } from "./robot_video/experiment.ts";
-export { evaluateRobotVideo, type Evaluation, type EvaluationRequest, imagine } from "./robot_video/evaluation.ts";
+export { evaluateRobotVideo, type Evaluation, type EvaluationRequest } from "./robot_video/evaluation.ts";
+export { imagine } from "./robot_video/imagine.ts";
+export { VideoModels } from "./robot_video/model_store.ts";
+export { robotVideoHeadline, type RobotVideoResult, scoreTable, type VideoMetricResult } from "./robot_video/report.ts";
+export { type Outcome as RunOutcome, run } from "../runs/run.ts";
+export type {
+  Evaluations,
+  EvaluationWatch,
+  FirstStage,
+  ModelStore,
+  OpenRecipe,
+  PolicyRecipe,
+  RecipeConfig,
+  RecipeContext,
+  RecipeReport,
+  WatchedPolicy,
+} from "../runs/recipe.ts";
+export { type CurvePanel, grpoPanels } from "../runs/curves.ts";
+export type { LearntFrom } from "../runs/fingerprint.ts";
+export { type StageContext, stopper } from "../runs/stage.ts";
+export type { StageHistory, WatchedMetric } from "../runs/stage_history.ts";
 export {
-  imaginedClips,
-  robotVideoHeadline,
-  type RobotVideoResult,
-  scoreTable,
-  type VideoMetricResult,
-} from "./robot_video/report.ts";
-export { type RobotVideoOutcome, runRobotVideo } from "./robot_video/run.ts";
+  LANGUAGE_STAGES,
+  type LanguageData,
+  LanguageExperiment,
+  type LanguageSource,
+  type LanguageWorld,
+  type NamedExample,
+  type OpenedLanguage,
+  openLanguage,
+} from "./language/experiment.ts";
+export { LanguageModels, type LanguageModelsOptions } from "./language/models.ts";
+export type { LanguageConfig } from "./language/fields.ts";
+export type { ExampleEncoder } from "./language/data.ts";
 export { resolveWithProgress } from "./hub_folder.ts";
-export {
-  TEXT_GAME_STAGES,
-  type TextGameContext,
-  TextGameExperiment,
-  type TextGameStage,
-} from "./text_game/experiment.ts";
+export { TextGameExperiment } from "./text_game/experiment.ts";
 export {
   TEXT_GAME_PRESETS,
   type TextGameConfig,
@@ -63,7 +84,6 @@ export {
   type TextGameEvaluationRequest,
   unchangedBaseline,
 } from "./text_game/evaluation.ts";
-export type { EvaluationProgress } from "./language/evaluation.ts";
 export { readTextGameTokens, type TextGameTokens } from "./text_game/models.ts";
 export {
   TEXT_GAME_PARTS,
@@ -72,7 +92,6 @@ export {
   type TextGamePart,
   type TextGameResult,
 } from "./text_game/report.ts";
-export { type EvaluatedTextModels, runTextGame, type TextGameOutcome } from "./text_game/run.ts";
 export { answerLines, type ScoreTableOptions, textGameScoreTable } from "./text_game/scores.ts";
 export {
   builtInStarts,
@@ -133,7 +152,7 @@ export {
   type SuccessCount,
   successCounts,
 } from "../studies/labels/labels.ts";
-export { WEB_PAGE_STAGES, type WebPageContext, WebPageExperiment, type WebPageStage } from "./web_page/experiment.ts";
+export { WebPageExperiment } from "./web_page/experiment.ts";
 export { WEB_PAGE_PRESETS, type WebPageConfig, webPageConfig, webPageSchema } from "./web_page/config.ts";
 export {
   findWebPageFiles,
@@ -168,7 +187,6 @@ export {
   type WebPageResult,
   webPageScoreReport,
 } from "./web_page/report.ts";
-export { type EvaluatedWebModels, runWebPage, type WebPageOutcome } from "./web_page/run.ts";
 export { webAnswerLines, webPageScoreTable } from "./web_page/scores.ts";
 export {
   type AgentTask,

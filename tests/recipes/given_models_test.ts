@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readLanguageModelFolder } from "../../lib/recipes/language/models.ts";
+import { trainLikelihood } from "../../lib/runs/training.ts";
 import { TextGameExperiment } from "../../lib/recipes/text_game/experiment.ts";
 import { readTextGameTokens } from "../../lib/recipes/text_game/models.ts";
 import { readWebPageTokens, WebPageModel } from "../../lib/recipes/web_page/models.ts";
@@ -44,7 +45,7 @@ Deno.test("all ends that a model's folder names end answers in both worlds; they
     }
 
     using run = await RunFolder.create(join(folder, "run"), { config });
-    await (await TextGameExperiment.open({ engine, config, run, progress: silentProgress })).trainLikelihood();
+    await trainLikelihood(await TextGameExperiment.open({ engine, config, run, progress: silentProgress }));
     const saved = join(run.path, "models/likelihood");
     assert.deepEqual(await text(saved), [383, 382, 248]);
     assert.deepEqual(JSON.parse(await Deno.readTextFile(join(saved, "generation_config.json"))), {

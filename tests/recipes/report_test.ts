@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { RobotVideoExperiment } from "../../lib/recipes/robot_video/experiment.ts";
-import { imaginedClips, robotVideoHeadline } from "../../lib/recipes/robot_video/report.ts";
+import { robotVideoHeadline } from "../../lib/recipes/robot_video/report.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
 import { silentProgress } from "../../lib/runs/progress.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
@@ -95,8 +95,8 @@ Deno.test("the report's clips are as long as episodes have frames at the clips' 
       await tinyRun(engine, run, { change, stages: ["tokenizer", "likelihood"] });
       using opened = await RunFolder.read(run);
       using experiment = await RobotVideoExperiment.open({ engine, config, run: opened, progress: silentProgress });
-      const model = await experiment.likelihoodModel();
-      const clips = await imaginedClips(experiment, { Base: model });
+      const model = await experiment.models.likelihood();
+      const clips = await experiment.imagine({ Base: model });
       model.dispose();
       assert.equal(clips.length, 2);
       for (const [i, { label, note, panels: { Truth, Base } }] of clips.entries()) {

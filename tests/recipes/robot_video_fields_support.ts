@@ -7,7 +7,8 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { RobotVideoExperiment } from "../../lib/recipes/robot_video/experiment.ts";
 import type { RobotVideoConfig } from "../../lib/recipes/robot_video/config.ts";
-import { runRobotVideo } from "../../lib/recipes/robot_video/run.ts";
+import { run as runRecipe } from "../../lib/runs/run.ts";
+import { trainControl, trainLikelihood, trainPolicy } from "../../lib/runs/training.ts";
 import { mergeSettings } from "../../lib/runs/settings.ts";
 import { writeNpz } from "../../lib/io/npz.ts";
 import { fromFloat32, readSafetensors, toFloat32, writeSafetensors } from "../../lib/io/safetensors.ts";
@@ -123,8 +124,8 @@ export class Looker {
       const config = tinyConfig(mergeSettings(SINGLE, values));
       using run = await RunFolder.create(this.#newFolder(), { config });
       using experiment = await this.#open(config, run);
-      await experiment.trainTokenizer();
-      await experiment.trainLikelihood();
+      await experiment.firstStages[0].train();
+      await trainLikelihood(experiment);
       return { tokenizer: run.file("models/tokenizer"), model: run.file("models/likelihood") };
     };
     if (!this.#made.has(key)) this.#made.set(key, make());
@@ -141,21 +142,23 @@ export class Looker {
 
   async #show(stage: Stage, experiment: RobotVideoExperiment): Promise<Plain> {
     if (stage === "data") return await dataNumbers(experiment);
-    if (stage === "tokenizer") await experiment.trainTokenizer();
-    else if (stage === "likelihood") await experiment.trainLikelihood();
-    else if (stage === "grpo") await experiment.trainGrpo();
+    if (stage === "tokenizer") await experiment.firstStages[0].train();
+    else if (stage === "likelihood") await trainLikelihood(experiment);
+    else if (stage === "grpo") await trainPolicy(experiment, experiment.policies[0]);
     else if (stage === "control") {
-      await experiment.trainLikelihood();
-      await experiment.trainControl(1, 1);
+      await trainLikelihood(experiment);
+      if (experiment.control) {
+        await trainControl(experiment, { grpo: 1, likelihood: 1 }, experiment.control.steps);
+      }
     } else if (stage === "evaluation") {
-      const model = await experiment.likelihoodModel();
+      const model = await experiment.models.likelihood();
       try {
         return { ...await experiment.evaluate(model) };
       } finally {
         model.dispose();
       }
     } else {
-      const { result, report } = await runRobotVideo(experiment, silentProgress, ["evaluate"]);
+      const { result, report } = await runRecipe(experiment, ["evaluate"]);
       const { seconds: _, peakMemoryBytes: __, ...numbers } = result!;
       const html = await Deno.readTextFile(report!), shown = html.match(/\d+ true frames?, then \d+ imagined/g);
       if (stage === "report") return { ...numbers, shown };

@@ -4,9 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
-import { RobotVideoExperiment, type RobotVideoStage } from "../../lib/recipes/robot_video/experiment.ts";
+import { RobotVideoExperiment } from "../../lib/recipes/robot_video/experiment.ts";
 import { type RobotVideoConfig, robotVideoConfig } from "../../lib/recipes/robot_video/config.ts";
-import { type RobotVideoOutcome, runRobotVideo } from "../../lib/recipes/robot_video/run.ts";
+import type { Evaluation } from "../../lib/recipes/robot_video/evaluation.ts";
+import type { RobotVideoResult } from "../../lib/recipes/robot_video/report.ts";
+import { type Outcome, run as runRecipe } from "../../lib/runs/run.ts";
 import { mergeSettings } from "../../lib/runs/settings.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
@@ -72,7 +74,7 @@ export interface TinyRunOptions {
   change?: Plain;
   /** Go on with the run in the folder. */
   resume?: boolean;
-  stages?: readonly RobotVideoStage[];
+  stages?: readonly string[];
   progress?: Progress;
   signal?: AbortSignal;
 }
@@ -82,12 +84,12 @@ export async function tinyRun(
   engine: Engine,
   folder: string,
   options: TinyRunOptions = {},
-): Promise<RobotVideoOutcome> {
+): Promise<Outcome<Evaluation, RobotVideoResult>> {
   const { resume = false, stages, progress = silentProgress, signal } = options;
   const config = tinyConfig(options.change);
   using run = resume ? await RunFolder.open(folder, { config }) : await RunFolder.create(folder, { config });
   using experiment = await RobotVideoExperiment.open({ engine, config, run, progress, signal });
-  return await runRobotVideo(experiment, progress, stages);
+  return await runRecipe(experiment, stages);
 }
 
 /** A progress that keeps its notes and stops the run once a stage has done so many steps. */

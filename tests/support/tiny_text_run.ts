@@ -1,9 +1,11 @@
 /** A whole text-game run of seconds: two of the built-in games, a model of a few thousand numbers, a few steps of every stage. */
 import { join } from "node:path";
 import { mergeSettings } from "../../lib/runs/settings.ts";
-import { TextGameExperiment, type TextGameStage } from "../../lib/recipes/text_game/experiment.ts";
+import { TextGameExperiment } from "../../lib/recipes/text_game/experiment.ts";
 import { type TextGameConfig, textGameConfig } from "../../lib/recipes/text_game/config.ts";
-import { runTextGame, type TextGameOutcome } from "../../lib/recipes/text_game/run.ts";
+import type { TextGameEvaluation } from "../../lib/recipes/text_game/evaluation.ts";
+import type { TextGameResult } from "../../lib/recipes/text_game/report.ts";
+import { type Outcome, run as runRecipe } from "../../lib/runs/run.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
@@ -57,7 +59,7 @@ export interface TinyTextRunOptions {
   change?: Plain;
   /** Go on with the run in the folder. */
   resume?: boolean;
-  stages?: readonly TextGameStage[];
+  stages?: readonly string[];
   progress?: Progress;
   signal?: AbortSignal;
 }
@@ -67,13 +69,13 @@ export async function tinyTextRun(
   engine: Engine,
   folder: string,
   options: TinyTextRunOptions = {},
-): Promise<TextGameOutcome> {
+): Promise<Outcome<TextGameEvaluation, TextGameResult>> {
   const { resume = false, stages, progress = silentProgress, signal } = options;
   const config = tinyTextConfig(options.change);
   const open = () => resume ? RunFolder.open(folder, { config }) : RunFolder.create(folder, { config });
   const experiment = await TextGameExperiment.open({ engine, config, run: open, progress, signal });
   using _ = experiment.run;
-  return await runTextGame(experiment, progress, stages);
+  return await runRecipe(experiment, stages);
 }
 
 /** Some transitions of the built-in games. */

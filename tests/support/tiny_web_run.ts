@@ -1,8 +1,10 @@
 /** A whole web-page run of seconds: two shops, a model of a few thousand numbers, a few steps of every stage. */
 import { mergeSettings } from "../../lib/runs/settings.ts";
-import { WebPageExperiment, type WebPageStage } from "../../lib/recipes/web_page/experiment.ts";
+import { WebPageExperiment } from "../../lib/recipes/web_page/experiment.ts";
 import { type WebPageConfig, webPageConfig } from "../../lib/recipes/web_page/config.ts";
-import { runWebPage, type WebPageOutcome } from "../../lib/recipes/web_page/run.ts";
+import type { WebPageEvaluation } from "../../lib/recipes/web_page/evaluation.ts";
+import type { WebPageResult } from "../../lib/recipes/web_page/report.ts";
+import { type Outcome, run as runRecipe } from "../../lib/runs/run.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
@@ -48,7 +50,7 @@ export interface TinyWebRunOptions {
   change?: Plain;
   /** Go on with the run in the folder. */
   resume?: boolean;
-  stages?: readonly WebPageStage[];
+  stages?: readonly string[];
   progress?: Progress;
   signal?: AbortSignal;
 }
@@ -58,11 +60,11 @@ export async function tinyWebRun(
   engine: Engine,
   folder: string,
   options: TinyWebRunOptions = {},
-): Promise<WebPageOutcome> {
+): Promise<Outcome<WebPageEvaluation, WebPageResult>> {
   const { resume = false, stages, progress = silentProgress, signal } = options;
   const config = tinyWebConfig(options.change);
   const open = () => resume ? RunFolder.open(folder, { config }) : RunFolder.create(folder, { config });
   const experiment = await WebPageExperiment.open({ engine, config, run: open, progress, signal });
   using _ = experiment.run;
-  return await runWebPage(experiment, progress, stages);
+  return await runRecipe(experiment, stages);
 }

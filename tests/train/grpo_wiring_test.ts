@@ -16,7 +16,7 @@ import { replace } from "../support/config_fields.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { openToyWorld, toyModel, type ToyTransition, toyTransitions, toyWorld } from "../support/toy_world.ts";
 
-const OPTIONS: GrpoOptions = {
+const OPTIONS = {
   groupSize: 8,
   miniBatchPrompts: 8,
   microBatchPrompts: 8,
@@ -26,7 +26,7 @@ const OPTIONS: GrpoOptions = {
   maxGradientNorm: 1,
   ...RELEASED_OBJECTIVE,
   klCoefficient: 0,
-  advantageScale: "group-std",
+  advantageScale: "group-std" as const,
   dropEqualGroups: false,
   reward: [{ metric: "error", weight: 1 }],
   alsoMeasured: [],
@@ -36,7 +36,7 @@ const OPTIONS: GrpoOptions = {
   rolloutRows: 1024,
   scoreRows: 1024,
   seed: 5,
-};
+} satisfies GrpoOptions;
 
 async function weightsOf(model: CausalTransformer): Promise<number[]> {
   return [...(await toHost(model.trainable)).values()].flatMap((each) => [...toFloat32(each)]);
@@ -76,7 +76,7 @@ forEachEngine("GrpoTrainer: the rate stays and then falls linearly over the last
   // Over the last four of ten steps: 1, ¾, ½, ¼.
   for (const [step, share] of [[0, 1], [5, 1], [6, 1], [7, 0.75], [8, 0.5], [9, 0.25]]) {
     const found = await trained(step, { decaySteps: 4, steps: 10 });
-    const expected = await trained(step, { learningRate: share * OPTIONS.learningRate! });
+    const expected = await trained(step, { learningRate: share * OPTIONS.learningRate });
     const difference = found.reduce((most, each, i) => Math.max(most, Math.abs(each - expected[i])), 0);
     assert.ok(difference < 1e-7, `step ${step}: ${difference}`);
   }

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { UserError } from "../../base/user_error.ts";
 import type { BpePattern } from "../../models/bpe_trainer.ts";
 import type { GrpoFields } from "../../train/grpo_options.ts";
+import type { RecipeConfig } from "../../runs/recipe.ts";
 import { grpoFields } from "../grpo_fields.ts";
 
 const count = z.int().min(1);
@@ -81,13 +82,13 @@ export function languageGrpoFields(defaults: Parameters<typeof grpoFields>[0]) {
 }
 
 /** Fields that the experiments' shared code reads. */
-export interface LanguageConfig {
-  /** Of every random number. */
-  readonly seed: number;
-  /** Tokens whose logits exist at once. */
-  readonly logitChunk: number;
+export interface LanguageConfig extends RecipeConfig {
   /** Limits of prompts and answers. */
   readonly data: { readonly maxQuestionTokens: number; readonly maxAnswerTokens: number; readonly strict: boolean };
+  /** See {@linkcode languageTokenizerSchema}. */
+  readonly tokenizer: z.output<ReturnType<typeof languageTokenizerSchema>>;
+  /** How many held-out transitions are judged; null: all. */
+  readonly evaluation: { readonly maxItems: number | null };
   /** See {@linkcode languageModelSchema}. */
   readonly model: z.output<ReturnType<typeof languageModelSchema>>;
   /** See {@linkcode languageLikelihoodSchema}. */

@@ -15,6 +15,7 @@ import { CompletionsClient } from "../../serving/completions_client.ts";
 import { ServedAnswers } from "../../serving/served_answers.ts";
 import type { Engine } from "../../tensor/engine.ts";
 import { fingerprintOfModel } from "../../runs/fingerprint.ts";
+import type { ModelStore } from "../../runs/recipe.ts";
 import type { RunFolder } from "../../runs/run_folder.ts";
 import type { LanguageConfig } from "./fields.ts";
 
@@ -35,7 +36,7 @@ export interface LanguageModelsOptions {
 }
 
 /** See the file's head. */
-export class LanguageModels {
+export class LanguageModels implements ModelStore {
   readonly #options: LanguageModelsOptions;
 
   /** Loads nothing yet. @param options What all of its models share. */
@@ -43,8 +44,46 @@ export class LanguageModels {
     this.#options = options;
   }
 
+  async beginning(): Promise<CausalTransformer> {
+    return this.#withAdapters(await this.#first());
+  }
+
+  async likelihood(parameterType = this.#options.config.model.parameterType): Promise<CausalTransformer> {
+    if (this.#options.config.likelihood.steps === 0) return await this.#first(parameterType);
+    return await this.#load("likelihood", "likelihood", parameterType);
+  }
+
+  async policy(): Promise<CausalTransformer> {
+    const { model: { lora, parameterType }, grpo } = this.#options.config;
+    // Where all weights are trained, none may be of the type that frozen ones are kept in.
+    const trainsAll = lora === null || !grpo.adapters;
+    const model = await this.likelihood(trainsAll ? "float32" : parameterType);
+    return trainsAll ? model : this.#withAdapters(model);
+  }
+
+  async trained(name: string): Promise<CausalTransformer | undefined> {
+    try {
+      await Deno.stat(this.#options.run.file(`models/${name}`));
+    } catch {
+      return undefined;
+    }
+    return await this.#load(name, "grpo", this.#options.config.model.parameterType);
+  }
+
+  /** Keeps a model in the run. Adapters are kept beside a merged model: whoever loads the folder gets what was trained. */
+  async save(model: CausalTransformer, name: string): Promise<void> {
+    const { run, tokenizer, config } = this.#options, folder = run.file(`models/${name}`);
+    if (model.adapters) {
+      const baseModel = name === "likelihood" ? this.firstName : this.grpoBase;
+      await saveAdapters(model, `${folder}/adapter`, { baseModel });
+      model.mergeAdapters();
+    }
+    await model.save(folder, { dtype: config.model.parameterType });
+    await tokenizer.save(folder);
+  }
+
   /** The given model, or a new one. */
-  async first(parameterType = this.#options.config.model.parameterType): Promise<CausalTransformer> {
+  async #first(parameterType = this.#options.config.model.parameterType): Promise<CausalTransformer> {
     const { engine, tokenizer, folder, vocabularySize, config: { model, seed, data } } = this.#options;
     if (folder !== null) {
       return await CausalTransformer.load(engine, folder, { computeType: model.computeType, parameterType });
@@ -65,42 +104,11 @@ export class LanguageModels {
     return CausalTransformer.initialize(engine, config, { seed, computeType: model.computeType });
   }
 
-  /** The model that GRPO begins with: what likelihood training made, or the given one where that has no steps. */
-  async likelihood(parameterType = this.#options.config.model.parameterType): Promise<CausalTransformer> {
-    if (this.#options.config.likelihood.steps === 0) return await this.first(parameterType);
-    return await this.#load("models/likelihood", "likelihood", parameterType);
-  }
-
-  /** What a stage of GRPO left, by its folder in the run; undefined when it has not run. */
-  async trained(name: string): Promise<CausalTransformer | undefined> {
-    try {
-      await Deno.stat(this.#options.run.file(name));
-    } catch {
-      return undefined;
-    }
-    return await this.#load(name, "grpo", this.#options.config.model.parameterType);
-  }
-
   /** Gives a model new adapters where the configuration has them. */
-  attachNew(model: CausalTransformer): void {
+  #withAdapters(model: CausalTransformer): CausalTransformer {
     const { model: { lora }, seed } = this.#options.config;
-    if (lora === null) return;
-    model.attachAdapters({ ...lora, seed });
-  }
-
-  /**
-   * Keeps a model in the run. Adapters are kept beside a merged model: whoever loads the folder gets what was trained.
-   *
-   * @param baseModel What adapters belong to.
-   */
-  async save(model: CausalTransformer, name: string, baseModel: string | undefined): Promise<void> {
-    const { run, tokenizer, config } = this.#options, folder = run.file(name);
-    if (model.adapters) {
-      await saveAdapters(model, `${folder}/adapter`, { baseModel });
-      model.mergeAdapters();
-    }
-    await model.save(folder, { dtype: config.model.parameterType });
-    await tokenizer.save(folder);
+    if (lora !== null) model.attachAdapters({ ...lora, seed });
+    return model;
   }
 
   /** The given model as other tools name it. */
@@ -141,7 +149,7 @@ export class LanguageModels {
   }
 
   async #load(name: string, stage: string, parameterType: "float32" | "bfloat16"): Promise<CausalTransformer> {
-    const { engine, run, config: { model: { computeType } } } = this.#options, folder = run.file(name);
+    const { engine, run, config: { model: { computeType } } } = this.#options, folder = run.file(`models/${name}`);
     try {
       await Deno.stat(folder);
     } catch {

@@ -20,13 +20,12 @@ import {
   RT1_ACTION_WIDTH,
 } from "../../worlds/robot_video/actions.ts";
 import { TRAINING_COLOUR_JITTER } from "../../worlds/robot_video/augment.ts";
-import { EvaluationClips, TrainingClips } from "../../worlds/robot_video/clips.ts";
+import { type ClipShape, EvaluationClips, TrainingClips } from "../../worlds/robot_video/clips.ts";
 import type { EpisodeSource } from "../../worlds/robot_video/episode.ts";
 import { openNpzEpisodes } from "../../worlds/robot_video/npz_episodes.ts";
 import { splitEpisodes } from "../../worlds/robot_video/split.ts";
 import { tableTopEpisodes } from "../../gyms/table_top/episodes.ts";
 import type { RobotVideoConfig, RobotVideoUse } from "./config.ts";
-import { videoKind } from "./kinds.ts";
 
 /** See the file's head. */
 export interface RobotVideoData {
@@ -104,7 +103,7 @@ export async function openRobotVideoData(
         `out others: bring at least 2` + (use === "training" ? "" : ", or evaluate all of them (data.heldOut=all)"),
     );
   }
-  const shape = videoKind(config).clipShape(data);
+  const shape = clipShape(data);
   const notes = await checkEpisodes(config, source, split.train, shape.segment * data.frameStep, { use, signal });
   const training = new TrainingClips(source, split.train, {
     ...shape,
@@ -122,6 +121,13 @@ export async function openRobotVideoData(
   const { testEvery, augment, shortEpisodes } = data;
   const fingerprint = await fingerprintOf([source.fingerprint, shape, testEvery, augment, shortEpisodes]);
   return { source, training, evaluation, bins, split, fingerprint, notes };
+}
+
+/** What clips are cut to. */
+export function clipShape(data: RobotVideoConfig["data"]): ClipShape {
+  const { prediction, history, frames, frameStep, contextReach } = data;
+  if (prediction === "multi-step") return { segment: frames, step: frameStep, contextReach };
+  return { segment: history + 1, step: frameStep };
 }
 
 /** For data that the model was not trained on: there is nothing to hold out. */

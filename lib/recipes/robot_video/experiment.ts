@@ -1,5 +1,5 @@
 /**
- * The robot-video experiment from pixels to a report: tokenizer → likelihood → GRPO → control → evaluation.
+ * The robot-video recipe from pixels to a report: tokenizer → likelihood → GRPO → control → evaluation.
  *
  *   tokenizer    frames ↔ tokens, trained to reconstruct (or loaded)
  *   likelihood   the transformer, by maximum likelihood (or loaded)
@@ -7,42 +7,46 @@
  *   control      the likelihood model trained on by likelihood for as long as GRPO took: what RLVR must beat
  *   evaluate     all of them on held-out clips; result.json and report.html
  *
- * Each stage resumes from its newest valid checkpoint and needs the ones before it. What a stage computes stands in
- * `lib/runs` and `lib/train`; here is only what is given to whom. Whether one frame is predicted or several is the business of
- * `robot_video_single_step.ts` and `robot_video_multi_step.ts`.
+ * Whether one frame is predicted or several is the business of `single_step.ts` and `multi_step.ts`.
  *
  * Source: RLVR-World §6.1 (single-step), §6.3 (multi-step).
  */
-import { breather } from "../../base/breather.ts";
 import { UserError } from "../../base/user_error.ts";
-import { CausalTransformer } from "../../models/causal_transformer.ts";
-import { Discriminator, RELEASED_DISCRIMINATOR } from "../../models/discriminator.ts";
-import type { Lpips } from "../../models/lpips.ts";
-import { transformerConfig } from "../../models/transformer_config.ts";
-import { grpoDivergence } from "../../runs/grpo_divergence.ts";
-import { GrpoTrainer } from "../../train/grpo.ts";
-import { needsReference } from "../../train/objective.ts";
-import type { Engine } from "../../tensor/engine.ts";
-import type { LearntFrom } from "../../runs/fingerprint.ts";
-import { LikelihoodTrainer } from "../../train/likelihood.ts";
-import { loadModelState, saveModelState } from "../../runs/model_state.ts";
-import type { Progress } from "../../runs/progress.ts";
-import type { RunFolder } from "../../runs/run_folder.ts";
-import { checkLearntFrom, pickMetrics, RunInterruptedError, runStage, type StageContext } from "../../runs/stage.ts";
-import {
-  likelihoodDivergence,
-  tokenizerDivergence,
-  watchBatches,
-  type WatchedMetric,
-} from "../../runs/stage_history.ts";
 import { STREAM } from "../../base/streams.ts";
+import type { CausalTransformer } from "../../models/causal_transformer.ts";
+import type { Lpips } from "../../models/lpips.ts";
+import type { GalleryClip } from "../../report/gallery.ts";
+import type { LearntFrom } from "../../runs/fingerprint.ts";
+import type {
+  Evaluations,
+  EvaluationWatch,
+  FirstStage,
+  OpenRecipe,
+  PolicyRecipe,
+  RecipeContext,
+  RecipeReport,
+} from "../../runs/recipe.ts";
+import type { RunFolder } from "../../runs/run_folder.ts";
+import { type StageContext, stopper } from "../../runs/stage.ts";
+import type { WatchedMetric } from "../../runs/stage_history.ts";
+import type { Engine } from "../../tensor/engine.ts";
 import type { Clip } from "../../worlds/robot_video/clips.ts";
+import type { World } from "../../worlds/world.ts";
 import { reportedMetrics, type RobotVideoConfig, type RobotVideoUse } from "./config.ts";
-import { openRobotVideoData, readActionRanges, type RobotVideoData, writeActionRanges } from "./data.ts";
+import { openRobotVideoData, readActionRanges, type RobotVideoData } from "./data.ts";
 import { evaluateRobotVideo, type Evaluation } from "./evaluation.ts";
 import { type AnyVideoPrediction, videoKind } from "./kinds.ts";
-import { checkGivenFolders, givenFingerprints, type GivenModels, loadFittingModel, openGivenModels } from "./models.ts";
-import { setBackground, type VideoKind, type VideoTokenizer, type VideoWorld } from "./prediction.ts";
+import { isThere, VideoModels } from "./model_store.ts";
+import { checkGivenFolders, givenFingerprints, type GivenModels, openGivenModels } from "./models.ts";
+import type { VideoTokenizer } from "./prediction.ts";
+import {
+  imaginedClips,
+  robotVideoHeadline,
+  robotVideoReport,
+  type RobotVideoResult,
+  robotVideoResult,
+} from "./report.ts";
+import { trainTokenizer } from "./tokenizer_stage.ts";
 
 /** Stages in order. */
 export const ROBOT_VIDEO_STAGES = ["tokenizer", "likelihood", "grpo", "control", "evaluate"] as const;
@@ -50,67 +54,63 @@ export const ROBOT_VIDEO_STAGES = ["tokenizer", "likelihood", "grpo", "control",
 export type RobotVideoStage = typeof ROBOT_VIDEO_STAGES[number];
 
 /** What an experiment runs on. */
-export interface ExperimentContext {
-  /** Who computes. */
-  engine: Engine;
-  /** Every value. */
-  config: RobotVideoConfig;
-  /** What will be asked of the experiment: only what that needs is opened. Training when left out. */
+export interface RobotVideoContext extends RecipeContext<RobotVideoConfig> {
+  /** What will be asked of the experiment: only what that needs is opened. @default {"training"} */
   use?: RobotVideoUse;
-  /** The run's folder, or how to make it: that is called once everything else has been opened and found sound. */
-  run: RunFolder | (() => Promise<RunFolder>);
-  /** Where it is said how far the run is. */
-  progress: Progress;
-  /** Stops the run; what has been trained is saved. */
-  signal?: AbortSignal;
+}
+
+/** What a video is judged by, beside what the configuration says. */
+export interface VideoEvaluationOptions extends EvaluationWatch {
+  /** At most so many clips. */
+  items?: number;
+  /** Answers a clip, of which the best is kept as well. */
+  samples?: number;
+  /** Draw answers again that repeat the frame before. */
+  rejectRepeating?: boolean;
 }
 
 /** Held-out clips of the evaluations during GRPO. */
 const WATCHED_ITEMS = 64;
-/** Samples written to samples.jsonl: one prompt's group, every so many steps. */
-const SAMPLE_EVERY = 10;
 
 /** See the file's head. Its members are made when they are first needed. */
-export class RobotVideoExperiment {
-  /** Who computes. */
+export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluation, RobotVideoResult> {
+  readonly task = "train-video";
+  readonly evaluated = "clips";
   readonly engine: Engine;
-  /** Every value. */
   readonly config: RobotVideoConfig;
+  readonly context: StageContext;
+  readonly learntFrom: LearntFrom;
+  readonly models: VideoModels;
+  readonly firstStages: readonly FirstStage[];
+  readonly policies: readonly PolicyRecipe<Clip>[];
   /** Where everything is written. */
   readonly run: RunFolder;
   /** Episodes, split, clips, action bins. */
   readonly data: RobotVideoData;
-  readonly #context: StageContext;
-  readonly #breathe = breather();
   readonly #use: RobotVideoUse;
   readonly #lpips: Lpips | undefined;
-  readonly #kind: VideoKind;
-  readonly #learntFrom: LearntFrom;
   #tokenizer: VideoTokenizer | undefined;
   #prediction: AnyVideoPrediction | undefined;
 
   private constructor(
-    context: ExperimentContext,
+    { engine, config, use = "training", progress, signal }: RobotVideoContext,
     run: RunFolder,
     data: RobotVideoData,
     given: GivenModels,
     models: LearntFrom["models"],
   ) {
-    this.engine = context.engine;
-    this.config = context.config;
+    this.engine = engine;
+    this.config = config;
     this.run = run;
     this.data = data;
-    this.#use = context.use ?? "training";
-    this.#kind = videoKind(context.config);
+    this.#use = use;
     this.#lpips = given.lpips;
     this.#tokenizer = given.tokenizer;
-    this.#learntFrom = { fingerprint: data.fingerprint, models };
-    this.#context = {
-      run,
-      progress: context.progress,
-      signal: context.signal,
-      checkpointEvery: context.config.checkpointEvery,
-    };
+    this.learntFrom = { fingerprint: data.fingerprint, models };
+    this.context = { run, progress, signal, checkpointEvery: config.checkpointEvery };
+    this.models = new VideoModels(engine, config, data, run, () => this.prediction());
+    this.firstStages = [{ name: "tokenizer", given: config.tokenizer.folder, train: () => this.#trainTokenizer() }];
+    this.policies = [this.#policy()];
   }
 
   /**
@@ -118,7 +118,7 @@ export class RobotVideoExperiment {
    *
    * @throws {UserError} When something that the configuration names is not what it should be; nothing is written then.
    */
-  static async open(context: ExperimentContext): Promise<RobotVideoExperiment> {
+  static async open(context: RobotVideoContext): Promise<RobotVideoExperiment> {
     const { config, use = "training" } = context;
     // First: data take minutes.
     await checkGivenFolders(config, use);
@@ -138,197 +138,81 @@ export class RobotVideoExperiment {
     }
   }
 
-  /**
-   * For work between stages, which has nothing to save: to be awaited now and then.
-   *
-   * @throws {RunInterruptedError} When the user asked to stop.
-   */
-  async stopIfAsked(during: string): Promise<void> {
-    await this.#breathe();
-    if (this.#context.signal?.aborted) throw new RunInterruptedError(`stopped during ${during}; all training is saved`);
+  get withoutLikelihood(): string | undefined {
+    const { folder } = this.config.model;
+    return folder === null ? undefined : `nothing to train, ${folder} was given`;
   }
 
-  /** Sees that stages which are not run were trained on what there is now. @throws {UserError} When they were not. */
-  async checkLearntFrom(stages: readonly string[]): Promise<void> {
-    await checkLearntFrom(this.#context, stages, this.#learntFrom);
-  }
-
-  /** Trains the tokenizer, unless one was given. Returns seconds of training. */
-  async trainTokenizer(): Promise<number> {
-    const { tokenizer: settings } = this.config;
-    if (settings.folder !== null) return 0;
-    using owned = new DisposableStack();
-    const { engine, config, data } = this;
-    const tokenizer = this.#kind.newTokenizer(engine, config, data);
-    // What is left unfinished is given back; the finished one stays the experiment's.
-    owned.defer(() => tokenizer !== this.#tokenizer && tokenizer.dispose());
-    if (settings.background) await setBackground(engine, tokenizer, data, config.seed);
-    const discriminator = settings.adversarialWeight > 0
-      ? owned.adopt(
-        Discriminator.initialize(engine, RELEASED_DISCRIMINATOR, { seed: config.seed }),
-        (each) => each.dispose(),
-      )
-      : undefined;
-    const perceptual = settings.lpipsWeight > 0 ? this.#lpips : undefined;
-    const trainer = this.#kind.trainer(tokenizer, { config, data, perceptual, discriminator });
-    owned.defer(() => trainer.dispose());
-    const { seconds } = await runStage(this.#context, {
-      name: "tokenizer",
-      steps: settings.steps,
-      ...this.#learntFrom,
-      async save() {
-        const { tensors, ...counts } = await trainer.stateToHost();
-        return { "state.safetensors": tensors, "state.json": counts };
-      },
-      async load(checkpoint) {
-        const counts = await checkpoint.json<{ step: number; tokenizerUpdates: number; discriminatorUpdates: number }>(
-          "state.json",
-        );
-        await trainer.loadState(
-          { ...counts, tensors: await checkpoint.tensors("state.safetensors") },
-          checkpoint.folder,
-        );
-      },
-      step: async () => ({ ...await trainer.step() }),
-      show: (metrics) => pickMetrics(metrics, { absoluteError: "L1", codesUsed: "codes" }),
-      watched: watchBatches("absoluteError", "lower"),
-      divergence: tokenizerDivergence,
-    });
-    this.#tokenizer = tokenizer;
-    await tokenizer.save(this.run.file("models/tokenizer"));
-    return seconds;
+  get control(): { steps: number | null } | undefined {
+    const { control: { enabled, steps }, model } = this.config;
+    return enabled && model.folder === null ? { steps } : undefined;
   }
 
   /** The frozen tokenizer (the given one, or the trained one) and the world over it. */
   async prediction(): Promise<AnyVideoPrediction> {
     if (this.#prediction) return this.#prediction;
-    const { engine, config, data } = this;
+    const { engine, config, data } = this, kind = videoKind(config);
     if (!this.#tokenizer) {
       const folder = config.tokenizer.folder ?? this.run.file("models/tokenizer");
-      if (config.tokenizer.folder === null) await this.#needFolder(folder, "tokenizer");
-      this.#tokenizer = await this.#kind.loadTokenizer(engine, folder, config, data);
+      if (config.tokenizer.folder === null && !await isThere(folder)) {
+        throw new UserError(`${folder} does not exist: run the tokenizer stage first (--stage tokenizer)`);
+      }
+      this.#tokenizer = await kind.loadTokenizer(engine, folder, config, data);
     }
-    this.#prediction = this.#kind.prediction(this.#tokenizer, config, data, this.#lpips) as AnyVideoPrediction;
+    this.#prediction = kind.prediction(this.#tokenizer, config, data, this.#lpips) as AnyVideoPrediction;
     return this.#prediction;
   }
 
-  /** The world over the frozen tokenizer. */
-  async world(): Promise<AnyVideoPrediction["world"]> {
-    return (await this.prediction()).world;
+  async loadWorld(): Promise<World<Clip, unknown>> {
+    return (await this.prediction()).world as World<Clip, unknown>;
   }
 
-  /** Trains the transformer by likelihood, unless one was given. Returns seconds of training. */
-  async trainLikelihood(): Promise<number> {
-    if (this.config.model.folder !== null) return 0;
-    using owned = new DisposableStack();
-    const model = owned.adopt(await this.#newModel(), (each) => each.dispose());
-    const seconds = await this.#likelihoodStage("likelihood", model, this.config.likelihood.steps, 0);
-    await this.#saveModel(model, "models/likelihood");
-    return seconds;
-  }
-
-  /** Trains the likelihood model by GRPO. Returns seconds of training. */
-  async trainGrpo(): Promise<number> {
-    const { config } = this, { grpo } = config;
-    const world: VideoWorld = await this.world();
-    using owned = new DisposableStack();
-    const load = async () => owned.adopt(await this.likelihoodModel(), (each) => each.dispose());
-    const model = await load();
-    const reference = needsReference(grpo) ? await load() : undefined;
-    const trainer = new GrpoTrainer<Clip, unknown>(model, reference, world, {
-      ...grpo,
-      credit: grpo.credit === "answer" ? "answer" : "part",
-      alsoMeasured: [],
-      logitChunk: config.logitChunk,
-      seed: config.seed,
-    });
-    owned.defer(() => trainer.optimizer.dispose());
-    const { seconds } = await runStage(this.#context, {
-      name: "grpo",
-      steps: grpo.steps,
-      ...this.#learntFrom,
-      save: () => saveModelState(model.parameters, trainer.optimizer),
-      load: (checkpoint) => loadModelState(checkpoint, model.parameters, trainer.optimizer),
-      step: async (step) => {
-        const clips = await this.#trainingClips(STREAM.grpoBatch, step, grpo.promptsPerStep);
-        const { sample, ...metrics } = await trainer.step(step, clips);
-        if (step % SAMPLE_EVERY === 0) {
-          this.run.samples.append({ stage: "grpo", step, clip: clipName(clips[0]), ...sample });
-        }
-        const { every } = config.evaluation;
-        if (every === 0 || (step + 1) % every !== 0) return { ...metrics };
-        const watched = await this.evaluate(model, { items: WATCHED_ITEMS });
-        return { ...metrics, heldOut: means(watched.values) };
-      },
-      show: (metrics) =>
-        pickMetrics(metrics, { reward: "reward", kl: "KL", clipShare: "clip", entropy: "H", equalGroups: "equal" }),
-      watched: config.evaluation.every > 0 ? heldOutReward(grpo.reward, world) : watchBatches("reward", "higher"),
-      divergence: (history) => grpoDivergence(history, trainer),
-    });
-    await this.#saveModel(model, "models/rlvr");
-    return seconds;
-  }
-
-  /**
-   * Trains the likelihood model on by likelihood, for as many steps as fit into GRPO's time at the speed of the likelihood
-   * stage (or as many as the configuration says). Returns seconds of training.
-   */
-  async trainControl(grpoSeconds: number, likelihoodSeconds: number): Promise<number> {
-    const { likelihood, control } = this.config;
-    if (!control.enabled || this.config.model.folder !== null) return 0;
-    const fitting = Math.round(grpoSeconds / (likelihoodSeconds / likelihood.steps));
-    const steps = control.steps ?? Math.max(1, fitting);
-    using owned = new DisposableStack();
-    const model = owned.adopt(await this.#newModel(), (each) => each.dispose());
-    const seconds = await this.#likelihoodStage("control", model, likelihood.steps + steps, likelihood.steps);
-    await this.#saveModel(model, "models/control");
-    return seconds;
-  }
-
-  /** The model after likelihood training: the given one, or the trained one. */
-  likelihoodModel(): Promise<CausalTransformer> {
-    return this.#loadModel(this.config.model.folder ?? this.run.file("models/likelihood"), "likelihood");
-  }
-
-  /** A trained model by its stage, or undefined when that stage has not run. */
-  async trainedModel(stage: "likelihood" | "grpo" | "control"): Promise<CausalTransformer | undefined> {
-    if (stage === "likelihood") return await this.likelihoodModel();
-    const folder = this.run.file(stage === "grpo" ? "models/rlvr" : "models/control");
-    try {
-      await Deno.stat(folder);
-    } catch {
-      return undefined;
-    }
-    return await this.#loadModel(folder, stage);
+  likelihoodBatch(step: number): Promise<Clip[]> {
+    return this.#trainingClips(STREAM.likelihoodBatch, step, this.config.likelihood.batch);
   }
 
   /** Evaluates a model on the held-out clips, by `evaluation.metrics`; in a training run by its reward's metrics as well. */
   async evaluate(
     model: CausalTransformer,
-    options: {
-      items?: number;
-      samples?: number;
-      rejectRepeating?: boolean;
-      onProgress?: (done: number, total: number) => void;
-      breathe?: () => Promise<void>;
-    } = {},
+    { items, samples, rejectRepeating, ...watch }: VideoEvaluationOptions = {},
   ): Promise<Evaluation> {
     const { evaluation, seed, grpo } = this.config;
     return await evaluateRobotVideo({
       model,
       prediction: await this.prediction(),
       clips: this.data.evaluation,
-      items: options.items ?? evaluation.maxItems ?? undefined,
-      samples: options.samples ?? evaluation.samples,
+      items: items ?? evaluation.maxItems ?? undefined,
+      samples: samples ?? evaluation.samples,
       sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
-      rejectRepeating: options.rejectRepeating ?? evaluation.rejectRepeating,
+      rejectRepeating: rejectRepeating ?? evaluation.rejectRepeating,
       maxAttempts: evaluation.maxAttempts,
       metrics: this.#use === "training" ? reportedMetrics(this.config) : evaluation.metrics,
       seed,
       rows: grpo.rolloutRows,
-      onProgress: options.onProgress,
-      breathe: options.breathe,
+      ...watch,
     });
+  }
+
+  result(evaluations: Evaluations<Evaluation>): ReturnType<typeof robotVideoResult> {
+    return robotVideoResult(this.config, evaluations);
+  }
+
+  headline(result: RobotVideoResult): string {
+    return robotVideoHeadline(result);
+  }
+
+  async report(result: RobotVideoResult): Promise<RecipeReport> {
+    using owned = new DisposableStack();
+    const keep = (model: CausalTransformer) => owned.adopt(model, (each) => each.dispose());
+    const base = keep(await this.models.trained("control") ?? await this.models.likelihood());
+    const rlvr = keep(await this.models.trained("rlvr") ?? await this.models.likelihood());
+    return robotVideoReport(this.config, result, await this.imagine({ Base: base, RLVR: rlvr }));
+  }
+
+  /** The frames that models imagine on held-out episodes, truth first. @param models By the names that are shown. */
+  async imagine(models: Record<string, CausalTransformer>): Promise<GalleryClip[]> {
+    const { config, data, context } = this, stopIfAsked = stopper(context, "the report");
+    return await imaginedClips({ config, data, prediction: await this.prediction(), stopIfAsked }, models);
   }
 
   /** Gives the tokenizer back. */
@@ -343,70 +227,29 @@ export class RobotVideoExperiment {
     this.dispose();
   }
 
-  async #saveModel(model: CausalTransformer, name: string): Promise<void> {
-    const folder = this.run.file(name);
-    await model.save(folder);
-    await writeActionRanges(folder, this.data.bins.ranges);
-  }
-
-  async #newModel(): Promise<CausalTransformer> {
-    const { model, seed } = this.config;
-    const { vocabulary } = await this.world();
-    const config = transformerConfig({
-      vocabularySize: vocabulary.size,
-      hiddenSize: model.hiddenSize,
-      layers: model.layers,
-      heads: model.heads,
-      feedForwardSize: model.intermediateSize,
-      initializerRange: model.initializerRange,
-      bosToken: vocabulary.bos,
-      eosToken: vocabulary.eos,
-      padToken: vocabulary.eos,
-    });
-    return CausalTransformer.initialize(this.engine, config, { seed, computeType: model.computeType });
-  }
-
-  async #loadModel(folder: string, stage: string): Promise<CausalTransformer> {
-    if (folder !== this.config.model.folder) await this.#needFolder(folder, stage);
-    return await loadFittingModel(this.engine, folder, this.config, await this.prediction());
-  }
-
-  async #likelihoodStage(name: "likelihood" | "control", model: CausalTransformer, steps: number, from: number) {
-    const { likelihood } = this.config;
-    const world = await this.world();
-    const trainer = new LikelihoodTrainer(model, {
-      ...likelihood,
-      decay: { steps: Math.min(likelihood.decaySteps, steps - from), totalSteps: steps },
-      logitChunk: this.config.logitChunk,
-    });
-    using owned = new DisposableStack();
-    owned.defer(() => trainer.optimizer.dispose());
-    if (name === "control") {
-      const checkpoint = await this.run.checkpoints("likelihood").newest();
-      if (checkpoint?.step !== from) {
-        throw new UserError(
-          `${this.run.path} has no sound checkpoint of the end of the likelihood stage (step ${from}; the newest is ` +
-            `${checkpoint ? `of step ${checkpoint.step}` : "missing"}): run it again with --resume --stage likelihood`,
-        );
-      }
-      await loadModelState(checkpoint, model.parameters, trainer.optimizer);
-    }
-    const { seconds } = await runStage(this.#context, {
-      name,
-      steps: steps - from,
-      ...this.#learntFrom,
-      save: () => saveModelState(model.parameters, trainer.optimizer),
-      load: (checkpoint) => loadModelState(checkpoint, model.parameters, trainer.optimizer),
-      step: async (step) => {
-        // The control's steps go on where likelihood's ended: other batches, the full rate again, and its own fall.
-        const number = from + step;
-        const clips = await this.#trainingClips(STREAM.likelihoodBatch, number, likelihood.batch);
-        return { ...await trainer.step(number, await world.encode(clips)) };
+  #policy(): PolicyRecipe<Clip> {
+    const { config: { grpo: { reward, credit, creditDiscount, scoreRows, promptsPerStep }, evaluation: { every } } } =
+      this;
+    return {
+      stage: "grpo",
+      name: "rlvr",
+      options: { reward, credit: credit === "answer" ? "answer" : "part", creditDiscount, scoreRows },
+      shownAs: "reward",
+      batch: (step) => this.#trainingClips(STREAM.grpoBatch, step, promptsPerStep),
+      describe: (clip, sample) => ({ clip: `${clip.episode}@${clip.start}`, ...sample }),
+      watch: every === 0 ? undefined : {
+        every,
+        metric: ({ metrics }) => heldOutReward(reward, metrics),
+        measure: async (model) => ({ heldOut: means((await this.evaluate(model, { items: WATCHED_ITEMS })).values) }),
       },
-      show: (metrics) => pickMetrics(metrics, { loss: "loss", gradientNorm: "grad" }),
-      watched: watchBatches("loss", "lower"),
-      divergence: likelihoodDivergence,
-    });
+    };
+  }
+
+  async #trainTokenizer(): Promise<number> {
+    const { engine, config, data, context, learntFrom } = this, kind = videoKind(config);
+    const stage = { engine, config, data, kind, lpips: this.#lpips, context, learntFrom };
+    const { tokenizer, seconds } = await trainTokenizer(stage);
+    this.#tokenizer = tokenizer;
     return seconds;
   }
 
@@ -415,22 +258,13 @@ export class RobotVideoExperiment {
     for (let item = 0; item < count; item++) clips.push(await this.data.training.clip(stream, step, item));
     return clips;
   }
-
-  async #needFolder(folder: string, stage: string): Promise<void> {
-    try {
-      await Deno.stat(folder);
-    } catch {
-      throw new UserError(`${folder} does not exist: run the ${stage} stage first (--stage ${stage})`);
-    }
-  }
-}
-
-function clipName(clip: Clip): string {
-  return `${clip.episode}@${clip.start}`;
 }
 
 /** The reward of the held-out clips that are evaluated every so many steps, of those of its terms that they are measured by. */
-function heldOutReward(terms: RobotVideoConfig["grpo"]["reward"], { metrics }: VideoWorld): WatchedMetric {
+function heldOutReward(
+  terms: RobotVideoConfig["grpo"]["reward"],
+  metrics: World<Clip, unknown>["metrics"],
+): WatchedMetric {
   return {
     name: "heldOutReward",
     better: "higher",

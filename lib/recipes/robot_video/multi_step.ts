@@ -123,7 +123,6 @@ export class MultiStepPrediction implements VideoPrediction {
 
 /** See the file's head. */
 export const MULTI_STEP: VideoKind<CompressiveTokenizer> = {
-  clipShape: ({ frames, frameStep, contextReach }) => ({ segment: frames, step: frameStep, contextReach }),
   checkSizes: (config, data) => void tokenizerSizes(config, data),
   newTokenizer(engine: Engine, config, data) {
     const { seed, model: { computeType }, tokenizer: { codeGain } } = config;

@@ -2,7 +2,7 @@
  * Where single-step and multi-step prediction differ: what the stages of the robot-video experiment ask of either.
  *
  * A kind makes, loads and trains its tokenizer; a prediction is a frozen tokenizer with the world over it, and what an
- * evaluation needs beyond the world. One file each: `robot_video_single_step.ts`, `robot_video_multi_step.ts`. The stages
+ * evaluation needs beyond the world. One file each: `single_step.ts`, `multi_step.ts`. The stages
  * themselves know neither.
  */
 import type { CausalTransformer } from "../../models/causal_transformer.ts";
@@ -16,7 +16,7 @@ import { tensor } from "../../tensor/tensor.ts";
 import { STREAM } from "../../base/streams.ts";
 import type { TokenizerTrainerState, TokenizerTrainingConfig } from "../../train/frame_tokenizer_trainer.ts";
 import { drawColourJitter, TRAINING_COLOUR_JITTER } from "../../worlds/robot_video/augment.ts";
-import type { Clip, ClipShape } from "../../worlds/robot_video/clips.ts";
+import type { Clip } from "../../worlds/robot_video/clips.ts";
 import { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "../../worlds/robot_video/metrics.ts";
 import { cropAndJitter, drawCrop, TOKENIZER_CROP } from "../../worlds/robot_video/random_crop.ts";
 import type { SingleStepVocabulary } from "../../worlds/robot_video/vocabulary.ts";
@@ -93,8 +93,6 @@ export interface VideoPrediction {
 
 /** A kind of prediction. */
 export interface VideoKind<T extends VideoTokenizer = VideoTokenizer> {
-  /** What clips are cut to. */
-  clipShape(data: RobotVideoConfig["data"]): ClipShape;
   /**
    * Checks the sizes of a tokenizer that is to be trained.
    *

@@ -5,25 +5,21 @@
  * is one, else the likelihood model; both are in the result. Clips of one episode are resampled together.
  */
 import { type Clip as ReportClip, clip as reportClip } from "../../report/frames.ts";
-import { horizonFigure, trainingCurve } from "../../report/figures.ts";
-import { type ReportContent, type ReportFigure, type ReportTable, writeReport } from "../../report/html_report.ts";
+import { horizonFigure } from "../../report/figures.ts";
+import type { ReportFigure, ReportTable } from "../../report/html_report.ts";
 import { formatNumber } from "../../report/html.ts";
 import { meanInterval, pairedDifference } from "../../report/intervals.ts";
 import type { GalleryClip } from "../../report/gallery.ts";
 import { type Interval, type MetricResult, relativeImprovement, type RunResult } from "../../report/result.ts";
 import type { CausalTransformer } from "../../models/causal_transformer.ts";
-import type { MetricEntry } from "../../runs/metric_log.ts";
+import { type CurvePanel, grpoPanels } from "../../runs/curves.ts";
+import type { Evaluations, RecipeReport } from "../../runs/recipe.ts";
 import { STREAM } from "../../base/streams.ts";
 import { type Clip, cutClip } from "../../worlds/robot_video/clips.ts";
 import type { Evaluation } from "./evaluation.ts";
-import type { RobotVideoExperiment } from "./experiment.ts";
-
-/** Models of a run by the part that they play, evaluated on the same clips. */
-export interface EvaluatedModels {
-  likelihood: Evaluation;
-  control?: Evaluation;
-  rlvr: Evaluation;
-}
+import type { RobotVideoConfig } from "./config.ts";
+import type { RobotVideoData } from "./data.ts";
+import type { VideoPrediction } from "./prediction.ts";
 
 /** A metric with every model's interval. */
 export interface VideoMetricResult extends MetricResult {
@@ -49,13 +45,10 @@ export interface RobotVideoResult extends RunResult {
 
 /** Puts evaluations together; pure but for the bootstrap's seeded draws. */
 export function robotVideoResult(
-  experiment: RobotVideoExperiment,
-  models: EvaluatedModels,
-  seconds: Record<string, number>,
-  peakMemoryBytes: number,
-): RobotVideoResult {
-  const { config, engine } = experiment;
-  const base = models.control ?? models.likelihood;
+  config: RobotVideoConfig,
+  { likelihood, control, rlvr = likelihood }: Evaluations<Evaluation>,
+): Pick<RobotVideoResult, "metrics" | "base" | "headline" | "trueRepetition"> {
+  const base = control ?? likelihood;
   const options = { seed: config.seed, groups: base.episodes };
   // Clips of one episode are one draw, resampled to itself: an interval of no width, which would exclude zero always.
   const isOneEpisode = new Set(base.episodes).size < 2;
@@ -70,49 +63,53 @@ export function robotVideoResult(
       better: directions[name] ?? "lower",
       ...(name === "psnr" ? { unit: "dB" } : {}),
       base: meanInterval(base.values[name], options),
-      rlvr: meanInterval(models.rlvr.values[name], options),
-      ...difference(base.values[name], models.rlvr.values[name]),
-      likelihood: meanInterval(models.likelihood.values[name], options),
+      rlvr: meanInterval(rlvr.values[name], options),
+      ...difference(base.values[name], rlvr.values[name]),
+      likelihood: meanInterval(likelihood.values[name], options),
       ...(config.evaluation.samples > 1
         ? {
           bestOfN: {
             base: meanInterval(base.best[name], options),
-            rlvr: meanInterval(models.rlvr.best[name], options),
+            rlvr: meanInterval(rlvr.best[name], options),
           },
         }
         : {}),
-      ...(base.byFrame?.[name] ? { byFrame: { base: frames(base, name), rlvr: frames(models.rlvr, name) } } : {}),
+      ...(base.byFrame?.[name] ? { byFrame: { base: frames(base, name), rlvr: frames(rlvr, name) } } : {}),
     };
   }
   metrics.repetition = {
     better: "lower",
     base: meanInterval(base.repetition, options),
-    rlvr: meanInterval(models.rlvr.repetition, options),
-    ...difference(base.repetition, models.rlvr.repetition),
-    likelihood: meanInterval(models.likelihood.repetition, options),
+    rlvr: meanInterval(rlvr.repetition, options),
+    ...difference(base.repetition, rlvr.repetition),
+    likelihood: meanInterval(likelihood.repetition, options),
   };
   return {
-    task: "train-video",
-    preset: config.preset,
-    engine: `${engine.name} (${engine.backend} ${engine.version})`,
-    device: engine.device,
-    seed: config.seed,
-    base: models.control ? "control" : "likelihood",
+    base: control ? "control" : "likelihood",
     headline: config.grpo.reward[0].metric,
     trueRepetition: meanInterval(base.trueRepetition, options),
     metrics,
-    seconds,
-    peakMemoryBytes,
   };
+}
+
+/** What clips are imagined with. */
+export interface ImaginedClipsOptions {
+  /** Every value. */
+  config: RobotVideoConfig;
+  /** Where clips come from. */
+  data: RobotVideoData;
+  /** The frozen tokenizer and the world over it. */
+  prediction: VideoPrediction;
+  /** Awaited between models; it may throw to end the work. */
+  stopIfAsked: () => Promise<void>;
 }
 
 /** The frames that models imagine on held-out episodes, truth first: for the report's GIFs. */
 export async function imaginedClips(
-  experiment: RobotVideoExperiment,
+  { config, data, prediction, stopIfAsked }: ImaginedClipsOptions,
   models: Record<string, CausalTransformer>,
 ): Promise<GalleryClip[]> {
-  const { data, config } = experiment, { evaluation, data: { frameStep } } = config;
-  const prediction = await experiment.prediction(), { shown } = prediction;
+  const { evaluation, data: { frameStep } } = config, { shown } = prediction;
   const chosen: { label: string; truth: Clip }[] = [];
   const count = Math.min(evaluation.gifs, data.split.test.length);
   for (let i = 0; i < count; i++) {
@@ -120,14 +117,14 @@ export async function imaginedClips(
     const length = Math.min(shown.frames, Math.ceil(episode.length / frameStep));
     // Somewhere in the middle, where things move.
     const start = Math.floor((episode.length - 1 - (length - 1) * frameStep) / 3);
-    const context = "contextBefore" in shown ? Math.max(0, start - shown.contextBefore) : undefined;
+    const context = shown.contextBefore === undefined ? undefined : Math.max(0, start - shown.contextBefore);
     const truth = cutClip(episode, start, length, frameStep, context);
     chosen.push({ label: `${episode.id}, from frame ${start}`, truth });
   }
   if (chosen.length === 0) return [];
   const imagined: Record<string, Uint8Array[]> = {};
   for (const [label, model] of Object.entries(models)) {
-    await experiment.stopIfAsked("the report");
+    await stopIfAsked();
     const clips = chosen.map((each) => each.truth);
     imagined[label] = await prediction.imagine(model, clips, {
       sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
@@ -150,30 +147,21 @@ export async function imaginedClips(
   return clips;
 }
 
-/** Writes `report.html` of a run. */
-export async function writeRobotVideoReport(
-  experiment: RobotVideoExperiment,
+/** What `report.html` of a run shows. */
+export function robotVideoReport(
+  config: RobotVideoConfig,
   result: RobotVideoResult,
   clips: readonly GalleryClip[],
-): Promise<string> {
-  const { run, config } = experiment;
-  const path = run.file("report.html");
-  const records = await run.metrics.read();
-  const content: ReportContent = {
+): RecipeReport {
+  return {
     title: config.data.prediction === "multi-step"
       ? "Robot video, several frames ahead: likelihood, then reinforcement learning on the metric"
       : "Robot video: likelihood, then reinforcement learning on the metric",
-    summary: robotVideoHeadline(result),
-    result,
-    curves: curvesOf(records),
+    curves: CURVES,
     horizon: horizonFigures(result),
     clips,
     tables: [modelTable(result)],
-    config,
-    environment: await run.readEnvironment(),
   };
-  await writeReport(path, content);
-  return path;
 }
 
 /** One sentence: what GRPO did to the metric that it was rewarded by. */
@@ -239,22 +227,33 @@ function modelTable(result: RobotVideoResult): ReportTable {
   };
 }
 
-function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
-  const panels: [stage: string, metric: string, title: string, caption: string][] = [
-    ["tokenizer", "absoluteError", "Tokenizer: absolute error of pixels", "Mean over the batch; pixels in [0, 1]."],
-    ["likelihood", "loss", "Likelihood: negative log-likelihood", "Nats a trained token."],
-    ["grpo", "reward", "GRPO: reward", "Mean over a step's answers; the metric itself, signed so that more is better."],
-    ["grpo", "kl", "GRPO: divergence from the likelihood model", "Estimate in nats a token."],
-    ["grpo", "entropy", "GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token."],
-    ["grpo", "largestAdvantage", "GRPO: largest advantage", "Of a step's answers, or of their parts; absolute."],
-    ["control", "loss", "Control: negative log-likelihood", "Likelihood training continued for as long as GRPO took."],
-  ];
-  return panels.flatMap(([stage, metric, title, caption]) => {
-    const own = records.filter((record) => record.stage === stage && typeof record[metric] === "number");
-    if (own.length === 0) return [];
-    return [{ title, caption, figure: trainingCurve([{ name: stage, records: own }], metric, { title: "" }) }];
-  });
-}
+const CURVES: readonly CurvePanel[] = [
+  {
+    stages: ["tokenizer"],
+    metric: "absoluteError",
+    title: "Tokenizer: absolute error of pixels",
+    caption: "Mean over the batch; pixels in [0, 1].",
+  },
+  {
+    stages: ["likelihood"],
+    metric: "loss",
+    title: "Likelihood: negative log-likelihood",
+    caption: "Nats a trained token.",
+  },
+  {
+    stages: ["grpo"],
+    metric: "reward",
+    title: "GRPO: reward",
+    caption: "Mean over a step's answers; the metric itself, signed so that more is better.",
+  },
+  ...grpoPanels(["grpo"], "parts"),
+  {
+    stages: ["control"],
+    metric: "loss",
+    title: "Control: negative log-likelihood",
+    caption: "Likelihood training continued for as long as GRPO took.",
+  },
+];
 
 /**
  * A plain-text table: a row a metric, a column a model, each with its 95 % interval; the best of N beside it where N > 1.

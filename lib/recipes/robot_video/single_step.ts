@@ -21,7 +21,7 @@ import { type FrameBatch, RobotVideoWorld } from "../../worlds/robot_video/singl
 import type { Tokens } from "../../worlds/world.ts";
 import type { RobotVideoConfig } from "./config.ts";
 import type { RobotVideoData } from "./data.ts";
-import { imagine } from "./evaluation.ts";
+import { imagine } from "./imagine.ts";
 import {
   augmentTokenizerFrames,
   imageMetrics,
@@ -96,7 +96,6 @@ export class SingleStepPrediction implements VideoPrediction {
 
 /** See the file's head. */
 export const SINGLE_STEP: VideoKind<FrameTokenizer> = {
-  clipShape: ({ history, frameStep }) => ({ segment: history + 1, step: frameStep }),
   checkSizes: (config, data) => void tokenizerSizes(config, data),
   newTokenizer(engine: Engine, config, data) {
     const { seed, model: { computeType }, tokenizer: { codeGain } } = config;

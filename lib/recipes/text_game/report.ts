@@ -4,18 +4,16 @@
  * Accuracy is told apart for transitions that change something, those that do not, and all; beside every model stands what
  * always answering "nothing changes" would earn.
  */
-import { trainingCurve } from "../../report/figures.ts";
 import { formatNumber } from "../../report/html.ts";
-import { type ReportContent, type ReportFigure, type ReportTable, writeReport } from "../../report/html_report.ts";
+import type { ReportTable } from "../../report/html_report.ts";
 import { meanInterval, pairedDifference } from "../../report/intervals.ts";
 import type { Interval, MetricResult, RunResult } from "../../report/result.ts";
-import type { MetricEntry } from "../../runs/metric_log.ts";
+import { grpoPanels } from "../../runs/curves.ts";
+import type { Evaluations, RecipeReport } from "../../runs/recipe.ts";
 import { ANSWER_MARKER } from "../../worlds/text_game/answer.ts";
 import type { TextGameExample } from "../../worlds/text_game/world.ts";
-import type { TextGameExperiment } from "./experiment.ts";
-import type { TextGameRewardName } from "./config.ts";
+import type { TextGameConfig, TextGameRewardName } from "./config.ts";
 import { type TextGameEvaluation, unchangedBaseline } from "./evaluation.ts";
-import type { EvaluatedTextModels } from "./run.ts";
 
 /** Which transitions an accuracy is of. */
 export const TEXT_GAME_PARTS = ["changed", "unchanged", "all"] as const;
@@ -45,24 +43,30 @@ export interface TextGameResult extends RunResult {
   cutAnswers: Record<string, number>;
 }
 
+/** What a run was judged with. */
+export interface JudgedTextGame {
+  /** Every value. */
+  config: TextGameConfig;
+  /** Held-out transitions. */
+  test: readonly TextGameExample[];
+}
+
 /** Puts evaluations together; pure but for the bootstrap's seeded draws. */
 export function textGameResult(
-  experiment: TextGameExperiment,
-  models: EvaluatedTextModels,
-  seconds: Record<string, number>,
-  peakMemoryBytes: number,
-): TextGameResult {
-  const { config, engine, test } = experiment;
+  { config, test }: JudgedTextGame,
+  evaluations: Evaluations<TextGameEvaluation>,
+): Pick<TextGameResult, "metrics" | "rewards" | "cutAnswers"> {
+  const { likelihood } = evaluations, rlvr = (reward: TextGameRewardName) => evaluations[`rlvr-${reward}`];
   const baseline = unchangedBaseline(test, config.grpo.scoring);
-  const rewards = config.grpo.rewards.filter((reward) => models.rlvr[reward]);
-  const first = rewards.length > 0 ? models.rlvr[rewards[0]]! : models.likelihood;
+  const rewards = config.grpo.rewards.filter(rlvr);
+  const first = rewards.length > 0 ? rlvr(rewards[0]) : likelihood;
   const options = { seed: config.seed };
   const metric = (rows: number[], of: (evaluation: TextGameEvaluation) => Float64Array): TextGameMetricResult => {
     const some = (evaluation: TextGameEvaluation) => Float64Array.from(rows, (row) => of(evaluation)[row]);
-    const base = some(models.likelihood);
+    const base = some(likelihood);
     const byReward: TextGameMetricResult["byReward"] = {}, differences: TextGameMetricResult["differences"] = {};
     for (const reward of rewards) {
-      const own = some(models.rlvr[reward]!);
+      const own = some(rlvr(reward));
       byReward[reward] = meanInterval(own, options);
       differences[reward] = pairedDifference(base, own, options);
     }
@@ -81,25 +85,15 @@ export function textGameResult(
     const rows = [...test.keys()].filter((row) => part === "all" || test[row].isChanged === (part === "changed"));
     if (rows.length === 0) continue;
     metrics[part] = metric(rows, (evaluation) => evaluation.binary);
-    if (!models.likelihood.sampledBinary) continue;
+    if (!likelihood.sampledBinary) continue;
     metrics[sampledName(part)] = metric(rows, (evaluation) => evaluation.sampledBinary!);
   }
   metrics.taskSpecific = metric([...test.keys()], (evaluation) => evaluation.taskSpecific);
   const cut = ({ ended }: TextGameEvaluation) => ended.filter((each) => !each).length / ended.length;
   return {
-    task: "train-text-game",
-    preset: config.preset,
-    engine: `${engine.name} (${engine.backend} ${engine.version})`,
-    device: engine.device,
-    seed: config.seed,
     metrics,
     rewards,
-    cutAnswers: {
-      likelihood: cut(models.likelihood),
-      ...Object.fromEntries(rewards.map((reward) => [`rlvr-${reward}`, cut(models.rlvr[reward]!)])),
-    },
-    seconds,
-    peakMemoryBytes,
+    cutAnswers: Object.fromEntries(Object.entries(evaluations).map(([name, evaluation]) => [name, cut(evaluation)])),
   };
 }
 
@@ -134,35 +128,40 @@ export function textGameHeadline(result: TextGameResult): string {
   }).join("\n");
 }
 
-/** Writes `report.html` of a run. */
-export async function writeTextGameReport(
-  experiment: TextGameExperiment,
+/** What `report.html` of a run shows. */
+export function textGameReport(
+  judged: JudgedTextGame,
   result: TextGameResult,
-  models: EvaluatedTextModels,
-): Promise<string> {
-  const { run, config } = experiment;
-  const path = run.file("report.html");
-  const content: ReportContent = {
+  evaluations: Evaluations<TextGameEvaluation>,
+): RecipeReport {
+  const [first] = result.rewards, stages = ["grpo-binary", "grpo-taskSpecific"];
+  return {
     title: "Text games: likelihood, then reinforcement learning on the state",
-    summary: textGameHeadline(result),
-    result,
-    comparison: result.rewards.length > 0
-      ? `Base: after likelihood training. RLVR: after GRPO on the ${
-        result.rewards[0] === "binary" ? "binary" : "task-specific"
-      } reward. Further below: all rewards.`
-      : undefined,
-    curves: curvesOf(await run.metrics.read()),
-    clips: [],
+    comparison: first &&
+      `Base: after likelihood training. RLVR: after GRPO on the ${
+        first === "binary" ? "binary" : "task-specific"
+      } reward. Further below: all rewards.`,
+    curves: [
+      {
+        stages: ["likelihood"],
+        metric: "loss",
+        title: "Likelihood: negative log-likelihood",
+        caption: "Nats a trained token.",
+      },
+      {
+        stages,
+        metric: "reward",
+        title: "GRPO: reward",
+        caption: "Mean over a step's answers; each model's own reward.",
+      },
+      ...grpoPanels(stages, undefined),
+    ],
     tables: [
       accuracyTable(result),
-      ...models.likelihood.sampledBinary ? [accuracyTable(result, true)] : [],
-      answerTable(experiment, models),
+      ...evaluations.likelihood.sampledBinary ? [accuracyTable(result, true)] : [],
+      answerTable(judged, evaluations),
     ],
-    config,
-    environment: await run.readEnvironment(),
   };
-  await writeReport(path, content);
-  return path;
 }
 
 /**
@@ -200,17 +199,16 @@ export function accuracyTable(result: TextGameResult, isSampled = false): Report
 }
 
 /** Answers before and after, word by word, those whose verdict GRPO changed first. */
-function answerTable(experiment: TextGameExperiment, models: EvaluatedTextModels): ReportTable {
-  const { test, config } = experiment;
-  const rewards = config.grpo.rewards.filter((reward) => models.rlvr[reward]);
+function answerTable({ test, config }: JudgedTextGame, evaluations: Evaluations<TextGameEvaluation>): ReportTable {
+  const rewards = config.grpo.rewards.filter((reward) => evaluations[`rlvr-${reward}`]);
   const answers: [name: string, evaluation: TextGameEvaluation][] = [
-    ["Likelihood", models.likelihood],
-    ...rewards.map((reward): [string, TextGameEvaluation] => [rewardLabel(reward, ""), models.rlvr[reward]!]),
+    ["Likelihood", evaluations.likelihood],
+    ...rewards.map((reward): [string, TextGameEvaluation] => [rewardLabel(reward, ""), evaluations[`rlvr-${reward}`]]),
   ];
   return {
     title: "Answers",
     columns: ["Transition", "Said by", "Answer"],
-    rows: tellingRows(models, test.length).slice(0, config.evaluation.samples).flatMap((row) => [
+    rows: tellingRows(evaluations, test.length).slice(0, config.evaluation.samples).flatMap((row) => [
       [`${test[row].name}: ${actionOf(test[row])}`, "Truth", shortAnswer(test[row].target)],
       ...answers.map(([name, { binary, responses }]) => [
         "",
@@ -223,8 +221,11 @@ function answerTable(experiment: TextGameExperiment, models: EvaluatedTextModels
 }
 
 /** Rows of the held-out transitions: those whose verdict differs between models first, otherwise as they come. */
-export function tellingRows({ likelihood, rlvr }: EvaluatedTextModels, count: number): number[] {
-  const verdicts = (row: number) => Object.values(rlvr).filter((each) => each.binary[row] !== likelihood.binary[row]);
+export function tellingRows(
+  { likelihood, ...others }: Evaluations<Pick<TextGameEvaluation, "binary">>,
+  count: number,
+): number[] {
+  const verdicts = (row: number) => Object.values(others).filter((each) => each.binary[row] !== likelihood.binary[row]);
   return Array.from({ length: count }, (_, row) => row)
     .sort((a, b) => verdicts(b).length - verdicts(a).length || a - b);
 }
@@ -241,23 +242,4 @@ function shortAnswer(response: string): string {
 function actionOf({ question }: TextGameExample): string {
   const text = typeof question === "string" ? question : question.map((each) => each.content).join("\n");
   return /action:\s*(.+)/.exec(text)?.[1] ?? "";
-}
-
-function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
-  const own = (stage: string, metric: string) =>
-    records.filter((record) => record.stage === stage && typeof record[metric] === "number");
-  const panel = (title: string, caption: string, metric: string, stages: string[]): ReportFigure[] => {
-    const runs = stages.map((stage) => ({ name: stage, records: own(stage, metric) })).filter((each) =>
-      each.records.length > 0
-    );
-    return runs.length === 0 ? [] : [{ title, caption, figure: trainingCurve(runs, metric, { title: "" }) }];
-  };
-  const grpo = ["grpo-binary", "grpo-taskSpecific"];
-  return [
-    ...panel("Likelihood: negative log-likelihood", "Nats a trained token.", "loss", ["likelihood"]),
-    ...panel("GRPO: reward", "Mean over a step's answers; each model's own reward.", "reward", grpo),
-    ...panel("GRPO: divergence from the likelihood model", "Estimate in nats a token.", "kl", grpo),
-    ...panel("GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token.", "entropy", grpo),
-    ...panel("GRPO: largest advantage", "Of a step's answers; absolute.", "largestAdvantage", grpo),
-  ];
 }

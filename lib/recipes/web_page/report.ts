@@ -4,15 +4,14 @@
  * Transitions of one shop (or task) share pages, so intervals draw them together. Beside every model stands what always answering
  * "nothing changes" would earn.
  */
-import { trainingCurve } from "../../report/figures.ts";
-import { type ReportContent, type ReportFigure, type ReportTable, writeReport } from "../../report/html_report.ts";
+import type { ReportTable } from "../../report/html_report.ts";
 import { meanInterval, pairedDifference } from "../../report/intervals.ts";
 import type { Interval, MetricResult, RunResult } from "../../report/result.ts";
-import type { MetricEntry } from "../../runs/metric_log.ts";
+import { type CurvePanel, grpoPanels } from "../../runs/curves.ts";
+import type { Evaluations, RecipeReport } from "../../runs/recipe.ts";
 import { parseAction } from "../../worlds/web_page/actions.ts";
 import { pageItems } from "../../worlds/web_page/items.ts";
 import type { WebPageExample } from "../../worlds/web_page/world.ts";
-import type { WebPageExperiment } from "./experiment.ts";
 import {
   unchangedPageBaseline,
   WEB_PAGE_METRICS,
@@ -20,8 +19,8 @@ import {
   type WebPageMetric,
   type WebPageScores,
 } from "./evaluation.ts";
+import type { WebPageConfig } from "./config.ts";
 import { markedAnswer } from "./marks.ts";
-import type { EvaluatedWebModels } from "./run.ts";
 
 /** A metric with every model's interval. */
 export interface WebPageMetricResult extends MetricResult {
@@ -37,14 +36,20 @@ export interface WebPageResult extends RunResult {
   cutAnswers: Record<string, number>;
 }
 
+/** What a run was judged with. */
+export interface JudgedWebPages {
+  /** Every value. */
+  config: WebPageConfig;
+  /** Held-out transitions. */
+  test: readonly WebPageExample[];
+}
+
 /** Puts evaluations together; pure but for the bootstrap's seeded draws. */
 export function webPageResult(
-  experiment: WebPageExperiment,
-  models: EvaluatedWebModels,
-  seconds: Record<string, number>,
-  peakMemoryBytes: number,
-): WebPageResult {
-  const { config, engine, test } = experiment, { likelihood, rlvr } = models;
+  { config, test }: JudgedWebPages,
+  evaluations: Evaluations<WebPageEvaluation>,
+): Pick<WebPageResult, "metrics" | "cutAnswers"> {
+  const { likelihood, rlvr } = evaluations;
   const last = rlvr ?? likelihood, baseline = unchangedPageBaseline(test);
   const options = { seed: config.seed, groups: test.map((each) => each.group) };
   const metric = (of: (evaluation: WebPageEvaluation) => Float64Array): WebPageMetricResult => ({
@@ -60,17 +65,7 @@ export function webPageResult(
     for (const name of WEB_PAGE_METRICS) metrics[sampledName(name)] = metric(({ sampled }) => sampled![name]);
   }
   const cut = ({ ended }: WebPageEvaluation) => ended.filter((each) => !each).length / ended.length;
-  return {
-    task: "train-web",
-    preset: config.preset,
-    engine: `${engine.name} (${engine.backend} ${engine.version})`,
-    device: engine.device,
-    seed: config.seed,
-    metrics,
-    cutAnswers: { likelihood: cut(likelihood), ...rlvr ? { rlvr: cut(rlvr) } : {} },
-    seconds,
-    peakMemoryBytes,
-  };
+  return { metrics, cutAnswers: { likelihood: cut(likelihood), ...rlvr ? { rlvr: cut(rlvr) } : {} } };
 }
 
 /** Name of a metric of sampled answers. */
@@ -96,29 +91,21 @@ export function webPageHeadline({ metrics }: WebPageResult): string {
   return `Held-out F1 of item changes, ${stages}: ${of(metrics.f1)}${sampled}; ${n} transitions.`;
 }
 
-/** Writes `report.html` of a run. */
-export async function writeWebPageReport(
-  experiment: WebPageExperiment,
+/** What `report.html` of a run shows. */
+export function webPageReport(
+  judged: JudgedWebPages,
   result: WebPageResult,
-  models: EvaluatedWebModels,
-): Promise<string> {
-  const { run, config } = experiment;
-  const path = run.file("report.html");
-  const content: ReportContent = {
+  evaluations: Evaluations<WebPageEvaluation>,
+): RecipeReport {
+  return {
     title: "Web pages: likelihood, then reinforcement learning on the changes",
-    summary: webPageHeadline(result),
-    result,
-    curves: curvesOf(await run.metrics.read()),
+    curves: CURVES,
     tables: [
       webPageScoreReport(result),
-      ...models.likelihood.sampled ? [webPageScoreReport(result, true)] : [],
-      answerTable(experiment, models),
+      ...evaluations.likelihood.sampled ? [webPageScoreReport(result, true)] : [],
+      answerTable(judged, evaluations),
     ],
-    config,
-    environment: await run.readEnvironment(),
   };
-  await writeReport(path, content);
-  return path;
 }
 
 /**
@@ -152,7 +139,10 @@ export function webPageScoreReport({ metrics }: WebPageResult, isSampled = false
 }
 
 /** Answers before and after with hits and misses marked, those whose F1 GRPO changed most first. */
-function answerTable({ test, config }: WebPageExperiment, { likelihood, rlvr }: EvaluatedWebModels): ReportTable {
+function answerTable(
+  { test, config }: JudgedWebPages,
+  { likelihood, rlvr }: Evaluations<WebPageEvaluation>,
+): ReportTable {
   const rows = tellingPages(likelihood.greedy, rlvr?.greedy, test.length).slice(0, config.evaluation.samples);
   const answer = (evaluation: WebPageEvaluation, row: number) =>
     `F1 ${percent(evaluation.greedy.f1[row])} %\n${markedAnswer(evaluation.responses[row], test[row].truth)}`;
@@ -197,31 +187,31 @@ function percent(share: number): string {
   return (100 * share).toFixed(1);
 }
 
-function curvesOf(records: readonly MetricEntry[]): ReportFigure[] {
-  const panel = (title: string, caption: string, metric: string, stage: string): ReportFigure[] => {
-    const own = records.map((record) => ({ ...record, ...record.metrics as Record<string, number> | undefined }))
-      .filter((record) => record.stage === stage && typeof record[metric] === "number");
-    if (own.length === 0) return [];
-    return [{ title, caption, figure: trainingCurve([{ name: stage, records: own }], metric, { title: "" }) }];
-  };
-  return [
-    ...panel("Likelihood: negative log-likelihood", "Nats a trained token.", "loss", "likelihood"),
-    ...panel("GRPO: reward", "Mean F1 of a step's answers.", "reward", "grpo"),
-    ...panel("GRPO: precision", "Mean over a step's answers; no part of the reward.", "precision", "grpo"),
-    ...panel("GRPO: recall", "Likewise.", "recall", "grpo"),
-    ...panel(
-      "GRPO: answers that were cut",
-      "Share of a step's answers that did not end by themselves.",
-      "cutAnswers",
-      "grpo",
-    ),
-    ...panel("GRPO: divergence from the likelihood model", "Estimate in nats a token.", "kl", "grpo"),
-    ...panel("GRPO: entropy of the samples", "−log p of the sampled tokens, nats a token.", "entropy", "grpo"),
-    ...panel(
-      "GRPO: largest advantage",
-      "Of a step's answers, or of their lines; absolute.",
-      "largestAdvantage",
-      "grpo",
-    ),
-  ];
-}
+const CURVES: readonly CurvePanel[] = [
+  {
+    stages: ["likelihood"],
+    metric: "loss",
+    title: "Likelihood: negative log-likelihood",
+    caption: "Nats a trained token.",
+  },
+  { stages: ["grpo"], metric: "reward", title: "GRPO: reward", caption: "Mean F1 of a step's answers." },
+  {
+    stages: ["grpo"],
+    metric: "precision",
+    title: "GRPO: precision",
+    caption: "Mean over a step's answers; no part of the reward.",
+  },
+  {
+    stages: ["grpo"],
+    metric: "recall",
+    title: "GRPO: recall",
+    caption: "Mean over a step's answers; no part of the reward.",
+  },
+  {
+    stages: ["grpo"],
+    metric: "cutAnswers",
+    title: "GRPO: answers that were cut",
+    caption: "Share of a step's answers that did not end by themselves.",
+  },
+  ...grpoPanels(["grpo"], "lines"),
+];

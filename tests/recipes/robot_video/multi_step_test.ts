@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { robotVideoConfig } from "../../../lib/recipes/robot_video/config.ts";
+import { trainLikelihood } from "../../../lib/runs/training.ts";
 import { openRobotVideoData } from "../../../lib/recipes/robot_video/data.ts";
 import type { Evaluation } from "../../../lib/recipes/robot_video/evaluation.ts";
 import { videoKind } from "../../../lib/recipes/robot_video/kinds.ts";
@@ -121,9 +122,9 @@ Deno.test("multi-step: rejection draws again what stands still, and says how oft
     const config = tinyConfig(mergeSettings(REPEATING, change));
     using run = await RunFolder.create(join(folder, "run"), { config });
     using experiment = await RobotVideoExperiment.open({ engine, config, run, progress: silentProgress });
-    await experiment.trainTokenizer();
-    await experiment.trainLikelihood();
-    const model = await experiment.likelihoodModel();
+    await experiment.firstStages[0].train();
+    await trainLikelihood(experiment);
+    const model = await experiment.models.likelihood();
     const plain = await experiment.evaluate(model, { samples: 2 });
     assert.ok(mean(plain.repetition) > 0.1, "nothing stands still: the test sees nothing");
     assert.equal(plain.attempts, 1);

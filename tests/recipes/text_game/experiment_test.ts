@@ -129,7 +129,7 @@ Deno.test("evaluation: scores are the world's, tables and lines say them", async
       run: () => RunFolder.read(run),
       progress: silentProgress,
     });
-    const model = await experiment.likelihoodModel();
+    const model = await experiment.models.likelihood();
     const done: number[] = [];
     const own = await experiment.evaluate(model, { onProgress: (count) => void done.push(count) });
     const { sampledAnswers } = config.evaluation;

@@ -1,10 +1,10 @@
 /** Every field of the text-game configuration, changed: what data, trainers, samplers and reports then are. */
 import { join } from "node:path";
-import { TEXT_GAME_STAGES, TextGameExperiment, type TextGameStage } from "../../../lib/recipes/text_game/experiment.ts";
+import { LANGUAGE_STAGES } from "../../../lib/recipes/language/experiment.ts";
+import { TextGameExperiment } from "../../../lib/recipes/text_game/experiment.ts";
 import { textGameConfig, textGameSchema } from "../../../lib/recipes/text_game/config.ts";
-import { runTextGame } from "../../../lib/recipes/text_game/run.ts";
+import { run as runRecipe } from "../../../lib/runs/run.ts";
 import { mergeSettings } from "../../../lib/runs/settings.ts";
-import { silentProgress } from "../../../lib/runs/progress.ts";
 import { writeTransitions } from "../../../lib/worlds/text_game/jsonl.ts";
 import { parquetRow, writeParquet } from "../../../lib/worlds/text_game/parquet.ts";
 import { withFolder } from "../../io/support.ts";
@@ -55,7 +55,7 @@ async function writeFiles(folder: string): Promise<Files> {
   };
 }
 
-function contextsOf({ train, broken }: Files, server: string): Record<string, FieldContext<TextGameStage>> {
+function contextsOf({ train, broken }: Files, server: string): Record<string, FieldContext<string>> {
   return {
     data: {},
     "a file": { settings: { data: { train } } },
@@ -77,7 +77,7 @@ function contextsOf({ train, broken }: Files, server: string): Record<string, Fi
     "a given model": { settings: { data: { maxQuestionTokens: 4000, maxAnswerTokens: 2000 } } },
     training: { stages: ["likelihood", "grpo"] },
     evaluation: { stages: ["likelihood", "evaluate"] },
-    everything: { stages: TEXT_GAME_STAGES },
+    everything: { stages: LANGUAGE_STAGES },
   };
 }
 
@@ -132,7 +132,7 @@ forEachEngine("text games: every field of the configuration shows", async (engin
   await withFolder(async (folder) => {
     const files = await writeFiles(folder);
     await using server = refusingServer();
-    await checkFields<Trace, TextGameStage>(t, {
+    await checkFields<Trace, string>(t, {
       schema: textGameSchema,
       contexts: contextsOf(files, server.base),
       rows: rowsOf(files, server.base),
@@ -143,7 +143,7 @@ forEachEngine("text games: every field of the configuration shows", async (engin
           config,
           mayFail: config.data.strict || config.grpo.rollouts !== null,
           open: (run, progress) => TextGameExperiment.open({ engine, config, run, progress }),
-          run: (experiment) => runTextGame(experiment, silentProgress, stages),
+          run: (experiment) => runRecipe(experiment, stages),
         });
       },
     });

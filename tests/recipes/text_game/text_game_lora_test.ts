@@ -8,6 +8,7 @@ import { loadAdapters } from "../../../lib/models/lora_files.ts";
 import { RunFolder } from "../../../lib/runs/run_folder.ts";
 import { withFolder } from "../../io/support.ts";
 import { serve } from "../../train/completions_server.ts";
+import { trainPolicy } from "../../../lib/runs/training.ts";
 import { forEachEngine } from "../../support/engines.ts";
 import { stoppingProgress } from "../../support/tiny_run.ts";
 import { tinyLanguageModel, tinyTextConfig, tinyTextRun } from "../../support/tiny_text_run.ts";
@@ -44,7 +45,7 @@ forEachEngine(
       const config = tinyTextConfig(served);
       using opened = await RunFolder.open(run, { config, mayChange: ["grpo"] });
       const experiment = await TextGameExperiment.open({ engine, config, run: opened, progress });
-      await experiment.trainGrpo("taskSpecific");
+      await trainPolicy(experiment, experiment.policies.find(({ stage }) => stage === "grpo-taskSpecific")!);
       assert.deepEqual(loaded, ["run-taskSpecific-TIME-0", "run-taskSpecific-TIME-1"]);
       assert.ok(notes.some((note) => /answered 503: busy; trying again in 0 s$/.test(note)), notes.join("\n"));
       const log = (await opened.metrics.read()).filter((each) => each.stage === "grpo-taskSpecific");

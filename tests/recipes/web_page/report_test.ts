@@ -3,10 +3,9 @@
  * numbers stand in their own places.
  */
 import assert from "node:assert/strict";
-import type { WebPageExperiment } from "../../../lib/recipes/web_page/experiment.ts";
 import { webPageConfig } from "../../../lib/recipes/web_page/config.ts";
 import type { WebPageEvaluation } from "../../../lib/recipes/web_page/evaluation.ts";
-import { type WebPageResult, webPageResult } from "../../../lib/recipes/web_page/report.ts";
+import { webPageResult } from "../../../lib/recipes/web_page/report.ts";
 import { webPageScoreTable } from "../../../lib/recipes/web_page/scores.ts";
 import { meanInterval, pairedDifference } from "../../../lib/report/intervals.ts";
 import type { WebPageExample } from "../../../lib/worlds/web_page/world.ts";
@@ -54,16 +53,9 @@ const EXAMPLES = BEFORE.flatMap((_, shop) =>
 const bounds = ({ mean, low, high }: { mean: number; low: number; high: number }) => [mean, low, high];
 
 Deno.test("web page results: intervals are over shops, not over transitions, of every metric and difference", () => {
-  const experiment = {
-    config: webPageConfig("demo", { seed: SEED }),
-    engine: { name: "none", backend: "none", version: "0", device: "cpu" },
-    test: EXAMPLES,
-  } as unknown as WebPageExperiment;
-  const { metrics, cutAnswers }: WebPageResult = webPageResult(
-    experiment,
+  const { metrics, cutAnswers } = webPageResult(
+    { config: webPageConfig("demo", { seed: SEED }), test: EXAMPLES },
     { likelihood: evaluation(BEFORE, 1), rlvr: evaluation(AFTER, 2) },
-    {},
-    0,
   );
   assert.deepEqual(Object.keys(metrics), Object.keys(METRICS));
   assert.deepEqual(cutAnswers, { likelihood: 1 / 40, rlvr: 2 / 40 });

@@ -1,11 +1,11 @@
 /** Every field of the web-page configuration, changed: what data, trainers, samplers and reports then are. */
 import { join } from "node:path";
 import { mergeSettings } from "../../../lib/runs/settings.ts";
-import { WEB_PAGE_STAGES, WebPageExperiment, type WebPageStage } from "../../../lib/recipes/web_page/experiment.ts";
+import { LANGUAGE_STAGES } from "../../../lib/recipes/language/experiment.ts";
+import { WebPageExperiment } from "../../../lib/recipes/web_page/experiment.ts";
 import { webPageConfig, webPageSchema } from "../../../lib/recipes/web_page/config.ts";
-import { runWebPage } from "../../../lib/recipes/web_page/run.ts";
+import { run as runRecipe } from "../../../lib/runs/run.ts";
 import { writeParquetRecords } from "../../../lib/io/parquet.ts";
-import { silentProgress } from "../../../lib/runs/progress.ts";
 import { builtInWalks } from "../../../lib/gyms/shop/walks.ts";
 import { webPageRecord } from "../../../lib/worlds/web_page/parquet.ts";
 import { withFolder } from "../../io/support.ts";
@@ -58,7 +58,7 @@ async function writeFiles(folder: string): Promise<Files> {
   return { train: at("train.parquet"), broken: at("broken.parquet"), test: at("test.parquet"), model };
 }
 
-function contextsOf({ train, broken }: Files, server: string): Record<string, FieldContext<WebPageStage>> {
+function contextsOf({ train, broken }: Files, server: string): Record<string, FieldContext<string>> {
   return {
     data: {},
     "a file": { settings: { data: { train } } },
@@ -72,7 +72,7 @@ function contextsOf({ train, broken }: Files, server: string): Record<string, Fi
     "a given model": { settings: { data: { maxQuestionTokens: 4000, maxAnswerTokens: 2000 } } },
     training: { stages: ["likelihood", "grpo"] },
     evaluation: { stages: ["likelihood", "evaluate"] },
-    everything: { stages: WEB_PAGE_STAGES },
+    everything: { stages: LANGUAGE_STAGES },
   };
 }
 
@@ -116,7 +116,7 @@ forEachEngine("web pages: every field of the configuration shows", async (engine
   await withFolder(async (folder) => {
     const files = await writeFiles(folder);
     await using server = refusingServer();
-    await checkFields<Trace, WebPageStage>(t, {
+    await checkFields<Trace, string>(t, {
       schema: webPageSchema,
       contexts: contextsOf(files, server.base),
       rows: rowsOf(files, server.base),
@@ -127,7 +127,7 @@ forEachEngine("web pages: every field of the configuration shows", async (engine
           config,
           mayFail: config.data.strict || config.grpo.rollouts !== null,
           open: (run, progress) => WebPageExperiment.open({ engine, config, run, progress }),
-          run: (experiment) => runWebPage(experiment, silentProgress, stages),
+          run: (experiment) => runRecipe(experiment, stages),
         });
       },
     });

@@ -90,7 +90,10 @@ Deno.test("policy evaluation: a run's models against the truth", async (t) => {
       run,
       progress: silentProgress,
     });
-    const models = { base: await experiment.likelihoodModel(), rlvr: (await experiment.trainedModel("grpo"))! };
+    const models = {
+      base: await experiment.models.likelihood(),
+      rlvr: (await experiment.models.trained("rlvr"))!,
+    };
     const tasks = builtInStarts(["open-drawer", "push-to-zone"], 3, { seed: 1, objects: 1, ...SIZE });
     const options = (name: string): PolicyEvaluationOptions => ({
       experiment,
