@@ -6,16 +6,18 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { trainingTexts } from "../../../lib/recipes/language/data.ts";
 import { mergeSettings } from "../../../lib/runs/settings.ts";
-import { TextGameExperiment, type TextGameStage } from "../../../lib/recipes/text_game/experiment.ts";
-import { runTextGame, type TextGameOutcome } from "../../../lib/recipes/text_game/run.ts";
+import { TextGameExperiment } from "../../../lib/recipes/text_game/experiment.ts";
+import type { TextGameEvaluation } from "../../../lib/recipes/text_game/evaluation.ts";
+import type { TextGameResult } from "../../../lib/recipes/text_game/report.ts";
 import { WebPageExperiment } from "../../../lib/recipes/web_page/experiment.ts";
 import { openWebPageModel } from "../../../lib/recipes/web_page/models.ts";
-import { runWebPage, type WebPageOutcome } from "../../../lib/recipes/web_page/run.ts";
+import type { WebPageEvaluation } from "../../../lib/recipes/web_page/evaluation.ts";
+import type { WebPageResult } from "../../../lib/recipes/web_page/report.ts";
+import { type Outcome, run } from "../../../lib/runs/run.ts";
 import { openWeights } from "../../../lib/io/safetensors.ts";
 import { trainBpe } from "../../../lib/models/bpe_trainer.ts";
 import type { Engine } from "../../../lib/tensor/engine.ts";
 import { openEngine } from "../../../lib/tensor/registry.ts";
-import { silentProgress } from "../../../lib/runs/progress.ts";
 import { builtInWalks } from "../../../lib/gyms/shop/walks.ts";
 import { writeWebPageParquet } from "../../../lib/worlds/web_page/parquet.ts";
 import { WebPageWorld } from "../../../lib/worlds/web_page/world.ts";
@@ -29,6 +31,7 @@ import { someTransitions, tinyLanguageModel, tinyTextConfig, tinyTextRun } from 
 import { tinyWebConfig, tinyWebRun } from "../../support/tiny_web_run.ts";
 
 type Experiment = TextGameExperiment | WebPageExperiment;
+type Either = Outcome<TextGameEvaluation, TextGameResult> | Outcome<WebPageEvaluation, WebPageResult>;
 
 /** How one of the experiments is looked at. */
 interface Kind {
@@ -39,8 +42,8 @@ interface Kind {
     engine: Engine,
     folder: string,
     change: Plain,
-    stages: readonly TextGameStage[],
-    inRun?: (experiment: Experiment, outcome: TextGameOutcome | WebPageOutcome) => Promise<void> | void,
+    stages: readonly string[],
+    inRun?: (experiment: Experiment, outcome: Either) => Promise<void> | void,
   ): Promise<LanguageTrace>;
   /** Files with a number of tasks or transitions, by another seed other ones. */
   write(path: string, count: number, seed: number): Promise<void>;
@@ -61,7 +64,7 @@ const KINDS: Record<string, Kind> = {
         ...{ folder, config, mayFail: false },
         open: (run, progress) => TextGameExperiment.open({ engine, config, run, progress }),
         async run(experiment) {
-          const outcome = await runTextGame(experiment, silentProgress, stages);
+          const outcome = await run(experiment, stages);
           await inRun?.(experiment, outcome);
           return outcome;
         },
@@ -79,7 +82,7 @@ const KINDS: Record<string, Kind> = {
         ...{ folder, config, mayFail: false },
         open: (run, progress) => WebPageExperiment.open({ engine, config, run, progress }),
         async run(experiment) {
-          const outcome = await runWebPage(experiment, silentProgress, stages);
+          const outcome = await run(experiment, stages);
           await inRun?.(experiment, outcome);
           return outcome;
         },
@@ -187,14 +190,14 @@ for (const [kind, own] of Object.entries(KINDS)) {
       };
       const look = (seed: number) => {
         scored.length = 0;
-        return own.trace(engine, folder, { ...change, seed }, ["evaluate"], ({ test }, { models }) => {
+        return own.trace(engine, folder, { ...change, seed }, ["evaluate"], ({ test }, { evaluations }) => {
           const each = test.map(({ name }) => name), scoring = kind === "text games" ? "released" : undefined;
           const expectedNames = [...each, ...each.flatMap((name) => [name, name])];
           // The first was scored when it was looked at whether an answer's end spoils it.
           assert.deepEqual(scored.slice(1), expectedNames.map((name) => [name, scoring]));
           const greedy = test.map((_, i) => 1 + i), drawn = test.map((_, i) => 1.5 + test.length + 2 * i);
           const plus = (values: number[], more: number) => values.map((value) => value + more);
-          const { likelihood } = models!;
+          const { likelihood } = evaluations!;
           const expected = "greedy" in likelihood
             ? [greedy, plus(greedy, 100), plus(greedy, 200), drawn, plus(drawn, 100), plus(drawn, 200)]
             : [greedy, plus(greedy, 100), drawn];

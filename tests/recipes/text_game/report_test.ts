@@ -1,6 +1,5 @@
 /** Results of text games: whose numbers stand where, and that resampling follows the run's seed. */
 import assert from "node:assert/strict";
-import type { TextGameExperiment } from "../../../lib/recipes/text_game/experiment.ts";
 import { textGameConfig } from "../../../lib/recipes/text_game/config.ts";
 import { type TextGameEvaluation, unchangedBaseline } from "../../../lib/recipes/text_game/evaluation.ts";
 import { textGameResult } from "../../../lib/recipes/text_game/report.ts";
@@ -26,19 +25,14 @@ function evaluation(start: number): TextGameEvaluation {
   };
 }
 
-const MODELS = { likelihood: evaluation(1), rlvr: { binary: evaluation(2), taskSpecific: evaluation(4) } };
+const MODELS = { likelihood: evaluation(1), "rlvr-binary": evaluation(2), "rlvr-taskSpecific": evaluation(4) };
 
 function result(scoring: "released" | "strict" = "strict", seed = SEED) {
-  const experiment = {
-    config: textGameConfig("demo", { seed, grpo: { scoring } }),
-    engine: { name: "none", backend: "none", version: "0", device: "cpu" },
-    test: EXAMPLES,
-  } as unknown as TextGameExperiment;
-  return textGameResult(experiment, MODELS, {}, 0);
+  return textGameResult({ config: textGameConfig("demo", { seed, grpo: { scoring } }), test: EXAMPLES }, MODELS);
 }
 
 Deno.test("text game results: every interval is that of its model, its transitions and the run's seed", () => {
-  const { metrics, cutAnswers } = result(), { likelihood, rlvr } = MODELS;
+  const { metrics, cutAnswers } = result(), models = Object.values(MODELS);
   const parts = { changed: true, unchanged: false, all: undefined };
   const expected = Object.entries(parts).flatMap(([name, isChanged]) => [
     [name, "binary", isChanged] as const,
@@ -49,7 +43,7 @@ Deno.test("text game results: every interval is that of its model, its transitio
     const rows = [...EXAMPLES.keys()].filter((i) => isChanged === undefined || EXAMPLES[i].isChanged === isChanged);
     assert.ok(rows.length >= 4, `${name}: ${rows.length} rows`);
     const of = (each: TextGameEvaluation) => rows.map((row) => each[key]![row]), options = { seed: SEED };
-    const [base, binary, specific] = [likelihood, rlvr.binary, rlvr.taskSpecific].map(of);
+    const [base, binary, specific] = models.map(of);
     const baseline = of(unchangedBaseline(EXAMPLES, "strict"));
     assert.deepEqual(metrics[name], {
       better: "higher",
