@@ -276,14 +276,12 @@ export {
   type GameObject,
   type GameScore,
   type GameState,
-  type JsonNumber,
-  type JsonValue,
-  PythonFloat,
   scoredCurrent,
   scoredNext,
   type ScoredState,
   type TextGameTransition,
 } from "./lib/worlds/text_game/state.ts";
+export { type JsonNumber, type JsonValue, PythonFloat } from "./lib/io/json_value.ts";
 export {
   parseScoredState,
   parseTransition,

@@ -2,19 +2,11 @@
  * Values as Python's `repr` prints them. Prompts and target answers of the benchmark show states this way, so it is part of
  * what a model reads and writes: quotes, escapes and floats must be Python's to the character.
  */
-import {
-  type GameObject,
-  type GameScore,
-  type JsonValue,
-  PythonFloat,
-  pythonFloatRepr,
-} from "../worlds/text_game/state.ts";
+import { type JsonValue, PythonFloat, pythonFloatRepr } from "./json_value.ts";
 
-/** What {@linkcode pythonRepr} prints: JSON values, objects and scores of a game, and dictionaries with integer keys (a Map). */
+/** What {@linkcode pythonRepr} prints: JSON values, and dictionaries with integer keys (a Map). */
 export type ReprValue =
   | JsonValue
-  | GameObject
-  | GameScore
   | ReadonlyMap<number | string, ReprValue>
   | readonly ReprValue[]
   | { readonly [key: string]: ReprValue };

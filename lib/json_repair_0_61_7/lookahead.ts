@@ -1,7 +1,7 @@
 /**
  * Looking ahead in text that is nearly JSON, mostly without moving the cursor: is this a comment, a container, the beginning of
- * the next member? Belongs to `lenient_json.ts` and `lenient_string.ts`, which see; how every look stays short, in
- * `lenient_text.ts`.
+ * the next member? Belongs to `repair_json.ts` and `string.ts`, which see; how every look stays short, in
+ * `text.ts`.
  */
 import { isAlphanumeric, isDigit, isSpaceCharacter, type LenientText, QUOTES } from "./text.ts";
 

@@ -1,8 +1,8 @@
 /**
- * What `lenient_json.ts`, which see, keeps while it reads an object: the members so far, and attempts that led to none.
+ * What `repair_json.ts`, which see, keeps while it reads an object: the members so far, and attempts that led to none.
  */
 import type { LenientText } from "./text.ts";
-import type { JsonValue } from "../worlds/text_game/state.ts";
+import type { JsonValue } from "../io/json_value.ts";
 
 /** The members of an object by name, in the order in which their names first came. */
 export class Members extends Map<string, JsonValue> {

@@ -1,6 +1,6 @@
 /**
  * Parentheses in text that is nearly JSON: whether one is a tuple, and whether one outside of containers is a value at all.
- * Belongs to `lenient_json.ts`, which see.
+ * Belongs to `repair_json.ts`, which see.
  *
  * To tell, one walks over strings and brackets to the first comma or closing parenthesis that is in no inner bracket. Other
  * parentheses on the way are answered on the same walk, so that those within each other do not walk the same way again.

@@ -4,21 +4,21 @@
  * answer depends on it.
  *
  * It never throws and does not run away: work is linear in the text's length where json_repair's is quadratic, with the same
- * result (`lenient_text.ts` says how), and a text that needs more all the same, or that Python's parser would refuse, is
+ * result (`text.ts` says how), and a text that needs more all the same, or that Python's parser would refuse, is
  * `undefined`.
  *
- * Not here: strings and where they end (`lenient_string.ts`), which part of a response is the answer (`answer.ts`).
+ * Not here: strings and where they end (`string.ts`), which part of a response is the answer (`answer.ts`).
  *
  * Source: the heuristics are those of the Python package json_repair 0.61.7 (MIT License, © 2023 Stefano Baccianella),
  * written anew; options of it that the scorer does not use (schemas, strict mode, streams) are left out.
  */
-import { MAX_DIGITS, parsePythonJson } from "../worlds/text_game/json.ts";
+import { MAX_DIGITS, parsePythonJson } from "../io/python_json.ts";
 import { endOfBlockComment, endOfContainer, hasColonOutsideStrings, memberStart } from "./lookahead.ts";
 import { EmptyAttempt, Members } from "./members.ts";
 import { parenthesisIsTuple, parenthesisStartsValue } from "./parenthesis.ts";
 import { readString } from "./string.ts";
 import { isDigit, isLetter, isSpaceCharacter, LenientText, QUOTES, Unparseable } from "./text.ts";
-import { type JsonValue, PythonFloat } from "../worlds/text_game/state.ts";
+import { type JsonValue, PythonFloat } from "../io/json_value.ts";
 
 /** Options of {@linkcode parseLenientJson}. */
 export interface LenientJsonOptions {

@@ -2,9 +2,8 @@
  * Strings in text that is nearly JSON: where a string begins, and above all where it ends when its quotes are wrong.
  *
  * At every quote, comma and closing brace inside a string one must guess whether the writer meant to end it. The guesses,
- * and their order, are json_repair's (see `lenient_json.ts`, which this belongs to).
+ * and their order, are json_repair's (see `repair_json.ts`, which this belongs to).
  */
-import type { LenientReader } from "./repair_json.ts";
 import { KeptText } from "./kept.ts";
 import { isAlphanumeric, isLetter, isSpaceCharacter, type LenientText, QUOTES, stripEnd } from "./text.ts";
 import {
@@ -18,14 +17,26 @@ import {
   readSimple,
 } from "./lookahead.ts";
 import { type EmptyAttempt, LEAP_EVERY } from "./members.ts";
-import type { JsonValue } from "../worlds/text_game/state.ts";
+import type { JsonValue } from "../io/json_value.ts";
+
+/** The reader that a string stands in, for what it holds or turns out to be: `LenientReader` in `repair_json.ts`. */
+interface ValueReader {
+  /** The text and the place in it. */
+  readonly text: LenientText;
+  /** Whether Python's `None` is null. */
+  readonly pythonNone: boolean;
+  /** The next value; `""` where there is none. */
+  readValue(): JsonValue;
+  /** Skips a comment; outside of containers, gives the value after it. */
+  readComment(): JsonValue;
+}
 
 /**
  * Reads a string, or one of the literals that may stand in its place, at the cursor.
  *
  * @param attempt For a key of an object that has no member yet.
  */
-export function readString(reader: LenientReader, attempt?: EmptyAttempt): JsonValue {
+export function readString(reader: ValueReader, attempt?: EmptyAttempt): JsonValue {
   const t = reader.text;
   if (t.peek() === "#" || t.peek() === "/") return t.deeper(3, () => reader.readComment());
   if (!QUOTES.includes(t.peek())) {
@@ -60,7 +71,7 @@ export function readString(reader: LenientReader, attempt?: EmptyAttempt): JsonV
 }
 
 /** true, false, null in any case; None where it was asked for. */
-function readLiteral(reader: LenientReader): boolean | null | undefined {
+function readLiteral(reader: ValueReader): boolean | null | undefined {
   const t = reader.text;
   if (t.place === "key") return undefined;
   for (const [word, value] of [["true", true], ["false", false], ["null", null]] as const) {

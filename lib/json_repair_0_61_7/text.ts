@@ -1,5 +1,5 @@
 /**
- * The cursor that `lenient_json.ts` and `lenient_string.ts` share: a text, a place in it, the containers that are open, and
+ * The cursor that `repair_json.ts` and `string.ts` share: a text, a place in it, the containers that are open, and
  * what lies ahead of every place.
  *
  * Repairing looks far ahead at every doubtful quote, so a hostile text could make it quadratic. What lies ahead of a place

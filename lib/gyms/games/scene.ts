@@ -8,7 +8,8 @@
  * false; `isMoveable` says whether the player can take a thing; the first object is the place and holds the agent.
  */
 
-import type { GameObject, GameState, JsonValue } from "../../worlds/text_game/state.ts";
+import type { GameObject, GameState } from "../../worlds/text_game/state.ts";
+import type { JsonValue } from "../../io/json_value.ts";
 
 /** Properties of an object; built-in games use booleans, integers, short texts and null. */
 export type Properties = Record<string, JsonValue>;

@@ -2,7 +2,8 @@
  * Comparing and sorting as Python does it, which is what equality of states means in the released scorer: 1 == 1.0 == True,
  * lists in order, dictionaries by keys, and errors where Python raises.
  */
-import { type GameObject, type GameScore, type JsonValue, PythonFloat } from "./state.ts";
+import type { GameObject, GameScore } from "./state.ts";
+import { type JsonValue, PythonFloat } from "../../io/json_value.ts";
 
 /** Anything that is compared: a model's answer may put any value anywhere. */
 export type AnyValue = JsonValue | GameObject | GameScore;

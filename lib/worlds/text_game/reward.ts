@@ -46,7 +46,8 @@ import {
   pythonItems,
   sortedEquals,
 } from "./python_values.ts";
-import type { JsonValue, ScoredState } from "./state.ts";
+import type { ScoredState } from "./state.ts";
+import type { JsonValue } from "../../io/json_value.ts";
 import { combineReward, type ErrorCounts, NO_REWARD, type TextGameReward } from "./reward_counts.ts";
 import { scoreStrictly } from "./strict_reward.ts";
 

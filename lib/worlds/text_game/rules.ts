@@ -7,10 +7,11 @@
 import { join } from "node:path";
 import { readTextFile } from "../../io/plain_file.ts";
 import { UserError } from "../../base/user_error.ts";
-import { parseJson } from "./json.ts";
+import { parseJson } from "../../io/python_json.ts";
 import type { GameRules, PromptExamples } from "./prompt.ts";
 import { isDictionary } from "./python_values.ts";
-import type { JsonValue, TextGameTransition } from "./state.ts";
+import type { TextGameTransition } from "./state.ts";
+import type { JsonValue } from "../../io/json_value.ts";
 import { toTransition } from "./state_json.ts";
 
 const SEPARATOR = "==========";

@@ -4,18 +4,11 @@
  *
  * Not here: files, their lines and columns (`jsonl.ts`, `parquet.ts`).
  */
+import { parseJson } from "../../io/python_json.ts";
 import { shownValue } from "../../io/shown_value.ts";
-import { parseJson } from "./json.ts";
 import { asNumber, isDictionary } from "./python_values.ts";
-import type {
-  GameObject,
-  GameScore,
-  GameState,
-  JsonNumber,
-  JsonValue,
-  ScoredState,
-  TextGameTransition,
-} from "./state.ts";
+import type { GameObject, GameScore, GameState, ScoredState, TextGameTransition } from "./state.ts";
+import type { JsonNumber, JsonValue } from "../../io/json_value.ts";
 
 /** Options of {@linkcode parseTransition}. */
 export interface TransitionOptions {

@@ -7,7 +7,8 @@
 import { splitState, stateRecords } from "./difference.ts";
 import { asNumber, type Dictionary, isDictionary, pythonEquals, sameMembers } from "./python_values.ts";
 import { combineReward, type ErrorCounts, NO_REWARD, type TextGameReward } from "./reward_counts.ts";
-import type { GameObject, JsonValue, ScoredState } from "./state.ts";
+import type { GameObject, ScoredState } from "./state.ts";
+import type { JsonValue } from "../../io/json_value.ts";
 
 /** Scores what a response was taken to mean. Never throws. */
 export function scoreStrictly(answer: JsonValue, current: ScoredState, next: ScoredState): TextGameReward {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { answerText, extractAnswer, targetText } from "../../../lib/worlds/text_game/answer.ts";
 import { isChanged, isGold, stateDifference, stateRecords } from "../../../lib/worlds/text_game/difference.ts";
-import { type GameObject, PythonFloat, type ScoredState } from "../../../lib/worlds/text_game/state.ts";
+import type { GameObject, ScoredState } from "../../../lib/worlds/text_game/state.ts";
+import { PythonFloat } from "../../../lib/io/json_value.ts";
 import { cleanCup, cup, current, next, one, runningSink, sink, zero } from "./cases.ts";
 
 const knife: GameObject = { name: "knife (ID: 10)", uuid: 10, type: "Knife", properties: {}, contains: [] };

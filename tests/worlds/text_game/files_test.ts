@@ -7,12 +7,8 @@ import { Philox } from "../../../lib/tensor/random.ts";
 import { loadTransitions, readTransitions, writeTransitions } from "../../../lib/worlds/text_game/jsonl.ts";
 import { type ParquetRow, parquetRow, readParquet, writeParquet } from "../../../lib/worlds/text_game/parquet.ts";
 import { scoreAnswersFile } from "../../../lib/worlds/text_game/score_answers.ts";
-import {
-  PythonFloat,
-  scoredCurrent,
-  scoredNext,
-  type TextGameTransition,
-} from "../../../lib/worlds/text_game/state.ts";
+import { scoredCurrent, scoredNext, type TextGameTransition } from "../../../lib/worlds/text_game/state.ts";
+import { PythonFloat } from "../../../lib/io/json_value.ts";
 import { parseScoredState, transitionJson } from "../../../lib/worlds/text_game/state_json.ts";
 import { targetText } from "../../../lib/worlds/text_game/answer.ts";
 import { cleanCup, cup, one, runningSink, sink, zero } from "./cases.ts";

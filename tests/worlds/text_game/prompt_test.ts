@@ -4,7 +4,8 @@ import { UserError } from "../../../lib/base/user_error.ts";
 import { GoldMixture } from "../../../lib/worlds/text_game/mixing.ts";
 import { buildPrompt, type GameRules } from "../../../lib/worlds/text_game/prompt.ts";
 import { loadExamples, loadRules } from "../../../lib/worlds/text_game/rules.ts";
-import { PythonFloat, type TextGameTransition } from "../../../lib/worlds/text_game/state.ts";
+import type { TextGameTransition } from "../../../lib/worlds/text_game/state.ts";
+import { PythonFloat } from "../../../lib/io/json_value.ts";
 import { transitionJson } from "../../../lib/worlds/text_game/state_json.ts";
 import { cleanCup, cup, one, zero } from "./cases.ts";
 

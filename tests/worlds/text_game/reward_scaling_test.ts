@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { sortedEquals } from "../../../lib/worlds/text_game/python_values.ts";
 import { scoreResponse } from "../../../lib/worlds/text_game/reward.ts";
-import { parsePythonJson } from "../../../lib/worlds/text_game/json.ts";
-import type { GameObject, JsonValue } from "../../../lib/worlds/text_game/state.ts";
+import { parsePythonJson } from "../../../lib/io/python_json.ts";
+import type { GameObject } from "../../../lib/worlds/text_game/state.ts";
+import type { JsonValue } from "../../../lib/io/json_value.ts";
 import { Philox } from "../../../lib/tensor/random.ts";
 import { assertLinear, repeatedFragment } from "../../support/scaling.ts";
 import { cleanCup, current, next, one, runningSink } from "./cases.ts";

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { parseAnswer } from "../../../lib/worlds/text_game/answer.ts";
 import { pythonRepr } from "../../../lib/io/python_repr.ts";
 import { scoreResponse } from "../../../lib/worlds/text_game/reward.ts";
-import type { GameObject, JsonValue, ScoredState } from "../../../lib/worlds/text_game/state.ts";
+import type { GameObject, ScoredState } from "../../../lib/worlds/text_game/state.ts";
+import type { JsonValue } from "../../../lib/io/json_value.ts";
 import { cleanCup, cup, current, next, one, runningSink, sink, zero } from "./cases.ts";
 import fixture from "./fixtures/answers.json" with { type: "json" };
 

@@ -2,7 +2,7 @@
  * JSON as Python's `json` reads it: 20.0 stays a float, and where it is asked for, NaN, Infinity and integers that are too long
  * are as in Python. Otherwise JavaScript's own parser.
  */
-import { type JsonValue, PythonFloat } from "./state.ts";
+import { type JsonValue, PythonFloat } from "./json_value.ts";
 
 /** Python refuses to read integers of more digits. */
 export const MAX_DIGITS = 4300;
