@@ -1,22 +1,13 @@
 /**
- * Safetensors files, and folders of them, as the Hugging Face libraries write and read them. Tensors are read one by
- * one, straight from the file into memory of their own; what a file's header claims is checked in
- * `safetensors_header.ts` before anything is allocated.
+ * Safetensors files as the Hugging Face libraries write and read them. Tensors are read one by one, straight from the file
+ * into memory of their own; what a file's header claims is checked in `safetensors_header.ts` before anything is allocated.
+ * Folders of such files are `safetensors_folder.ts`.
  */
-import { join } from "node:path";
 import { writeFileAtomicWith } from "./atomic.ts";
 import { checkHostTensor, type HostTensor } from "./host_tensor.ts";
-import { readTextFile } from "./plain_file.ts";
-import { cannotRead, openRandomAccess, type RandomAccessFile } from "./random_access.ts";
-import {
-  encodeSafetensorsHeader,
-  MAX_HEADER_BYTES,
-  readSafetensorsHeader,
-  type TensorPlace,
-} from "./safetensors_header.ts";
-import { parseStrictJson, type StrictJson } from "./strict_json.ts";
+import { openRandomAccess, type RandomAccessFile } from "./random_access.ts";
+import { encodeSafetensorsHeader, readSafetensorsHeader, type TensorPlace } from "./safetensors_header.ts";
 import { UserError } from "../base/user_error.ts";
-import { plainName, renamed } from "./weight_names.ts";
 
 export { fromFloat32, fromInt64, type HostDtype, type HostTensor, toFloat32, toInt64 } from "./host_tensor.ts";
 
@@ -158,117 +149,8 @@ export function safetensorsChunks(
   return [header, ...ordered.map(([, tensor]) => tensor.data)];
 }
 
-const BASES = ["model", "diffusion_pytorch_model"];
-
-/**
- * Opens the weights of a model's folder: `BASE.safetensors`, or the shards that `BASE.safetensors.index.json` lists. Names are
- * the model's own, without what compiling and parallel training have put into them (`plainName`).
- *
- * @param path the folder, or one safetensors file.
- * @param base name of the files; without it `model`, then `diffusion_pytorch_model` (diffusers' name) is tried.
- * @throws {UserError} if there are no weights, or a shard is missing, damaged or disagrees with the index.
- */
-export async function openWeights(path: string, base?: string): Promise<WeightsReader> {
-  const weights = await openAsNamed(path, base);
-  try {
-    return renamed(weights, plainName, path);
-  } catch (error) {
-    weights.close();
-    throw error;
-  }
-}
-
-async function openAsNamed(path: string, base?: string): Promise<WeightsReader> {
-  let entries: Set<string>;
-  try {
-    if ((await Deno.stat(path)).isFile) return await SafetensorsFile.open(path);
-    entries = new Set((await Array.fromAsync(Deno.readDir(path))).map((entry) => entry.name));
-  } catch (error) {
-    throw error instanceof UserError ? error : cannotRead(path, error);
-  }
-  for (const name of base === undefined ? BASES : [base]) {
-    const single = `${name}.safetensors`;
-    if (entries.has(single)) return await SafetensorsFile.open(join(path, single));
-    const index = `${single}.index.json`;
-    if (entries.has(index)) return await openShards(path, index, entries);
-  }
-  const wanted = (base === undefined ? BASES : [base]).map((name) => `${name}.safetensors`).join(" or ");
-  const others = [...entries].filter((name) => /\.(safetensors|bin|pth?|ckpt)$/.test(name)).sort().slice(0, 5);
-  const found = others.length > 0 ? `; found ${others.join(", ")}` : "";
-  throw new UserError(`${path} holds no weights: ${wanted} (or its .index.json with shards) is needed${found}`);
-}
-
-async function openShards(folder: string, index: string, entries: Set<string>): Promise<WeightsReader> {
-  const shardOf = await readIndex(join(folder, index));
-  const shardNames = [...new Set(shardOf.values())];
-  const missing = shardNames.filter((name) => !entries.has(name));
-  if (missing.length > 0) {
-    throw new UserError(
-      `${folder} lacks ${missing.length} of ${shardNames.length} shards that ${index} lists: ${missing.join(", ")}`,
-    );
-  }
-  const shards = new Map<string, SafetensorsFile>();
-  const close = () => shards.forEach((shard) => shard.close());
-  const metadata: Record<string, string> = Object.create(null);
-  try {
-    for (const name of shardNames) {
-      const shard = await SafetensorsFile.open(join(folder, name));
-      shards.set(name, shard);
-      Object.assign(metadata, shard.metadata);
-      const unlisted = shard.names.find((tensor) => shardOf.get(tensor) !== name);
-      if (unlisted !== undefined) {
-        throw new UserError(`${shard.path} holds tensor '${unlisted}', which ${index} does not list there`);
-      }
-    }
-    for (const [tensor, name] of shardOf) shards.get(name)!.info(tensor);
-  } catch (error) {
-    close();
-    throw error;
-  }
-  const names = [...shardOf.keys()];
-  const shard = (tensor: string): SafetensorsFile => {
-    const name = shardOf.get(tensor);
-    if (name === undefined) throw noSuchTensor(folder, tensor, names);
-    return shards.get(name)!;
-  };
-  return {
-    names,
-    metadata,
-    info: (name) => shard(name).info(name),
-    read: async (name) => await shard(name).read(name),
-    readRows: async (name, start, count, memory) => await shard(name).readRows(name, start, count, memory),
-    close,
-    [Symbol.dispose]: close,
-  };
-}
-
-/** Tensor name → shard file name. */
-async function readIndex(path: string): Promise<Map<string, string>> {
-  let json: StrictJson;
-  try {
-    const { size } = await Deno.stat(path);
-    if (size > MAX_HEADER_BYTES) {
-      throw new UserError(
-        `${path} is not a valid index: it has ${size} bytes, more than the allowed ${MAX_HEADER_BYTES}`,
-      );
-    }
-    json = parseStrictJson(await readTextFile(path));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new UserError(`${path} is not a valid index: ${error.message}`);
-    throw error instanceof UserError ? error : cannotRead(path, error);
-  }
-  const map = json instanceof Map ? json.get("weight_map") : undefined;
-  if (!(map instanceof Map)) throw new UserError(`${path} is not a valid index: it has no 'weight_map'`);
-  for (const [tensor, file] of map) {
-    // A name that leads out of the folder would read what the user did not point at.
-    if (typeof file !== "string" || !/^[^/\\]+\.safetensors$/.test(file)) {
-      throw new UserError(`${path} is not a valid index: tensor '${tensor}' is in ${JSON.stringify(file)}`);
-    }
-  }
-  return map as Map<string, string>;
-}
-
-function noSuchTensor(path: string, name: string, names: string[]): UserError {
+/** The error of a name that is not among the tensors, with some that are. */
+export function noSuchTensor(path: string, name: string, names: string[]): UserError {
   const some = names.slice(0, 5).join(", ") + (names.length > 5 ? ", …" : "");
   return new UserError(`${path} has no tensor '${name}': it has ${names.length} (${some})`);
 }

@@ -3,8 +3,8 @@
  * piece by piece, so that a checkpoint is never twice in memory.
  */
 import { readTextFile } from "../io/plain_file.ts";
-import { openWeights, type WeightsReader } from "../io/safetensors.ts";
-import { writeWeights } from "../io/safetensors_folder.ts";
+import type { WeightsReader } from "../io/safetensors.ts";
+import { openWeights, writeWeights } from "../io/safetensors_folder.ts";
 import { UserError } from "../base/user_error.ts";
 import { renamed } from "../io/weight_names.ts";
 import {

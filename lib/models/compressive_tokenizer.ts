@@ -17,7 +17,7 @@
  * Source: RLVR-World (Wu et al. 2025), table 7 and appendix A.4.1; iVideoGPT (Wu et al. 2024), §3.1.
  */
 import { join } from "node:path";
-import { openWeights } from "../io/safetensors.ts";
+import { openWeights } from "../io/safetensors_folder.ts";
 import { checkLayerCount, disposeParameters, loadParameters, type Parameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { keep, tidy } from "../tensor/scope.ts";

@@ -10,7 +10,7 @@
  * Source: RLVR-World (Wu et al. 2025), table 7; blocks after diffusers.
  */
 import { join } from "node:path";
-import { openWeights } from "../io/safetensors.ts";
+import { openWeights } from "../io/safetensors_folder.ts";
 import { checkLayerCount, disposeParameters, loadParameters, type Parameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import type { Tensor } from "../tensor/tensor.ts";

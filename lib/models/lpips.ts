@@ -8,7 +8,8 @@
  * Source: R. Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018.
  */
 import { readPth } from "../io/pth.ts";
-import { type HostTensor, openWeights, toFloat32 } from "../io/safetensors.ts";
+import { type HostTensor, toFloat32 } from "../io/safetensors.ts";
+import { openWeights } from "../io/safetensors_folder.ts";
 import { UserError } from "../base/user_error.ts";
 import { plainName } from "../io/weight_names.ts";
 import { disposeParameters, type Parameters } from "../nn/parameters.ts";

@@ -15,8 +15,7 @@
  */
 import { join } from "node:path";
 import { readTextFile } from "../io/plain_file.ts";
-import { openWeights } from "../io/safetensors.ts";
-import { writeWeights } from "../io/safetensors_folder.ts";
+import { openWeights, writeWeights } from "../io/safetensors_folder.ts";
 import { UserError } from "../base/user_error.ts";
 import { constantInitial, kaimingUniform } from "../nn/initializers.ts";
 import { disposeParameters, loadParameters, type Parameters, parameterStreams } from "../nn/parameters.ts";

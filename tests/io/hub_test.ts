@@ -9,7 +9,7 @@ import {
   parseHubName,
   resolveFolder,
 } from "../../lib/io/hub.ts";
-import { openWeights } from "../../lib/io/safetensors.ts";
+import { openWeights } from "../../lib/io/safetensors_folder.ts";
 import { HubServer, type Repository } from "./hub_server.ts";
 import { findPythonWith } from "../models/causal_transformer_support.ts";
 import { rejectsUserError, withFolder } from "./support.ts";

@@ -4,13 +4,13 @@ import {
   fromFloat32,
   fromInt64,
   type HostTensor,
-  openWeights,
   readSafetensors,
   SafetensorsFile,
   toFloat32,
   toInt64,
   writeSafetensors,
 } from "../../lib/io/safetensors.ts";
+import { openWeights } from "../../lib/io/safetensors_folder.ts";
 import { expected, fixture, python, rejectsUserError, runPython, withFolder } from "./support.ts";
 
 /** A file with this header, without padding, and this many bytes of data. */

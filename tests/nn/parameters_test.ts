@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { fromFloat32, fromInt64, type HostTensor, openWeights } from "../../lib/io/safetensors.ts";
-import { writeWeights } from "../../lib/io/safetensors_folder.ts";
+import { fromFloat32, fromInt64, type HostTensor } from "../../lib/io/safetensors.ts";
+import { openWeights, writeWeights } from "../../lib/io/safetensors_folder.ts";
 import { UserError } from "../../lib/base/user_error.ts";
 import {
   disposeParameters,

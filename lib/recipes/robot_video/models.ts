@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { openRandomAccess } from "../../io/random_access.ts";
-import { openWeights } from "../../io/safetensors.ts";
+import { openWeights } from "../../io/safetensors_folder.ts";
 import { UserError } from "../../base/user_error.ts";
 import { CausalTransformer } from "../../models/causal_transformer.ts";
 import { isSeenByDiscriminator, RELEASED_DISCRIMINATOR } from "../../models/discriminator.ts";

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { TextGameExperiment } from "../../../lib/recipes/text_game/experiment.ts";
-import { openWeights, toFloat32 } from "../../../lib/io/safetensors.ts";
+import { toFloat32 } from "../../../lib/io/safetensors.ts";
+import { openWeights } from "../../../lib/io/safetensors_folder.ts";
 import { CausalTransformer } from "../../../lib/models/causal_transformer.ts";
 import { loadAdapters } from "../../../lib/models/lora_files.ts";
 import { RunFolder } from "../../../lib/runs/run_folder.ts";
