@@ -544,15 +544,8 @@ export { type RowOptions, type RowPlace, type SkippedRow } from "./lib/io/rows.t
 export { RunFolder } from "./lib/runs/run_folder.ts";
 export { DiskError } from "./lib/base/disk_error.ts";
 export { UserError } from "./lib/base/user_error.ts";
-export {
-  fetchFromHub,
-  type HubName,
-  type HubOptions,
-  type HubProgress,
-  isHubName,
-  parseHubName,
-  resolveFolder,
-} from "./lib/io/hub.ts";
+export { fetchFromHub, type HubOptions, type HubProgress, resolveFolder } from "./lib/io/hub.ts";
+export { type HubName, isHubName, parseHubName } from "./lib/io/hub_name.ts";
 // Figures, tables and clips, in notebooks and on pages
 export {
   bestOfNFigure,

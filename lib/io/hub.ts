@@ -1,23 +1,14 @@
 /**
- * Models and data sets of the Hugging Face hub: `hub:org/name`, `hub:org/name@revision`, `hub:datasets/org/name`. They are
- * fetched into the cache that Hugging Face's own tools use (`hub_cache.ts`), so that neither fetches twice.
+ * Models and data sets of the Hugging Face hub, by their names (`hub_name.ts`). They are fetched into the cache that Hugging
+ * Face's own tools use (`hub_cache.ts`), so that neither fetches twice.
  *
  * Only what this project reads is fetched: configuration, tokenizer and safetensors of a model, parquet of a data set.
  * `HF_TOKEN`, `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` and `HF_HUB_OFFLINE` mean what they mean there.
  */
 import { HubCache } from "./hub_cache.ts";
 import { HubClient, HubUnavailable, type RemoteFile } from "./hub_client.ts";
+import { isHubName, parseHubName } from "./hub_name.ts";
 import { UserError } from "../base/user_error.ts";
-
-/** What a `hub:` name names. */
-export interface HubName {
-  /** What the repository holds. */
-  type: "model" | "dataset";
-  /** `org/name`, or `name` alone for the oldest ones. */
-  repository: string;
-  /** Branch, tag or commit: `main` when the name has none. */
-  revision: string;
-}
 
 /** How far a download is. */
 export interface HubProgress {
@@ -43,25 +34,6 @@ export interface HubOptions {
   attempts?: number;
   /** Milliseconds before the second attempt, doubled for each one after: 500 when left out. */
   delay?: number;
-}
-
-const PREFIX = "hub:";
-
-/** Whether a model or data is named by its place on the hub rather than by a path. */
-export function isHubName(text: string): boolean {
-  return text.startsWith(PREFIX);
-}
-
-/** Reads a `hub:` name. @throws {UserError} When it is not of the form `hub:[datasets/]org/name[@revision]`. */
-export function parseHubName(text: string): HubName {
-  const match = /^hub:(datasets\/)?((?:[\w][\w.-]*\/)?[\w][\w.-]*)(?:@([\w][\w./-]*))?$/.exec(text);
-  if (!match || /--|\.\.|\/\/|\/$/.test(match[2] + "@" + (match[3] ?? ""))) {
-    throw new UserError(
-      `${JSON.stringify(text)} is not a name on the hub: write hub:org/name, hub:org/name@revision or ` +
-        `hub:datasets/org/name`,
-    );
-  }
-  return { type: match[1] ? "dataset" : "model", repository: match[2], revision: match[3] ?? "main" };
 }
 
 /**

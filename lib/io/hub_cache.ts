@@ -8,8 +8,8 @@
  */
 import { dirname, join, relative } from "node:path";
 import { claimAside, writeFileAtomic } from "./atomic.ts";
-import type { HubName } from "./hub.ts";
 import type { RemoteFile } from "./hub_client.ts";
+import type { HubName } from "./hub_name.ts";
 import { openWeights } from "./safetensors_folder.ts";
 import { areWhole } from "./shards.ts";
 

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { readAnswer } from "./answer.ts";
-import type { HubName, HubOptions } from "./hub.ts";
+import type { HubName } from "./hub_name.ts";
 import { UserError } from "../base/user_error.ts";
 
 /** A file as the hub describes it. */
@@ -32,6 +32,20 @@ const MAX_LIST_BYTES = 2 ** 26;
 /** Milliseconds without a byte after which a connection counts as broken. */
 const STALL = 60_000;
 
+/** Options of {@linkcode HubClient}. */
+interface HubClientOptions {
+  /** Looks up environment variables. */
+  environment: (name: string) => string | undefined;
+  /** Sent to the hub itself, never to the servers that it redirects to. */
+  token?: string;
+  /** Ends requests and pauses. */
+  signal?: AbortSignal;
+  /** Attempts in a row that bring nothing before it is given up: 5 when left out. */
+  attempts?: number;
+  /** Milliseconds before the second attempt, doubled for each one after: 500 when left out. */
+  delay?: number;
+}
+
 /** Requests about one repository. */
 export class HubClient {
   readonly #name: string;
@@ -46,15 +60,11 @@ export class HubClient {
    * Asks about one repository.
    *
    * @param name As the user wrote it, for messages.
-   * @param options.token Sent to the hub itself, never to the servers that it redirects to.
    */
   constructor(
     name: string,
     what: HubName,
-    { environment, token, signal, attempts = 5, delay = 500 }:
-      & HubOptions
-      & Required<Pick<HubOptions, "environment">>
-      & { token?: string },
+    { environment, token, signal, attempts = 5, delay = 500 }: HubClientOptions,
   ) {
     this.#name = name;
     this.#what = what;

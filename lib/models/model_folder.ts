@@ -6,7 +6,7 @@
  * copy of. Nothing is fetched on the word of a file.
  */
 import { join } from "node:path";
-import { parseHubName } from "../io/hub.ts";
+import { parseHubName } from "../io/hub_name.ts";
 import { HubCache } from "../io/hub_cache.ts";
 import { cannotRead } from "../io/random_access.ts";
 import { UserError } from "../base/user_error.ts";

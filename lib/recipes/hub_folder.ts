@@ -1,5 +1,6 @@
 /** Models and data named by their place on the hub, fetched with a progress line. */
-import { type HubOptions, isHubName, resolveFolder } from "../io/hub.ts";
+import { type HubOptions, resolveFolder } from "../io/hub.ts";
+import { isHubName } from "../io/hub_name.ts";
 import type { Progress } from "../runs/progress.ts";
 
 /**

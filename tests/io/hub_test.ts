@@ -1,14 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import {
-  fetchFromHub,
-  type HubOptions,
-  type HubProgress,
-  isHubName,
-  parseHubName,
-  resolveFolder,
-} from "../../lib/io/hub.ts";
+import { fetchFromHub, type HubOptions, type HubProgress, resolveFolder } from "../../lib/io/hub.ts";
+import { isHubName, parseHubName } from "../../lib/io/hub_name.ts";
 import { openWeights } from "../../lib/io/safetensors_folder.ts";
 import { HubServer, type Repository } from "./hub_server.ts";
 import { findPythonWith } from "../models/causal_transformer_support.ts";
