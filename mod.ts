@@ -31,6 +31,7 @@ export {
   type EngineMemory,
   type Handle,
   type LogicalOperator,
+  type Operand,
   type Padding2d,
   type ReduceOperator,
   type UnaryOperator,
@@ -45,7 +46,7 @@ export {
   openEngine,
 } from "./lib/tensor/registry.ts";
 export { type Disposable, keep, tidy } from "./lib/tensor/scope.ts";
-export { concat, full, ones, type Operand, scalar, stack, Tensor, tensor, zeros } from "./lib/tensor/tensor.ts";
+export { concat, full, ones, scalar, stack, Tensor, tensor, zeros } from "./lib/tensor/tensor.ts";
 
 // Training pieces
 export {
@@ -135,7 +136,7 @@ export {
   RT1_ACTION_RANGES,
 } from "./lib/worlds/robot_video/actions.ts";
 export { type ColourJitterLimits } from "./lib/worlds/robot_video/augment.ts";
-export { type SingleStepVocabulary } from "./lib/worlds/robot_video/vocabulary.ts";
+export { type MultiStepVocabulary, type SingleStepVocabulary } from "./lib/worlds/robot_video/vocabulary.ts";
 export {
   type ArmState,
   type DrawerState,
@@ -190,7 +191,6 @@ export {
   multiStepQuestion,
   type MultiStepSizes,
 } from "./lib/worlds/robot_video/multi_step_sequences.ts";
-export { type MultiStepVocabulary } from "./lib/worlds/robot_video/vocabulary.ts";
 export {
   aggregateFrames,
   endsRepeating,

@@ -9,10 +9,25 @@
  * `tensor.ts` and `scope.ts`. Operators that a backend lacks are composed inside its engine, with their gradients.
  */
 import type { DType, HostData, ReadData, Shape } from "./dtype.ts";
-import type { Tensor } from "./tensor.ts";
 
 /** An engine's own reference to numbers on its device. */
 export type Handle = unknown;
+
+/** What an engine reads of a tensor. `Tensor` is the one that there is. */
+export interface Operand {
+  /** The engine's own reference. @throws {Error} When the tensor has been disposed of. */
+  readonly handle: Handle;
+  /** Extents of the axes, outermost first. */
+  readonly shape: Shape;
+  /** Element type. */
+  readonly dtype: DType;
+  /** Number of axes. */
+  readonly rank: number;
+  /** Number of elements. */
+  readonly size: number;
+  /** Gives the tensor other numbers; the engine has taken care of the old ones. */
+  replaceHandle(handle: Handle): void;
+}
 
 /** Elementwise functions of one floating operand. `round` rounds halves to even; `sign` and it have zero gradients. */
 export type UnaryOperator =
@@ -80,9 +95,9 @@ export interface AdamWOptions {
 /** What `Engine.gradients` differentiates: the scalar and whatever else must outlive the call. */
 export interface Differentiated {
   /** A scalar. */
-  loss: Tensor;
+  loss: Operand;
   /** In the order in which their handles come back. */
-  aux: Tensor[];
+  aux: Operand[];
 }
 
 /** Live tensors and memory of an engine. */
@@ -119,7 +134,7 @@ export interface Engine {
   /** A tensor filled with one value. */
   full(value: number, shape: Shape, dtype: DType): Handle;
   /** All numbers, row-major. */
-  read(x: Tensor): Promise<ReadData>;
+  read(x: Operand): Promise<ReadData>;
   /** Gives a handle back. */
   release(handle: Handle): void;
   /** Waits until everything asked for has been computed. */
@@ -133,92 +148,92 @@ export interface Engine {
 
   // Elementwise. `b` may be a number, which then has the type of `a`.
   /** See `UnaryOperator`. */
-  unary(operator: UnaryOperator, x: Tensor): Handle;
+  unary(operator: UnaryOperator, x: Operand): Handle;
   /** See `BinaryOperator`. */
-  binary(operator: BinaryOperator, a: Tensor, b: Tensor | number, outShape: Shape): Handle;
+  binary(operator: BinaryOperator, a: Operand, b: Operand | number, outShape: Shape): Handle;
   /** See `CompareOperator`. */
-  compare(operator: CompareOperator, a: Tensor, b: Tensor | number, outShape: Shape): Handle;
+  compare(operator: CompareOperator, a: Operand, b: Operand | number, outShape: Shape): Handle;
   /** See `LogicalOperator`. */
-  logical(operator: LogicalOperator, a: Tensor, b: Tensor, outShape: Shape): Handle;
+  logical(operator: LogicalOperator, a: Operand, b: Operand, outShape: Shape): Handle;
   /** The opposite of a bool tensor. */
-  logicalNot(x: Tensor): Handle;
+  logicalNot(x: Operand): Handle;
   /** `condition ? a : b`, broadcast. */
-  where(condition: Tensor, a: Tensor, b: Tensor, outShape: Shape): Handle;
+  where(condition: Operand, a: Operand, b: Operand, outShape: Shape): Handle;
   /** Gradient 1 inside the bounds (bounds included), 0 outside. */
-  clamp(x: Tensor, low: number, high: number): Handle;
+  clamp(x: Operand, low: number, high: number): Handle;
   /** x where positive, slope · x elsewhere. */
-  leakyRelu(x: Tensor, negativeSlope: number): Handle;
+  leakyRelu(x: Operand, negativeSlope: number): Handle;
 
   // Reductions and searches. Axes are normalized and sorted.
   /** See `ReduceOperator`. */
-  reduce(operator: ReduceOperator, x: Tensor, axes: readonly number[], keepDims: boolean): Handle;
+  reduce(operator: ReduceOperator, x: Operand, axes: readonly number[], keepDims: boolean): Handle;
   /** Index of the largest, the first of equals; int64. */
-  argmax(x: Tensor, axis: number): Handle;
+  argmax(x: Operand, axis: number): Handle;
   /** Running sum. */
-  cumsum(x: Tensor, axis: number): Handle;
+  cumsum(x: Operand, axis: number): Handle;
   /** The k largest of the last axis, largest first. */
-  topK(x: Tensor, k: number): { values: Handle; indices: Handle };
+  topK(x: Operand, k: number): { values: Handle; indices: Handle };
 
   // Shape. Results may share memory with the operand: nothing changes numbers in place but the operators below that say so.
   /** The same numbers, row-major, in another shape. */
-  reshape(x: Tensor, shape: Shape): Handle;
+  reshape(x: Operand, shape: Shape): Handle;
   /** Axis i of the result is axis order[i]. */
-  permute(x: Tensor, order: readonly number[]): Handle;
+  permute(x: Operand, order: readonly number[]): Handle;
   /** A block. */
-  slice(x: Tensor, begin: readonly number[], size: readonly number[]): Handle;
+  slice(x: Operand, begin: readonly number[], size: readonly number[]): Handle;
   /** One after the other along an axis. */
-  concat(xs: readonly Tensor[], axis: number): Handle;
+  concat(xs: readonly Operand[], axis: number): Handle;
   /** A border of one value. */
-  pad(x: Tensor, paddings: readonly (readonly [before: number, after: number])[], value: number): Handle;
+  pad(x: Operand, paddings: readonly (readonly [before: number, after: number])[], value: number): Handle;
   /** Axes of extent 1 (and missing leading ones) stretched. */
-  broadcastTo(x: Tensor, shape: Shape): Handle;
+  broadcastTo(x: Operand, shape: Shape): Handle;
   /** The same values as another type. */
-  cast(x: Tensor, dtype: DType): Handle;
+  cast(x: Operand, dtype: DType): Handle;
   /** The same numbers outside every gradient. */
-  detach(x: Tensor): Handle;
+  detach(x: Operand): Handle;
   /** Numbers of its own. */
-  clone(x: Tensor): Handle;
+  clone(x: Operand): Handle;
 
   // Indexing.
   /** Rows of `x` along `axis`; indices int64 of rank 1. Differentiable in x. */
-  gather(x: Tensor, indices: Tensor, axis: number): Handle;
+  gather(x: Operand, indices: Operand, axis: number): Handle;
   /** `out[i][j] = x[i][indices[i][j]]` along `axis`; same rank, same extents but on `axis`. Differentiable in x. */
-  takeAlong(x: Tensor, indices: Tensor, axis: number): Handle;
+  takeAlong(x: Operand, indices: Operand, axis: number): Handle;
 
   // Products and layers.
   /** Batched product over the last two axes, leading axes broadcast. */
-  matmul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, outShape: Shape): Handle;
+  matmul(a: Operand, b: Operand, transposeA: boolean, transposeB: boolean, outShape: Shape): Handle;
   /** `x [.., in] · weight [out, in]ᵀ + bias [out]`. */
-  linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Handle;
+  linear(x: Operand, weight: Operand, bias: Operand | undefined): Handle;
   /** x [B, H, W, C], weight [O, C, kH, kW] (PyTorch's layout), bias [O] → [B, H', W', O]. */
-  conv2d(x: Tensor, weight: Tensor, bias: Tensor | undefined, options: Conv2dOptions, outShape: Shape): Handle;
+  conv2d(x: Operand, weight: Operand, bias: Operand | undefined, options: Conv2dOptions, outShape: Shape): Handle;
   /** x [B, H, W, C] → [B, 2H, 2W, C]. */
-  upsampleNearest2x(x: Tensor): Handle;
+  upsampleNearest2x(x: Operand): Handle;
   /** x [B, H, W, C] → [B, ⌊H/2⌋, ⌊W/2⌋, C], windows of 2 × 2. */
-  maxPool2x2(x: Tensor): Handle;
+  maxPool2x2(x: Operand): Handle;
   /** Over the last axis. */
-  softmax(x: Tensor): Handle;
+  softmax(x: Operand): Handle;
   /** Over the last axis. */
-  logSoftmax(x: Tensor): Handle;
+  logSoftmax(x: Operand): Handle;
   /** Over the last axis: x · rsqrt(mean(x²) + ε) · weight. */
-  rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Handle;
+  rmsNorm(x: Operand, weight: Operand, epsilon: number): Handle;
   /** Over the last axis, biased variance. */
-  layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Handle;
+  layerNorm(x: Operand, weight: Operand, bias: Operand, epsilon: number): Handle;
   /** x [B, …, C]: each sample's C / groups channels over all positions, biased variance. */
-  groupNorm(x: Tensor, groups: number, weight: Tensor, bias: Tensor, epsilon: number): Handle;
+  groupNorm(x: Operand, groups: number, weight: Operand, bias: Operand, epsilon: number): Handle;
   /**
    * Scaled dot-product attention. q [B, H, Tq, D], k and v [B, H, Tk, D] → [B, H, Tq, D]. `causal` lets query i see keys
    * 0 … i + Tk − Tq.
    */
-  attention(q: Tensor, k: Tensor, v: Tensor, causal: boolean, scale: number): Handle;
+  attention(q: Operand, k: Operand, v: Operand, causal: boolean, scale: number): Handle;
 
   // In place: outside gradients only.
   /** Overwrites the numbers of `target` (same shape and type). */
-  assign(target: Tensor, value: Tensor): void;
+  assign(target: Operand, value: Operand): void;
   /** Overwrites `target[…, start : start + n, …]` along `axis` with `value`. */
-  assignSlice(target: Tensor, value: Tensor, axis: number, start: number): void;
+  assignSlice(target: Operand, value: Operand, axis: number, start: number): void;
   /** One AdamW update of each parameter and its two moments. Lists are parallel; all float32. */
-  adamW(parameters: Tensor[], gradients: Tensor[], first: Tensor[], second: Tensor[], options: AdamWOptions): void;
+  adamW(parameters: Operand[], gradients: Operand[], first: Operand[], second: Operand[], options: AdamWOptions): void;
 
   /**
    * Runs `fn` recording gradients and differentiates its loss (a scalar) with respect to `leaves`.
@@ -229,7 +244,7 @@ export interface Engine {
    */
   gradients(
     fn: () => Differentiated,
-    leaves: readonly Tensor[],
+    leaves: readonly Operand[],
     createGraph: boolean,
   ): { loss: Handle; aux: Handle[]; gradients: Handle[] };
 }

@@ -15,6 +15,7 @@ import type {
   Engine,
   Handle,
   LogicalOperator,
+  Operand,
   ReduceOperator,
   UnaryOperator,
 } from "./engine.ts";
@@ -32,11 +33,8 @@ import {
 } from "./dtype.ts";
 import { adopt } from "./scope.ts";
 
-/** A number, or a tensor of the same engine and type that broadcasts. */
-export type Operand = Tensor | number;
-
 /** Numbers of one type in a rectangular arrangement, held by an engine. */
-export class Tensor {
+export class Tensor implements Operand {
   /** Who holds the numbers. */
   readonly engine: Engine;
   /** Extents of the axes, outermost first. */
@@ -191,55 +189,55 @@ export class Tensor {
     return this.#unary("round");
   }
   /** Sum. */
-  add(other: Operand): Tensor {
+  add(other: Tensor | number): Tensor {
     return this.#binary("add", other);
   }
   /** Difference. */
-  sub(other: Operand): Tensor {
+  sub(other: Tensor | number): Tensor {
     return this.#binary("sub", other);
   }
   /** Product. */
-  mul(other: Operand): Tensor {
+  mul(other: Tensor | number): Tensor {
     return this.#binary("mul", other);
   }
   /** Quotient of floating numbers. */
-  div(other: Operand): Tensor {
+  div(other: Tensor | number): Tensor {
     return this.#binary("div", other);
   }
   /** The larger of two. */
-  maximum(other: Operand): Tensor {
+  maximum(other: Tensor | number): Tensor {
     return this.#binary("maximum", other);
   }
   /** The smaller of two. */
-  minimum(other: Operand): Tensor {
+  minimum(other: Tensor | number): Tensor {
     return this.#binary("minimum", other);
   }
   /** x to the power of the other. */
-  pow(other: Operand): Tensor {
+  pow(other: Tensor | number): Tensor {
     return this.#binary("pow", other);
   }
   /** Equal; bool. */
-  equal(other: Operand): Tensor {
+  equal(other: Tensor | number): Tensor {
     return this.#compare("equal", other);
   }
   /** Not equal; bool. */
-  notEqual(other: Operand): Tensor {
+  notEqual(other: Tensor | number): Tensor {
     return this.#compare("notEqual", other);
   }
   /** Less; bool. */
-  less(other: Operand): Tensor {
+  less(other: Tensor | number): Tensor {
     return this.#compare("less", other);
   }
   /** Less or equal; bool. */
-  lessEqual(other: Operand): Tensor {
+  lessEqual(other: Tensor | number): Tensor {
     return this.#compare("lessEqual", other);
   }
   /** Greater; bool. */
-  greater(other: Operand): Tensor {
+  greater(other: Tensor | number): Tensor {
     return this.#compare("greater", other);
   }
   /** Greater or equal; bool. */
-  greaterEqual(other: Operand): Tensor {
+  greaterEqual(other: Tensor | number): Tensor {
     return this.#compare("greaterEqual", other);
   }
   /** Both; of bool. */
@@ -633,13 +631,13 @@ export class Tensor {
     }
     return this.#make(this.engine.unary(operator, this), this.shape, this.dtype);
   }
-  #binary(operator: BinaryOperator, other: Operand): Tensor {
+  #binary(operator: BinaryOperator, other: Tensor | number): Tensor {
     const shape = this.#checkOperand(operator, other);
     if (operator === "div" || operator === "pow") this.#checkFloating(operator);
     else this.#checkNumeric(operator);
     return this.#make(this.engine.binary(operator, this, other, shape), shape, this.dtype);
   }
-  #compare(operator: CompareOperator, other: Operand): Tensor {
+  #compare(operator: CompareOperator, other: Tensor | number): Tensor {
     const shape = this.#checkOperand(operator, other);
     return this.#make(this.engine.compare(operator, this, other, shape), shape, "bool");
   }
@@ -689,7 +687,7 @@ export class Tensor {
       }
     }
   }
-  #checkOperand(operator: string, other: Operand): Shape {
+  #checkOperand(operator: string, other: Tensor | number): Shape {
     if (typeof other === "number") {
       this.#checkUsable(operator);
       if (!isFloating(this.dtype) && !Number.isInteger(other)) {

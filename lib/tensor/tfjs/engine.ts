@@ -15,11 +15,11 @@ import type {
   EngineMemory,
   Handle,
   LogicalOperator,
+  Operand,
   ReduceOperator,
   UnaryOperator,
 } from "../engine.ts";
 import type { DType, HostData, ReadData, Shape } from "../dtype.ts";
-import type { Tensor } from "../tensor.ts";
 import { acquireBackend, releaseBackend, type StartedBackend, type TfjsBackend } from "./backend.ts";
 import * as convolution from "./convolution.ts";
 import * as elementwise from "./elementwise.ts";
@@ -38,12 +38,12 @@ type T = tf.Tensor;
 const KIND: Partial<Record<DType, "float32" | "int32" | "bool">> = { float32: "float32", int64: "int32", bool: "bool" };
 
 /** tfjs' numbers of a tensor of ours. */
-function of(x: Tensor): T {
+function of(x: Operand): T {
   return x.handle as T;
 }
 
 /** A number or tfjs' numbers. */
-function operand(x: Tensor | number): T | number {
+function operand(x: Operand | number): T | number {
   return typeof x === "number" ? x : of(x);
 }
 
@@ -88,7 +88,7 @@ export class TfjsEngine implements Engine {
     return this.#run(() => tf.fill([...shape], value, kind));
   }
 
-  read(x: Tensor): Promise<ReadData> {
+  read(x: Operand): Promise<ReadData> {
     return toHost(of(x));
   }
 
@@ -131,162 +131,162 @@ export class TfjsEngine implements Engine {
 
   // --- Elementwise ---
 
-  unary(operator: UnaryOperator, x: Tensor): Handle {
+  unary(operator: UnaryOperator, x: Operand): Handle {
     return this.#run(() => elementwise.unary(operator, of(x)));
   }
 
-  binary(operator: BinaryOperator, a: Tensor, b: Tensor | number): Handle {
+  binary(operator: BinaryOperator, a: Operand, b: Operand | number): Handle {
     return this.#run(() => elementwise.binary(operator, of(a), operand(b)));
   }
 
-  compare(operator: CompareOperator, a: Tensor, b: Tensor | number): Handle {
+  compare(operator: CompareOperator, a: Operand, b: Operand | number): Handle {
     return this.#run(() => elementwise.compare(operator, of(a), operand(b)));
   }
 
-  logical(operator: LogicalOperator, a: Tensor, b: Tensor): Handle {
+  logical(operator: LogicalOperator, a: Operand, b: Operand): Handle {
     return this.#run(() => elementwise.logical(operator, of(a), of(b)));
   }
 
-  logicalNot(x: Tensor): Handle {
+  logicalNot(x: Operand): Handle {
     return this.#run(() => tf.logicalNot(of(x)));
   }
 
-  where(condition: Tensor, a: Tensor, b: Tensor, outShape: Shape): Handle {
+  where(condition: Operand, a: Operand, b: Operand, outShape: Shape): Handle {
     return this.#run(() => elementwise.where(of(condition), of(a), of(b), outShape));
   }
 
-  clamp(x: Tensor, low: number, high: number): Handle {
+  clamp(x: Operand, low: number, high: number): Handle {
     return this.#run(() => elementwise.clamp(of(x), low, high));
   }
 
-  leakyRelu(x: Tensor, negativeSlope: number): Handle {
+  leakyRelu(x: Operand, negativeSlope: number): Handle {
     return this.#run(() => elementwise.leakyRelu(of(x), negativeSlope));
   }
 
   // --- Reductions and searches ---
 
-  reduce(operator: ReduceOperator, x: Tensor, axes: readonly number[], keepDims: boolean): Handle {
+  reduce(operator: ReduceOperator, x: Operand, axes: readonly number[], keepDims: boolean): Handle {
     return this.#run(() => reduction.reduce(operator, of(x), axes, keepDims));
   }
 
-  argmax(x: Tensor, axis: number): Handle {
+  argmax(x: Operand, axis: number): Handle {
     return this.#run(() => reduction.argmax(of(x), axis));
   }
 
-  cumsum(x: Tensor, axis: number): Handle {
+  cumsum(x: Operand, axis: number): Handle {
     return this.#run(() => reduction.cumsum(of(x), axis));
   }
 
-  topK(x: Tensor, k: number): { values: Handle; indices: Handle } {
+  topK(x: Operand, k: number): { values: Handle; indices: Handle } {
     const { values, indices } = internals.tidy(() => reduction.topK(of(x), k));
     return { values: this.#own(values), indices: this.#own(indices) };
   }
 
   // --- Shape ---
 
-  reshape(x: Tensor, shape: Shape): Handle {
+  reshape(x: Operand, shape: Shape): Handle {
     return this.#run(() => tf.reshape(of(x), [...shape]));
   }
 
-  permute(x: Tensor, order: readonly number[]): Handle {
+  permute(x: Operand, order: readonly number[]): Handle {
     return this.#run(() => shapes.permute(of(x), order));
   }
 
-  slice(x: Tensor, begin: readonly number[], size: readonly number[]): Handle {
+  slice(x: Operand, begin: readonly number[], size: readonly number[]): Handle {
     return this.#run(() => shapes.slice(of(x), begin, size));
   }
 
-  concat(xs: readonly Tensor[], axis: number): Handle {
+  concat(xs: readonly Operand[], axis: number): Handle {
     return this.#run(() => shapes.concat(xs.map(of), axis));
   }
 
-  pad(x: Tensor, paddings: readonly (readonly [number, number])[], value: number): Handle {
+  pad(x: Operand, paddings: readonly (readonly [number, number])[], value: number): Handle {
     return this.#run(() => shapes.pad(of(x), paddings, value));
   }
 
-  broadcastTo(x: Tensor, shape: Shape): Handle {
+  broadcastTo(x: Operand, shape: Shape): Handle {
     return this.#run(() => elementwise.stretched(of(x), shape));
   }
 
-  cast(x: Tensor, dtype: DType): Handle {
+  cast(x: Operand, dtype: DType): Handle {
     return this.#run(() => shapes.cast(of(x), KIND[dtype]!));
   }
 
-  detach(x: Tensor): Handle {
+  detach(x: Operand): Handle {
     return this.#own(alias(of(x)));
   }
 
-  clone(x: Tensor): Handle {
+  clone(x: Operand): Handle {
     return this.#run(() => tf.clone(of(x)));
   }
 
   // --- Indexing ---
 
-  gather(x: Tensor, indices: Tensor, axis: number): Handle {
+  gather(x: Operand, indices: Operand, axis: number): Handle {
     return this.#run(() => indexing.gather(of(x), of(indices), axis));
   }
 
-  takeAlong(x: Tensor, indices: Tensor, axis: number): Handle {
+  takeAlong(x: Operand, indices: Operand, axis: number): Handle {
     return this.#run(() => indexing.takeAlong(of(x), of(indices), axis));
   }
 
   // --- Products and layers ---
 
-  matmul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, outShape: Shape): Handle {
+  matmul(a: Operand, b: Operand, transposeA: boolean, transposeB: boolean, outShape: Shape): Handle {
     return this.#run(() => products.matmul(of(a), of(b), transposeA, transposeB, outShape));
   }
 
-  linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Handle {
+  linear(x: Operand, weight: Operand, bias: Operand | undefined): Handle {
     return this.#run(() => products.linear(of(x), of(weight), bias && of(bias)));
   }
 
-  conv2d(x: Tensor, weight: Tensor, bias: Tensor | undefined, options: Conv2dOptions, outShape: Shape): Handle {
+  conv2d(x: Operand, weight: Operand, bias: Operand | undefined, options: Conv2dOptions, outShape: Shape): Handle {
     return this.#run(() => convolution.conv2d(of(x), of(weight), bias && of(bias), options, outShape));
   }
 
-  upsampleNearest2x(x: Tensor): Handle {
+  upsampleNearest2x(x: Operand): Handle {
     return this.#run(() => convolution.upsampleNearest2x(of(x)));
   }
 
-  maxPool2x2(x: Tensor): Handle {
+  maxPool2x2(x: Operand): Handle {
     return this.#run(() => convolution.maxPool2x2(of(x)));
   }
 
-  softmax(x: Tensor): Handle {
+  softmax(x: Operand): Handle {
     return this.#run(() => normalization.softmax(of(x)));
   }
 
-  logSoftmax(x: Tensor): Handle {
+  logSoftmax(x: Operand): Handle {
     return this.#run(() => normalization.logSoftmax(of(x)));
   }
 
-  rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Handle {
+  rmsNorm(x: Operand, weight: Operand, epsilon: number): Handle {
     return this.#run(() => normalization.rmsNorm(of(x), of(weight), epsilon));
   }
 
-  layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Handle {
+  layerNorm(x: Operand, weight: Operand, bias: Operand, epsilon: number): Handle {
     return this.#run(() => normalization.layerNorm(of(x), of(weight), of(bias), epsilon));
   }
 
-  groupNorm(x: Tensor, groups: number, weight: Tensor, bias: Tensor, epsilon: number): Handle {
+  groupNorm(x: Operand, groups: number, weight: Operand, bias: Operand, epsilon: number): Handle {
     return this.#run(() => normalization.groupNorm(of(x), groups, of(weight), of(bias), epsilon));
   }
 
-  attention(q: Tensor, k: Tensor, v: Tensor, causal: boolean, scale: number): Handle {
+  attention(q: Operand, k: Operand, v: Operand, causal: boolean, scale: number): Handle {
     return this.#run(() => products.attention(of(q), of(k), of(v), causal, scale));
   }
 
   // --- In place ---
 
-  assign(target: Tensor, value: Tensor): void {
+  assign(target: Operand, value: Operand): void {
     this.#replace(target, alias(of(value)));
   }
 
-  assignSlice(target: Tensor, value: Tensor, axis: number, start: number): void {
+  assignSlice(target: Operand, value: Operand, axis: number, start: number): void {
     this.#replace(target, unrecorded(() => internals.tidy(() => shapes.withSlice(of(target), of(value), axis, start))));
   }
 
-  adamW(parameters: Tensor[], gradients: Tensor[], first: Tensor[], second: Tensor[], options: AdamWOptions): void {
+  adamW(parameters: Operand[], gradients: Operand[], first: Operand[], second: Operand[], options: AdamWOptions): void {
     parameters.forEach((parameter, i) => {
       const updated = unrecorded(() =>
         internals.tidy(() => optimizer.adamW(of(parameter), of(gradients[i]), of(first[i]), of(second[i]), options))
@@ -299,7 +299,7 @@ export class TfjsEngine implements Engine {
 
   gradients(
     fn: () => Differentiated,
-    leaves: readonly Tensor[],
+    leaves: readonly Operand[],
     createGraph: boolean,
   ): { loss: Handle; aux: Handle[]; gradients: Handle[] } {
     const found = differentiate(fn, leaves, createGraph);
@@ -327,7 +327,7 @@ export class TfjsEngine implements Engine {
     return out;
   }
 
-  #replace(target: Tensor, by: T): void {
+  #replace(target: Operand, by: T): void {
     this.release(target.handle);
     target.replaceHandle(this.#own(by));
   }

@@ -5,8 +5,7 @@
  * operators that have no gradient, and throws where the loss does not depend on a leaf; ours does none of these.
  */
 import { tidy } from "../scope.ts";
-import type { Differentiated } from "../engine.ts";
-import type { Tensor } from "../tensor.ts";
+import type { Differentiated, Operand } from "../engine.ts";
 import { alias, internals, type TapeNode, tf, unrecorded } from "./runtime.ts";
 
 /** An operator with a gradient of its own. */
@@ -155,7 +154,7 @@ function walkBack(tape: TapeNode[], leaves: tf.Tensor[], loss: tf.Tensor, frees:
 /** What `Engine.gradients` promises, on tfjs' tape. All results are new and belong to the caller. */
 export function differentiate(
   fn: () => Differentiated,
-  leaves: readonly Tensor[],
+  leaves: readonly Operand[],
   createGraph: boolean,
 ): { loss: tf.Tensor; aux: tf.Tensor[]; gradients: tf.Tensor[] } {
   const state = internals.state;

@@ -5,12 +5,11 @@
  * `aten::_backward` leaves each leaf's gradient beside the leaf, and from there it is taken without a copy. The call goes
  * through the dispatcher, so that running out of memory in the backward pass is an error and not the end of the process.
  */
-import type { Differentiated } from "../engine.ts";
+import type { Differentiated, Operand } from "../engine.ts";
 import { tidy } from "../scope.ts";
-import type { Tensor } from "../tensor.ts";
 import { addressOf, type Context, handleOf, lend } from "./context.ts";
-import { type Borrowed, operator, type Owned } from "./dispatcher.ts";
-import type { TorchHandle } from "./memory.ts";
+import { operator } from "./dispatcher.ts";
+import type { Borrowed, Owned, TorchHandle } from "./memory.ts";
 import type { Library } from "./symbols.ts";
 import { withoutWarnings } from "./warnings.ts";
 
@@ -31,7 +30,7 @@ const activeLeaves = new WeakMap<TorchHandle, number>();
 export function gradients(
   c: Context,
   fn: () => Differentiated,
-  leaves: readonly Tensor[],
+  leaves: readonly Operand[],
   createGraph: boolean,
 ): Gradients {
   checkLeaves(c, leaves);
@@ -101,7 +100,7 @@ function release(c: Context, leaf: TorchHandle, reference: Owned): void {
 }
 
 /** `valueAndGrad` has checked types. A tensor that a running call computed is no leaf. */
-function checkLeaves(c: Context, leaves: readonly Tensor[]): void {
+function checkLeaves(c: Context, leaves: readonly Operand[]): void {
   leaves.forEach((leaf, i) => {
     if (!activeLeaves.has(handleOf(leaf)) && requiresGrad(c, addressOf(leaf))) {
       throw new TypeError(
@@ -113,7 +112,7 @@ function checkLeaves(c: Context, leaves: readonly Tensor[]): void {
   });
 }
 
-function backward(c: Context, loss: Tensor, leaves: Owned[], retainGraph: boolean, createGraph: boolean): void {
+function backward(c: Context, loss: Operand, leaves: Owned[], retainGraph: boolean, createGraph: boolean): void {
   const call = c.call.tensor(loss).borrowAll(leaves.map(lend)).none();
   call.bool(retainGraph).some().bool(createGraph);
   if (createGraph) withoutWarnings(c.library, () => call.runVoid(BACKWARD));
@@ -122,15 +121,15 @@ function backward(c: Context, loss: Tensor, leaves: Owned[], retainGraph: boolea
 
 function collect(
   c: Context,
-  loss: Tensor,
-  aux: Tensor[],
+  loss: Operand,
+  aux: Operand[],
   leaves: readonly Owned[],
   createGraph: boolean,
 ): Gradients {
   const made: Owned[] = [];
   const take = <T extends Owned>(x: T): T => (made.push(x), x);
   try {
-    const result = (x: Tensor) => take(createGraph ? c.another(addressOf(x)) : c.call.tensor(x).run(DETACH));
+    const result = (x: Operand) => take(createGraph ? c.another(addressOf(x)) : c.call.tensor(x).run(DETACH));
     const lossOut = result(loss), auxOut = aux.map(result);
     const found = new Map<Owned, Owned>();
     const gradients = leaves.map((leaf) => {

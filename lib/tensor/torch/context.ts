@@ -6,10 +6,10 @@
  * tensors of rank 0, and empty tensors.
  */
 import { BYTES_PER_ELEMENT, type DType, type Shape, sizeOf } from "../dtype.ts";
-import type { Tensor } from "../tensor.ts";
+import type { Operand } from "../engine.ts";
 import type { Device } from "./cuda.ts";
-import { type Borrowed, Call, operator, type Owned, permanent, TORCH_DTYPE } from "./dispatcher.ts";
-import { Ledger, type TorchHandle } from "./memory.ts";
+import { Call, operator, permanent, TORCH_DTYPE } from "./dispatcher.ts";
+import { type Borrowed, Ledger, type Owned, type TorchHandle } from "./memory.ts";
 import type { Library } from "./symbols.ts";
 
 const MUL = operator("aten::mul", "Tensor");
@@ -22,10 +22,10 @@ const KEPT_NUMBERS = 256;
 export const CPU = 0, CUDA = 1;
 
 /** The tensor's own reference, to look at. */
-export function handleOf(x: Tensor): TorchHandle {
+export function handleOf(x: Operand): TorchHandle {
   return x.handle as TorchHandle;
 }
-export function addressOf(x: Tensor): Borrowed {
+export function addressOf(x: Operand): Borrowed {
   return (x.handle as TorchHandle).address as unknown as Borrowed;
 }
 /** An owned reference, to look at. */
@@ -91,11 +91,11 @@ export class Context {
     return this.ledger.own(result, sizeOf(shape) * BYTES_PER_ELEMENT[dtype]);
   }
   /** A result that shares the operand's memory. */
-  view(result: Owned, of: Tensor): TorchHandle {
+  view(result: Owned, of: Operand): TorchHandle {
     return this.ledger.view(result, of.handle as TorchHandle);
   }
   /** A result that may share the operand's memory: looks. */
-  ownOrView(result: Owned, of: Tensor): TorchHandle {
+  ownOrView(result: Owned, of: Operand): TorchHandle {
     const [low, high] = this.#dataWords(lend(result));
     const [baseLow, baseHigh] = this.#dataWords(addressOf(of));
     const shared = low === baseLow && high === baseHigh && (low !== 0 || high !== 0);
@@ -214,7 +214,7 @@ export class Context {
   }
 
   /** a · b by the direct call where the result is small, so that a lack of memory cannot meet it. */
-  product(a: Tensor, b: Borrowed, outShape: Shape): Owned {
+  product(a: Operand, b: Borrowed, outShape: Shape): Owned {
     if (sizeOf(outShape) * BYTES_PER_ELEMENT[a.dtype] >= TRIAL_BYTES) return this.call.tensor(a).borrow(b).run(MUL);
     const slot = this.undefinedTensor();
     this.#torch._ZN2at4_ops10mul_Tensor4callERKNS_6TensorES4_(slot, addressOf(a), b);

@@ -1,9 +1,8 @@
 /**
- * Calls of LibTorch's operators by name, and who owns what.
+ * Calls of LibTorch's operators by name.
  *
- * A call consumes its arguments: whoever passes a tensor on must pass a reference of its own. So references come in two
- * types that do not mix: an `Owned` must be freed or passed on once; a `Borrowed` belongs to someone else and is only
- * looked at. `Call` makes the new references itself: `borrow(x)` for the one, `give(x)` for the other.
+ * A call consumes its arguments: whoever passes a tensor on must pass a reference of its own. `Call` makes the new references
+ * itself: `borrow(x)` of a `Borrowed`, while `give(x)` passes an `Owned` on (`memory.ts`).
  *
  * A call is written as it is read, arguments in the schema's order, defaults too:
  *
@@ -12,15 +11,9 @@
  * Errors name the operator, the operands and LibTorch's own words. No exception of C++ passes through here.
  */
 import { type DType, shapeText } from "../dtype.ts";
-import type { Tensor } from "../tensor.ts";
+import type { Operand } from "../engine.ts";
 import { ABI_2_10, type Library } from "./symbols.ts";
-import type { TorchHandle } from "./memory.ts";
-
-declare const ownership: unique symbol;
-/** A reference to a tensor that must be freed or passed on exactly once. */
-export type Owned = bigint & { readonly [ownership]: "owned" };
-/** A reference that belongs to someone else. */
-export type Borrowed = bigint & { readonly [ownership]: "borrowed" };
+import type { Borrowed, Owned, TorchHandle } from "./memory.ts";
 
 /** Element types as LibTorch numbers them. */
 export const TORCH_DTYPE: Readonly<Record<DType, number>> = {
@@ -79,7 +72,7 @@ export class Call {
   // Lists under construction and single results.
   readonly #scratch = new BigUint64Array(new ArrayBuffer(64));
   readonly #scratchAddress: bigint;
-  readonly #operands: Tensor[] = [];
+  readonly #operands: Operand[] = [];
   #operandCount = 0;
   readonly #texts = new Map<string, { address: bigint; length: bigint }>();
 
@@ -98,7 +91,7 @@ export class Call {
     return this;
   }
   /** A tensor of ours: LibTorch gets a reference of its own. */
-  tensor(x: Tensor): this {
+  tensor(x: Operand): this {
     this.#operands[this.#operandCount++] = x;
     return this.borrow((x.handle as TorchHandle).address as unknown as Borrowed);
   }
@@ -161,7 +154,7 @@ export class Call {
     return this;
   }
   /** A list of tensors of ours. */
-  tensors(values: readonly Tensor[]): this {
+  tensors(values: readonly Operand[]): this {
     for (const value of values.slice(0, 8)) this.#operands[this.#operandCount++] = value;
     return this.borrowAll(values.map((each) => (each.handle as TorchHandle).address as unknown as Borrowed));
   }
@@ -226,7 +219,7 @@ export class Call {
   }
 
   /** Throws when a status is not 0. `what` and the operands so far are named. */
-  check(status: number, what: string, operands: readonly Tensor[] = []): void {
+  check(status: number, what: string, operands: readonly Operand[] = []): void {
     if (status !== 0) throw this.#error(what, operands);
   }
 
@@ -248,7 +241,7 @@ export class Call {
     this.#check(this.#torch.torch_new_list_reserve_size(BigInt(length), this.#scratchAddress), "new_list");
     return this.#scratch[0];
   }
-  #error(what: string, operands: readonly Tensor[]): Error {
+  #error(what: string, operands: readonly Operand[]): Error {
     const words = this.#torch.torch_exception_get_what_without_backtrace?.();
     const text = words ? new Deno.UnsafePointerView(words).getCString().trim().replaceAll(/\s*\n\s*/g, "; ") : "";
     const shapes = operands.map((x) => `${x.dtype} ${shapeText(x.shape)}`).join(", ");

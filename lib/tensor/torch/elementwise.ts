@@ -5,12 +5,18 @@
  * the operand's type, but stands in float32 beside bfloat16 of one axis or more: LibTorch then computes with the exact
  * number, as PyTorch does, and still returns bfloat16.
  */
-import type { BinaryOperator, CompareOperator, LogicalOperator, ReduceOperator, UnaryOperator } from "../engine.ts";
+import type {
+  BinaryOperator,
+  CompareOperator,
+  LogicalOperator,
+  Operand,
+  ReduceOperator,
+  UnaryOperator,
+} from "../engine.ts";
 import type { DType, Shape } from "../dtype.ts";
-import type { Tensor } from "../tensor.ts";
 import { addressOf, type Context, lend } from "./context.ts";
-import { type Borrowed, operator, type OperatorName, type Owned, TORCH_DTYPE } from "./dispatcher.ts";
-import type { TorchHandle } from "./memory.ts";
+import { operator, type OperatorName, TORCH_DTYPE } from "./dispatcher.ts";
+import type { Borrowed, Owned, TorchHandle } from "./memory.ts";
 
 const UNARY: Readonly<Record<Exclude<UnaryOperator, "gelu" | "softplus">, OperatorName>> = {
   neg: operator("aten::neg"),
@@ -66,12 +72,12 @@ const CUMSUM = operator("aten::cumsum");
 const TOP_K = operator("aten::topk");
 
 /** The number as an operand beside `beside`. Arithmetic takes it from the host, whatever the device. */
-function numberBeside(c: Context, value: number, beside: Tensor, arithmetic: boolean): Borrowed {
+function numberBeside(c: Context, value: number, beside: Operand, arithmetic: boolean): Borrowed {
   const exact = beside.dtype === "bfloat16" && beside.rank > 0;
   return c.number(value, exact ? "float32" : beside.dtype, arithmetic);
 }
 
-export function unary(c: Context, name: UnaryOperator, x: Tensor): TorchHandle {
+export function unary(c: Context, name: UnaryOperator, x: Operand): TorchHandle {
   if (name === "gelu") return c.own(c.call.tensor(x).text("none").run(GELU));
   if (name === "softplus") {
     const zero = c.number(0, x.dtype, false);
@@ -80,7 +86,13 @@ export function unary(c: Context, name: UnaryOperator, x: Tensor): TorchHandle {
   return c.own(c.call.tensor(x).run(UNARY[name]));
 }
 
-export function binary(c: Context, name: BinaryOperator, a: Tensor, b: Tensor | number, outShape: Shape): TorchHandle {
+export function binary(
+  c: Context,
+  name: BinaryOperator,
+  a: Operand,
+  b: Operand | number,
+  outShape: Shape,
+): TorchHandle {
   if (name === "add" || name === "sub") {
     const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
     return c.ownDense(c.sum(addressOf(a), other, name === "sub", outShape, a.dtype), outShape, a.dtype);
@@ -99,25 +111,25 @@ export function binary(c: Context, name: BinaryOperator, a: Tensor, b: Tensor | 
   return c.own(c.call.tensor(a).borrow(other).run(BINARY[name]));
 }
 
-export function compare(c: Context, name: CompareOperator, a: Tensor, b: Tensor | number): TorchHandle {
+export function compare(c: Context, name: CompareOperator, a: Operand, b: Operand | number): TorchHandle {
   if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(COMPARE[name]));
   const other = numberBeside(c, b, a, false);
   return c.own(c.call.tensor(a).borrow(other).run(COMPARE[name]));
 }
 
-export function logical(c: Context, name: LogicalOperator, a: Tensor, b: Tensor): TorchHandle {
+export function logical(c: Context, name: LogicalOperator, a: Operand, b: Operand): TorchHandle {
   return c.own(c.call.tensor(a).tensor(b).run(LOGICAL[name]));
 }
 
-export function logicalNot(c: Context, x: Tensor): TorchHandle {
+export function logicalNot(c: Context, x: Operand): TorchHandle {
   return c.own(c.call.tensor(x).run(LOGICAL_NOT));
 }
 
-export function where(c: Context, condition: Tensor, a: Tensor, b: Tensor): TorchHandle {
+export function where(c: Context, condition: Operand, a: Operand, b: Operand): TorchHandle {
   return c.own(c.call.tensor(condition).tensor(a).tensor(b).run(WHERE));
 }
 
-export function clamp(c: Context, x: Tensor, low: number, high: number): TorchHandle {
+export function clamp(c: Context, x: Operand, low: number, high: number): TorchHandle {
   // A bound at infinity is no bound, also for integers.
   const below = low === -Infinity ? undefined : c.number(low, x.dtype, false);
   const above = high === Infinity ? undefined : c.number(high, x.dtype, false);
@@ -144,7 +156,7 @@ function replacedWhere(c: Context, beyond: OperatorName, x: Borrowed, bound: Bor
   return c.call.give(mask).borrow(bound).borrow(x).run(WHERE);
 }
 
-export function leakyRelu(c: Context, x: Tensor, negativeSlope: number): TorchHandle {
+export function leakyRelu(c: Context, x: Operand, negativeSlope: number): TorchHandle {
   const slope = c.number(negativeSlope, x.dtype, false);
   return c.own(c.call.tensor(x).borrow(slope).run(PRELU));
 }
@@ -152,7 +164,7 @@ export function leakyRelu(c: Context, x: Tensor, negativeSlope: number): TorchHa
 export function reduce(
   c: Context,
   name: ReduceOperator,
-  x: Tensor,
+  x: Operand,
   axes: readonly number[],
   keepDims: boolean,
 ): TorchHandle {
@@ -179,21 +191,21 @@ export function reduce(
   }
 }
 
-export function argmax(c: Context, x: Tensor, axis: number): TorchHandle {
+export function argmax(c: Context, x: Operand, axis: number): TorchHandle {
   return c.own(c.call.tensor(x).int(axis).some().bool(false).run(ARGMAX));
 }
 
-export function cumsum(c: Context, x: Tensor, axis: number): TorchHandle {
+export function cumsum(c: Context, x: Operand, axis: number): TorchHandle {
   return c.own(c.call.tensor(x).int(axis).int(TORCH_DTYPE[x.dtype]).some().run(CUMSUM));
 }
 
-export function topK(c: Context, x: Tensor, k: number): { values: TorchHandle; indices: TorchHandle } {
+export function topK(c: Context, x: Operand, k: number): { values: TorchHandle; indices: TorchHandle } {
   const [values, indices] = c.call.tensor(x).int(k).int(-1).bool(true).bool(true).runPair(TOP_K);
   return { values: c.own(values), indices: c.own(indices) };
 }
 
 const TO = operator("aten::to", "dtype");
 
-export function cast(c: Context, x: Tensor, dtype: DType): TorchHandle {
+export function cast(c: Context, x: Operand, dtype: DType): TorchHandle {
   return c.ownOrView(c.call.tensor(x).int(TORCH_DTYPE[dtype]).bool(false).bool(false).none().run(TO), x);
 }

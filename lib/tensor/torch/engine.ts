@@ -16,11 +16,11 @@ import type {
   EngineMemory,
   Handle,
   LogicalOperator,
+  Operand,
   ReduceOperator,
   UnaryOperator,
 } from "../engine.ts";
 import type { DType, HostData, ReadData, Shape } from "../dtype.ts";
-import type { Tensor } from "../tensor.ts";
 import * as autograd from "./autograd.ts";
 import { Context, lend } from "./context.ts";
 import { type CudaDevice, cudaDevices, type Device, parseDevice } from "./cuda.ts";
@@ -79,7 +79,7 @@ export class TorchEngine implements Engine {
     const c = this.#open("full");
     return c.own(c.full(value, shape, dtype));
   }
-  read(x: Tensor): Promise<ReadData> {
+  read(x: Operand): Promise<ReadData> {
     // An error of the copy is a rejection, as on engines that copy later.
     return new Promise((resolve) => resolve(host.read(this.#open("read"), x)));
   }
@@ -109,127 +109,127 @@ export class TorchEngine implements Engine {
 
   // --- Elementwise ---
 
-  unary(operator: UnaryOperator, x: Tensor): Handle {
+  unary(operator: UnaryOperator, x: Operand): Handle {
     return elementwise.unary(this.#c, operator, x);
   }
-  binary(operator: BinaryOperator, a: Tensor, b: Tensor | number, outShape: Shape): Handle {
+  binary(operator: BinaryOperator, a: Operand, b: Operand | number, outShape: Shape): Handle {
     return elementwise.binary(this.#c, operator, a, b, outShape);
   }
-  compare(operator: CompareOperator, a: Tensor, b: Tensor | number, _outShape: Shape): Handle {
+  compare(operator: CompareOperator, a: Operand, b: Operand | number, _outShape: Shape): Handle {
     return elementwise.compare(this.#c, operator, a, b);
   }
-  logical(operator: LogicalOperator, a: Tensor, b: Tensor, _outShape: Shape): Handle {
+  logical(operator: LogicalOperator, a: Operand, b: Operand, _outShape: Shape): Handle {
     return elementwise.logical(this.#c, operator, a, b);
   }
-  logicalNot(x: Tensor): Handle {
+  logicalNot(x: Operand): Handle {
     return elementwise.logicalNot(this.#c, x);
   }
-  where(condition: Tensor, a: Tensor, b: Tensor, _outShape: Shape): Handle {
+  where(condition: Operand, a: Operand, b: Operand, _outShape: Shape): Handle {
     return elementwise.where(this.#c, condition, a, b);
   }
-  clamp(x: Tensor, low: number, high: number): Handle {
+  clamp(x: Operand, low: number, high: number): Handle {
     return elementwise.clamp(this.#c, x, low, high);
   }
-  leakyRelu(x: Tensor, negativeSlope: number): Handle {
+  leakyRelu(x: Operand, negativeSlope: number): Handle {
     return elementwise.leakyRelu(this.#c, x, negativeSlope);
   }
 
   // --- Reductions and searches ---
 
-  reduce(operator: ReduceOperator, x: Tensor, axes: readonly number[], keepDims: boolean): Handle {
+  reduce(operator: ReduceOperator, x: Operand, axes: readonly number[], keepDims: boolean): Handle {
     return elementwise.reduce(this.#c, operator, x, axes, keepDims);
   }
-  argmax(x: Tensor, axis: number): Handle {
+  argmax(x: Operand, axis: number): Handle {
     return elementwise.argmax(this.#c, x, axis);
   }
-  cumsum(x: Tensor, axis: number): Handle {
+  cumsum(x: Operand, axis: number): Handle {
     return elementwise.cumsum(this.#c, x, axis);
   }
-  topK(x: Tensor, k: number): { values: Handle; indices: Handle } {
+  topK(x: Operand, k: number): { values: Handle; indices: Handle } {
     return elementwise.topK(this.#c, x, k);
   }
 
   // --- Shape and indexing ---
 
-  reshape(x: Tensor, shape: Shape): Handle {
+  reshape(x: Operand, shape: Shape): Handle {
     return shaping.reshape(this.#c, x, shape);
   }
-  permute(x: Tensor, order: readonly number[]): Handle {
+  permute(x: Operand, order: readonly number[]): Handle {
     return shaping.permute(this.#c, x, order);
   }
-  slice(x: Tensor, begin: readonly number[], size: readonly number[]): Handle {
+  slice(x: Operand, begin: readonly number[], size: readonly number[]): Handle {
     return shaping.slice(this.#c, x, begin, size);
   }
-  concat(xs: readonly Tensor[], axis: number): Handle {
+  concat(xs: readonly Operand[], axis: number): Handle {
     return shaping.concat(this.#c, xs, axis);
   }
-  pad(x: Tensor, paddings: readonly (readonly [before: number, after: number])[], value: number): Handle {
+  pad(x: Operand, paddings: readonly (readonly [before: number, after: number])[], value: number): Handle {
     return shaping.pad(this.#c, x, paddings, value);
   }
-  broadcastTo(x: Tensor, shape: Shape): Handle {
+  broadcastTo(x: Operand, shape: Shape): Handle {
     return shaping.broadcastTo(this.#c, x, shape);
   }
-  cast(x: Tensor, dtype: DType): Handle {
+  cast(x: Operand, dtype: DType): Handle {
     return elementwise.cast(this.#c, x, dtype);
   }
-  detach(x: Tensor): Handle {
+  detach(x: Operand): Handle {
     return shaping.detach(this.#c, x);
   }
-  clone(x: Tensor): Handle {
+  clone(x: Operand): Handle {
     return shaping.clone(this.#c, x);
   }
-  gather(x: Tensor, indices: Tensor, axis: number): Handle {
+  gather(x: Operand, indices: Operand, axis: number): Handle {
     return shaping.gather(this.#c, x, indices, axis);
   }
-  takeAlong(x: Tensor, indices: Tensor, axis: number): Handle {
+  takeAlong(x: Operand, indices: Operand, axis: number): Handle {
     return shaping.takeAlong(this.#c, x, indices, axis);
   }
 
   // --- Products and layers ---
 
-  matmul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, _outShape: Shape): Handle {
+  matmul(a: Operand, b: Operand, transposeA: boolean, transposeB: boolean, _outShape: Shape): Handle {
     return layers.matmul(this.#c, a, b, transposeA, transposeB);
   }
-  linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Handle {
+  linear(x: Operand, weight: Operand, bias: Operand | undefined): Handle {
     return layers.linear(this.#c, x, weight, bias);
   }
-  conv2d(x: Tensor, weight: Tensor, bias: Tensor | undefined, options: Conv2dOptions, _outShape: Shape): Handle {
+  conv2d(x: Operand, weight: Operand, bias: Operand | undefined, options: Conv2dOptions, _outShape: Shape): Handle {
     return layers.conv2d(this.#c, x, weight, bias, options);
   }
-  upsampleNearest2x(x: Tensor): Handle {
+  upsampleNearest2x(x: Operand): Handle {
     return layers.upsampleNearest2x(this.#c, x);
   }
-  maxPool2x2(x: Tensor): Handle {
+  maxPool2x2(x: Operand): Handle {
     return layers.maxPool2x2(this.#c, x);
   }
-  softmax(x: Tensor): Handle {
+  softmax(x: Operand): Handle {
     return layers.softmax(this.#c, x);
   }
-  logSoftmax(x: Tensor): Handle {
+  logSoftmax(x: Operand): Handle {
     return layers.logSoftmax(this.#c, x);
   }
-  rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Handle {
+  rmsNorm(x: Operand, weight: Operand, epsilon: number): Handle {
     return layers.rmsNorm(this.#c, x, weight, epsilon);
   }
-  layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Handle {
+  layerNorm(x: Operand, weight: Operand, bias: Operand, epsilon: number): Handle {
     return layers.layerNorm(this.#c, x, weight, bias, epsilon);
   }
-  groupNorm(x: Tensor, groups: number, weight: Tensor, bias: Tensor, epsilon: number): Handle {
+  groupNorm(x: Operand, groups: number, weight: Operand, bias: Operand, epsilon: number): Handle {
     return layers.groupNorm(this.#c, x, groups, weight, bias, epsilon);
   }
-  attention(q: Tensor, k: Tensor, v: Tensor, causal: boolean, scale: number): Handle {
+  attention(q: Operand, k: Operand, v: Operand, causal: boolean, scale: number): Handle {
     return layers.attention(this.#c, q, k, v, causal, scale);
   }
 
   // --- In place ---
 
-  assign(target: Tensor, value: Tensor): void {
+  assign(target: Operand, value: Operand): void {
     shaping.assign(this.#c, target, value);
   }
-  assignSlice(target: Tensor, value: Tensor, axis: number, start: number): void {
+  assignSlice(target: Operand, value: Operand, axis: number, start: number): void {
     shaping.assignSlice(this.#c, target, value, axis, start);
   }
-  adamW(parameters: Tensor[], gradients: Tensor[], first: Tensor[], second: Tensor[], options: AdamWOptions): void {
+  adamW(parameters: Operand[], gradients: Operand[], first: Operand[], second: Operand[], options: AdamWOptions): void {
     layers.adamW(this.#c, parameters, gradients, first, second, options);
   }
 
@@ -237,7 +237,7 @@ export class TorchEngine implements Engine {
 
   gradients(
     fn: () => Differentiated,
-    leaves: readonly Tensor[],
+    leaves: readonly Operand[],
     createGraph: boolean,
   ): { loss: Handle; aux: Handle[]; gradients: Handle[] } {
     return autograd.gradients(this.#open("gradients"), fn, leaves, createGraph);

@@ -4,10 +4,10 @@
  * On a CPU they are copied once. For another device they go through a tensor on the CPU; LibTorch copies that over.
  */
 import { type DType, type HostData, type ReadData, type Shape, sizeOf } from "../dtype.ts";
-import type { Tensor } from "../tensor.ts";
+import type { Operand } from "../engine.ts";
 import { addressOf, type Context, CPU, lend } from "./context.ts";
-import { type Borrowed, operator, type Owned, TORCH_DTYPE } from "./dispatcher.ts";
-import type { TorchHandle } from "./memory.ts";
+import { operator, TORCH_DTYPE } from "./dispatcher.ts";
+import type { Borrowed, Owned, TorchHandle } from "./memory.ts";
 
 const COPY = operator("aten::copy_");
 const TO = operator("aten::to", "dtype");
@@ -84,7 +84,7 @@ function numbers(data: HostData): ArrayLike<number> {
   return data instanceof BigInt64Array ? Array.from(data, Number) : data;
 }
 
-export function read(c: Context, x: Tensor): ReadData {
+export function read(c: Context, x: Operand): ReadData {
   const n = sizeOf(x.shape);
   const dtype = x.dtype === "bfloat16" ? "float32" : x.dtype;
   let here = c.another(addressOf(x));

@@ -4,12 +4,11 @@
  * Images are [B, H, W, C] in memory. LibTorch's convolutions want [B, C, H, W]; a permuted view of our memory is exactly
  * what LibTorch calls channels-last, for which it has kernels of its own, and the result permuted back is contiguous.
  */
-import type { AdamWOptions, Conv2dOptions } from "../engine.ts";
+import type { AdamWOptions, Conv2dOptions, Operand } from "../engine.ts";
 import { BYTES_PER_ELEMENT } from "../dtype.ts";
-import type { Tensor } from "../tensor.ts";
 import { addressOf, type Context, CPU, lend } from "./context.ts";
-import { type Borrowed, operator, type Owned } from "./dispatcher.ts";
-import type { TorchHandle } from "./memory.ts";
+import { operator } from "./dispatcher.ts";
+import type { Borrowed, Owned, TorchHandle } from "./memory.ts";
 import { checkOutside } from "./shaping.ts";
 
 const TRANSPOSE = operator("aten::transpose", "int");
@@ -39,7 +38,7 @@ const FOREACH_MUL = operator("aten::_foreach_mul", "Tensor");
 /** Gradients are scaled in groups of about so many bytes, so that a second copy of all of them never exists. */
 const SCALED_GROUP_BYTES = 64 << 20;
 
-export function matmul(c: Context, a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): TorchHandle {
+export function matmul(c: Context, a: Operand, b: Operand, transposeA: boolean, transposeB: boolean): TorchHandle {
   const left = transposeA ? transposed(c, addressOf(a)) : undefined;
   const right = transposeB ? transposed(c, addressOf(b)) : undefined;
   const call = c.call;
@@ -54,17 +53,17 @@ function transposed(c: Context, x: Borrowed): Owned {
   return c.call.borrow(x).int(-2).int(-1).run(TRANSPOSE);
 }
 
-export function linear(c: Context, x: Tensor, weight: Tensor, bias: Tensor | undefined): TorchHandle {
+export function linear(c: Context, x: Operand, weight: Operand, bias: Operand | undefined): TorchHandle {
   const call = c.call.tensor(x).tensor(weight);
   return c.own(optional(call, bias).run(LINEAR));
 }
 
-function optional(call: Context["call"], x: Tensor | undefined): Context["call"] {
+function optional(call: Context["call"], x: Operand | undefined): Context["call"] {
   return x === undefined ? call.none() : call.tensor(x).some();
 }
 
 /** [B, H, W, C] as [B, C, H, W], without moving anything. */
-function channelsFirst(c: Context, x: Tensor): Owned {
+function channelsFirst(c: Context, x: Operand): Owned {
   return c.call.tensor(x).ints([0, 3, 1, 2]).run(PERMUTE);
 }
 /** [B, C, H, W] as [B, H, W, C], on the books. */
@@ -79,9 +78,9 @@ export function inChannelsLast(c: Context, x: Owned): Owned {
 
 export function conv2d(
   c: Context,
-  x: Tensor,
-  weight: Tensor,
-  bias: Tensor | undefined,
+  x: Operand,
+  weight: Operand,
+  bias: Operand | undefined,
   { stride, padding: [top, bottom, left, right] }: Conv2dOptions,
 ): TorchHandle {
   let image = channelsFirst(c, x);
@@ -96,13 +95,13 @@ export function conv2d(
   );
 }
 
-export function upsampleNearest2x(c: Context, x: Tensor): TorchHandle {
+export function upsampleNearest2x(c: Context, x: Operand): TorchHandle {
   const size = [2 * x.shape[1], 2 * x.shape[2]];
   const image = channelsFirst(c, x);
   return channelsLast(c, c.call.give(image).ints(size).none().none().run(UPSAMPLE));
 }
 
-export function maxPool2x2(c: Context, x: Tensor): TorchHandle {
+export function maxPool2x2(c: Context, x: Operand): TorchHandle {
   const image = channelsFirst(c, x);
   return channelsLast(
     c,
@@ -110,20 +109,20 @@ export function maxPool2x2(c: Context, x: Tensor): TorchHandle {
   );
 }
 
-export function softmax(c: Context, x: Tensor): TorchHandle {
+export function softmax(c: Context, x: Operand): TorchHandle {
   return c.own(c.call.tensor(x).int(-1).none().run(SOFTMAX));
 }
 
-export function logSoftmax(c: Context, x: Tensor): TorchHandle {
+export function logSoftmax(c: Context, x: Operand): TorchHandle {
   return c.own(c.call.tensor(x).int(-1).none().run(LOG_SOFTMAX));
 }
 
-export function rmsNorm(c: Context, x: Tensor, weight: Tensor, epsilon: number): TorchHandle {
+export function rmsNorm(c: Context, x: Operand, weight: Operand, epsilon: number): TorchHandle {
   const width = [x.shape[x.rank - 1]];
   return c.own(c.call.tensor(x).ints(width).tensor(weight).some().float(epsilon).some().run(RMS_NORM));
 }
 
-export function layerNorm(c: Context, x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): TorchHandle {
+export function layerNorm(c: Context, x: Operand, weight: Operand, bias: Operand, epsilon: number): TorchHandle {
   const width = [x.shape[x.rank - 1]];
   const call = c.call.tensor(x).ints(width).tensor(weight).some().tensor(bias).some();
   return c.own(call.float(epsilon).bool(true).run(LAYER_NORM));
@@ -131,10 +130,10 @@ export function layerNorm(c: Context, x: Tensor, weight: Tensor, bias: Tensor, e
 
 export function groupNorm(
   c: Context,
-  x: Tensor,
+  x: Operand,
   groups: number,
-  weight: Tensor,
-  bias: Tensor,
+  weight: Operand,
+  bias: Operand,
   epsilon: number,
 ): TorchHandle {
   // Positions need no order here: any number of axes between batch and channels becomes one.
@@ -153,9 +152,9 @@ export function groupNorm(
 
 export function attention(
   c: Context,
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
+  q: Operand,
+  k: Operand,
+  v: Operand,
   causal: boolean,
   scale: number,
 ): TorchHandle {
@@ -179,9 +178,9 @@ function causalMask(c: Context, queries: number, keys: number): Owned {
 /** Attention of operators that can be differentiated twice, which the fused kernels cannot. */
 function composedAttention(
   c: Context,
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
+  q: Operand,
+  k: Operand,
+  v: Operand,
   masked: boolean,
   scale: number,
 ): TorchHandle {
@@ -200,10 +199,10 @@ function composedAttention(
 
 export function adamW(
   c: Context,
-  parameters: Tensor[],
-  gradients: Tensor[],
-  first: Tensor[],
-  second: Tensor[],
+  parameters: Operand[],
+  gradients: Operand[],
+  first: Operand[],
+  second: Operand[],
   options: AdamWOptions,
 ): void {
   checkOutside(c, "adamW");
@@ -234,7 +233,7 @@ export function adamW(
 }
 
 /** Consecutive runs of tensors of about `SCALED_GROUP_BYTES`. */
-function groupsOf(tensors: Tensor[]): [number, number][] {
+function groupsOf(tensors: Operand[]): [number, number][] {
   const groups: [number, number][] = [];
   let from = 0, bytes = 0;
   tensors.forEach((each, i) => {

@@ -1,11 +1,19 @@
 /**
- * Which tensors of an engine are alive and how much memory they hold.
+ * Who owns a reference to a tensor of LibTorch, which tensors of an engine are alive, and how much memory they hold.
+ *
+ * References come in two types that do not mix: an `Owned` must be freed or passed on once; a `Borrowed` belongs to someone
+ * else and is only looked at.
  *
  * Counted are the tensors that the program holds; views of one storage count once. What LibTorch keeps for itself (what
  * a recorded graph saved, workspaces, its allocator's reserve) is not seen from here.
  */
 import type { EngineMemory } from "../engine.ts";
-import type { Owned } from "./dispatcher.ts";
+
+declare const ownership: unique symbol;
+/** A reference to a tensor that must be freed or passed on exactly once. */
+export type Owned = bigint & { readonly [ownership]: "owned" };
+/** A reference that belongs to someone else. */
+export type Borrowed = bigint & { readonly [ownership]: "borrowed" };
 
 interface Storage {
   bytes: number;
