@@ -349,14 +349,14 @@ export { type Properties, Scene } from "./lib/gyms/games/scene.ts";
 export { type ParsedAction, type Verb } from "./lib/gyms/games/verbs.ts";
 
 // Web pages
-export { describeAction, formatAction, parseAction, type WebAction } from "./lib/worlds/web_page/actions.ts";
 export {
-  type BrowserTab,
-  type Observation,
+  describeAction,
+  formatAction,
   type PageNode,
-  WebActionError,
-  type WebBrowser,
-} from "./lib/worlds/web_page/browser.ts";
+  parseAction,
+  type WebAction,
+} from "./lib/worlds/web_page/actions.ts";
+export { type BrowserTab, type Observation, WebActionError, type WebBrowser } from "./lib/worlds/web_page/browser.ts";
 export { ChromiumBrowser, type ChromiumOptions, openChromium } from "./lib/gyms/chromium/chromium.ts";
 export { findChromium } from "./lib/gyms/chromium/find_chromium.ts";
 export { readStorageState, type StorageState } from "./lib/gyms/chromium/storage_state.ts";

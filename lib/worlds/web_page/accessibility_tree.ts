@@ -15,7 +15,8 @@
  * dropped when it happens to stand in the *id* of a line above, and a line of any role goes when its name contains "statictext".
  */
 import { pythonRepr } from "../../io/python_repr.ts";
-import type { AccessibilityNode, BrowserTab, Observation, PageNode } from "./browser.ts";
+import type { AccessibilityNode, BrowserTab, Observation } from "./browser.ts";
+import type { PageNode } from "./actions.ts";
 
 /** Roles that say nothing by themselves: shown only with a name or a property. */
 const SILENT_ROLES: ReadonlySet<string> = new Set([

@@ -1,9 +1,18 @@
 /**
- * Actions on web pages and their text forms: `click [12]`, `type [7] [blue kettle] [1]`, `stop [$24.00]`.
+ * Actions on web pages, what they point at, and their text forms: `click [12]`, `type [7] [blue kettle] [1]`, `stop [$24.00]`.
  *
  * Source: WebArena §2.4; grammar as RLVR-World's agent parses it (its `browser_env/actions.py`).
  */
-import type { PageNode } from "./browser.ts";
+
+/** A node that an action may point at. */
+export interface PageNode {
+  /** Its role. */
+  readonly role: string;
+  /** Its name. */
+  readonly name: string;
+  /** Its line of the tree without indentation: `[12] link 'Cart'`. */
+  readonly line: string;
+}
 
 /** An action, parsed. */
 export type WebAction =

@@ -1,13 +1,13 @@
 /**
- * What a browser is to everything that reads and acts on web pages: the real one (`chromium.ts`) and the built-in site's
- * simulated one (`../site/simulated_browser.ts`) are told apart by nothing else.
+ * What a browser is to everything that reads and acts on web pages: the real one (`gyms/chromium/chromium.ts`) and the built-in
+ * site's simulated one (`gyms/shop/simulated_browser.ts`) are told apart by nothing else.
  *
  * A page is seen as its accessibility tree in WebArena's text form, one line a node: `[id] role 'name' key: value …`, indented
  * by depth, below a line of tabs. Ids are what actions point at.
  *
  * Source: WebArena (Zhou et al., 2024), §2.3; RLVR-World §5.2, App. A.3.
  */
-import type { WebAction } from "./actions.ts";
+import type { PageNode, WebAction } from "./actions.ts";
 
 /** A node of an accessibility tree, after the nodes that say nothing have been left out. */
 export interface AccessibilityNode {
@@ -21,16 +21,6 @@ export interface AccessibilityNode {
   readonly key: string | number;
   /** Nodes below it, in document order. */
   readonly children: readonly AccessibilityNode[];
-}
-
-/** A node that an action may point at. */
-export interface PageNode {
-  /** Its role. */
-  readonly role: string;
-  /** Its name. */
-  readonly name: string;
-  /** Its line of the tree without indentation: `[12] link 'Cart'`. */
-  readonly line: string;
 }
 
 /** A tab of the browser. */

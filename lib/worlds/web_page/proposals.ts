@@ -5,9 +5,8 @@
  * head do not swallow a walk; what did nothing on the very same page is not tried there again.
  */
 import type { Philox } from "../../tensor/random.ts";
-import type { WebAction } from "./actions.ts";
-import { formatAction } from "./actions.ts";
-import type { Observation, PageNode } from "./browser.ts";
+import { formatAction, type PageNode, type WebAction } from "./actions.ts";
+import type { Observation } from "./browser.ts";
 
 /** What an explorer may do. */
 export interface ProposalOptions {

@@ -13,8 +13,8 @@
  * What was changed on the site by mistake stays changed.
  */
 import { Philox } from "../../../tensor/random.ts";
-import { formatAction, type WebAction } from "../../../worlds/web_page/actions.ts";
-import type { Observation, PageNode } from "../../../worlds/web_page/browser.ts";
+import { formatAction, type PageNode, type WebAction } from "../../../worlds/web_page/actions.ts";
+import type { Observation } from "../../../worlds/web_page/browser.ts";
 import type { AgentState, PolicyRole } from "../roles.ts";
 import { type Reply, timed } from "../../../serving/usage.ts";
 import { contentWords } from "./words.ts";
