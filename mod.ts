@@ -414,15 +414,15 @@ export { builtInWalks, type BuiltInWalksOptions, type SiteTransition } from "./l
 export { SHOP_ORIGIN, ShopSite, type ShopSiteOptions } from "./lib/gyms/shop/shop_site.ts";
 export { type ServedSite, serveSite, type ServeSiteOptions } from "./lib/gyms/shop/serve_site.ts";
 export { SimulatedBrowser, type SimulatedBrowserOptions } from "./lib/gyms/shop/simulated_browser.ts";
+export { siteTasks } from "./lib/gyms/shop/site_tasks.ts";
 export {
   type ElementName,
   resolveStep,
   type SiteArea,
   type SiteTask,
   type SiteTaskKind,
-  siteTasks,
   type SolutionStep,
-} from "./lib/gyms/shop/site_tasks.ts";
+} from "./lib/gyms/shop/site_task.ts";
 export {
   EVALUATOR_TYPES,
   type EvaluatorType,

@@ -12,7 +12,8 @@ import type { Observation } from "../../worlds/web_page/browser.ts";
 import { recordWalk, type WalkRequest } from "../../worlds/web_page/recorder.ts";
 import type { ShopData } from "./shop_data.ts";
 import { SHOP_ORIGIN, ShopSite } from "./shop_site.ts";
-import { resolveStep, type SiteTask, siteTasks } from "./site_tasks.ts";
+import { siteTasks } from "./site_tasks.ts";
+import { resolveStep, type SiteTask } from "./site_task.ts";
 import { SimulatedBrowser } from "./simulated_browser.ts";
 import type { WebPageTransition } from "../../worlds/web_page/transition.ts";
 

@@ -8,7 +8,8 @@ import { describeAction, formatAction, parseAction, type WebAction } from "../..
 import type { Observation } from "../../../lib/worlds/web_page/browser.ts";
 import { formatChanges, itemChanges } from "../../../lib/worlds/web_page/item_changes.ts";
 import { ShopSite } from "../../../lib/gyms/shop/shop_site.ts";
-import { resolveStep, type SiteTask, siteTasks } from "../../../lib/gyms/shop/site_tasks.ts";
+import { siteTasks } from "../../../lib/gyms/shop/site_tasks.ts";
+import { resolveStep, type SiteTask } from "../../../lib/gyms/shop/site_task.ts";
 import { SimulatedBrowser } from "../../../lib/gyms/shop/simulated_browser.ts";
 
 const SEED = 5;
