@@ -3,6 +3,8 @@
  *
  * What a configuration asks for beyond plain LoRA (DoRA, biases, ranks that differ by layer, modules saved whole, weights
  * that change the base model) is refused by name. Dropout has no effect here, in outputs or in further training.
+ *
+ * Models are known by what is asked of them: the transformer itself loads adapters.
  */
 import { writeFileAtomic } from "../io/atomic.ts";
 import { readTextFile } from "../io/plain_file.ts";
@@ -11,7 +13,7 @@ import { UserError } from "../base/user_error.ts";
 import { plainName, renamedMap } from "../io/weight_names.ts";
 import { type LoraAdapters, type LoraOptions, loraShapes, matchTargets } from "../nn/lora.ts";
 import { checkWeights, loadInto, toHost } from "../nn/parameters.ts";
-import type { CausalTransformer } from "./causal_transformer.ts";
+import type { Shape } from "../tensor/dtype.ts";
 
 /** The file that makes a folder an adapter's. */
 export const ADAPTER_CONFIG = "adapter_config.json";
@@ -22,11 +24,12 @@ const PREFIX = "base_model.model.";
 /**
  * Writes a model's adapters as PEFT does, so that PEFT and vLLM load them.
  *
+ * @param model A `CausalTransformer`.
  * @param options.baseModel Name or folder of the model that they belong to, for the configuration.
  * @throws {Error} When the model has no adapters.
  */
 export async function saveAdapters(
-  model: CausalTransformer,
+  model: { readonly adapters: LoraAdapters | undefined; readonly linearLayers: ReadonlyMap<string, Shape> },
   folder: string,
   { baseModel }: { baseModel?: string } = {},
 ): Promise<void> {
@@ -50,7 +53,7 @@ export async function saveAdapters(
     peft_type: "LORA",
     r: rank,
     rank_pattern: {},
-    target_modules: shortTargets(model, adapters),
+    target_modules: shortTargets([...model.linearLayers.keys()], adapters),
     task_type: "CAUSAL_LM",
     use_dora: false,
     use_rslora: rsLora,
@@ -61,10 +64,18 @@ export async function saveAdapters(
 /**
  * Attaches the adapters of a folder that PEFT or {@linkcode saveAdapters} wrote.
  *
+ * @param model A `CausalTransformer`.
  * @throws {UserError} When a file is missing or damaged, asks for more than plain LoRA, or belongs to another model.
  * @throws {Error} When the model has adapters already.
  */
-export async function loadAdapters(model: CausalTransformer, folder: string): Promise<LoraAdapters> {
+export async function loadAdapters(
+  model: {
+    readonly linearLayers: ReadonlyMap<string, Shape>;
+    attachAdapters(options: LoraOptions): LoraAdapters;
+    detachAdapters(): void;
+  },
+  folder: string,
+): Promise<LoraAdapters> {
   const path = `${folder}/${ADAPTER_CONFIG}`;
   const options = loraOptions(await readAdapterConfig(folder), path, [...model.linearLayers.keys()]);
   const source = `${folder}/${WEIGHTS}`;
@@ -183,9 +194,9 @@ function readTargets(value: unknown, path: string, layers: readonly string[]): L
 }
 
 /** The shortest names that mean the adapted layers: their last parts, or else their full names. */
-function shortTargets(model: CausalTransformer, adapters: LoraAdapters): string[] {
+function shortTargets(linearLayers: readonly string[], adapters: LoraAdapters): string[] {
   const last = [...new Set(adapters.layers.map((layer) => layer.slice(layer.lastIndexOf(".") + 1)))];
-  const meant = matchTargets([...model.linearLayers.keys()], last);
+  const meant = matchTargets(linearLayers, last);
   return meant.length === adapters.layers.length ? last : [...adapters.layers];
 }
 
