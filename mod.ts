@@ -207,14 +207,12 @@ export {
 } from "./lib/worlds/robot_video/tokenizer_frames.ts";
 
 // Driving a robot in a model, and judging policies there
+export { type FramePredictor, type PredictorOptions } from "./lib/worlds/robot_video/frame_predictor.ts";
 export {
-  type FramePredictor,
-  multiStepPredictor,
-  type MultiStepPredictorOptions,
-  type PredictorOptions,
   singleStepPredictor,
   type SingleStepPredictorOptions,
-} from "./lib/worlds/robot_video/frame_predictor.ts";
+} from "./lib/worlds/robot_video/single_step_predictor.ts";
+export { multiStepPredictor, type MultiStepPredictorOptions } from "./lib/worlds/robot_video/multi_step_predictor.ts";
 export {
   Env,
   type EnvInfo,

@@ -5,11 +5,9 @@ import type { CausalTransformer } from "../../models/causal_transformer.ts";
 import type { SamplingOptions } from "../../nn/sampling.ts";
 import { tidy } from "../../tensor/scope.ts";
 import { tensor } from "../../tensor/tensor.ts";
-import {
-  type FramePredictor,
-  multiStepPredictor,
-  singleStepPredictor,
-} from "../../worlds/robot_video/frame_predictor.ts";
+import type { FramePredictor } from "../../worlds/robot_video/frame_predictor.ts";
+import { singleStepPredictor } from "../../worlds/robot_video/single_step_predictor.ts";
+import { multiStepPredictor } from "../../worlds/robot_video/multi_step_predictor.ts";
 import { writePixels } from "../../worlds/robot_video/single_step_world.ts";
 import type { RobotVideoExperiment } from "../../recipes/robot_video/experiment.ts";
 

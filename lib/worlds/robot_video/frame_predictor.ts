@@ -8,12 +8,8 @@
  * Source: RLVR-World §6.4 and its code's `eval_runenv.py`.
  */
 import type { CausalTransformer } from "../../models/causal_transformer.ts";
-import type { FrameTokenizer } from "../../models/frame_tokenizer.ts";
 import type { SamplingOptions } from "../../nn/sampling.ts";
 import type { ActionBins } from "./actions.ts";
-import { MultiStepPredictor } from "./multi_step_predictor.ts";
-import type { ClipTokenizer } from "./multi_step_world.ts";
-import { SingleStepPredictor } from "./single_step_predictor.ts";
 
 /** Predicts frames one after another for a batch of rollouts; B rollouts, H height, W width, A numbers of an action. */
 export interface FramePredictor {
@@ -59,42 +55,4 @@ export interface PredictorOptions {
   sampling: SamplingOptions;
   /** Rollouts that are computed at once. */
   maxRows?: number;
-}
-
-/** What {@linkcode multiStepPredictor} is made of. */
-export interface MultiStepPredictorOptions extends PredictorOptions {
-  /** Frames ↔ tokens. */
-  tokenizer: ClipTokenizer;
-  /** See {@linkcode FramePredictor.horizon}; 7 for the released models, which were trained on one frame and 7 that follow. */
-  horizon: number;
-}
-
-/** What {@linkcode singleStepPredictor} is made of. */
-export interface SingleStepPredictorOptions extends PredictorOptions {
-  /** Frames ↔ tokens. */
-  tokenizer: FrameTokenizer;
-  /** K, the history frames that the model was trained on. */
-  history: number;
-  /** [A]: the action that stands between the repeated start frames of the first history. Zeros when left out. */
-  restAction?: Float32Array;
-}
-
-/**
- * Prediction with a multi-step model. The start frame is its own context frame; after `horizon` frames the last one becomes
- * the start and the context stays (a sliding window). Rollouts of one start frame share what is computed of it.
- *
- * @throws {RangeError} When an option is out of its range, the horizon does not fit into the model's positions, or model,
- *   tokenizer and bins do not belong together.
- */
-export function multiStepPredictor(options: MultiStepPredictorOptions): FramePredictor {
-  return new MultiStepPredictor(options);
-}
-
-/**
- * Prediction with a single-step model: each frame from the K before it. The first history is the start frame, repeated.
- *
- * @throws {RangeError} When an option is out of its range, or model, tokenizer and bins do not belong together.
- */
-export function singleStepPredictor(options: SingleStepPredictorOptions): FramePredictor {
-  return new SingleStepPredictor(options);
 }

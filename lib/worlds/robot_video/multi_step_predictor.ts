@@ -16,12 +16,32 @@ import { longestSequence } from "../../models/transformer_config.ts";
 import { tidy } from "../../tensor/scope.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { Tokens } from "../world.ts";
-import type { FramePredictor, MultiStepPredictorOptions } from "./frame_predictor.ts";
+import type { FramePredictor, PredictorOptions } from "./frame_predictor.ts";
 import { actionIds, clampedFrame, contextIds } from "./multi_step_sequences.ts";
+import type { ClipTokenizer } from "./multi_step_world.ts";
 import { checkPredictor, checkStartFrames, distinctFrames, drawFrame, toBytes } from "./prediction.ts";
 import { RolloutStates } from "./rollout_states.ts";
 import { type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./single_step_world.ts";
+
+/** What {@linkcode multiStepPredictor} is made of. */
+export interface MultiStepPredictorOptions extends PredictorOptions {
+  /** Frames ↔ tokens. */
+  tokenizer: ClipTokenizer;
+  /** See {@linkcode FramePredictor.horizon}; 7 for the released models, which were trained on one frame and 7 that follow. */
+  horizon: number;
+}
+
+/**
+ * Prediction with a multi-step model. The start frame is its own context frame; after `horizon` frames the last one becomes
+ * the start and the context stays (a sliding window). Rollouts of one start frame share what is computed of it.
+ *
+ * @throws {RangeError} When an option is out of its range, the horizon does not fit into the model's positions, or model,
+ *   tokenizer and bins do not belong together.
+ */
+export function multiStepPredictor(options: MultiStepPredictorOptions): FramePredictor {
+  return new MultiStepPredictor(options);
+}
 
 /** One rollout that runs: a row of its batch's cache. */
 interface Row {
@@ -46,7 +66,7 @@ interface Batch {
 }
 
 /** See `multiStepPredictor`. */
-export class MultiStepPredictor implements FramePredictor {
+class MultiStepPredictor implements FramePredictor {
   /** H. */
   readonly height: number;
   /** W. */

@@ -2,17 +2,37 @@
  * Interactive prediction with a single-step model: every frame is asked for anew, from the K frames before it and the actions
  * taken at them. Nothing is cached from frame to frame: as the history moves on, every position changes.
  */
+import type { FrameTokenizer } from "../../models/frame_tokenizer.ts";
 import { longestSequence } from "../../models/transformer_config.ts";
 import { tidy } from "../../tensor/scope.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { Tokens } from "../world.ts";
-import type { FramePredictor, SingleStepPredictorOptions } from "./frame_predictor.ts";
+import type { FramePredictor, PredictorOptions } from "./frame_predictor.ts";
 import { clampedFrame } from "./multi_step_sequences.ts";
 import { checkPredictor, checkStartFrames, drawFrame, toBytes } from "./prediction.ts";
 import { RolloutStates } from "./rollout_states.ts";
 import { singleStepLengths, singleStepQuestion } from "./single_step_sequences.ts";
 import { type SingleStepVocabulary, singleStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./single_step_world.ts";
+
+/** What {@linkcode singleStepPredictor} is made of. */
+export interface SingleStepPredictorOptions extends PredictorOptions {
+  /** Frames ↔ tokens. */
+  tokenizer: FrameTokenizer;
+  /** K, the history frames that the model was trained on. */
+  history: number;
+  /** [A]: the action that stands between the repeated start frames of the first history. Zeros when left out. */
+  restAction?: Float32Array;
+}
+
+/**
+ * Prediction with a single-step model: each frame from the K before it. The first history is the start frame, repeated.
+ *
+ * @throws {RangeError} When an option is out of its range, or model, tokenizer and bins do not belong together.
+ */
+export function singleStepPredictor(options: SingleStepPredictorOptions): FramePredictor {
+  return new SingleStepPredictor(options);
+}
 
 /** Rollouts computed at once where the caller says nothing. */
 const MAX_ROWS = 64;
@@ -26,7 +46,7 @@ interface History {
 }
 
 /** See `singleStepPredictor`. */
-export class SingleStepPredictor implements FramePredictor {
+class SingleStepPredictor implements FramePredictor {
   /** H. */
   readonly height: number;
   /** W. */
