@@ -88,7 +88,9 @@ export async function evaluateTask(task: WebTask, options: EvaluationOptions): P
     } else {
       for (const check of pageImages) {
         const url = await addressOf(check.url, options);
-        parts.push(...await matchPictures({ ...check, url }, options.browser, options.pictureJudge));
+        for (const { holds, why } of await matchPictures({ ...check, url }, options.browser, options.pictureJudge)) {
+          parts.push({ type, score: holds ? 1 : 0, why });
+        }
       }
     }
   }

@@ -12,7 +12,6 @@
 import { checkIsFile } from "../../../io/plain_file.ts";
 import { UserError } from "../../../base/user_error.ts";
 import { WebActionError, type WebBrowser } from "../../../worlds/web_page/browser.ts";
-import type { EvaluationPart } from "./evaluators.ts";
 import { quote } from "./text_matches.ts";
 import type { ImageCheck } from "../../../worlds/web_page/web_task.ts";
 
@@ -34,8 +33,16 @@ const LARGEST = 16 << 20;
 /** Seconds that an address has to give a picture. */
 const DOWNLOAD_SECONDS = 60;
 
+/** Whether a condition on pictures holds, and why, in words. */
+export interface PictureFinding {
+  /** Whether it holds. */
+  readonly holds: boolean;
+  /** What was looked for, where, and whether it was there. */
+  readonly why: string;
+}
+
 /**
- * Judges the pictures that a check names: a part a question and one for the given pictures.
+ * Judges the pictures that a check names: a finding for each question, and one for the given pictures.
  *
  * @throws {UserError} When a given picture cannot be read, or a question has no judge.
  * @throws {WebActionError} When the browser cannot look.
@@ -44,21 +51,17 @@ export async function matchPictures(
   { url, selector, questions, sameAs, threshold }: ImageCheck,
   browser: WebBrowser,
   judge: PictureJudge | undefined,
-): Promise<EvaluationPart[]> {
+): Promise<PictureFinding[]> {
   const place = `${selector || "pictures"} of ${url === "last" ? "the last page" : url}`;
-  const part = (holds: boolean, why: string): EvaluationPart => ({
-    type: "page_image_query",
-    score: holds ? 1 : 0,
-    why: `${place}: ${why}`,
-  });
+  const finding = (holds: boolean, why: string): PictureFinding => ({ holds, why: `${place}: ${why}` });
   const pictures = await picturesOf(browser, selector, url);
-  if (pictures.length === 0) return [part(false, "there is no picture")];
-  const parts: EvaluationPart[] = [];
+  if (pictures.length === 0) return [finding(false, "there is no picture")];
+  const findings: PictureFinding[] = [];
   for (const { question, answer } of questions) {
     if (!judge) throw new UserError("eval_vqa needs a judge that sees");
     const answers = await Promise.all(pictures.map((picture) => judge(picture, question)));
     const holds = answers.some((each) => each.toLowerCase().includes(answer.toLowerCase()));
-    parts.push(part(holds, `${quote(question)} ${holds ? "is" : "is not"} answered ${quote(answer)}`));
+    findings.push(finding(holds, `${quote(question)} ${holds ? "is" : "is not"} answered ${quote(answer)}`));
   }
   if (sameAs.length > 0) {
     const found = await pixelsOf(pictures);
@@ -67,11 +70,11 @@ export async function matchPictures(
       found.flatMap((a) => wanted.map(async (b) => await structuralSimilarity(a, b))),
     );
     const highest = Math.max(-1, ...similarities), holds = highest > threshold;
-    parts.push(
-      part(holds, `${sameAs.map(quote).join(" or ")} ${holds ? "is" : "is not"} there (${highest.toFixed(3)})`),
+    findings.push(
+      finding(holds, `${sameAs.map(quote).join(" or ")} ${holds ? "is" : "is not"} there (${highest.toFixed(3)})`),
     );
   }
-  return parts;
+  return findings;
 }
 
 /** The pictures below a class of elements, or all; those that cannot be read are passed over. */
