@@ -2,9 +2,7 @@
 import { readTextFile } from "../io/plain_file.ts";
 import { UserError } from "../base/user_error.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
-
-/** Content by MIME type. */
-export type MimeBundle = Record<string, unknown>;
+import type { MimeBundle } from "../report/notebook.ts";
 
 /** What a code cell gave, in the order in which it appeared. */
 export type CellOutput =

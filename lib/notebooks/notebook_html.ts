@@ -6,7 +6,8 @@ import { HIGHLIGHT_STYLE, highlightTypeScript } from "./highlight.ts";
 import { escapeHtml, figureHtml, page, plotlyScript } from "../report/html.ts";
 import type { PlotlyFigure } from "../report/figures.ts";
 import { markdownToHtml } from "./markdown.ts";
-import { type CellOutput, joinLines, type MimeBundle, type Notebook } from "./notebook_file.ts";
+import { type CellOutput, joinLines, type Notebook } from "./notebook_file.ts";
+import type { MimeBundle } from "../report/notebook.ts";
 import { colors } from "../report/theme.ts";
 
 const PLOTLY_TYPE = "application/vnd.plotly.v1+json";

@@ -12,10 +12,12 @@ import type { PlotlyFigure } from "./figures.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions } from "./gallery.ts";
 import { encodeGif } from "./gif.ts";
 import { escapeHtml, formatNumber, longColumns } from "./html.ts";
-import type { MimeBundle } from "../notebooks/notebook_file.ts";
 import { encodePng } from "./png.ts";
 import { relativeImprovement, type RunResult } from "./result.ts";
 import { monoStack } from "./theme.ts";
+
+/** Content of an output by MIME type, in one form or several. */
+export type MimeBundle = Record<string, unknown>;
 
 /** Bytes of one output above which it is refused. */
 export const MAX_OUTPUT_BYTES = 2_000_000;
