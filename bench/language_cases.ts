@@ -1,9 +1,9 @@
 /**
- * Cases of language models: long prompts, answers of any length, checkpoints of gigabytes. See `cases.ts`.
+ * Cases of language models: long prompts, answers of any length, checkpoints of gigabytes. See `case.ts`.
  *
  * They have Qwen2's shape: biases on queries, keys and values, fewer key heads than query heads.
  */
-import type { BenchCase } from "./cases.ts";
+import type { BenchCase } from "./case.ts";
 
 /** Sizes of the transformer that is trained and sampled. */
 const MODEL = {

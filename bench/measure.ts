@@ -2,7 +2,7 @@
  * Timing a case on both sides: in turns, ours first, so that whatever else the machine does hits both alike; the ratio
  * is the median over rounds of the ratio within a round.
  */
-import type { BenchCase } from "./cases.ts";
+import type { BenchCase } from "./case.ts";
 import type { Reply, Side } from "./side.ts";
 
 /** A number and how it was spread over the rounds. */

@@ -1,10 +1,10 @@
 /**
  * Cases of video: decoding frames from tokens against PyTorch, and interactive rollouts with a shared context against
- * those without. See `cases.ts`.
+ * those without. See `case.ts`.
  *
  * The tokenizers have the shape of the released ones, with fewer channels and frames of half the height and width.
  */
-import type { BenchCase, CaseSizes } from "./cases.ts";
+import type { BenchCase, CaseSizes } from "./case.ts";
 
 /** What both tokenizers have in common. */
 const DECODER = {

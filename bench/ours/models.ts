@@ -7,7 +7,7 @@ import { rollout } from "../../lib/train/rollout.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { LikelihoodTrainer } from "../../lib/train/likelihood.ts";
 import type { EncodedTransition, Tokens, World } from "../../lib/worlds/world.ts";
-import type { CaseSizes } from "../cases.ts";
+import type { CaseSizes } from "../case.ts";
 import { hashedTokens } from "../numbers.ts";
 import { seconds } from "./clock.ts";
 import type { Prepare } from "./work.ts";

@@ -4,7 +4,7 @@ import type { Engine } from "../../lib/tensor/engine.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { adamW, full, type Tensor, tensor, zeros } from "../../lib/tensor/tensor.ts";
-import type { CaseSizes } from "../cases.ts";
+import type { CaseSizes } from "../case.ts";
 import { hashed } from "../numbers.ts";
 import type { Prepare, Work } from "./work.ts";
 

@@ -13,7 +13,7 @@ import { ActionBins } from "../../lib/worlds/robot_video/actions.ts";
 import type { FramePredictor } from "../../lib/worlds/robot_video/frame_predictor.ts";
 import { multiStepPredictor } from "../../lib/worlds/robot_video/multi_step_predictor.ts";
 import { multiStepVocabulary } from "../../lib/worlds/robot_video/vocabulary.ts";
-import type { CaseSizes } from "../cases.ts";
+import type { CaseSizes } from "../case.ts";
 import { hashed, hashedTokens } from "../numbers.ts";
 import type { Prepare, Work } from "./work.ts";
 

@@ -1,6 +1,6 @@
 /** What one side of a case is: prepared once, run many times, judged by one number. */
 import type { Engine } from "../../lib/tensor/engine.ts";
-import type { CaseSizes } from "../cases.ts";
+import type { CaseSizes } from "../case.ts";
 
 /** Work that is ready to run. */
 export interface Work {

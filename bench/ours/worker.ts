@@ -4,7 +4,7 @@
  */
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { type EngineName, openEngine } from "../../lib/tensor/registry.ts";
-import type { CaseSizes } from "../cases.ts";
+import type { CaseSizes } from "../case.ts";
 import { jsonLines } from "../json_lines.ts";
 import { chooseClock, type ClockName, seconds } from "./clock.ts";
 import { LANGUAGE } from "./language.ts";
