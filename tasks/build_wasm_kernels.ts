@@ -1,5 +1,5 @@
 /**
- * Compiles `lib/tensor/tfjs/kernels/*.c` into `binary.ts`: for contributors who change a kernel.
+ * Compiles `lib/tensor/tfjs/kernels/*.c` into `lib/tensor/tfjs/kernels/binary.ts`: for contributors who change a kernel.
  *
  * Needs clang 19 or newer with its WebAssembly linker (Debian: `apt install clang-19 lld-19`). CLANG names another compiler.
  */

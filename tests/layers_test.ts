@@ -1,6 +1,6 @@
 /**
  * Who may import whom in lib: rooms stand in one order, a file imports from its own room and from those before it, and no files
- * import each other in a circle. Imports of types count.
+ * import each other in a circle. Imports of types count. Comments that send the reader to another file name one that is there.
  */
 import assert from "node:assert/strict";
 import { dirname, join, relative, resolve } from "node:path";
@@ -149,4 +149,22 @@ Deno.test("layers: the torch engine needs no npm package", async () => {
       .filter((name) => !name.startsWith("node:"));
     assert.deepEqual(packages, [], `${relative(ROOT, path)} imports ${packages.join(", ")}`);
   }
+});
+
+Deno.test("comments: `file.ts` lies beside the comment, `room/file.ts` in lib or in the project's folder", async () => {
+  const isFile = (path: string) => Deno.stat(path).then((stat) => stat.isFile, () => false);
+  const lost: string[] = [];
+  let count = 0;
+  for (const top of ["lib", "tasks", "bench", "tests"]) {
+    for await (const path of sources(join(ROOT, top))) {
+      const comments = (await Deno.readTextFile(path)).match(/^\s*\/?\*.*$|\/\/.*$/gm) ?? [];
+      for (const [, name] of comments.join("\n").matchAll(/`([\w./-]+\.ts)`/g)) {
+        count++;
+        const places = [dirname(path), join(ROOT, "lib"), ROOT].map((folder) => join(folder, name));
+        if (!(await Promise.all(places.map(isFile))).includes(true)) lost.push(`${relative(ROOT, path)}: ${name}`);
+      }
+    }
+  }
+  assert.ok(count > 100, `only ${count} names were found: the test does not see the comments`);
+  assert.deepEqual(lost, []);
 });

@@ -7,7 +7,7 @@
  * result (`text.ts` says how), and a text that needs more all the same, or that Python's parser would refuse, is
  * `undefined`.
  *
- * Not here: strings and where they end (`string.ts`), which part of a response is the answer (`answer.ts`).
+ * Not here: strings and where they end (`string.ts`), which part of a response is the answer (`worlds/text_game/answer.ts`).
  *
  * Source: the heuristics are those of the Python package json_repair 0.61.7 (MIT License, © 2023 Stefano Baccianella),
  * written anew; options of it that the scorer does not use (schemas, strict mode, streams) are left out.

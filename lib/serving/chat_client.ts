@@ -4,7 +4,7 @@
  * n samples of one question are n requests, some at a time: servers differ in whether they take `n`. A request is tried again
  * as `json_server.ts` says, and also where the answer is not JSON, has no choices or no text. A query that still fails is an
  * empty answer, counted with its reason, and the others go on; what that means for a task is the agent's affair
- * (`planning_agent.ts`). The key is read by the caller, sent as a header, and stands in no message and no log.
+ * (`studies/web_agents/planning_agent.ts`). The key is read by the caller, sent as a header, and stands in no message and no log.
  */
 import { UserError } from "../base/user_error.ts";
 import { JsonServer, type JsonServerOptions, parseShallow, RefusedError, withoutVersion } from "./json_server.ts";

@@ -1,6 +1,6 @@
 /**
  * Sampling answers from a server that speaks OpenAI's completions interface, such as vLLM: the counterpart of
- * `generation.ts` for models that are served elsewhere.
+ * `train/generation.ts` for models that are served elsewhere.
  *
  * Prompts go as token ids, one request a prompt with its G answers, some requests at a time. Answers come back as token ids
  * where the server can say them, else their text is encoded. What log-probabilities mean is stated with

@@ -1,6 +1,6 @@
 /**
  * A server for one's own browser: on this machine's loopback address only, refusing pages of other sites that would like to talk
- * to it, and ending when it is told to. What it serves is up to `play_server.ts` and `label_server.ts`.
+ * to it, and ending when it is told to. What it serves is up to `play/play_server.ts` and `studies/labels/server.ts`.
  */
 import { readRequest } from "../io/answer.ts";
 import { UserError } from "../base/user_error.ts";

@@ -1,5 +1,5 @@
 /**
- * Who samples answers for GRPO: the policy itself, here, or whatever implements `AnswerSampler` (`served_answers.ts` asks a
+ * Who samples answers for GRPO: the policy itself, here, or whatever implements `AnswerSampler` (`serving/served_answers.ts` asks a
  * server). The trainer knows only this, whether answers have a fixed form or end when the model says so.
  */
 import type { CausalTransformer } from "../models/causal_transformer.ts";

@@ -4,7 +4,7 @@
  * of the other frames. The steps themselves are those of all tokenizers (`image_tokenizer_trainer.ts`).
  *
  * Which frames make a clip is the data's affair: `chooseTokenizerFrames` in `lib/worlds/robot_video/tokenizer_frames.ts`.
- * Left out and added as for the per-frame tokenizer (`tokenizer.ts`).
+ * Left out and added as for the per-frame tokenizer (`frame_tokenizer_trainer.ts`).
  *
  * Axis letters: B clips, T frames of a clip beside its context, H and W pixels.
  */

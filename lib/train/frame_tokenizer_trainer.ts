@@ -3,8 +3,8 @@
  * released recipe has of them, are those of all tokenizers (`image_tokenizer_trainer.ts`).
  *
  * Left out of the released recipe: mixed precision of the discriminator. Crops and colours are varied by who gives frames
- * (`lib/worlds/robot_video/random_crop.ts`, `augment.ts`). Added, off unless asked for: squared error, weights on pixels, spread of
- * the latents, rounding error.
+ * (`worlds/robot_video/random_crop.ts`, `worlds/robot_video/augment.ts`). Added, off unless asked for: squared error, weights on
+ * pixels, spread of the latents, rounding error.
  *
  * Axis letters: B frames, H and W pixels.
  */

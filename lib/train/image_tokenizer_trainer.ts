@@ -4,8 +4,8 @@
  *
  * One `step` is one update: of the tokenizer or, once the discriminator takes part, every other time of the discriminator.
  * Where images come from is a function of the step's number, so a trainer that is saved and restored goes on with the same
- * numbers. What a batch is and how it is reconstructed is said by the trainers of the two tokenizers (`tokenizer.ts`,
- * `compressive_tokenizer.ts`). Not here: run folders, checkpoints on disk, progress.
+ * numbers. What a batch is and how it is reconstructed is said by the trainers of the two tokenizers (`frame_tokenizer_trainer.ts`,
+ * `compressive_tokenizer_trainer.ts`). Not here: run folders, checkpoints on disk, progress.
  */
 import type { HostTensor } from "../io/safetensors.ts";
 import { type Discriminator, generatorLoss, gradientPenalty, hingeLoss } from "../models/discriminator.ts";

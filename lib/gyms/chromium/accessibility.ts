@@ -1,8 +1,9 @@
 /**
  * Chromium's accessibility nodes, as its DevTools protocol lists them, made into a tree of what WebArena's form tells.
  *
- * This file decides what a node *is* (role, name, properties, key) and whether it is seen; `tree.ts` then leaves out what says
- * nothing and writes lines. It talks to no browser. Only the page's main frame is read, as WebArena does.
+ * This file decides what a node *is* (role, name, properties, key) and whether it is seen;
+ * `worlds/web_page/accessibility_tree.ts` then leaves out what says nothing and writes lines. It talks to no browser. Only the
+ * page's main frame is read, as WebArena does.
  *
  * How the usual controls come out, for whoever imitates them:
  *

@@ -6,7 +6,7 @@
  * off it. It ends with the game. No pair of state and action is collected twice, and held-out transitions come from scenes
  * that training never enters; where two scenes still meet in the same pair, it is kept from the held-out ones.
  *
- * Not here: files of transitions (`../jsonl.ts`); which rows a training step draws.
+ * Not here: files of transitions (`worlds/text_game/jsonl.ts`); which rows a training step draws.
  */
 
 import { workAtOnce } from "../../base/breather.ts";

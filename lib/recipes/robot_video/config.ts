@@ -2,7 +2,7 @@
  * The configuration of the robot-video experiment: every field with its meaning and its default.
  *
  * A configuration is one plain object, checked before anything is loaded: unknown keys and values out of range are named.
- * Defaults are the demo's; presets (`robot_video_presets.ts`) change what differs. `data.prediction` decides between one
+ * Defaults are the demo's; presets (`presets.ts`) change what differs. `data.prediction` decides between one
  * frame ahead and a clip of several; fields that only one of the two reads say so. What holds between fields is checked for the use
  * that a configuration is made for: evaluating a model asks nothing of how it would be trained.
  */

@@ -2,7 +2,7 @@
  * What people are asked to judge blindly: final frames with the task's text, and the key that says where each comes from.
  *
  * The items (`items.jsonl`: `{id, instruction, frame}`, beside `frames/*.png`) are all that a labeller's page sees. The key
- * (`{id, model, policy, task, start}` a line) is kept elsewhere. The answers are in `blind_labels.ts`, the page in `lib/play`.
+ * (`{id, model, policy, task, start}` a line) is kept elsewhere. The answers are in `labels.ts`, the page in `page.html`.
  *
  * Source: RLVR-World §6.4 (one annotator, blind: final frame and task only).
  */

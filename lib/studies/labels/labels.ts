@@ -3,7 +3,7 @@
  *
  * A file of labels (`{id, success, labeller, at}` a line) is only ever appended to; `success: null` takes the labeller's earlier
  * answer back. Here it is read, with what is missing, double or unknown; labellers are compared, and successes counted. The
- * items are in `blind_label_items.ts`, the page in `lib/play`.
+ * items are in `items.ts`, the page in `page.html`.
  */
 import { UserError } from "../../base/user_error.ts";
 import { type LabelKey, nameField, readLines } from "./items.ts";

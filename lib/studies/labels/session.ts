@@ -1,6 +1,6 @@
 /**
  * One labeller's work: which item comes next, what was answered, what was taken back; every answer is on the disk before the next
- * item is shown. Whoever comes back goes on where they stopped. The server around it is `label_server.ts`.
+ * item is shown. Whoever comes back goes on where they stopped. The server around it is `server.ts`.
  */
 import { cannotWrite } from "../../base/disk_error.ts";
 import { isNameOf } from "../../io/plain_file.ts";

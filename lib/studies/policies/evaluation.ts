@@ -4,8 +4,8 @@
  *
  *     policies × tasks × starts → roll-outs in truth, base, RLVR → success (rule, judge or people) → table
  *
- * Here are the roll-outs and the judging; the numbers are in `policy_evaluation_table.ts`, files in `policy_evaluation_files.ts`,
- * the page in `policy_evaluation_report.ts`.
+ * Here are the roll-outs and the judging; the numbers are in `table.ts`, files in `files.ts`,
+ * the page in `report.ts`.
  *
  * Source: RLVR-World §6.4, App. A.5; X. Li et al. 2024 (SIMPLER) for the comparison.
  */

@@ -14,7 +14,7 @@
  * base_displacement_vertical_rotation, gripper_closedness_action, rotation_delta (3), terminate_episode (3: [1, 0, 0] ends
  * the episode), world_vector (3).
  *
- * What goes wrong on the way is tried again as `json_server.ts` says; all else that is wrong ends the episode with an error
+ * What goes wrong on the way is tried again as `serving/json_server.ts` says; all else that is wrong ends the episode with an error
  * that names the address.
  */
 

@@ -1,6 +1,6 @@
 /**
  * A predicted answer taken apart into its three sections, as the released agent does for the prompts that follow: as text, by
- * the titles and the empty lines between. `f1_reward.ts` reads answers differently (by lines, for the score).
+ * the titles and the empty lines between. `worlds/web_page/f1_reward.ts` reads answers differently (by lines, for the score).
  *
  * Source: RLVR-World's `world_model_agent.py`.
  */

@@ -13,7 +13,7 @@
  * A task that cannot go on (a role that fails, a page that does not open) is a failure with a reason, and the next one begins.
  * Where an answer does not depend on who else asks, trials go on side by side and the world model answers them as one batch.
  *
- * Not here: who the roles are (`web_agent_conditions.ts`) and what the trials are (`web_agent_tasks.ts`).
+ * Not here: who the roles are (`agent_conditions.ts`) and what the trials are (`agent_tasks.ts`).
  *
  * Source: RLVR-World §5.2.
  */

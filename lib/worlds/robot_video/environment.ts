@@ -4,7 +4,8 @@
  *
  * {@linkcode VectorEnv} runs N episodes side by side and keeps the books: which have ended, how many steps were taken, whether
  * actions are what they should be. What an action leads to is up to its two kinds, the learned one (`world_model_env.ts`) and
- * the true one (`table_top_env.ts`), so that a policy runs in both unchanged. {@linkcode Env} is one episode of either.
+ * the true one (`gyms/table_top/table_top_env.ts`), so that a policy runs in both unchanged. {@linkcode Env} is one episode of
+ * either.
  *
  * Unlike Gymnasium's vector environments these do not restart an episode that has ended: it stays as it is, and takes no action,
  * until everything is reset.

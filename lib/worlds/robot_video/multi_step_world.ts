@@ -90,8 +90,8 @@ export interface MultiStepWorldOptions {
 }
 
 /**
- * Clips of each tokenizer call where tokens are remembered; the last call is filled up with black ones. As in `world.ts`: one
- * shape, so that a resumed run, which remembers nothing, finds the same tokens.
+ * Clips of each tokenizer call where tokens are remembered; the last call is filled up with black ones. As in
+ * `single_step_world.ts`: one shape, so that a resumed run, which remembers nothing, finds the same tokens.
  */
 const REMEMBERED_BATCH = 4;
 

@@ -4,7 +4,7 @@
  * A response may be anything: a chain of thought, an answer that was cut, Python in place of JSON, an end-of-sequence string
  * glued on. `parseAnswer` never throws; where nothing can be made of it the answer is undefined and worth nothing.
  *
- * Not here: repairing JSON (`repair_json.ts`), what an answer is worth (`reward.ts`).
+ * Not here: repairing JSON (`json_repair_0_61_7/repair_json.ts`), what an answer is worth (`reward.ts`).
  *
  * Source: RLVR-World's `text_game.py` (compute_score_) for `released`. `strict` differs in one thing: True, False and None are
  * read as Python's constants outside of strings only, whereas the released parser replaces these letters everywhere, so that

@@ -2,7 +2,7 @@
  * What a text game's state and transition are: plain JSON values of the form that the ByteSized32-State-Prediction
  * benchmark writes, so that a row of its files, a step of a built-in game and a model's answer are the same kind of thing.
  *
- * Files and answers tell 20.0 from 20 (`json_value.ts`); built-in games use plain numbers only and need not know of this.
+ * Files and answers tell 20.0 from 20 (`io/json_value.ts`); built-in games use plain numbers only and need not know of this.
  *
  * Not here: reading files (`jsonl.ts`, `parquet.ts`), differences of states (`difference.ts`), scoring (`reward.ts`).
  *

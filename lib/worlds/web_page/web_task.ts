@@ -1,6 +1,6 @@
 /**
  * Tasks for web agents in WebArena's form: what is asked, where it begins, and how it is judged. Reading them from files is
- * `task_file.ts`' affair.
+ * `studies/web_agents/tasks/task_file.ts`' affair.
  *
  * Source: WebArena (Zhou et al., 2024), §3.2 and its `config_files`; `must_exclude`, `one_of`, `required_values`, `url_note: EXACT`
  * and `page_image_query` are from VisualWebArena's (Koh et al., 2024), whose evaluators the paper's agent uses.
@@ -33,7 +33,7 @@ export interface PageCheck {
   readonly url: string;
   /**
    * JavaScript that gives the part's text (`document.querySelector('#total').outerText`), empty for the whole page, `func:` and a
-   * call of a helper, or `lambda:` and what `lambda_locator.ts` reads.
+   * call of a helper, or `lambda:` and what `studies/web_agents/tasks/lambda_locator.ts` reads.
    */
   readonly locator: string;
   /** JavaScript that is run before. */

@@ -1,4 +1,4 @@
-/** The shop's helpers ask and answer as the released ones do (`../worlds/web_page/tasks/fixtures/make_released.py`). */
+/** The shop's helpers ask and answer as the released ones do (`tasks/fixtures/make_released.py`). */
 import assert from "node:assert/strict";
 import { shoppingHelpers } from "../../../lib/studies/web_agents/shopping_helpers.ts";
 import { UserError } from "../../../lib/base/user_error.ts";

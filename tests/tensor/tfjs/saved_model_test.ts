@@ -1,4 +1,4 @@
-/** SavedModels run beside an engine of any kind; what they compute is tested in `policies/rt1_policy_test.ts`. */
+/** SavedModels run beside an engine of any kind; what they compute is tested in `tests/studies/policies/rt1_policy_test.ts`. */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { valueAndGrad } from "../../../lib/tensor/gradient.ts";

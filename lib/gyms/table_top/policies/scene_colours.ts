@@ -19,7 +19,7 @@ export interface Blob {
   size: number;
 }
 
-/** The upper sides of objects as they are drawn (`scene.ts` draws them a little lighter than their colour). */
+/** The upper sides of objects as they are drawn (`gyms/table_top/scene.ts` draws them a little lighter than their colour). */
 const TOP_RGB: Record<ObjectColour, Rgb> = {
   red: [214, 72, 68],
   blue: [62, 116, 206],
