@@ -15,7 +15,7 @@ import { readNpz } from "../../lib/io/npz.ts";
 import { readTextFile } from "../../lib/io/plain_file.ts";
 import { readPth } from "../../lib/io/pth.ts";
 import { openRandomAccess } from "../../lib/io/random_access.ts";
-import { openWeights } from "../../lib/io/safetensors.ts";
+import { openWeights } from "../../lib/io/safetensors_folder.ts";
 import { readTransformerConfig } from "../../lib/models/causal_transformer_files.ts";
 import { readTokenizerJson } from "../../lib/models/image_tokenizer.ts";
 import { readAdapterConfig } from "../../lib/models/lora_files.ts";

@@ -14,7 +14,7 @@ import { openWebPageModel } from "../../../lib/recipes/web_page/models.ts";
 import type { WebPageEvaluation } from "../../../lib/recipes/web_page/evaluation.ts";
 import type { WebPageResult } from "../../../lib/recipes/web_page/report.ts";
 import { type Outcome, run } from "../../../lib/runs/run.ts";
-import { openWeights } from "../../../lib/io/safetensors.ts";
+import { openWeights } from "../../../lib/io/safetensors_folder.ts";
 import { trainBpe } from "../../../lib/models/bpe_trainer.ts";
 import type { Engine } from "../../../lib/tensor/engine.ts";
 import { openEngine } from "../../../lib/tensor/registry.ts";
