@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { parseJson } from "../../lib/io/python_json.ts";
 import { pythonRepr } from "../../lib/io/python_repr.ts";
 import { PythonFloat } from "../../lib/io/json_value.ts";
-import cases from "../worlds/text_game/fixtures/python_repr.json" with { type: "json" };
+import cases from "./fixtures/python_repr.json" with { type: "json" };
 
 Deno.test("pythonRepr: floats, strings and containers read from JSON print as Python prints them", () => {
   assert.ok(cases.length > 700);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { LenientReader, parseLenientJson } from "../../lib/json_repair_0_61_7/repair_json.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 import { assertLinear, repeatedFragment } from "../support/scaling.ts";
-import repeated from "../worlds/text_game/fixtures/repeated.json" with { type: "json" };
+import repeated from "./fixtures/repeated.json" with { type: "json" };
 
 Deno.test("lenient JSON: repeated fragments of broken JSON are read as json_repair reads them", () => {
   assert.ok(repeated.length >= 500);

@@ -19,7 +19,7 @@ import {
 import { UserError } from "../../../lib/base/user_error.ts";
 import { encodePng } from "../../../lib/report/png.ts";
 import { makePipe, withFolder } from "../../io/support.ts";
-import kappa from "../../recipes/fixtures/kappa.json" with { type: "json" };
+import kappa from "./fixtures/kappa.json" with { type: "json" };
 
 const candidates: LabelCandidate[] = ["base", "rlvr"].flatMap((model) =>
   ["random", "expert"].flatMap((policy) =>

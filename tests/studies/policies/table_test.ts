@@ -1,7 +1,7 @@
 /** The numbers of a policy evaluation, against the paper's Table 13 and against numpy's on made-up outcomes. */
 import assert from "node:assert/strict";
 import { agreement, type Outcome, policyTable } from "../../../lib/studies/policies/table.ts";
-import fixture from "../../recipes/fixtures/policy_table.json" with { type: "json" };
+import fixture from "./fixtures/policy_table.json" with { type: "json" };
 
 /** RLVR-World, Table 13: success rates in per cent of RT-1 Begin, RT-1-X, RT-1 15 %, RT-1 Converged. */
 const TABLE_13: Record<string, Record<string, number[]>> = {

@@ -8,7 +8,7 @@ import { SavedModel } from "../../../lib/tensor/tfjs/saved_model.ts";
 import { readSavedGraph } from "../../../lib/tensor/tfjs/saved_model_file.ts";
 import { forEachEngine } from "../../support/engines.ts";
 
-const FOLDER = join(dirname(import.meta.filename!), "../../gyms/table_top/policies/fixtures");
+const FOLDER = join(dirname(import.meta.filename!), "../../studies/policies/fixtures");
 
 if (findInstallation() !== undefined) {
   forEachEngine("a SavedModel beside the engine", async (engine) => {
