@@ -46,3 +46,45 @@ export function assertLinear<T>(
   const before = processorTime(() => run(small), 8), after = processorTime(() => run(large), 2);
   assert.ok(after < 24 * before + 30, `${name}: ${before.toFixed(1)} ms, eight times the input ${after.toFixed(1)} ms`);
 }
+
+/** Characters of a text in which what is quadratic already shows, and of those at which two such times are compared. */
+const FIRST = 16_384, SMALL = 32_768, LARGE = 131_072;
+
+/**
+ * Fails where a function takes much more than four times as long for four times the text, of any text of this kind: each piece
+ * repeated, behind and before each other one or none, and some by chance. 16 times as long is quadratic.
+ */
+export function assertLinearInPieces(
+  name: string,
+  run: (text: string) => unknown,
+  pieces: readonly string[],
+  random: Philox,
+): void {
+  const ends = ["", ...pieces];
+  const texts = pieces.flatMap((piece) =>
+    ends.flatMap((before) =>
+      ends.map((after) => (size: number) => before + piece.repeat(Math.ceil(size / piece.length)) + after)
+    )
+  );
+  for (let i = 0; i < 100; i++) {
+    const pick = (count: number) =>
+      Array.from({ length: count }, () => pieces[random.integer(0, pieces.length)]).join("");
+    const before = pick(random.integer(0, 4)),
+      fragment = pick(random.integer(2, 6)),
+      after = pick(random.integer(0, 4));
+    texts.push((size) => before + fragment.repeat(Math.ceil(size / fragment.length)) + after);
+  }
+  for (const text of texts) {
+    const first = text(FIRST);
+    if (processorTime(() => run(first), 1) < 4) continue;
+    const [small, large] = [SMALL, LARGE].map((size) => {
+      const given = text(size);
+      return processorTime(() => run(given), 3);
+    });
+    const shown = `${JSON.stringify(first.slice(0, 60))} … ${JSON.stringify(first.slice(-20))}`;
+    assert.ok(
+      large < 8 * small + 20,
+      `${name}: ${small.toFixed(1)} ms, four times the text ${large.toFixed(1)} ms: ${shown}`,
+    );
+  }
+}

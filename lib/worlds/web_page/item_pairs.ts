@@ -55,7 +55,7 @@ export function pairCost(a: PageItem, b: PageItem): number {
   if (a.role !== b.role) return UNPAIRED;
   const isSameId = a.id === b.id;
   if (a.text === b.text) return isSameId ? 0 : MOVED;
-  const first = new Set(nameWords(a)), second = new Set(nameWords(b));
+  const first = nameWords(a), second = nameWords(b);
   const similarity = similarityOf(first.intersection(second).size, first.size, second.size);
   if (isSameId) return similarity >= SIMILAR ? 1.5 : 2;
   return similarity >= SIMILAR ? similarCost(similarity) : UNPAIRED;
@@ -133,7 +133,7 @@ function similarTexts(
   const having = new Map<string, number[]>(), lengths: number[] = [];
   for (const [group, [first]] of groups.entries()) {
     const words = nameWords(many[first]);
-    lengths.push(words.length);
+    lengths.push(words.size);
     for (const word of words) listOf(having, word).push(group);
   }
   const groupOfText = new Map(groups.map(([first], group) => [many[first].text, group]));
@@ -148,7 +148,7 @@ function similarTexts(
       for (const group of list) if (shared[group]++ === 0) found.push(group);
     }
     for (const group of found) {
-      const similarity = similarityOf(shared[group], words.length, lengths[group]);
+      const similarity = similarityOf(shared[group], words.size, lengths[group]);
       if (group !== same && similarity >= SIMILAR) {
         pairs.push({ columns: groups[group], cost: similarCost(similarity) });
       }
@@ -169,14 +169,21 @@ function similarCost(similarity: number): number {
   return Math.round((3 - similarity / 2) * 2 ** 48) / 2 ** 48;
 }
 
-/** Words of a name, each with the role and how often it has come before: what two names share is what is in both lists. */
-function nameWords({ role, name }: PageItem): string[] {
-  const counts = new Map<string, number>();
-  return Array.from(name.toLowerCase().matchAll(/[\p{L}\p{N}]+/gu), ([word]) => {
-    const before = counts.get(word) ?? 0;
-    counts.set(word, before + 1);
-    return `${role} ${word} ${before}`;
-  });
+const wordsOfItems = new WeakMap<PageItem, ReadonlySet<string>>();
+
+/** Words of a name, each with the role and how often it has come before: what two names share is what is in both sets. */
+function nameWords(item: PageItem): ReadonlySet<string> {
+  let words = wordsOfItems.get(item);
+  if (words === undefined) {
+    const counts = new Map<string, number>(), { role, name } = item;
+    words = new Set(Array.from(name.toLowerCase().matchAll(/[\p{L}\p{N}]+/gu), ([word]) => {
+      const before = counts.get(word) ?? 0;
+      counts.set(word, before + 1);
+      return `${role} ${word} ${before}`;
+    }));
+    wordsOfItems.set(item, words);
+  }
+  return words;
 }
 
 function placeKey({ id, role }: PageItem): string {
