@@ -5,7 +5,7 @@
  *   1 (without a number)   text and pages by prompt and answer, episodes by their files' names and sizes
  *   2                      by content: every row of text and pages; of episodes what `lib/io/content_hash.ts` reads
  *
- * Of models that were given: 1, by names, sizes and what `content_hash.ts` reads of the files that say what a model is.
+ * Of models that were given: 1, by names, sizes and what `io/content_hash.ts` reads of the files that say what a model is.
  */
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";

@@ -3,39 +3,40 @@
  * pieces that its grammar knows. Answers of text games have tests of their own (`text_game/`), and so have changes of pages.
  */
 import assert from "node:assert/strict";
-import { proposedAction } from "../../lib/agent/action_proposals.ts";
-import { changeScore, wantedThings } from "../../lib/agent/built_in/change_value.ts";
-import { contentWords } from "../../lib/agent/built_in/words.ts";
-import { splitSections } from "../../lib/agent/change_sections.ts";
-import { cutPage, readScores } from "../../lib/agent/chat_roles.ts";
-import { markedAnswer } from "../../lib/experiments/web_page_marks.ts";
-import { parseStrictJson } from "../../lib/files/strict_json.ts";
-import { UserError } from "../../lib/files/user_error.ts";
+import { proposedAction } from "../../lib/studies/web_agents/action_proposals.ts";
+import { changeScore, wantedThings } from "../../lib/studies/web_agents/built_in/change_value.ts";
+import { contentWords } from "../../lib/studies/web_agents/built_in/words.ts";
+import { splitSections } from "../../lib/studies/web_agents/change_sections.ts";
+import { cutPage, readScores } from "../../lib/studies/web_agents/chat_roles.ts";
+import { markedAnswer } from "../../lib/recipes/web_page/marks.ts";
+import { parseStrictJson } from "../../lib/io/strict_json.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 import { extractAnswer } from "../../lib/worlds/text_game/answer.ts";
-import { TEXT_GAMES } from "../../lib/worlds/text_game/games/games.ts";
-import { parsePythonJson } from "../../lib/worlds/text_game/json.ts";
-import { pythonRepr } from "../../lib/worlds/text_game/python_repr.ts";
+import { TEXT_GAMES } from "../../lib/gyms/games/games.ts";
+import { parsePythonJson } from "../../lib/io/python_json.ts";
+import { pythonRepr } from "../../lib/io/python_repr.ts";
 import { scoreResponse } from "../../lib/worlds/text_game/reward.ts";
 import { parseScoredState } from "../../lib/worlds/text_game/state_json.ts";
-import { describeAction, parseAction } from "../../lib/worlds/web_page/browser/actions.ts";
-import type { Observation, PageNode } from "../../lib/worlds/web_page/browser/browser.ts";
+import { describeAction, parseAction } from "../../lib/worlds/web_page/actions.ts";
+import type { PageNode } from "../../lib/worlds/web_page/actions.ts";
+import type { Observation } from "../../lib/worlds/web_page/browser.ts";
 import { lineContributions, scoreChanges } from "../../lib/worlds/web_page/f1_reward.ts";
 import { itemChanges } from "../../lib/worlds/web_page/item_changes.ts";
 import { pageItems } from "../../lib/worlds/web_page/items.ts";
 import { buildWebPrompt, parseWebPrompt } from "../../lib/worlds/web_page/prompt.ts";
 import { ActionProposals } from "../../lib/worlds/web_page/proposals.ts";
-import { matchUrl } from "../../lib/worlds/web_page/tasks/evaluators.ts";
-import { readLambda } from "../../lib/worlds/web_page/tasks/lambda_locator.ts";
-import { readHelperCall } from "../../lib/worlds/web_page/tasks/task_helpers.ts";
+import { matchUrl } from "../../lib/studies/web_agents/tasks/evaluators.ts";
+import { readLambda } from "../../lib/studies/web_agents/tasks/lambda_locator.ts";
+import { readHelperCall } from "../../lib/studies/web_agents/tasks/task_helpers.ts";
 import {
   cleanAnswer,
   excludesText,
   includesText,
   isWithin,
   quote,
-} from "../../lib/worlds/web_page/tasks/text_matches.ts";
-import { unescapeHtml } from "../../lib/worlds/web_page/tasks/unescape_html.ts";
+} from "../../lib/studies/web_agents/tasks/text_matches.ts";
+import { unescapeHtml } from "../../lib/studies/web_agents/tasks/unescape_html.ts";
 import { assertLinear, assertLinearInPieces } from "../support/scaling.ts";
 import { current, next } from "./text_game/cases.ts";
 

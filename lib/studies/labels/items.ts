@@ -13,7 +13,7 @@ import { cannotRead } from "../../io/random_access.ts";
 import { UserError } from "../../base/user_error.ts";
 import { encodePng } from "../../report/png.ts";
 import { Philox } from "../../tensor/random.ts";
-import { openFrame } from "../../experiments/label_frame.ts";
+import { openFrame } from "./frame.ts";
 
 /** What a labeller judges. */
 export interface LabelItem {

@@ -7,7 +7,7 @@ import { isNameOf } from "../../io/plain_file.ts";
 import { UserError } from "../../base/user_error.ts";
 import { type LabelItem, type LabelItems, readLabelItems } from "./items.ts";
 import { labelLine, labelProblems, readLabels } from "./labels.ts";
-import { openFrame } from "../../experiments/label_frame.ts";
+import { openFrame } from "./frame.ts";
 import { Philox } from "../../tensor/random.ts";
 
 /** What is labelled, by whom. */

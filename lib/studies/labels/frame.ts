@@ -1,8 +1,8 @@
 /** Frames that people judge: PNG files below their items' file. What a link leads to elsewhere is nothing that a page may show. */
 import { isAbsolute, join, relative, sep } from "node:path";
-import { cannotRead, openRandomAccess, type RandomAccessFile } from "../io/random_access.ts";
-import { UserError } from "../base/user_error.ts";
-import { PNG_HEAD_BYTES, pngSize } from "../report/png.ts";
+import { cannotRead, openRandomAccess, type RandomAccessFile } from "../../io/random_access.ts";
+import { UserError } from "../../base/user_error.ts";
+import { PNG_HEAD_BYTES, pngSize } from "../../report/png.ts";
 
 /** Bytes of a frame at most, and pixels: more than a camera takes, and less than stops a browser. */
 const MOST_BYTES = 2 ** 26, MOST_PIXELS = 2 ** 26;
