@@ -245,9 +245,11 @@ for (const [kind, own] of Object.entries(KINDS)) {
           change,
           ["likelihood", "grpo"],
           async ({ run }) => {
-            using weights = await openWeights(run.file("models/likelihood"));
-            const { dtype } = await weights.read(weights.names[0]);
-            assert.equal(dtype, "BF16", "what is saved");
+            for (const name of ["likelihood", own.grpo[0].replace("grpo", "rlvr")]) {
+              using weights = await openWeights(run.file(`models/${name}`));
+              const { dtype } = await weights.read(weights.names[0]);
+              assert.equal(dtype, "BF16", `${name} is saved as frozen weights are kept`);
+            }
             if (kind !== "web pages") return;
             using asked = await openWebPageModel(engine, { run: run.path, which: "likelihood" });
             const [parameter] = asked.model.parameters.values();
@@ -258,6 +260,9 @@ for (const [kind, own] of Object.entries(KINDS)) {
         for (const stage of grpo) {
           assert.deepEqual([stage.model.computeType, stage.model.types], ["bfloat16", ["float32"]]);
         }
+        const whole = { data, model: { folder: given, computeType: "bfloat16" } };
+        const { model: imitating } = (await own.trace(engine, folder, whole, ["likelihood"])).likelihood!;
+        assert.deepEqual([imitating.computeType, imitating.types], ["bfloat16", ["float32"]]);
       });
     },
     { needs: ["bfloat16"] },
