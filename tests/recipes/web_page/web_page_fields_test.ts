@@ -105,7 +105,7 @@ function rowsOf(files: Files, server: string): Record<string, FieldRow<Trace>> {
     "data.steps": data(2, (trace) => trace.train.length),
     "data.heldOutSites": data(1, test),
     "grpo.keepEndOfSequence": data(true, (trace) => trace.scoreWithEnd),
-    "grpo.credit": option("credit", "answer", undefined),
+    "grpo.credit": option("credit", "answer", "answer"),
     "grpo.creditDiscount": option("creditDiscount", 0.25, 0.25),
     "evaluation.temperature": data(0.05, (trace) => trace.drawn, "evaluation"),
     "evaluation.topP": data(0.05, (trace) => trace.drawn, "evaluation"),
