@@ -491,8 +491,9 @@ export { OracleWorldModel } from "./lib/studies/web_agents/built_in/oracle_world
 export { STREAM } from "./lib/base/streams.ts";
 export { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } from "./lib/train/likelihood.ts";
 export { type AdvantageScale, type GroupAdvantages, groupAdvantages, partAdvantages } from "./lib/train/advantage.ts";
-export { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "./lib/train/grpo.ts";
-export { type AnswerSampler, ownAnswers, type SampledAnswers } from "./lib/train/answer_sampler.ts";
+export { type GrpoMetrics, GrpoTrainer } from "./lib/train/grpo.ts";
+export { GRPO_SCHEMA, type GrpoFields, type GrpoOptions, type GrpoSettings } from "./lib/train/grpo_options.ts";
+export { type AnswerSampler, ownAnswers, type SampledAnswers, type SampleRequest } from "./lib/train/answer_sampler.ts";
 export { generate, type Generation, type GenerationRequest } from "./lib/train/generation.ts";
 export {
   CompletionsClient,

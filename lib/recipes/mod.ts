@@ -47,7 +47,10 @@ export type {
 export { type CurvePanel, grpoPanels } from "../runs/curves.ts";
 export type { LearntFrom } from "../runs/fingerprint.ts";
 export { type StageContext, stopper } from "../runs/stage.ts";
-export type { StageHistory, WatchedMetric } from "../runs/stage_history.ts";
+export type { Divergence, StageHistory, WatchedMetric } from "../runs/stage_history.ts";
+export { GRPO_SCHEMA, type GrpoFields } from "../train/grpo_options.ts";
+export type { LanguageExample } from "../worlds/language_tokens.ts";
+export type { ReportContent, ReportFigure, ReportTable } from "../report/html_report.ts";
 export {
   LANGUAGE_STAGES,
   type LanguageData,
@@ -58,7 +61,7 @@ export {
   type OpenedLanguage,
   openLanguage,
 } from "./language/experiment.ts";
-export { LanguageModels, type LanguageModelsOptions } from "./language/models.ts";
+export { LanguageModels, type LanguageModelsOptions, type ServedPolicy } from "./language/models.ts";
 export type { LanguageConfig } from "./language/fields.ts";
 export type { ExampleEncoder } from "./language/data.ts";
 export { resolveWithProgress } from "./hub_folder.ts";

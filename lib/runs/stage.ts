@@ -20,7 +20,9 @@ import { type Divergence, StageHistory, type WatchedMetric } from "./stage_histo
 
 /** What a stage needs of the run. */
 export interface StageContext {
+  /** Where checkpoints and logs are written. */
   run: RunFolder;
+  /** Where it is said how far the stage is. */
   progress: Progress;
   /** Steps between checkpoints. */
   checkpointEvery: number;

@@ -9,7 +9,12 @@ import type { RewardTerm } from "./reward.ts";
 
 const count = z.int().min(1);
 
-/** Fields of a configuration that mean the same in every world, with the paper's values where it says them. */
+/**
+ * Fields of a configuration that mean the same in every world, with the paper's values where it says them. Their own type can only
+ * be inferred, which documentation cannot show.
+ *
+ * @internal
+ */
 export const GRPO_FIELDS = {
   steps: count.default(100).describe("GRPO steps"),
   promptsPerStep: count.default(16).describe("Prompts P of a step"),
@@ -43,8 +48,15 @@ export const GRPO_FIELDS = {
   rolloutRows: count.default(512).describe("Answers sampled at once"),
 } as const;
 
-/** Values of {@linkcode GRPO_FIELDS}. */
-export type GrpoFields = z.output<z.ZodObject<typeof GRPO_FIELDS>>;
+/**
+ * {@linkcode GRPO_FIELDS} as one schema.
+ *
+ * @internal
+ */
+export const GRPO_SCHEMA = z.object(GRPO_FIELDS);
+
+/** Fields of every GRPO configuration, with their values. */
+export type GrpoFields = (typeof GRPO_SCHEMA)["_output"];
 
 /** Choices of a GRPO trainer: those of a configuration, each with its default, and what a world adds. */
 export interface GrpoOptions extends Partial<Omit<GrpoFields, "promptsPerStep" | "loss">> {

@@ -13,7 +13,11 @@ const count = z.int().min(1);
 const rate = z.number().positive();
 const fraction = z.number().min(0).max(1);
 
-/** The vocabulary that is trained where there is no model. @param pattern How an experiment's demo cuts text. */
+/**
+ * The vocabulary that is trained where there is no model. @param pattern How an experiment's demo cuts text.
+ *
+ * @internal
+ */
 export function languageTokenizerSchema(pattern: BpePattern) {
   return z.strictObject({
     vocabularySize: z.int().min(300).default(1024).describe(
@@ -29,7 +33,11 @@ const loraSchema = z.strictObject({
   targets: z.union([z.literal("all-linear"), z.array(z.string()).min(1)]).default("all-linear").describe("As in PEFT"),
 });
 
-/** The model: a given one, or the sizes of a new one. @param defaults Of the sizes that each experiment's demo chooses. */
+/**
+ * The model: a given one, or the sizes of a new one. @param defaults Of the sizes that each experiment's demo chooses.
+ *
+ * @internal
+ */
 export function languageModelSchema(defaults: { hiddenSize: number; heads: number; intermediateSize: number }) {
   return z.strictObject({
     folder: z.string().nullable().default(null).describe(
@@ -49,7 +57,11 @@ export function languageModelSchema(defaults: { hiddenSize: number; heads: numbe
   });
 }
 
-/** Likelihood training. @param defaults Of the fields that each experiment's demo chooses. */
+/**
+ * Likelihood training. @param defaults Of the fields that each experiment's demo chooses.
+ *
+ * @internal
+ */
 export function languageLikelihoodSchema(defaults: { steps: number; decaySteps: number; learningRate: number }) {
   return z.strictObject({
     steps: z.int().min(0).default(defaults.steps).describe("Training steps; 0: the model is good enough already"),
@@ -86,13 +98,13 @@ export interface LanguageConfig extends RecipeConfig {
   /** Limits of prompts and answers. */
   readonly data: { readonly maxQuestionTokens: number; readonly maxAnswerTokens: number; readonly strict: boolean };
   /** See {@linkcode languageTokenizerSchema}. */
-  readonly tokenizer: z.output<ReturnType<typeof languageTokenizerSchema>>;
+  readonly tokenizer: ReturnType<typeof languageTokenizerSchema>["_output"];
   /** How many held-out transitions are judged; null: all. */
   readonly evaluation: { readonly maxItems: number | null };
   /** See {@linkcode languageModelSchema}. */
-  readonly model: z.output<ReturnType<typeof languageModelSchema>>;
+  readonly model: ReturnType<typeof languageModelSchema>["_output"];
   /** See {@linkcode languageLikelihoodSchema}. */
-  readonly likelihood: z.output<ReturnType<typeof languageLikelihoodSchema>>;
+  readonly likelihood: ReturnType<typeof languageLikelihoodSchema>["_output"];
   /** GRPO: what all experiments have, and what concerns language models. */
   readonly grpo: GrpoFields & {
     readonly adapters: boolean;

@@ -35,6 +35,9 @@ export interface LanguageModelsOptions {
   folder: string | null;
 }
 
+/** A server that samples a policy's answers, for as long as it is trained. */
+export type ServedPolicy = AsyncDisposable & { sampler: AnswerSampler };
+
 /** See the file's head. */
 export class LanguageModels implements ModelStore {
   readonly #options: LanguageModelsOptions;
@@ -127,7 +130,7 @@ export class LanguageModels implements ModelStore {
    *
    * @param stage Part of the name under which it serves what is trained.
    */
-  served(model: CausalTransformer, stage: string, note: (text: string) => void) {
+  served(model: CausalTransformer, stage: string, note: (text: string) => void): ServedPolicy | undefined {
     const { run, tokenizer, config: { grpo } } = this.#options;
     if (grpo.rollouts === null) return undefined;
     note(`rollouts: sampled by ${grpo.rollouts}, which has to serve ${this.grpoBase}`);
@@ -145,7 +148,7 @@ export class LanguageModels implements ModelStore {
       baseModel: this.grpoBase,
       onNote: note,
     });
-    return { sampler: sampler as AnswerSampler, [Symbol.asyncDispose]: () => sampler.close() };
+    return { sampler, [Symbol.asyncDispose]: () => sampler.close() };
   }
 
   async #load(name: string, stage: string, parameterType: "float32" | "bfloat16"): Promise<CausalTransformer> {

@@ -193,7 +193,9 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
     });
   }
 
-  result(evaluations: Evaluations<Evaluation>): ReturnType<typeof robotVideoResult> {
+  result(
+    evaluations: Evaluations<Evaluation>,
+  ): Pick<RobotVideoResult, "metrics" | "base" | "headline" | "trueRepetition"> {
     return robotVideoResult(this.config, evaluations);
   }
 

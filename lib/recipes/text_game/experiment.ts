@@ -29,7 +29,9 @@ export class TextGameExperiment extends LanguageExperiment<
   TextGameEvaluation,
   TextGameResult
 > {
+  /** The command that it is run by. */
   readonly task = "train-text-game";
+  /** What GRPO trains: one model a reward. */
   readonly policies: readonly PolicyRecipe<TextGameExample>[] = this.config.grpo.rewards.map((reward) => {
     const { promptsPerStep, scoring } = this.config.grpo;
     let mixture: ReturnType<TextGameExperiment["mixture"]> | undefined;
@@ -70,14 +72,17 @@ export class TextGameExperiment extends LanguageExperiment<
     return await evaluateTextGame({ model, world, examples, scoring, seed, rows, sampledAnswers, ...watch });
   }
 
-  result(evaluations: Evaluations<TextGameEvaluation>): ReturnType<typeof textGameResult> {
+  /** What the evaluations say. */
+  result(evaluations: Evaluations<TextGameEvaluation>): Pick<TextGameResult, "metrics" | "rewards" | "cutAnswers"> {
     return textGameResult(this, evaluations);
   }
 
+  /** One sentence a reward. */
   headline(result: TextGameResult): string {
     return textGameHeadline(result);
   }
 
+  /** What the report shows. */
   report(result: TextGameResult, evaluations: Evaluations<TextGameEvaluation>): RecipeReport {
     return textGameReport(this, result, evaluations);
   }

@@ -29,7 +29,9 @@ export class WebPageExperiment extends LanguageExperiment<
   WebPageEvaluation,
   WebPageResult
 > {
+  /** The command that it is run by. */
   readonly task = "train-web";
+  /** What GRPO trains. */
   readonly policies: readonly PolicyRecipe<WebPageExample>[] = [this.policy({
     stage: "grpo",
     name: "rlvr",
@@ -68,14 +70,17 @@ export class WebPageExperiment extends LanguageExperiment<
     return await evaluateWebPage({ model, world, examples, seed, rows, sampledAnswers, sampling, ...watch });
   }
 
-  result(evaluations: Evaluations<WebPageEvaluation>): ReturnType<typeof webPageResult> {
+  /** What the evaluations say. */
+  result(evaluations: Evaluations<WebPageEvaluation>): Pick<WebPageResult, "metrics" | "cutAnswers"> {
     return webPageResult(this, evaluations);
   }
 
+  /** One sentence: F1 before and after. */
   headline(result: WebPageResult): string {
     return webPageHeadline(result);
   }
 
+  /** What the report shows. */
   report(result: WebPageResult, evaluations: Evaluations<WebPageEvaluation>): RecipeReport {
     return webPageReport(this, result, evaluations);
   }
