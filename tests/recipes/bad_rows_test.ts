@@ -222,6 +222,9 @@ Deno.test("data sets in folders of splits, as the hub converts them: found whole
       assert.equal(await findTestFile(place), join(own, "test/0000.parquet"));
       assert.equal((await findWebPageFiles(place)).test, join(own, "test/0000.parquet"));
     }
+    // Other files so far down are none of the data set's.
+    await put("configured/default/train/train.parquet", transitions);
+    assert.equal((await findTextGameFiles(join(folder, "configured"))).train.slice(-12), "0000.parquet");
     await put("configured/other/train/0000.parquet", transitions);
     await rejectsUserError(
       () => findTextGameFiles(join(folder, "configured")),

@@ -190,11 +190,9 @@ export function* trainingTexts(examples: readonly LanguageExample[]): Generator<
   }
 }
 
-/** Folders within folders that are looked into: `CONFIG/SPLIT/0000.parquet`, as the hub converts data sets. */
-const DEPTH = 2;
-
 /**
- * Files in a folder, and in folders in it, as data sets of the hub may have them; undefined where it is a file.
+ * Files in a folder, and in folders in it, as data sets of the hub may have them; of folders in those only what the hub's conversion
+ * makes, `CONFIG/SPLIT/0000.parquet`. Undefined where it is a file.
  *
  * @throws {UserError} When the path cannot be read.
  */
@@ -202,8 +200,9 @@ export async function namesIn(path: string): Promise<string[] | undefined> {
   const walk = async (folder: string, depth: number): Promise<string[]> => {
     const names: string[] = [];
     for await (const { name, isDirectory } of Deno.readDir(join(path, folder))) {
-      if (!isDirectory) names.push(join(folder, name));
-      else if (depth < DEPTH) names.push(...await walk(join(folder, name), depth + 1));
+      const inner = join(folder, name);
+      if (isDirectory) names.push(...depth < 2 ? await walk(inner, depth + 1) : []);
+      else if (depth < 2 || isConverted(inner)) names.push(inner);
     }
     return names;
   };
@@ -214,6 +213,11 @@ export async function namesIn(path: string): Promise<string[] | undefined> {
   } catch (error) {
     throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
   }
+}
+
+function isConverted(name: string): boolean {
+  const shard = parseShardName(name);
+  return shard !== undefined && shard.count === undefined;
 }
 
 /**
