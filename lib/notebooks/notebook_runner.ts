@@ -159,12 +159,15 @@ function collector(outputs: CellOutput[], displays: Displays, onText?: (text: st
   const add = (output: CellOutput) => {
     if (clearBeforeNext) outputs.length = 0;
     clearBeforeNext = false;
+    // An error ends a cell, but on a busy machine the kernel sends what had been written before after it.
+    const error = outputs.at(-1)?.output_type === "error" ? outputs.pop() : undefined;
     const last = outputs.at(-1);
     if (output.output_type === "stream" && last?.output_type === "stream" && last.name === output.name) {
       last.text = joinLines(last.text) + joinLines(output.text);
     } else {
       outputs.push(output);
     }
+    if (error) outputs.push(error);
   };
   /** A cell can send whatever it likes; what is no output is said in its place. */
   const checked = (output: CellOutput): CellOutput => {
