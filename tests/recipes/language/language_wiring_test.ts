@@ -1,6 +1,6 @@
 /**
  * What is given to whom in the stages of text games and web pages: models from stage to stage, examples to batches and to scores, seeds,
- * types, the server's key. Trainers only look and leave a mark (`support/language_fields.ts`); all else is real.
+ * types, the server's key. Trainers only look and leave a mark (`tests/support/language_fields.ts`); all else is real.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
