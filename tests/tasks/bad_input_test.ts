@@ -72,7 +72,7 @@ Deno.test("train-video: flags", async () => {
       },
       "credit by part where an answer has one ratio": {
         args: () => ["--preset", "demo-multi-step", "--set", "grpo.ratio=sequence"],
-        says: ['grpo.credit "patch" has no meaning with grpo.ratio "sequence"', "set grpo.credit=answer"],
+        says: ['grpo.credit "patch" has no meaning with grpo.loss "gspo"', "set grpo.credit=answer"],
       },
       "credit by patch of what is no sum of patches": {
         args: () => ["--set", "grpo.credit=patch", "--set", 'grpo.reward=[{"metric":"psnr","weight":1}]'],
