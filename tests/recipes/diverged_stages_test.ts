@@ -8,7 +8,7 @@ import { TrainingDivergedError } from "../../lib/train/diverged.ts";
 import type { Progress } from "../../lib/runs/progress.ts";
 import { RunInterruptedError } from "../../lib/runs/stage.ts";
 import { withFolder } from "../io/support.ts";
-import { forEachEngine } from "../support/engines.ts";
+import { onOneEngine } from "../support/engines.ts";
 import { stoppingProgress, tinyRun } from "../support/tiny_run.ts";
 import { tinyTextRun } from "../support/tiny_text_run.ts";
 
@@ -35,7 +35,7 @@ async function endOf(
 
 const FELL = { reward: 1e3, rewardStd: 0 };
 
-forEachEngine(
+onOneEngine(
   "robot video: likelihood, GRPO and the tokenizer stop where their logs show no training",
   async (engine) => {
     await withFolder(async (folder) => {
@@ -79,7 +79,7 @@ forEachEngine(
   },
 );
 
-forEachEngine(
+onOneEngine(
   "robot video: with evaluations on the way, the best checkpoint is that of the best held-out reward",
   async (engine) => {
     await withFolder(async (folder) => {
@@ -97,7 +97,7 @@ forEachEngine(
   },
 );
 
-forEachEngine("text games: likelihood and GRPO stop where their logs show no training", async (engine) => {
+onOneEngine("text games: likelihood and GRPO stop where their logs show no training", async (engine) => {
   await withFolder(async (folder) => {
     const part = (name: string, steps: { likelihood: number; grpo: number }): Go => (options) => {
       const change = { likelihood: { steps: steps.likelihood }, grpo: { steps: steps.grpo }, checkpointEvery: 10 };

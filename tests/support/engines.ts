@@ -111,6 +111,21 @@ export function forEachEngine(name: string, fn: EngineTest, { needs = [] }: { ne
   }
 }
 
+/** Registers one test, on the fastest engine that is there: for long ones of what is the same on each. */
+export function onOneEngine(name: string, fn: EngineTest): void {
+  const fastest = ["torch:cpu", "wasm", "tensorflow"].flatMap((each) => slots.filter((slot) => slot.name === each));
+  const slot = fastest.find(({ reason }) => reason === undefined);
+  Deno.test({
+    name: slot ? `${name} · ${slot.name}` : `${name} (ignored: no engine)`,
+    ignore: slot === undefined,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: async (t) => {
+      await fn(await acquire(slot!), t);
+    },
+  });
+}
+
 /** Engines that this machine has and `RLVR_TEST_ENGINES` allows. */
 export function engineNames(): EngineName[] {
   return slots.filter((slot) => slot.reason === undefined).map((slot) => slot.name);

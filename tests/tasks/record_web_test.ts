@@ -197,10 +197,10 @@ Deno.test(
   async () => {
     await withFolder(async (folder) => {
       await using server = serveUnsteady(0);
-      const out = `${folder}/web.parquet`, args = ["--site", server.site, "--steps", "12", "--page-limit", "1"];
+      const out = `${folder}/web.parquet`, args = ["--site", server.site, "--steps", "6", "--page-limit", "1"];
       const { code, stderr } = await runTask("record_web", [...args, "--check", "1", "--out", out]);
       const summary = JSON.parse(await Deno.readTextFile(`${out}.json`));
-      assert.equal(summary.transitions, 12, stderr);
+      assert.equal(summary.transitions, 6, stderr);
       assert.match(
         Object.keys(summary.notes).join("\n"),
         /had not settled after 1000 ms \(it is loading\): seen as it is/,

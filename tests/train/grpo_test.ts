@@ -9,7 +9,7 @@ import { tidy } from "../../lib/tensor/scope.ts";
 import { zeros } from "../../lib/tensor/tensor.ts";
 import { TrainingDivergedError } from "../../lib/train/diverged.ts";
 import { LikelihoodTrainer } from "../../lib/train/likelihood.ts";
-import { forEachEngine } from "../support/engines.ts";
+import { forEachEngine, onOneEngine } from "../support/engines.ts";
 import { openToyWorld, toyModel, toyTransitions, toyWorld } from "../support/toy_world.ts";
 
 const OPTIONS = {
@@ -328,7 +328,7 @@ forEachEngine("GrpoTrainer: answers that end themselves, credited by part", asyn
   model.dispose();
 });
 
-forEachEngine("GrpoTrainer: it learns answers that end themselves", async (engine) => {
+onOneEngine("GrpoTrainer: it learns answers that end themselves", async (engine) => {
   const model = toyModel(engine), world = openToyWorld();
   const transitions = (step: number) => toyTransitions(4, step, 16, (i) => 2 + i % 3);
   const first = new LikelihoodTrainer(model, {

@@ -16,12 +16,12 @@ import { RunInterruptedError } from "../../../lib/runs/stage.ts";
 import { openEngine } from "../../../lib/tensor/registry.ts";
 import { multiStepLengths } from "../../../lib/worlds/robot_video/multi_step_sequences.ts";
 import { rejectsUserError, withFolder } from "../../io/support.ts";
-import { forEachEngine } from "../../support/engines.ts";
+import { onOneEngine } from "../../support/engines.ts";
 import { MULTI_STEP, runNumbers, stoppingProgress, tinyConfig, tinyRun } from "../../support/tiny_run.ts";
 
 const mean = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-forEachEngine("a multi-step run stopped twice in different stages ends as one that was not", async (engine) => {
+onOneEngine("a multi-step run stopped twice in different stages ends as one that was not", async (engine) => {
   await withFolder(async (folder) => {
     const whole = join(folder, "whole"), parts = join(folder, "parts"), change = MULTI_STEP;
     await tinyRun(engine, whole, { change });

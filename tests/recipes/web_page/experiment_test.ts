@@ -20,7 +20,7 @@ import { builtInWalks } from "../../../lib/gyms/shop/walks.ts";
 import { scoreChanges } from "../../../lib/worlds/web_page/f1_reward.ts";
 import { writeWebPageParquet } from "../../../lib/worlds/web_page/parquet.ts";
 import { rejectsUserError, withFolder } from "../../io/support.ts";
-import { forEachEngine } from "../../support/engines.ts";
+import { onOneEngine } from "../../support/engines.ts";
 import { runNumbers, stoppingProgress } from "../../support/tiny_run.ts";
 import { tinyLanguageModel } from "../../support/tiny_text_run.ts";
 import { tinyWebConfig, tinyWebRun, WEB_MODELS } from "../../support/tiny_web_run.ts";
@@ -34,7 +34,7 @@ async function someTransitions(sites: number[], steps = 4) {
   return (await builtInWalks({ sites, walks: 2, steps, stream: [1] })).map((each) => each.transition);
 }
 
-forEachEngine("a web-page run stopped in every stage ends as one that was not; its models answer", async (engine) => {
+onOneEngine("a web-page run stopped in every stage ends as one that was not; its models answer", async (engine) => {
   await withFolder(async (folder) => {
     const whole = join(folder, "whole"), parts = join(folder, "parts");
     await tinyWebRun(engine, join(folder, "first"), { stages: ["likelihood"] });
