@@ -1,8 +1,12 @@
 /** What a run says of itself: result.json, the headline, the report. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { robotVideoConfig } from "../../lib/recipes/robot_video/config.ts";
+import type { Evaluation } from "../../lib/recipes/robot_video/evaluation.ts";
 import { RobotVideoExperiment } from "../../lib/recipes/robot_video/experiment.ts";
-import { robotVideoHeadline } from "../../lib/recipes/robot_video/report.ts";
+import { robotVideoHeadline, robotVideoResult, scoreTable } from "../../lib/recipes/robot_video/report.ts";
+import { formatNumber } from "../../lib/report/html.ts";
+import { meanInterval, pairedDifference } from "../../lib/report/intervals.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
 import { silentProgress } from "../../lib/runs/progress.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
@@ -117,4 +121,68 @@ Deno.test("the report's clips are as long as episodes have frames at the clips' 
     }
   });
   engine.close();
+});
+
+/** Two clips of each of nine episodes: numbers that no other evaluation has, nor another part of this one. */
+function evaluation(start: number): Evaluation {
+  const numbers = (shift: number) => Float64Array.from({ length: 18 }, (_, i) => ((start + shift + i) ** 2 % 19) / 19);
+  return {
+    values: { mae: numbers(0), psnr: numbers(3) },
+    best: { mae: numbers(5), psnr: numbers(7) },
+    byFrame: { mae: [numbers(11), numbers(13)], psnr: [numbers(14), numbers(15)] },
+    ...{ repetition: numbers(16), trueRepetition: numbers(17), attempts: 1 },
+    episodes: Array.from({ length: 18 }, (_, i) => `episode ${i % 9}`),
+  };
+}
+
+Deno.test("results: every interval is that of its model, over episodes, and follows the run's seed", () => {
+  const [likelihood, control, rlvr] = [1, 2, 4].map(evaluation);
+  const config = robotVideoConfig("demo", { seed: 5, evaluation: { samples: 2 } });
+  const options = { seed: 5, groups: control.episodes }, mean = (values: Float64Array) => meanInterval(values, options);
+  const { repetition, trueRepetition } = control;
+  const withControl: Record<string, Evaluation> = { likelihood, control, rlvr };
+  for (const models of [withControl, { likelihood, rlvr } as Record<string, Evaluation>]) {
+    const base = models.control ?? likelihood;
+    const result = robotVideoResult(config, models);
+    assert.equal(result.base, models.control ? "control" : "likelihood");
+    for (const [name, rest] of [["mae", { better: "lower" }], ["psnr", { better: "higher", unit: "dB" }]] as const) {
+      assert.deepEqual(result.metrics[name], {
+        ...rest,
+        base: mean(base.values[name]),
+        rlvr: mean(rlvr.values[name]),
+        difference: pairedDifference(base.values[name], rlvr.values[name], options),
+        likelihood: mean(likelihood.values[name]),
+        bestOfN: { base: mean(base.best[name]), rlvr: mean(rlvr.best[name]) },
+        byFrame: { base: base.byFrame![name].map(mean), rlvr: rlvr.byFrame![name].map(mean) },
+      }, name);
+    }
+    assert.deepEqual(result.metrics.repetition, {
+      better: "lower",
+      base: mean(base.repetition),
+      rlvr: mean(rlvr.repetition),
+      difference: pairedDifference(base.repetition, rlvr.repetition, options),
+      likelihood: mean(likelihood.repetition),
+    });
+    assert.deepEqual(result.trueRepetition, mean(base.trueRepetition));
+  }
+  for (const values of [repetition, trueRepetition]) {
+    const { low, high } = mean(values),
+      alone = meanInterval(values, { seed: 5 }),
+      other = meanInterval(values, { ...options, seed: 6 });
+    assert.ok(low !== alone.low && high !== other.high, "the test sees groups and seed");
+  }
+});
+
+Deno.test("the table of scores: intervals over episodes, by its seed", () => {
+  const [base, rlvr] = [1, 4].map(evaluation);
+  for (const seed of [5, 6]) {
+    const cells = ([base, rlvr] as const).flatMap(({ values, best, episodes }) =>
+      [values.mae, best.mae].map((each) => {
+        const { mean, low, high } = meanInterval(each, { seed, groups: episodes });
+        return `${formatNumber(mean)} [${formatNumber(low)}, ${formatNumber(high)}]`;
+      })
+    );
+    const row = scoreTable({ base, rlvr }, seed).split("\n").find((line) => line.startsWith("mae "))!;
+    assert.deepEqual(row.split(/ {2,}/).slice(1), cells);
+  }
 });

@@ -106,7 +106,7 @@ Deno.test("train-web and evaluate-web: what is refused, and leaves nothing behin
         fails(
           "train_web",
           [...wasm, "--set", "grpo.ratio=sequence"],
-          'grpo.credit "item" has no meaning with grpo.ratio',
+          'grpo.credit "item" has no meaning with grpo.loss',
         ),
       () => fails("train_web", [...wasm, "--set", "likelihood.steps=0"], "there is no model.folder"),
       () => fails("train_web", [...wasm, "--data", join(folder, "none")], "none cannot be read"),

@@ -1,0 +1,32 @@
+/** Judging models, one after the other: what is the same whatever they are judged on. */
+import type { CausalTransformer } from "../models/causal_transformer.ts";
+import type { Progress } from "./progress.ts";
+
+/** One model's evaluation. */
+export interface ModelEvaluation<Evaluation> {
+  /** What the model is called in the progress line. */
+  name: string;
+  /** Where it is said how far the evaluation is. */
+  progress: Progress;
+  /** What is counted: `clips`. */
+  counted: string;
+  /** The model, or undefined where there is none (yet). */
+  load(): Promise<CausalTransformer | undefined>;
+  /** The evaluation itself. */
+  evaluate(model: CausalTransformer, onProgress: (done: number, total: number) => void): Promise<Evaluation>;
+}
+
+/** Loads a model, evaluates it with a progress line and gives it back; undefined where there is no model. */
+export async function evaluateModel<Evaluation>(
+  { name, progress, counted, load, evaluate }: ModelEvaluation<Evaluation>,
+): Promise<Evaluation | undefined> {
+  const model = await load();
+  if (!model) return undefined;
+  try {
+    progress.stage(`evaluate ${name}`, 1);
+    return await evaluate(model, (done, total) => progress.step(done / total, { [counted]: `${done}/${total}` }));
+  } finally {
+    progress.done();
+    model.dispose();
+  }
+}
