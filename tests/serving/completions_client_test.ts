@@ -255,7 +255,7 @@ withServer(
     await rejects([failing(200, "<html>\n<b>hello</b>")], /answer is not JSON: <html> <b>hello<\/b>$/);
     await rejects([failing(200, "null")], /3 answers were asked for: received no list/);
     await rejects([failing(200, '{"choices": []}')], /3 answers were asked for: received 0/);
-    await rejects([failing(200, '{"choices": [null, null, null]}')], /finish_reason undefined/);
+    await rejects([failing(200, '{"choices": [null, null, null]}')], /finish_reason nothing/);
     const three = (choice: object) => failing(200, JSON.stringify({ choices: [choice, choice, choice] }));
     await rejects([three({ finish_reason: "abort", token_ids: [] })], /finish_reason "abort"/);
     await rejects([three({ finish_reason: "stop" })], /neither token ids nor text/);

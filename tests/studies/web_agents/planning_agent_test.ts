@@ -196,6 +196,9 @@ Deno.test("proposals: what answers name", () => {
   assert.equal(proposedAction("a `b` ```\nclick [1]\n``` ```click [2]```"), "click [1]");
   assert.equal(proposedAction("do `click [3]` or `click [4]`"), "click [3]");
   assert.equal(proposedAction("click [5]"), "None");
+  assert.equal(proposedAction("```click [5]``"), "");
+  // As in Python, where a line ends with a line feed only.
+  assert.equal(proposedAction("```\r\ntype [1] [a\u2028b]\r\n```"), "type [1] [a\u2028b]");
   assert.deepEqual(countProposals(["", ""]), [{ text: "None", count: 0 }]);
   assert.deepEqual(countProposals(["`b`", "`a`", "x", "`a`"]), [
     { text: "a", count: 2 },

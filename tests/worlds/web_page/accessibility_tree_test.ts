@@ -115,6 +115,20 @@ Deno.test("tree: pruning leaves groups out and keeps what is below them", () => 
   assert.deepEqual(roles, [["link"], ["combobox", "option"], ["navigation"]]);
 });
 
+Deno.test("tree: pages nest as deeply as they like", () => {
+  const DEPTH = 20_000;
+  const nodes = Array.from({ length: DEPTH }, (_, i): ChromiumAccessibilityNode => ({
+    nodeId: String(i),
+    ignored: false,
+    role: { value: i === DEPTH - 1 ? "link" : "generic" },
+    name: { value: i === DEPTH - 1 ? "Cart" : "" },
+    childIds: i === DEPTH - 1 ? [] : [String(i + 1)],
+    backendDOMNodeId: i,
+  }));
+  const root = accessibilityTree(nodes, { rectangles: new Map(), viewport: { width: 1, height: 1 } });
+  assert.deepEqual(linesOf(root), ["[1] generic ''", "\t[2] link 'Cart'"]);
+});
+
 Deno.test("tree: keys that are no whole numbers are no ids", () => {
   assert.throws(
     () => new KeyNumbering().idsOf("a", node("link", "Cart", [], {}, "x")),

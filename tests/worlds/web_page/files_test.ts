@@ -123,6 +123,10 @@ Deno.test("answers: scores come in the order of the answers, and nothing is writ
         ['{"truth": "x"}', "a.jsonl, line 2: response must be a string: received nothing"],
         ['{"truth": 3, "response": ""}', "a.jsonl, line 2: truth must be a string: received 3"],
         ["null", "a.jsonl, line 2: truth must be a string"],
+        [
+          `{"truth": ${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
+          "a.jsonl, line 2: truth must be a string: received a list",
+        ],
       ]
     ) {
       await Deno.writeTextFile(answers, `${JSON.stringify(lines[0])}\n${text}\n`);

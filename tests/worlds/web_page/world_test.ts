@@ -79,9 +79,12 @@ Deno.test("a page that holds the prompt's own field names is read back all the s
   const read = parseWebPrompt(buildWebPrompt(tricky, "instructions"))!;
   assert.equal(read.objective, "Find URL: here");
   assert.equal(read.observation, tricky.observation);
-  for (const other of ["", "URL: x", "URL: a\n OBJECTIVE: b\n CURRENT ACTION: c", "no fields at all"]) {
+  for (const other of ["", "URL: x", "\nURL: x", "URL: a\n OBJECTIVE: b\n CURRENT ACTION: c", "no fields at all"]) {
     assert.equal(parseWebPrompt(other), undefined, other);
   }
+  const fields = [" OBJECTIVE: ", " PREVIOUS ACTION: ", " CURRENT OBSERVATION: ", " CURRENT ACTION: "].join("\n");
+  assert.equal(parseWebPrompt(`URL: \n${fields}`)!.action, "");
+  assert.equal(parseWebPrompt(`URL: 1\n${fields}\nURL: 2\n${fields}a\nURL: 3`)!.url, "2");
 });
 
 Deno.test("examples: what is asked, what is imitated, what is true", () => {
@@ -158,6 +161,8 @@ Deno.test("the world: answers end with the end of text, which spoils nothing; me
   const world = new WebPageWorld(options), end = tokenizer.eosToken!.id;
   const [encoded] = await world.encode([example]);
   assert.equal(encoded.answer.tokens.at(-1), end);
+  const long = world.encodeOne({ ...example, question: "", target: "[1] ".repeat(100_000) });
+  assert.ok(long.answer.tokens.length > 150_000 && long.answer.tokens.at(-1) === end);
   assert.ok(encoded.answer.sampled.every((each) => each === 1));
   assert.equal(encoded.trainedQuestionTokens, 0);
   const taught = new WebPageWorld({ ...options, trainsQuestions: true }).encodeOne(example);
