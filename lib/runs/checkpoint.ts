@@ -141,7 +141,8 @@ export class CheckpointStore {
     onSkip?: (path: string, reason: string) => void,
     load?: (checkpoint: Checkpoint) => Promise<void>,
   ): Promise<Checkpoint | undefined> {
-    if (await isFolder(this.folder)) await removeLeftovers(this.folder, (target) => NAME.test(target));
+    // All that lies here is checkpoints' and what is said of them.
+    if (await isFolder(this.folder)) await removeLeftovers(this.folder, () => true);
     for (const { name, step } of (await this.#entries()).reverse()) {
       const folder = join(this.folder, name);
       let problem = await this.#problemOf(name);

@@ -106,6 +106,19 @@ Deno.test("runStage: a stage that was finished is not run again; with more steps
   });
 });
 
+Deno.test("runStage: what was being written when a process was killed at its last save goes at the next start", async () => {
+  await withRun(async (run) => {
+    const process = new Deno.Command(Deno.execPath(), { args: ["--version"], stdout: "null" }).spawn();
+    await process.status;
+    await run.go(chain());
+    const folder = join(run.path, "checkpoints");
+    const leftovers = [`.saved.json.${process.pid}-1.partial`, `chain/.best.json.${process.pid}-2.partial`];
+    for (const name of leftovers) await Deno.writeTextFile(join(folder, name), "{");
+    assert.deepEqual((await run.go(chain())).taken, []);
+    for (const name of leftovers) await assert.rejects(Deno.stat(join(folder, name)), Deno.errors.NotFound, name);
+  });
+});
+
 Deno.test("runStage: killed between two checkpoints, the lines after the last one are written anew, once", async () => {
   let whole: unknown[] = [];
   await withRun(async (run) => {
