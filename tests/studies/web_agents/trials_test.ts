@@ -18,10 +18,7 @@ import { ShopSite } from "../../../lib/gyms/shop/shop_site.ts";
 import { siteTasks } from "../../../lib/gyms/shop/site_tasks.ts";
 import { taskJson } from "../../../lib/worlds/web_page/web_task.ts";
 import { said, serveChat } from "./chat_server.ts";
-import { endpoint, inFolder, SETTINGS, taskFile } from "../../recipes/web_agent_support.ts";
-
-const lines = async (path: string) =>
-  (await Deno.readTextFile(path)).trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+import { endpoint, inFolder, lines, SETTINGS, taskFile } from "../../support/tiny_web_agents.ts";
 
 /** What does not depend on the clock. */
 const timeless = (entries: Record<string, unknown>[]) =>

@@ -10,7 +10,7 @@ import { taskJson } from "../../../lib/worlds/web_page/web_task.ts";
 import { serveChat } from "./chat_server.ts";
 import { hasChromium } from "../../support/chromium.ts";
 import { serveLoginSite } from "../../support/login_site.ts";
-import { endpoint, inFolder, SETTINGS } from "../../recipes/web_agent_support.ts";
+import { endpoint, inFolder, SETTINGS } from "../../support/tiny_web_agents.ts";
 
 Deno.test("web agents: in Chromium, the sites of a task file are reached from one another", {
   ignore: !hasChromium(),

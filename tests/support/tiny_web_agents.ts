@@ -1,4 +1,4 @@
-/** What tests of comparisons of web agents share. */
+/** What tests of comparisons of web agents share: settings, tasks, a folder, logs. */
 import { join } from "node:path";
 import type { EndpointSettings } from "../../lib/studies/web_agents/agent_endpoints.ts";
 import type { WebAgentContext, WebAgentSettings } from "../../lib/studies/web_agents/agent_run.ts";
@@ -8,7 +8,7 @@ import { siteTasks } from "../../lib/gyms/shop/site_tasks.ts";
 import { taskJson } from "../../lib/worlds/web_page/web_task.ts";
 import type { ChatServer } from "../studies/web_agents/chat_server.ts";
 
-/** Two agents on one built-in shop. */
+/** Agents of the built-in site's first shop, without a world model and with the site itself as one. */
 export const SETTINGS: WebAgentSettings = {
   run: null,
   conditions: ["none", "oracle"],
@@ -36,7 +36,7 @@ export const SETTINGS: WebAgentSettings = {
   workers: 8,
 };
 
-/** A served role. */
+/** A server's endpoint. */
 export const endpoint = (server: ChatServer): EndpointSettings => ({
   url: server.base,
   model: null,
@@ -44,7 +44,7 @@ export const endpoint = (server: ChatServer): EndpointSettings => ({
   keyVariable: null,
 });
 
-/** Gives a test a folder and what a comparison runs in. */
+/** Runs a test with a folder, and what a comparison there runs in. */
 export async function inFolder(test: (folder: string, context: WebAgentContext) => Promise<void>) {
   const folder = await Deno.makeTempDir();
   try {
@@ -67,3 +67,7 @@ export async function taskFile(folder: string, seed: number, ...patterns: RegExp
   await Deno.writeTextFile(path, JSON.stringify(tasks.map(taskJson)));
   return path;
 }
+
+/** Lines of a log. */
+export const lines = async (path: string) =>
+  (await Deno.readTextFile(path)).trim().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
