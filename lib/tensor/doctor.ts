@@ -38,7 +38,7 @@ export async function examineEngines(): Promise<Examination> {
   const engines: ExaminedEngine[] = [
     await examineTorch("cpu", chosen),
     await examineTorch("cuda", chosen),
-    await examineEngine("tensorflow"),
+    await examineEngineApart("tensorflow"),
     await examineEngineApart("webgpu"),
     await examineEngine("wasm"),
   ];

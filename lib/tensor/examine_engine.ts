@@ -1,6 +1,6 @@
 /**
  * Whether one engine opens, and what it says of itself. Run as a program with the engine's name, it prints the finding as JSON:
- * graphics drivers write what they like to the terminal of the process that asks for an adapter, or end it, so another one asks.
+ * graphics drivers and TensorFlow write what they like to the terminal of the process that opens them, or end it, so another one asks.
  */
 import { UserError } from "../base/user_error.ts";
 import type { Engine } from "./engine.ts";
