@@ -3,7 +3,6 @@
  *
  * A command says which configuration, experiment and stages are its own; each new world's command does the same.
  */
-import { withoutOldFields } from "../lib/recipes/grpo_fields.ts";
 import { mergeSettings } from "../lib/runs/settings.ts";
 import { DiskError, isSystemError } from "../lib/base/disk_error.ts";
 import { UserError } from "../lib/base/user_error.ts";
@@ -85,7 +84,7 @@ export async function runTraining<Config extends { preset: string }, Stage exten
       progress.note(reason);
       const environment = { engine: engine.description };
       const folder = resuming
-        ? () => RunFolder.open(out, { config, environment, mayChange: own.mayChange, upgrade: withoutOldFields })
+        ? () => RunFolder.open(out, { config, environment, mayChange: own.mayChange })
         : () => RunFolder.create(out, { config, environment, unique: given === undefined });
       let begun = resuming ? out : undefined;
       const openRun = async () => {

@@ -1,6 +1,6 @@
 /**
- * What configurations say of GRPO beside the trainer's own fields (`train/grpo_options.ts`): defaults of another demo, what belongs
- * to a loss, and how older runs said it.
+ * What configurations say of GRPO beside the trainer's own fields (`train/grpo_options.ts`): defaults of another demo, and what
+ * belongs to a loss.
  */
 import type { z } from "zod";
 import { UserError } from "../base/user_error.ts";
@@ -19,20 +19,11 @@ export function grpoFields(
   return { ...GRPO_FIELDS, ...Object.fromEntries(changed) };
 }
 
-/** Values of a configuration, those of older versions as they are said now, over those that belong to the loss that they name. */
+/** Values of a configuration over those that belong to the loss that they name. */
 export function completeGrpo(values: Record<string, unknown>): Record<string, unknown> {
-  const current = withoutOldFields(values), grpo = current.grpo as Record<string, unknown> | undefined;
+  const grpo = values.grpo as Record<string, unknown> | undefined;
   const kind = LOSSES.find(({ name }) => name === grpo?.loss);
-  return kind ? { ...current, grpo: { ...kind.fields, ...grpo } } : current;
-}
-
-/** Values as they are said now: until version 0.1 a loss was told by a `ratio` and a `dualClip` that might be null. */
-export function withoutOldFields(values: Record<string, unknown>): Record<string, unknown> {
-  const { ratio, ...grpo } = (values.grpo ?? {}) as Record<string, unknown>;
-  if (ratio === undefined) return values;
-  const { dualClip, ...rest } = grpo, isBounded = typeof dualClip === "number";
-  const loss = ratio === "sequence" ? "gspo" : isBounded ? "dual-clip" : "clip";
-  return { ...values, grpo: { ...rest, loss, ...isBounded ? { dualClip } : {} } };
+  return kind ? { ...values, grpo: { ...kind.fields, ...grpo } } : values;
 }
 
 /**

@@ -69,8 +69,6 @@ export async function run<Example, States, Evaluation, Result extends RunResult>
 
   const began = performance.now(), stopIfAsked = stopper(recipe.context, "the report");
   const evaluations = await evaluateModels(recipe);
-  await clock.record("evaluate", (performance.now() - began) / 1000);
-  await stopIfAsked();
   const { name, backend, version, device } = recipe.engine;
   const result = {
     task: recipe.task,
@@ -82,8 +80,11 @@ export async function run<Example, States, Evaluation, Result extends RunResult>
     seconds,
     peakMemoryBytes: peakMemory(),
   } as unknown as Result;
-  await run.writeResult(result);
+  // Nothing is written before all is there: pictures take time, in which the user may ask to stop.
   const { curves, ...content } = await recipe.report(result, evaluations);
+  await stopIfAsked();
+  await clock.record("evaluate", (performance.now() - began) / 1000);
+  await run.writeResult(result);
   const report = run.file("report.html");
   await writeReport(report, {
     ...content,

@@ -11,6 +11,7 @@ import { isSystemError, systemReason } from "../base/disk_error.ts";
 import { makeNewFolder } from "../io/folders.ts";
 import { readTextFile } from "../io/plain_file.ts";
 import { cannotRead } from "../io/random_access.ts";
+import { inTodaysWords } from "./old_config.ts";
 import { UserError } from "../base/user_error.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import { describeEnvironment } from "./environment.ts";
@@ -38,8 +39,6 @@ export interface ResumeOptions extends RunOptions {
    * below it. Without it: steps, engine and device at the top level.
    */
   mayChange?: string[];
-  /** Says a configuration of an older version in today's words. Default: as it is. */
-  upgrade?: (stored: Record<string, unknown>) => object;
 }
 
 /** One field of which two configurations hold different values; undefined where it is absent. */
@@ -112,8 +111,7 @@ export class RunFolder implements Disposable {
    */
   static async open(path: string, options: ResumeOptions): Promise<RunFolder> {
     const { config } = await RunFolder.read(path);
-    const stored = options.upgrade?.(config as Record<string, unknown>) ?? config;
-    const differences = configDifferences(stored, toPlain(options.config));
+    const differences = configDifferences(config, toPlain(options.config));
     refuseDifferences(path, differences, options.mayChange ?? MAY_CHANGE);
     const lock = await lockRun(path);
     try {
@@ -137,7 +135,7 @@ export class RunFolder implements Disposable {
         `${path} holds no run (it has no ${CONFIG}): name a run's folder, or start one without --resume`,
       );
     }
-    return new RunFolder(path, config);
+    return new RunFolder(path, inTodaysWords(config));
   }
 
   /**

@@ -101,12 +101,24 @@ const SETTINGS = z.object({
   seed: z.int().default(0),
 }).omit({ promptsPerStep: true });
 
+/** What is said instead of an option of version 0.1. */
+const INSTEAD: Record<string, string> = {
+  objective: "its fields stand among the others",
+  decay: "give decaySteps and steps",
+  ratio: "give loss",
+};
+
 /**
  * Choices with every default.
  *
  * @throws {RangeError} Naming the option that is out of range.
  */
 export function grpoSettings(options: GrpoOptions): GrpoSettings {
+  const old = ["objective", "decay", "ratio"].find((name) => Object.hasOwn(options, name));
+  if (old) throw new RangeError(`${old} is no option: ${INSTEAD[old]}`);
+  if ((options.decaySteps ?? 0) > 0 && options.steps === undefined) {
+    throw new RangeError(`decaySteps is ${options.decaySteps}, which are the last ones of steps: give steps as well`);
+  }
   const { data, error } = SETTINGS.safeParse(options);
   if (data) return data as GrpoSettings;
   const [{ path, message }] = error.issues;

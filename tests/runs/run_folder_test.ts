@@ -195,3 +195,26 @@ Deno.test("configDifferences: nothing, nested, added, removed, null and dangerou
   assert.deepEqual(configDifferences({ a: null }, { a: {} }), [{ field: "a", stored: null, given: {} }]);
   assert.deepEqual(configDifferences({}, { constructor: 1 }), [{ field: "constructor", stored: undefined, given: 1 }]);
 });
+
+Deno.test("run folder: a run of version 0.1 opens, its loss said as it is now", async () => {
+  const cases = [
+    [{ ratio: "token", dualClip: null }, { loss: "clip", dualClip: 3 }],
+    [{ ratio: "token", dualClip: 4 }, { loss: "dual-clip", dualClip: 4 }],
+    [{ ratio: "sequence", dualClip: null }, { loss: "gspo", dualClip: 3 }],
+    [{ loss: "dapo", dualClip: 3 }, { loss: "dapo", dualClip: 3 }],
+  ];
+  await withFolder(async (folder) => {
+    for (const [i, [before, now]] of cases.entries()) {
+      const path = join(folder, String(i));
+      (await RunFolder.create(path, { config: { ...CONFIG, grpo: { ...before, steps: 5 } } })).close();
+      const config = { ...CONFIG, grpo: { ...now, steps: 5 } };
+      assert.deepEqual((await RunFolder.read(path)).config, config);
+      (await RunFolder.open(path, { config })).close();
+      const other = { ...CONFIG, grpo: { ...now, loss: "cispo", steps: 5 } };
+      await rejectsUserError(
+        () => RunFolder.open(path, { config: other }),
+        `grpo.loss was ${JSON.stringify(now.loss)}`,
+      );
+    }
+  });
+});

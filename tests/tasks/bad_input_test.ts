@@ -71,7 +71,7 @@ Deno.test("train-video: flags", async () => {
         says: ['--set needs field=value: received "grpo.steps"'],
       },
       "credit by part where an answer has one ratio": {
-        args: () => ["--preset", "demo-multi-step", "--set", "grpo.ratio=sequence"],
+        args: () => ["--preset", "demo-multi-step", "--set", "grpo.loss=gspo"],
         says: ['grpo.credit "patch" has no meaning with grpo.loss "gspo"', "set grpo.credit=answer"],
       },
       "credit by patch of what is no sum of patches": {

@@ -105,7 +105,7 @@ Deno.test("train-web and evaluate-web: what is refused, and leaves nothing behin
       () =>
         fails(
           "train_web",
-          [...wasm, "--set", "grpo.ratio=sequence"],
+          [...wasm, "--set", "grpo.loss=gspo"],
           'grpo.credit "item" has no meaning with grpo.loss',
         ),
       () => fails("train_web", [...wasm, "--set", "likelihood.steps=0"], "there is no model.folder"),

@@ -324,7 +324,11 @@ forEachEngine("GrpoTrainer: answers that end themselves, credited by part", asyn
     make({ credit: "part" }, telling),
     /credit "part" needs answers that have parts, which those of .* not/,
   );
-  assert.throws(make({ creditDiscount: 0 }, {}), /creditDiscount must be above 0 and at most 1: received 0/);
+  assert.throws(make({ creditDiscount: 0 }, {}), /creditDiscount: .*0: received 0/);
+  assert.throws(make({ decaySteps: 3 }, {}), /decaySteps is 3, which are the last ones of steps: give steps as well/);
+  for (const old of ["objective", "decay", "ratio"]) {
+    assert.throws(make({ [old]: {} } as Partial<GrpoOptions>, {}), new RegExp(`${old} is no option: `));
+  }
   model.dispose();
 });
 

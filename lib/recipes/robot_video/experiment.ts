@@ -204,11 +204,13 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
   }
 
   async report(result: RobotVideoResult): Promise<RecipeReport> {
+    if (this.config.evaluation.gifs === 0) return robotVideoReport(this.config, result, []);
     using owned = new DisposableStack();
-    const keep = (model: CausalTransformer) => owned.adopt(model, (each) => each.dispose());
-    const base = keep(await this.models.trained("control") ?? await this.models.likelihood());
-    const rlvr = keep(await this.models.trained("rlvr") ?? await this.models.likelihood());
-    return robotVideoReport(this.config, result, await this.imagine({ Base: base, RLVR: rlvr }));
+    const keep = (model: CausalTransformer | undefined) => model && owned.adopt(model, (each) => each.dispose());
+    const control = keep(await this.models.trained("control")), rlvr = keep(await this.models.trained("rlvr"));
+    const likelihood = control && rlvr ? undefined : keep(await this.models.likelihood());
+    const clips = await this.imagine({ Base: control ?? likelihood!, RLVR: rlvr ?? likelihood! });
+    return robotVideoReport(this.config, result, clips);
   }
 
   /** The frames that models imagine on held-out episodes, truth first. @param models By the names that are shown. */
