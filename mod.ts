@@ -493,7 +493,12 @@ export { type LikelihoodMetrics, type LikelihoodOptions, LikelihoodTrainer } fro
 export { type AdvantageScale, type GroupAdvantages, groupAdvantages, partAdvantages } from "./lib/train/advantage.ts";
 export { type GrpoMetrics, GrpoTrainer } from "./lib/train/grpo.ts";
 export { GRPO_SCHEMA, type GrpoFields, type GrpoOptions, type GrpoSettings } from "./lib/train/grpo_options.ts";
-export { type AnswerSampler, ownAnswers, type SampledAnswers, type SampleRequest } from "./lib/train/answer_sampler.ts";
+export {
+  type AnswerSampler,
+  policySampler,
+  type SampledAnswers,
+  type SampleRequest,
+} from "./lib/train/answer_sampler.ts";
 export { generate, type Generation, type GenerationRequest } from "./lib/train/generation.ts";
 export {
   CompletionsClient,

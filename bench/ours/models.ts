@@ -100,6 +100,7 @@ export function hashWorld(sizes: CaseSizes, onReward: () => void = () => {}): Wo
       ),
     decode: (answers) => Promise.resolve(answers),
     truth: (prompts) => Promise.resolve(prompts.map(() => new Int32Array(answerLength))),
+    select: (states, places) => places.map((i) => states[i]),
   };
 }
 

@@ -1,5 +1,7 @@
 /**
  * Groups of answers, ready for the update: tokens, advantages, and how much each token weighs.
+ *
+ * Axes: G answers of a prompt, K parts of an answer, T tokens of an answer, n tokens that the model spoke.
  */
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokens } from "../worlds/world.ts";
@@ -10,28 +12,28 @@ import { tokenWeights } from "./objective.ts";
 export interface AnswerGroup {
   /** q(s, a). */
   question: Tokens;
-  /** G answers, or fewer where `counts` says so; of one length where some of their tokens are given. */
-  answers: readonly Tokens[];
+  /** G answers, or fewer where `counts_G` says so; of one length where some of their tokens are given. */
+  answers_G: readonly Tokens[];
   /** Of how many equal answers each one stands; 1 when left out. */
-  counts?: readonly number[];
+  counts_G?: readonly number[];
   /** 1 where the model spoke, 0 where the token was given; undefined where all of every answer is the model's. */
-  sampled?: Uint8Array;
-  /** [G], or [G·K] where `parts` says which of K parts a token belongs to. */
-  advantages: Float64Array;
-  /** Of each answer: the part of each of its tokens, ascending from 0. */
-  parts?: readonly Uint16Array[];
-  /** Of each answer: log p of its tokens under the sampler. */
-  sampler: readonly Float32Array[];
+  sampled_T?: Uint8Array;
+  /** [G·K]; K is 1 where `parts_GT` is left out. */
+  advantages_GK: Float64Array;
+  /** Which of K parts each token belongs to, ascending from 0. */
+  parts_GT?: readonly Uint16Array[];
+  /** log p of every token under the sampler. */
+  sampler_GT: readonly Float32Array[];
 }
 
-/** A group with what its update needs; tensors are [n], of its spoken tokens in order. */
+/** A group with what its update needs, one number for each of its spoken tokens in order. */
 export interface TrainedGroup extends AnswerGroup {
   /** log p before the update; undefined where that is the policy itself. */
-  old?: Tensor;
+  old_n?: Tensor;
   /** log p under the reference model, where one is needed. */
-  reference?: Tensor;
-  /** [n]: each spoken token's weight in the loss. */
-  weights: Float32Array;
+  reference_n?: Tensor;
+  /** Weight in the loss. */
+  weights_n: Float32Array;
 }
 
 /** A token that the model spoke: which answer of a group it belongs to, and its place there. */
@@ -39,9 +41,9 @@ export interface SpokenToken<Group extends AnswerGroup = AnswerGroup> {
   group: Group;
   /** Place of the group among those that were asked for. */
   p: number;
-  /** Of the answer in its group. */
+  /** Place of the answer in its group. */
   g: number;
-  /** Of the token in its answer. */
+  /** Place of the token in its answer. */
   t: number;
 }
 
@@ -49,9 +51,9 @@ export interface SpokenToken<Group extends AnswerGroup = AnswerGroup> {
 export function spokenTokens<Group extends AnswerGroup>(groups: readonly Group[]): SpokenToken<Group>[] {
   const spoken: SpokenToken<Group>[] = [];
   for (const [p, group] of groups.entries()) {
-    for (const [g, tokens] of group.answers.entries()) {
-      for (let t = 0; t < tokens.length; t++) {
-        if (group.sampled === undefined || group.sampled[t] === 1) spoken.push({ group, p, g, t });
+    for (const [g, answer] of group.answers_G.entries()) {
+      for (let t = 0; t < answer.length; t++) {
+        if (group.sampled_T === undefined || group.sampled_T[t] === 1) spoken.push({ group, p, g, t });
       }
     }
   }
@@ -59,14 +61,14 @@ export function spokenTokens<Group extends AnswerGroup>(groups: readonly Group[]
 }
 
 /** Number of tokens that the model spoke in a group. */
-export function countSpoken({ sampled, answers }: AnswerGroup): number {
-  const count = (tokens: Tokens) => sampled ? sampled.reduce((sum, one) => sum + one, 0) : tokens.length;
-  return answers.reduce((sum, tokens) => sum + count(tokens), 0);
+export function countSpoken({ sampled_T, answers_G }: AnswerGroup): number {
+  const count = (answer: Tokens) => sampled_T ? sampled_T.reduce((sum, one) => sum + one, 0) : answer.length;
+  return answers_G.reduce((sum, answer) => sum + count(answer), 0);
 }
 
 /** A of a token: its answer's, or its part's. */
-export function advantageOf({ group: { advantages, parts }, g, t }: SpokenToken): number {
-  return parts ? advantages[g * advantages.length / parts.length + parts[g][t]] : advantages[g];
+export function advantageOf({ group: { advantages_GK, parts_GT }, g, t }: SpokenToken): number {
+  return parts_GT ? advantages_GK[g * advantages_GK.length / parts_GT.length + parts_GT[g][t]] : advantages_GK[g];
 }
 
 /** Largest |advantage| of the tokens that the model spoke in some groups. */
@@ -77,9 +79,9 @@ export function largestAdvantage(groups: readonly AnswerGroup[]): number {
 /** Share of answers that are equal to another of their group. */
 export function duplicateShare(groups: readonly AnswerGroup[]): number {
   let duplicates = 0, count = 0;
-  for (const { answers } of groups) {
-    duplicates += answers.length - new Set(answers.map((answer) => answer.join(","))).size;
-    count += answers.length;
+  for (const { answers_G } of groups) {
+    duplicates += answers_G.length - new Set(answers_G.map((answer) => answer.join(","))).size;
+    count += answers_G.length;
   }
   return duplicates / count;
 }
@@ -89,51 +91,57 @@ export function duplicateShare(groups: readonly AnswerGroup[]): number {
  * that of the different answers. A model that is sure says the same again and again.
  */
 export function mergeEqualAnswers(group: AnswerGroup): AnswerGroup {
-  const { answers, advantages, parts, sampler } = group, perAnswer = advantages.length / answers.length;
-  const creditOf = (g: number) => advantages.subarray(g * perAnswer, (g + 1) * perAnswer);
-  const kept: number[] = [], counts: number[] = [], places = new Map<string, number>();
-  for (const [g, answer] of answers.entries()) {
+  const { answers_G, advantages_GK, parts_GT, sampler_GT } = group, parts = advantages_GK.length / answers_G.length;
+  const creditOf = (g: number) => advantages_GK.subarray(g * parts, (g + 1) * parts);
+  const kept: number[] = [], counts_G: number[] = [], places = new Map<string, number>();
+  for (const [g, answer] of answers_G.entries()) {
     // Where equal answers are credited differently, they are different.
     const name = `${answer.join()}/${creditOf(g).join()}`, place = places.get(name);
     if (place !== undefined) {
-      counts[place]++;
+      counts_G[place]++;
       continue;
     }
     places.set(name, kept.length);
     kept.push(g);
-    counts.push(1);
+    counts_G.push(1);
   }
-  if (kept.length === answers.length) return group;
+  if (kept.length === answers_G.length) return group;
   return {
     ...group,
-    answers: kept.map((g) => answers[g]),
-    counts,
-    advantages: Float64Array.from(kept.flatMap((g) => [...creditOf(g)])),
-    parts: parts && kept.map((g) => parts[g]),
-    sampler: kept.map((g) => sampler[g]),
+    answers_G: kept.map((g) => answers_G[g]),
+    counts_G,
+    advantages_GK: Float64Array.from(kept.flatMap((g) => [...creditOf(g)])),
+    parts_GT: parts_GT && kept.map((g) => parts_GT[g]),
+    sampler_GT: kept.map((g) => sampler_GT[g]),
   };
 }
 
 /**
- * The weight in the loss of every token that the model spoke, group after group.
+ * The weight in the loss of every token that the model spoke, group by group: [P][n].
  *
  * @param groups The whole mini-batch: what shares a denominator.
- * @param fixedLength Length that the `fixed-length` denominator counts for each answer. Default: the longest one's.
+ * @param fixedLength Length that the `fixed-length` denominator counts for each answer; the longest one's when left out.
  */
 export function spokenWeights(
   groups: readonly AnswerGroup[],
   denominator: LossDenominator,
   fixedLength?: number,
-): Float32Array {
-  const rows = groups.flatMap(({ answers, sampled, counts }) =>
-    answers.map((tokens, g) => ({ length: tokens.length, sampled, count: counts?.[g] ?? 1 }))
+): Float32Array[] {
+  const rows = groups.flatMap(({ answers_G, sampled_T, counts_G }) =>
+    answers_G.map(({ length }, g) => ({ length, sampled_T, count: counts_G?.[g] ?? 1 }))
   );
   const longest = rows.reduce((most, { length }) => Math.max(most, length), fixedLength ?? 0);
   const mask_NT = new Uint8Array(rows.length * longest);
-  for (const [n, { length, sampled }] of rows.entries()) {
-    if (sampled) mask_NT.set(sampled, n * longest);
+  for (const [n, { length, sampled_T }] of rows.entries()) {
+    if (sampled_T) mask_NT.set(sampled_T, n * longest);
     else mask_NT.fill(1, n * longest, n * longest + length);
   }
   const weights_NT = tokenWeights(mask_NT, rows.length, denominator, rows.map(({ count }) => count));
-  return weights_NT.filter((_, i) => mask_NT[i] === 1);
+  const spoken = weights_NT.filter((_, i) => mask_NT[i] === 1);
+  let end = 0;
+  return groups.map((group) => {
+    const start = end;
+    end += countSpoken(group);
+    return spoken.subarray(start, end);
+  });
 }

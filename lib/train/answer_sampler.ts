@@ -44,7 +44,7 @@ export interface AnswerSampler {
 }
 
 /** The policy itself, on its own engine. */
-export function ownAnswers(model: CausalTransformer): AnswerSampler {
+export function policySampler(model: CausalTransformer): AnswerSampler {
   return {
     followsPolicy: true,
     async sample({ plans, openAnswers, ...request }) {

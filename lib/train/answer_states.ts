@@ -31,23 +31,23 @@ export function predictingStates(
   groups: readonly AnswerGroup[],
   options: ReadingOptions,
 ): Layerwise<Tensor> {
-  const { question, answers: [{ length }], sampled } = groups[0];
+  const { question, answers_G: [{ length }], sampled_T } = groups[0];
   const isRegular = length > 1 &&
     groups.every((group) =>
-      group.question.length === question.length && group.answers.length === options.groupSize &&
-      group.answers.every((answer) => answer.length === length)
+      group.question.length === question.length && group.answers_G.length === options.groupSize &&
+      group.answers_G.every((answer) => answer.length === length)
     );
   const { pass, rowOf } = isRegular
     ? regularStates(model, groups, options)
     : packedStates(model, groups, options.sharePrompt);
-  if (isRegular && (sampled === undefined || !sampled.includes(0))) return pass;
+  if (isRegular && !sampled_T?.includes(0)) return pass;
   const rows_n = tensor(model.engine, Int32Array.from(spokenTokens(groups), ({ p, g, t }) => rowOf(p, g, t)));
   return finishedBy(pass, (states) => states.gather(rows_n));
 }
 
 /** The spoken tokens of some groups, int32 [n]. */
 export function spokenTargets(engine: Engine, groups: readonly AnswerGroup[]): Tensor {
-  return tensor(engine, Int32Array.from(spokenTokens(groups), ({ group, g, t }) => group.answers[g][t]));
+  return tensor(engine, Int32Array.from(spokenTokens(groups), ({ group, g, t }) => group.answers_G[g][t]));
 }
 
 /** log p [n] of a group's spoken tokens under a model, without gradient. */
@@ -92,13 +92,13 @@ function regularStates(
   { groupSize, sharePrompt }: ReadingOptions,
 ): States {
   const { engine } = model;
-  const questionLength = groups[0].question.length, length = groups[0].answers[0].length;
+  const questionLength = groups[0].question.length, length = groups[0].answers_G[0].length;
   const prompts = groups.length, rows = prompts * groupSize, wholeLength = questionLength + length - 1;
   const rowOf = (p: number, g: number, t: number) => (p * groupSize + g) * length + t;
   if (!sharePrompt) {
     const whole = new Int32Array(rows * wholeLength);
-    for (const [p, { question, answers }] of groups.entries()) {
-      for (const [g, answer] of answers.entries()) {
+    for (const [p, { question, answers_G }] of groups.entries()) {
+      for (const [g, answer] of answers_G.entries()) {
         whole.set(question, (p * groupSize + g) * wholeLength);
         whole.set(fed(answer), (p * groupSize + g) * wholeLength + questionLength);
       }
@@ -112,7 +112,7 @@ function regularStates(
   const questions = new Int32Array(prompts * questionLength), answers = new Int32Array(rows * (length - 1));
   for (const [p, group] of groups.entries()) {
     questions.set(group.question, p * questionLength);
-    for (const [g, answer] of group.answers.entries()) answers.set(fed(answer), (p * groupSize + g) * (length - 1));
+    for (const [g, answer] of group.answers_G.entries()) answers.set(fed(answer), (p * groupSize + g) * (length - 1));
   }
   const pass = model.hiddenSharedPass(
     tensor(engine, questions, [prompts, questionLength], "int64"),
@@ -133,16 +133,16 @@ function regularStates(
 function packedStates(model: CausalTransformer, groups: readonly AnswerGroup[], sharePrompt: boolean): States {
   // One row a question, then the answers': the first token of an answer is predicted by its question's last state.
   let end = sharePrompt ? groups.length : 0;
-  const starts_PG = groups.map(({ question, answers }) =>
-    answers.map((answer) => {
+  const starts_PG = groups.map(({ question, answers_G }) =>
+    answers_G.map((answer) => {
       const start = end;
       end += answer.length - 1 + (sharePrompt ? 0 : question.length);
       return start;
     })
   );
   if (!sharePrompt) {
-    const sequences = groups.flatMap(({ question, answers }) =>
-      answers.map((answer) => ({ prompt: Int32Array.of(...question, ...fed(answer)), answers: [] }))
+    const sequences = groups.flatMap(({ question, answers_G }) =>
+      answers_G.map((answer) => ({ prompt: Int32Array.of(...question, ...fed(answer)), answers: [] }))
     );
     return {
       pass: finishedBy(model.hiddenPackedPass(sequences), ({ prompts }) => prompts),
@@ -150,7 +150,7 @@ function packedStates(model: CausalTransformer, groups: readonly AnswerGroup[], 
     };
   }
   const pass = model.hiddenPackedPass(
-    groups.map(({ question, answers }) => ({ prompt: question, answers: answers.map(fed) })),
+    groups.map(({ question, answers_G }) => ({ prompt: question, answers: answers_G.map(fed) })),
     { promptHidden: "last" },
   );
   return {

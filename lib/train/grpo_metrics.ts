@@ -1,3 +1,9 @@
+/** What a GRPO step reports, and how its rollout's part of that is computed. */
+import type { GroupAdvantages } from "./advantage.ts";
+import { type AnswerGroup, countSpoken, duplicateShare, largestAdvantage } from "./answer_groups.ts";
+import type { SampledAnswers } from "./answer_sampler.ts";
+import type { Rewards } from "./reward.ts";
+
 /** What a GRPO step reports. */
 export interface GrpoMetrics {
   /** Mean reward of all answers. */
@@ -43,4 +49,44 @@ export interface GrpoMetrics {
   seconds: { rollout: number; reward: number; update: number };
   /** The first prompt's group, to look at: answers with their rewards and advantages. */
   sample: { truth: number[]; answers: number[][]; rewards: number[]; advantages: number[] };
+}
+
+/** What is reported of sampled answers before they are learnt from. */
+export function rolloutMetrics(
+  { total: rewards_PG, values }: Rewards,
+  { equalGroups, meanStd }: GroupAdvantages,
+  groups_P: readonly AnswerGroup[],
+  { ended, retries, logProbabilities }: SampledAnswers,
+) {
+  const groupSize = rewards_PG.length / groups_P.length;
+  const bestReward = groups_P.reduce((sum, _, p) => {
+    return sum + Math.max(...rewards_PG.subarray(p * groupSize, (p + 1) * groupSize)) / groups_P.length;
+  }, 0);
+  const tokens = groups_P.reduce((sum, group) => sum + countSpoken(group), 0);
+  const nats = groups_P.flatMap(({ sampler_GT }) => sampler_GT).reduce((sum, sampler_T) => sum + sumOf(sampler_T), 0);
+  const unknown = logProbabilities.filter((numbers) => numbers === undefined).length;
+  return {
+    reward: meanOf(rewards_PG),
+    bestReward,
+    metrics: Object.fromEntries(Object.entries(values).map(([name, numbers]) => [name, meanOf(numbers)])),
+    rewardStd: meanStd,
+    equalGroups,
+    duplicateAnswers: duplicateShare(groups_P),
+    largestAdvantage: largestAdvantage(groups_P),
+    entropy: -nats / tokens,
+    tokens,
+    ...ended === undefined ? {} : { cutAnswers: ended.filter((isEnded) => !isEnded).length / ended.length },
+    ...unknown === 0 ? {} : { unknownAnswers: unknown / logProbabilities.length },
+    ...retries === undefined ? {} : { rolloutRetries: retries },
+  };
+}
+
+function sumOf(numbers: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < numbers.length; i++) sum += numbers[i];
+  return sum;
+}
+
+function meanOf(numbers: ArrayLike<number>): number {
+  return sumOf(numbers) / numbers.length;
 }

@@ -3,9 +3,11 @@
  * their help and the trainer read it from here; what a world or a demo chooses otherwise is a default that it gives.
  */
 import { z } from "zod";
+import type { World } from "../worlds/world.ts";
 import { LOSSES } from "./losses/losses.ts";
 import type { PolicyLoss } from "./losses/loss.ts";
-import type { RewardTerm } from "./reward.ts";
+import { lossOf } from "./objective.ts";
+import { checkReward, type RewardTerm } from "./reward.ts";
 
 const count = z.int().min(1);
 
@@ -123,4 +125,30 @@ export function grpoSettings(options: GrpoOptions): GrpoSettings {
   if (data) return data as GrpoSettings;
   const [{ path, message }] = error.issues;
   throw new RangeError(`${path.join(".")}: ${message}: received ${String(options[path[0] as keyof GrpoOptions])}`);
+}
+
+/**
+ * Checks choices against the world that they are made for.
+ *
+ * @throws {RangeError} When a metric is unknown, there is no such loss, or answers cannot be credited by part.
+ */
+export function checkWorldFits<Transition, States>(settings: GrpoSettings, world: World<Transition, States>): void {
+  checkReward(settings.reward, world.metrics);
+  const loss = lossOf(settings);
+  if (settings.credit === "answer") return;
+  const partless = settings.reward.find(({ metric }) => !world.metrics[metric].computeParts);
+  if (partless) {
+    throw new RangeError(
+      `credit "part" needs metrics that tell what each part of an answer adds, which ${partless.metric} of ${world.name} ` +
+        `does not: use credit "answer"`,
+    );
+  }
+  if (world.openAnswers && !world.answerParts) {
+    throw new RangeError(`credit "part" needs answers that have parts, which those of ${world.name} have not`);
+  }
+  if (loss.ratioOf === "answer") {
+    throw new RangeError(
+      `credit "part" has no meaning with the loss ${loss.name}, where an answer is one: use another`,
+    );
+  }
 }

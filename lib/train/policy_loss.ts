@@ -35,11 +35,11 @@ export function policyLoss(
   const { engine } = model, head = headOptions(model, options);
   const spoken = spokenTokens(groups), targets_n = spokenTargets(engine, groups);
   const numbers = (of: (token: SpokenToken<TrainedGroup>) => number) => tensor(engine, Float32Array.from(spoken, of));
-  const weights_n = tensor(engine, Float32Array.from(groups.flatMap(({ weights }) => [...weights])));
+  const weights_n = tensor(engine, Float32Array.from(groups.flatMap(({ weights_n }) => [...weights_n])));
   const advantages_n = numbers(advantageOf);
-  const sampler_n = numbers(({ group, g, t }) => group.sampler[g][t]);
-  const old_n = groups[0].old && concat(groups.map(({ old }) => old!));
-  const reference_n = groups[0].reference && concat(groups.map(({ reference }) => reference!));
+  const sampler_n = numbers(({ group, g, t }) => group.sampler_GT[g][t]);
+  const old_n = groups[0].old_n && concat(groups.map((group) => group.old_n!));
+  const reference_n = groups[0].reference_n && concat(groups.map((group) => group.reference_n!));
 
   let ofAnswers_n: ReturnType<typeof answerCoefficients> | undefined;
   if (lossOf(options).ratioOf === "answer") {

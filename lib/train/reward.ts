@@ -5,7 +5,7 @@
  * for scores (RLVR-World Eq. 3; the released single-step reward is −(1·MAE + 1·LPIPS)). Every part is kept for the log, so
  * that a reward that is gained at the cost of another metric is seen.
  */
-import type { Metric, World } from "../worlds/world.ts";
+import type { Metric, Tokens, World } from "../worlds/world.ts";
 
 /** One metric of a reward and its weight. */
 export interface RewardTerm {
@@ -15,13 +15,13 @@ export interface RewardTerm {
   weight: number;
 }
 
-/** Rewards of a batch, with their parts. */
+/** Rewards of N answers, with what they are made of. */
 export interface Rewards {
-  /** One number an answer. */
+  /** [N]. */
   total: Float64Array;
-  /** Unsigned metric values by name. */
-  parts: Record<string, Float32Array>;
-  /** What each part of every answer adds to its total, [B·parts] row-major; there when it was asked for. */
+  /** Unsigned metric values by name, each [N]. */
+  values: Record<string, Float32Array>;
+  /** What each of K parts of an answer adds to its total, [N·K] row-major; there when it was asked for. */
   contributions?: Float64Array;
 }
 
@@ -45,32 +45,84 @@ export function checkReward(terms: readonly RewardTerm[], metrics: Readonly<Reco
 /**
  * Scores predicted states against the truth.
  *
- * @param alsoMeasured Metrics that are logged beside the reward but do not count.
- * @param byPart Whether what each part of an answer adds is wanted.
+ * @param predicted N states.
+ * @param truth The N states that these should be.
+ * @param alsoMeasured Metrics that are logged beside the reward but do not count. @default {[]}
+ * @param byPart Whether what each part of an answer adds is wanted. @default {false}
  * @throws {RangeError} When that is wanted of a metric that cannot tell.
  */
 export async function computeRewards<Transition, States>(
-  world: World<Transition, States>,
+  world: Pick<World<Transition, States>, "metrics">,
   terms: readonly RewardTerm[],
   predicted: States,
   truth: States,
   alsoMeasured: readonly string[] = [],
   byPart = false,
 ): Promise<Rewards> {
-  const parts: Record<string, Float32Array> = {};
-  for (const name of new Set([...terms.map((term) => term.metric), ...alsoMeasured])) {
-    parts[name] = await world.metrics[name].compute(predicted, truth);
+  const values: Record<string, Float32Array> = {}, contributions: Record<string, Float32Array> = {};
+  const counted = new Set(terms.map(({ metric }) => metric));
+  for (const name of new Set([...counted, ...alsoMeasured])) {
+    const metric = world.metrics[name];
+    if (!byPart || !counted.has(name)) {
+      values[name] = await metric.compute(predicted, truth);
+      continue;
+    }
+    if (!metric.computeParts) throw new RangeError(`reward: ${name} cannot tell what each part of an answer adds`);
+    ({ values: values[name], contributions: contributions[name] } = await metric.computeParts(predicted, truth));
   }
-  const total = new Float64Array(parts[terms[0].metric].length);
-  let contributions: Float64Array | undefined;
-  for (const { metric: name, weight } of terms) {
-    const metric = world.metrics[name], factor = (metric.better === "lower" ? -1 : 1) * weight;
-    parts[name].forEach((value, i) => total[i] += factor * value);
-    if (!byPart) continue;
-    if (!metric.contributions) throw new RangeError(`reward: ${name} cannot tell what each part of an answer adds`);
-    const added = await metric.contributions(predicted, truth);
-    contributions ??= new Float64Array(added.length);
-    for (let i = 0; i < added.length; i++) contributions[i] += factor * added[i];
+  const weighted = (numbers: Record<string, Float32Array>) => {
+    const sums = new Float64Array(numbers[terms[0].metric].length);
+    for (const { metric, weight } of terms) {
+      const factor = (world.metrics[metric].better === "lower" ? -1 : 1) * weight;
+      numbers[metric].forEach((number, i) => sums[i] += factor * number);
+    }
+    return sums;
+  };
+  return { total: weighted(values), values, contributions: byPart ? weighted(contributions) : undefined };
+}
+
+/** How answers are scored. */
+export interface ScoringOptions {
+  /** G. */
+  groupSize: number;
+  /** Answers that are decoded and scored at once. */
+  scoreRows: number;
+  /** What counts. */
+  reward: readonly RewardTerm[];
+  /** What is logged beside it. */
+  alsoMeasured: readonly string[];
+  /** Whether what each part adds is wanted. */
+  credit: "answer" | "part";
+}
+
+/** Rewards of G answers to each of P prompts, decoded some at a time; the truth is made once a prompt. */
+export async function scoreAnswers<Transition, States>(
+  world: World<Transition, States>,
+  answers_PG: readonly Tokens[],
+  transitions_P: readonly Transition[],
+  { groupSize, scoreRows, reward, alsoMeasured, credit }: ScoringOptions,
+): Promise<Rewards> {
+  const truth_P = await world.truth(transitions_P), scored: Rewards[] = [];
+  for (let from = 0; from < answers_PG.length; from += scoreRows) {
+    const answers = answers_PG.slice(from, from + scoreRows);
+    const prompts = answers.map((_, i) => Math.floor((from + i) / groupSize));
+    const predicted = await world.decode(answers, prompts.map((p) => transitions_P[p]));
+    const truth = world.select(truth_P, prompts);
+    scored.push(await computeRewards(world, reward, predicted, truth, alsoMeasured, credit === "part"));
+    world.release?.(predicted);
+    world.release?.(truth);
   }
-  return { total, parts, contributions };
+  world.release?.(truth_P);
+  const joined = (chunks: readonly ArrayLike<number>[]) => chunks.flatMap((chunk) => Array.from(chunk));
+  return {
+    total: Float64Array.from(joined(scored.map(({ total }) => total))),
+    values: Object.fromEntries(
+      Object.keys(scored[0].values).map((
+        name,
+      ) => [name, Float32Array.from(joined(scored.map(({ values }) => values[name])))]),
+    ),
+    contributions: credit === "part"
+      ? Float64Array.from(joined(scored.map((chunk) => chunk.contributions!)))
+      : undefined,
+  };
 }

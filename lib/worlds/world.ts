@@ -42,8 +42,11 @@ export interface Metric<States> {
   readonly better: "lower" | "higher";
   /** One number an item; the two batches are parallel. Never throws on what a model may say. */
   compute(predicted: States, truth: States): Promise<Float32Array>;
-  /** Where answers have parts: what each part adds to the number, [B·parts] row-major; an item's sum is its number. */
-  contributions?(predicted: States, truth: States): Promise<Float32Array>;
+  /**
+   * Where answers have K parts: the numbers that `compute` gives, and what each part adds to them, [B·K] row-major; an item's
+   * contributions add up to its number.
+   */
+  computeParts?(predicted: States, truth: States): Promise<{ values: Float32Array; contributions: Float32Array }>;
 }
 
 /** How answers end where the model itself says when (text). */
@@ -78,8 +81,10 @@ export interface World<Transition, States> {
   encode(transitions: readonly Transition[]): Promise<EncodedTransition[]>;
   /** States that answers stand for; `transitions[i]` belongs to `answers[i]`. Never throws on what a model may say. */
   decode(answers: readonly Tokens[], transitions: readonly Transition[]): Promise<States>;
-  /** The true next states. */
+  /** The true next states; loops ask for them once a transition, however many answers it has. */
   truth(transitions: readonly Transition[]): Promise<States>;
+  /** States by their places in a batch, in the order asked for, as often as asked for; released by themselves. */
+  select(states: States, places: readonly number[]): States;
   /** Gives back what a batch of states holds on an engine, where it holds anything. */
   release?(states: States): void;
 }

@@ -48,6 +48,7 @@ export function toyWorld(given: readonly number[] = []): World<ToyTransition, nu
       })),
     decode: (answers: readonly Tokens[]) => Promise.resolve(answers.map((answer) => [...answer])),
     truth: (transitions) => Promise.resolve(transitions.map(shifted)),
+    select: (states, places) => places.map((i) => states[i]),
   };
 }
 

@@ -1,19 +1,15 @@
 /** Groups as the trainer prepares them for an update. */
-import { type AnswerGroup, countSpoken, type TrainedGroup } from "../../lib/train/answer_groups.ts";
+import type { AnswerGroup, TrainedGroup } from "../../lib/train/answer_groups.ts";
 
 /**
  * Gives each group its own of a mini-batch's weights, and what `frozen` makes of it.
  *
- * @param weights Of all spoken tokens, in order.
+ * @param weights_Pn Of the spoken tokens of each.
  */
 export function trainedGroups(
   groups: readonly AnswerGroup[],
-  weights: Float32Array,
-  frozen: (group: AnswerGroup) => Pick<TrainedGroup, "old" | "reference"> = () => ({}),
+  weights_Pn: readonly Float32Array[],
+  frozen: (group: AnswerGroup) => Pick<TrainedGroup, "old_n" | "reference_n"> = () => ({}),
 ): TrainedGroup[] {
-  let end = 0;
-  return groups.map((group) => {
-    end += countSpoken(group);
-    return { ...group, ...frozen(group), weights: weights.subarray(end - countSpoken(group), end) };
-  });
+  return groups.map((group, p) => ({ ...group, ...frozen(group), weights_n: weights_Pn[p] }));
 }

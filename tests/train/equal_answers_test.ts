@@ -17,9 +17,9 @@ const A = Int32Array.of(5, 9, 2, 1), B = Int32Array.of(7, 1), C = Int32Array.of(
 function group(answers: Int32Array[], advantages: number[], question: number[]): AnswerGroup {
   return {
     question: Int32Array.from(question),
-    answers,
-    advantages: Float64Array.from(advantages),
-    sampler: answers.map((answer) => new Float32Array(answer.length).fill(-1)),
+    answers_G: answers,
+    advantages_GK: Float64Array.from(advantages),
+    sampler_GT: answers.map((answer) => new Float32Array(answer.length).fill(-1)),
   };
 }
 
@@ -35,8 +35,8 @@ async function lossAndGradients(model: CausalTransformer, some: AnswerGroup[], o
   const options = { groupSize: 5, sharePrompt: true, ...objective, logitChunk: 7, temperature: 0.9 };
   const reference = smallModel(model.engine, {}, { seed: 6 });
   const trained = trainedGroups(some, spokenWeights(some, objective.denominator, 8), (group) => ({
-    old: tidy(() => frozenLogProbabilities(reference, group, options).add(0.05)),
-    reference: frozenLogProbabilities(reference, group, options),
+    old_n: tidy(() => frozenLogProbabilities(reference, group, options).add(0.05)),
+    reference_n: frozenLogProbabilities(reference, group, options),
   }));
   const { value, gradients, aux } = hiddenValueAndGrad(
     model,
@@ -45,7 +45,7 @@ async function lossAndGradients(model: CausalTransformer, some: AnswerGroup[], o
   );
   const sums = await Promise.all([value, aux.kl, aux.clipped, aux.mismatch].map(async (each) => (await take(each))[0]));
   const read = await Promise.all(gradients.map(take));
-  for (const each of trained) [each.old!, each.reference!].forEach((numbers) => numbers.dispose());
+  for (const { old_n, reference_n } of trained) [old_n!, reference_n!].forEach((numbers) => numbers.dispose());
   reference.dispose();
   return { sums: sums.map(Number), gradients: read };
 }
@@ -70,24 +70,24 @@ forEachEngine("equal answers merged: the same loss, divergence, clip share, mism
 Deno.test("mergeEqualAnswers keeps the first of each, counts them, and leaves a group without any as it is", () => {
   const [mixed, equal] = groups();
   const merged = mergeEqualAnswers(mixed);
-  assert.deepEqual(merged.answers, [A, B, C]);
-  assert.deepEqual(merged.counts, [2, 2, 1]);
-  assert.deepEqual([...merged.advantages], [0.7, -1.2, 1]);
-  assert.equal(merged.sampler.length, 3);
+  assert.deepEqual(merged.answers_G, [A, B, C]);
+  assert.deepEqual(merged.counts_G, [2, 2, 1]);
+  assert.deepEqual([...merged.advantages_GK], [0.7, -1.2, 1]);
+  assert.equal(merged.sampler_GT.length, 3);
   assert.equal(countSpoken(merged), 11);
-  assert.deepEqual(mergeEqualAnswers(equal).counts, [5]);
+  assert.deepEqual(mergeEqualAnswers(equal).counts_G, [5]);
   const different = group([A, B, C], [1, 2, 3], [1]);
   assert.equal(mergeEqualAnswers(different), different);
 });
 
 Deno.test("mergeEqualAnswers keeps apart what is credited differently, by answer or by part", () => {
-  assert.equal(mergeEqualAnswers(group([A, A], [1, 2], [1])).counts, undefined);
+  assert.equal(mergeEqualAnswers(group([A, A], [1, 2], [1])).counts_G, undefined);
   const parts = [Uint16Array.of(0, 0, 1, 1), Uint16Array.of(0, 0, 1, 1), Uint16Array.of(0, 0, 1, 1)];
-  const credited = { ...group([A, A, A], [1, 2, 1, 2, 1, 3], [1]), parts };
+  const credited = { ...group([A, A, A], [1, 2, 1, 2, 1, 3], [1]), parts_GT: parts };
   const merged = mergeEqualAnswers(credited);
-  assert.deepEqual(merged.counts, [2, 1]);
-  assert.deepEqual([...merged.advantages], [1, 2, 1, 3]);
-  assert.equal(merged.parts!.length, 2);
+  assert.deepEqual(merged.counts_G, [2, 1]);
+  assert.deepEqual([...merged.advantages_GK], [1, 2, 1, 3]);
+  assert.equal(merged.parts_GT!.length, 2);
 });
 
 Deno.test("tokenWeights: a row that stands for several answers weighs as much as they would", () => {

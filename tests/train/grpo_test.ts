@@ -280,10 +280,13 @@ forEachEngine("GrpoTrainer: answers that end themselves, credited by part", asyn
     const points = {
       better: "higher" as const,
       compute: (states: number[][]) => Promise.resolve(Float32Array.from(states, (each) => each.length)),
-      contributions: (states: number[][]) =>
-        Promise.resolve(
-          Float32Array.from(states.flatMap((each) => [0, 1, 2].map((i) => i === earns ? each.length : 0))),
-        ),
+      computeParts: (states: number[][]) =>
+        Promise.resolve({
+          values: Float32Array.from(states, ({ length }) => length),
+          contributions: Float32Array.from(
+            states.flatMap(({ length }) => [0, 1, 2].map((i) => i === earns ? length : 0)),
+          ),
+        }),
     };
     const trainer = new GrpoTrainer(model, undefined, { ...world, answerParts, metrics: { points } }, {
       ...OPTIONS,
@@ -319,7 +322,8 @@ forEachEngine("GrpoTrainer: answers that end themselves, credited by part", asyn
       ...change,
     });
   assert.throws(make({ credit: "part" }, {}), /credit "part" needs metrics that tell what each part of an answer adds/);
-  const telling = { metrics: { points: { ...points, contributions: points.compute } } };
+  const computeParts = () => Promise.resolve({ values: new Float32Array(), contributions: new Float32Array() });
+  const telling = { metrics: { points: { ...points, computeParts } } };
   assert.throws(
     make({ credit: "part" }, telling),
     /credit "part" needs answers that have parts, which those of .* not/,

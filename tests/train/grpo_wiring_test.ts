@@ -131,16 +131,18 @@ forEachEngine(
 Deno.test("spokenWeights: the fixed length divides, where it is longer than every answer", () => {
   const group: AnswerGroup = {
     question: Int32Array.of(0),
-    answers: [Int32Array.of(1, 2), Int32Array.of(1, 2, 3)],
-    advantages: Float64Array.of(1, -1),
-    sampler: [],
+    answers_G: [Int32Array.of(1, 2), Int32Array.of(1, 2, 3)],
+    advantages_GK: Float64Array.of(1, -1),
+    sampler_GT: [],
   };
   const all = (weight: number) => new Array<number>(5).fill(Math.fround(weight));
-  assert.deepEqual([...spokenWeights([group], "fixed-length", 10)], all(1 / 20));
-  assert.deepEqual([...spokenWeights([group], "fixed-length")], all(1 / 6));
-  assert.deepEqual([...spokenWeights([{ ...group, counts: [1, 3] }], "fixed-length", 10)].map((x) => x.toFixed(6)), [
-    ...[1 / 40, 1 / 40, 3 / 40, 3 / 40, 3 / 40].map((x) => x.toFixed(6)),
-  ]);
+  assert.deepEqual([...spokenWeights([group], "fixed-length", 10)[0]], all(1 / 20));
+  assert.deepEqual([...spokenWeights([group], "fixed-length")[0]], all(1 / 6));
+  const [merged] = spokenWeights([{ ...group, counts_G: [1, 3] }], "fixed-length", 10);
+  assert.deepEqual(
+    Array.from(merged, (x) => x.toFixed(6)),
+    [1 / 40, 1 / 40, 3 / 40, 3 / 40, 3 / 40].map((x) => x.toFixed(6)),
+  );
 });
 
 forEachEngine(
@@ -181,14 +183,16 @@ function countingWorld(): World<ToyTransition, number[][]> {
   const open = openToyWorld(), parts = 2;
   const numbers = (factor: number) => (states: number[][]) =>
     Promise.resolve(Float32Array.from(states, (each) => factor * each.length));
-  const atTheEnd = (factor: number) => (states: number[][]) =>
-    Promise.resolve(Float32Array.from(states.flatMap((each) => [0, factor * each.length])));
+  const atTheEnd = (factor: number) => async (states: number[][]) => ({
+    values: await numbers(factor)(states),
+    contributions: Float32Array.from(states.flatMap(({ length }) => [0, factor * length])),
+  });
   return {
     ...open,
     answerParts: { count: parts, of: (answer) => Uint16Array.from(answer, (_, t) => Math.min(t, parts - 1)) },
     metrics: {
-      numbers: { better: "higher", compute: numbers(1), contributions: atTheEnd(1) },
-      halves: { better: "lower", compute: numbers(0.5), contributions: atTheEnd(0.5) },
+      numbers: { better: "higher", compute: numbers(1), computeParts: atTheEnd(1) },
+      halves: { better: "lower", compute: numbers(0.5), computeParts: atTheEnd(0.5) },
     },
   };
 }

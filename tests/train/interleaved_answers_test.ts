@@ -44,13 +44,13 @@ function groups(): AnswerGroup[] {
     const question = draw(random, QUESTION), plan = draw(random, LENGTH);
     return {
       question,
-      answers: Array.from(
+      answers_G: Array.from(
         { length: GROUP },
         () => draw(random, LENGTH).map((token, t) => SAMPLED[t] === 1 ? token : plan[t]),
       ),
-      sampled: SAMPLED,
-      advantages: Float64Array.from({ length: GROUP }, () => random.normal()),
-      sampler: Array.from(
+      sampled_T: SAMPLED,
+      advantages_GK: Float64Array.from({ length: GROUP }, () => random.normal()),
+      sampler_GT: Array.from(
         { length: GROUP },
         () => Float32Array.from(SAMPLED, (each) => each === 1 ? -3 - random.uniform() : 0),
       ),
@@ -62,8 +62,8 @@ function groups(): AnswerGroup[] {
 async function policyGradients(model: CausalTransformer, settings: PolicyLossOptions, some = groups()) {
   const reference = smallModel(model.engine, {}, { seed: 6 });
   const trained = trainedGroups(some, spokenWeights(some, settings.denominator), (group) => ({
-    old: tidy(() => frozenLogProbabilities(reference, group, settings).add(0.05)),
-    reference: frozenLogProbabilities(reference, group, settings),
+    old_n: tidy(() => frozenLogProbabilities(reference, group, settings).add(0.05)),
+    reference_n: frozenLogProbabilities(reference, group, settings),
   }));
   const { value, gradients, aux } = hiddenValueAndGrad(
     model,
@@ -72,7 +72,7 @@ async function policyGradients(model: CausalTransformer, settings: PolicyLossOpt
   );
   const read = await Promise.all(gradients.map(take)), names = [...model.parameters.keys()];
   const loss = Number((await take(value))[0]), kl = aux.kl ? Number((await take(aux.kl))[0]) : 0;
-  const held = trained.flatMap(({ old, reference }) => [old!, reference!]);
+  const held = trained.flatMap(({ old_n, reference_n }) => [old_n!, reference_n!]);
   for (const each of [...held, aux.clipped, aux.mismatch]) each.dispose();
   reference.dispose();
   return { loss, kl, gradients: new Map(names.map((name, i) => [name, read[i]])) };
@@ -81,8 +81,8 @@ async function policyGradients(model: CausalTransformer, settings: PolicyLossOpt
 /** log softmax of full forward passes in float64 on the host, at the positions of each answer's sampled tokens. */
 async function spokenDistributions(model: CausalTransformer, some: readonly AnswerGroup[]) {
   const rows: { logs: Float64Array; token: number }[] = [];
-  for (const { question, answers } of some) {
-    for (const answer of answers) {
+  for (const { question, answers_G } of some) {
+    for (const answer of answers_G) {
       const sequence = Int32Array.of(...question, ...answer);
       const logits = await take(tidy(() =>
         model.logits(
@@ -130,8 +130,11 @@ forEachEngine("interleaved answers: parts are credited each with its own advanta
     settings,
     groups().map((group) => ({
       ...group,
-      parts,
-      advantages: Float64Array.from({ length: GROUP * FRAMES }, (_, i) => group.advantages[Math.floor(i / FRAMES)]),
+      parts_GT: parts,
+      advantages_GK: Float64Array.from(
+        { length: GROUP * FRAMES },
+        (_, i) => group.advantages_GK[Math.floor(i / FRAMES)],
+      ),
     })),
   );
   assert.ok(Math.abs(whole.loss - same.loss) < 1e-6, `${whole.loss} ${same.loss}`);
@@ -141,10 +144,10 @@ forEachEngine("interleaved answers: parts are credited each with its own advanta
     settings,
     groups().map((group) => ({
       ...group,
-      parts,
-      advantages: Float64Array.from(
+      parts_GT: parts,
+      advantages_GK: Float64Array.from(
         { length: GROUP * FRAMES },
-        (_, i) => i % FRAMES === 0 ? group.advantages[i / FRAMES] : 0,
+        (_, i) => i % FRAMES === 0 ? group.advantages_GK[i / FRAMES] : 0,
       ),
     })),
   );
@@ -153,9 +156,9 @@ forEachEngine("interleaved answers: parts are credited each with its own advanta
     settings,
     groups().map((group) => ({
       ...group,
-      answers: group.answers.map((answer) => answer.subarray(0, length)),
-      sampled: SAMPLED.subarray(0, length),
-      sampler: group.sampler.map((each) => each.subarray(0, length)),
+      answers_G: group.answers_G.map((answer) => answer.subarray(0, length)),
+      sampled_T: SAMPLED.subarray(0, length),
+      sampler_GT: group.sampler_GT.map((each) => each.subarray(0, length)),
     })),
   );
   for (const [name, numbers] of first.gradients) {
@@ -230,9 +233,9 @@ forEachEngine("interleaved answers: what predicts a given token gets exactly no 
 
 forEachEngine("interleaved answers: likelihood trains the sampled tokens and nothing else", async (engine) => {
   const some = groups(), model = smallModel(engine);
-  const batch = some.map(({ question, answers, sampled }) => ({
+  const batch = some.map(({ question, answers_G, sampled_T }) => ({
     question,
-    answer: { tokens: answers[0], sampled: sampled! },
+    answer: { tokens: answers_G[0], sampled: sampled_T! },
     trainedQuestionTokens: 0,
   }));
   const options = {
@@ -276,7 +279,7 @@ forEachEngine("interleaved answers: likelihood trains the sampled tokens and not
 
 forEachEngine("interleaved answers: sampled with actions fed, they are what a full pass says", async (engine) => {
   const model = smallModel(engine), some = groups();
-  const plans = some.map(({ answers, sampled }) => ({ tokens: answers[0], sampled: sampled! }));
+  const plans = some.map(({ answers_G, sampled_T }) => ({ tokens: answers_G[0], sampled: sampled_T! }));
   const { answers, logProbabilities } = await rollout(model, {
     questions: some.map((each) => each.question),
     plans,
@@ -288,7 +291,7 @@ forEachEngine("interleaved answers: sampled with actions fed, they are what a fu
     const plan = plans[Math.floor(row / GROUP)].tokens;
     for (let t = 0; t < LENGTH; t++) if (SAMPLED[t] === 0) assert.equal(answer[t], plan[t]);
   });
-  const drawn = some.map((group, p) => ({ ...group, answers: answers.slice(p * GROUP, (p + 1) * GROUP) }));
+  const drawn = some.map((group, p) => ({ ...group, answers_G: answers.slice(p * GROUP, (p + 1) * GROUP) }));
   const full = (await spokenDistributions(model, drawn)).map(({ logs, token }) => logs[token]);
   const spoken = logProbabilities.filter((_, i) => SAMPLED[i % LENGTH] === 1);
   assertClose(spoken, full, 1e-5, "log p");

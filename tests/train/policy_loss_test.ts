@@ -20,16 +20,20 @@ forEachEngine("policyLoss: a token that is 90 nats off leaves loss and gradient 
     const objective = options as ObjectiveOptions;
     const group: AnswerGroup = {
       question: Int32Array.of(0),
-      answers: Array.from(
+      answers_G: Array.from(
         { length: answers },
         (_, i) => Int32Array.from(fixture.targets.slice(i * length, (i + 1) * length)),
       ),
-      advantages: Float64Array.from(advantages),
-      sampler: Array.from({ length: answers }, () => new Float32Array(length)),
+      advantages_GK: Float64Array.from(advantages),
+      sampler_GT: Array.from({ length: answers }, () => new Float32Array(length)),
     };
     // In chunks that do not end where answers do.
     const settings = { groupSize: answers, sharePrompt: true, ...objective, logitChunk: 33, temperature: 1 };
-    const [trained] = trainedGroups([group], spokenWeights([group], objective.denominator), () => ({ old, reference }));
+    const [trained] = trainedGroups(
+      [group],
+      spokenWeights([group], objective.denominator),
+      () => ({ old_n: old, reference_n: reference }),
+    );
     const { value, gradients, aux } = valueAndGrad(
       () => policyLoss(model, hidden, [trained], settings),
       [hidden],

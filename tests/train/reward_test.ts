@@ -8,11 +8,11 @@ const truth = [[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4]];
 
 Deno.test("computeRewards: a distance counts against, a score for; every part is kept unsigned", async () => {
   const terms = [{ metric: "error", weight: 2 }, { metric: "exact", weight: 0.5 }];
-  const { total, parts } = await computeRewards(world, terms, predicted, truth, ["distance"]);
+  const { total, values } = await computeRewards(world, terms, predicted, truth, ["distance"]);
   assert.deepEqual([...total], [0.5, -1, -2]);
-  assert.deepEqual([...parts.error], [0, 0.5, 1]);
-  assert.deepEqual([...parts.exact], [1, 0, 0]);
-  assert.deepEqual([...parts.distance], [0, 1.75, 4.5]);
+  assert.deepEqual([...values.error], [0, 0.5, 1]);
+  assert.deepEqual([...values.exact], [1, 0, 0]);
+  assert.deepEqual([...values.distance], [0, 1.75, 4.5]);
 });
 
 Deno.test("computeRewards: what is measured beside the reward does not change it", async () => {
@@ -20,8 +20,8 @@ Deno.test("computeRewards: what is measured beside the reward does not change it
   const alone = await computeRewards(world, terms, predicted, truth);
   const beside = await computeRewards(world, terms, predicted, truth, ["distance", "exact"]);
   assert.deepEqual(beside.total, alone.total);
-  assert.deepEqual(Object.keys(alone.parts), ["distance"]);
-  assert.deepEqual(Object.keys(beside.parts), ["distance", "exact"]);
+  assert.deepEqual(Object.keys(alone.values), ["distance"]);
+  assert.deepEqual(Object.keys(beside.values), ["distance", "exact"]);
 });
 
 Deno.test("computeRewards: what the parts of an answer add sums to its reward, weights and signs included", async () => {
@@ -29,8 +29,10 @@ Deno.test("computeRewards: what the parts of an answer add sums to its reward, w
   // All of it by the first of two parts, or by the second.
   const by = (metric: typeof error, part: number): typeof error => ({
     ...metric,
-    contributions: async (...states) =>
-      Float32Array.from([...await metric.compute(...states)].flatMap((each) => part === 0 ? [each, 0] : [0, each])),
+    computeParts: async (...states) => {
+      const values = await metric.compute(...states);
+      return { values, contributions: Float32Array.from([...values].flatMap((x) => part === 0 ? [x, 0] : [0, x])) };
+    },
   });
   const parted = { ...world, metrics: { error: by(error, 0), exact: by(exact, 1) } };
   const terms = [{ metric: "error", weight: 2 }, { metric: "exact", weight: 0.5 }];

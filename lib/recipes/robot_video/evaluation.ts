@@ -90,8 +90,10 @@ export async function evaluateRobotVideo(request: EvaluationRequest): Promise<Ev
       result.repetition[item] = own.filter(Boolean).length / samples;
       result.trueRepetition[item] = Number(truthRepeats[i]);
     });
-    const owners = answers.map((_, row) => some[Math.floor(row / samples)]);
-    const predicted = await world.decode(answers, owners), truth = await world.truth(owners);
+    const owners = answers.map((_, row) => Math.floor(row / samples));
+    const predicted = await world.decode(answers, owners.map((i) => some[i]));
+    const once = await world.truth(some), truth = world.select(once, owners);
+    world.release?.(once);
     for (const name of metrics) {
       const { values, byFrame } = await prediction.measure(name, predicted, truth);
       const best = prediction.better(name) === "lower" ? Math.min : Math.max;

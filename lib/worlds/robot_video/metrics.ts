@@ -29,13 +29,17 @@ export interface ImageMetric {
    */
   compute(predicted: Tensor, target: Tensor): Tensor;
   /**
-   * Where an image's number is a mean over its pixels: what each cell of a grid adds to it.
+   * Where an image's number is a mean over its pixels: the number, and what each cell of a grid adds to it.
    *
-   * @param rows, columns Of the grid; they divide H and W.
-   * @returns [B, rows · columns], float32; an image's sum is its number.
+   * @param grid Its rows divide H, its columns W.
+   * @returns `values` [B] as `compute` gives them and `cells` [B, rows · columns], float32; an image's cells add up to its number.
    * @throws {RangeError} As `compute`, and when the grid does not divide the images.
    */
-  cells?(predicted: Tensor, target: Tensor, rows: number, columns: number): Tensor;
+  computeCells?(
+    predicted: Tensor,
+    target: Tensor,
+    grid: { rows: number; columns: number },
+  ): { values: Tensor; cells: Tensor };
 }
 
 /** Mean absolute error. */
@@ -113,45 +117,51 @@ export function repetition(predicted: ArrayLike<number>, last: ArrayLike<number>
 
 /** A metric that is the mean of an error of every pixel. */
 function pixelMetric(name: string, error: (predicted: Tensor, target: Tensor) => Tensor): ImageMetric {
-  const cells = (rows: number, columns: number) =>
-    metric(name, "lower", (a, b) => {
-      const [batch, height, width, channels] = a.shape;
-      if (height % rows !== 0 || width % columns !== 0) {
-        throw new RangeError(
-          `${name}: a grid of ${rows} × ${columns} cells does not divide images of ${height} × ${width}`,
-        );
-      }
-      const grid = error(a, b).reshape([batch, rows, height / rows, columns, width / columns, channels]);
-      return grid.mean([2, 4, 5]).mul(1 / (rows * columns)).reshape([batch, rows * columns]);
-    });
   return {
     ...metric(name, "lower", (a, b) => overPixels(error(a, b))),
-    cells: (a, b, rows, columns) => cells(rows, columns).compute(a, b),
+    computeCells: (predicted, target, { rows, columns }) =>
+      compared(name, predicted, target, (a, b) => {
+        const [batch, height, width, channels] = a.shape;
+        if (height % rows !== 0 || width % columns !== 0) {
+          throw new RangeError(
+            `${name}: a grid of ${rows} × ${columns} cells does not divide images of ${height} × ${width}`,
+          );
+        }
+        const errors = error(a, b), count = rows * columns;
+        const cells = errors.reshape([batch, rows, height / rows, columns, width / columns, channels]).mean([2, 4, 5]);
+        return { values: overPixels(errors), cells: cells.mul(1 / count).reshape([batch, count]) };
+      }),
   };
 }
 
-/** A metric that checks its images, computes in float32 and frees what it makes on the way. */
 function metric(
   name: string,
   better: "lower" | "higher",
   compare: (predicted: Tensor, target: Tensor) => Tensor,
 ): ImageMetric {
-  const compute = (predicted: Tensor, target: Tensor) => {
-    const [height, width, channels] = predicted.shape.slice(1);
-    if (predicted.rank !== 4 || !sameShape(predicted.shape, target.shape) || height * width * channels === 0) {
-      throw new RangeError(
-        `${name}: needs two batches of images [B, H, W, C] of one shape: received ${shapeText(predicted.shape)} and ` +
-          shapeText(target.shape),
-      );
+  return { name, better, compute: (predicted, target) => compared(name, predicted, target, compare) };
+}
+
+/** What a comparison says of two batches that it can compare, in float32; what it makes on the way is freed. */
+function compared<Result extends Tensor | Record<string, Tensor>>(
+  name: string,
+  predicted: Tensor,
+  target: Tensor,
+  compare: (predicted: Tensor, target: Tensor) => Result,
+): Result {
+  const [height, width, channels] = predicted.shape.slice(1);
+  if (predicted.rank !== 4 || !sameShape(predicted.shape, target.shape) || height * width * channels === 0) {
+    throw new RangeError(
+      `${name}: needs two batches of images [B, H, W, C] of one shape: received ${shapeText(predicted.shape)} and ` +
+        shapeText(target.shape),
+    );
+  }
+  for (const { dtype } of [predicted, target]) {
+    if (!isFloating(dtype)) {
+      throw new TypeError(`${name}: needs floating pixels in [0, 1]: received ${dtype}: cast and divide by 255`);
     }
-    for (const each of [predicted, target]) {
-      if (!isFloating(each.dtype)) {
-        throw new TypeError(`${name}: needs floating pixels in [0, 1]: received ${each.dtype}: cast and divide by 255`);
-      }
-    }
-    return tidy(() => compare(predicted.cast("float32"), target.cast("float32")));
-  };
-  return { name, better, compute };
+  }
+  return tidy(() => compare(predicted.cast("float32"), target.cast("float32")));
 }
 
 /** [B, H, W, C] → [B]. */

@@ -30,6 +30,7 @@ import {
   type FrameAggregate,
   frameContributions,
   frameWeights,
+  perCell,
   perFrame,
   repeats,
   repetitionRate,
@@ -128,10 +129,13 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
       repetition: {
         better: "lower",
         compute: ({ tokens }) => Promise.resolve(Float32Array.from(tokens, repetitionRate)),
-        contributions: ({ tokens }) => {
+        computeParts: ({ tokens }) => {
           // What a frame adds is known when its last token is.
           const none = Array<number>(this.#parts - 1).fill(0);
-          return Promise.resolve(Float32Array.from(tokens.flatMap(repeats).flatMap((each) => [...none, each])));
+          return Promise.resolve({
+            values: Float32Array.from(tokens, repetitionRate),
+            contributions: Float32Array.from(tokens.flatMap(repeats).flatMap((share) => [...none, share])),
+          });
         },
       },
     };
@@ -291,31 +295,50 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
     return Promise.resolve({ frames, tokens: [] });
   }
 
+  /** Sequences by their places. */
+  select({ frames, tokens }: FrameSequences, places: readonly number[]): FrameSequences {
+    return {
+      frames: tidy(() => frames.gather(tensor(frames.engine, Int32Array.from(places)))),
+      tokens: tokens.length === 0 ? tokens : places.map((i) => tokens[i]),
+    };
+  }
+
   /** Frees the frames. */
   release(states: FrameSequences): void {
     states.frames.dispose();
   }
 
   #sequenceMetric(metric: ImageMetric, aggregate: FrameAggregate): Metric<FrameSequences> {
-    const values = (predicted: FrameSequences, truth: FrameSequences) =>
-      perFrame(metric, predicted.frames, truth.frames, this.#frameBatch);
-    const byFrame: Metric<FrameSequences>["contributions"] = async (predicted, truth) => {
-      const frames = predicted.frames.shape[1];
-      return Float32Array.from(frameContributions(await values(predicted, truth), frames, aggregate));
+    const parts = this.#parts, framesAtOnce = this.#frameBatch;
+    /** A metric's numbers of frames [B, T − 1], as many as there are sequences of, and how long those are. */
+    const ofFrames = async (predicted: FrameSequences, truth: FrameSequences) => ({
+      values: await perFrame(metric, predicted.frames, truth.frames, framesAtOnce),
+      length: predicted.frames.shape[1],
+    });
+    const byFrame: Metric<FrameSequences>["computeParts"] = async (predicted, truth) => {
+      const { values, length } = await ofFrames(predicted, truth);
+      return {
+        values: aggregateFrames(values, length, aggregate),
+        contributions: Float32Array.from(frameContributions(values, length, aggregate)),
+      };
     };
-    const byPatch: Metric<FrameSequences>["contributions"] = async (predicted, truth) => {
-      const [, frames, height, width] = predicted.frames.shape, count = this.#parts;
-      const { rows, columns } = tokenGrid(count, height, width), weights = frameWeights(frames, aggregate);
-      const cells: ImageMetric["compute"] = (a, b) => metric.cells!(a, b, rows, columns);
-      const added = await perFrame(metric, predicted.frames, truth.frames, this.#frameBatch, cells);
-      return added.map((each, i) => each * weights[Math.floor(i / count) % frames]);
+    const byPatch: Metric<FrameSequences>["computeParts"] = async (predicted, truth) => {
+      const [, length, height, width] = predicted.frames.shape, weights = frameWeights(length, aggregate);
+      const grid = tokenGrid(parts, height, width);
+      const { values, cells } = await perCell(metric, predicted.frames, truth.frames, grid, framesAtOnce);
+      return {
+        values: aggregateFrames(values, length, aggregate),
+        contributions: cells.map((cell, i) => cell * weights[Math.floor(i / parts) % length]),
+      };
     };
-    const contributions = this.#parts === 1 ? byFrame : metric.cells ? byPatch : undefined;
+    const computeParts = parts === 1 ? byFrame : metric.computeCells ? byPatch : undefined;
     return {
       better: metric.better,
-      compute: async (predicted, truth) =>
-        aggregateFrames(await values(predicted, truth), predicted.frames.shape[1], aggregate),
-      ...contributions ? { contributions } : {},
+      async compute(predicted, truth) {
+        const { values, length } = await ofFrames(predicted, truth);
+        return aggregateFrames(values, length, aggregate);
+      },
+      ...computeParts ? { computeParts } : {},
     };
   }
 }

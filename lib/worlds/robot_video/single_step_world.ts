@@ -163,6 +163,11 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
     return Promise.resolve(lastFrames(this.tokenizer.engine, clips));
   }
 
+  /** Frames by their places. */
+  select({ frames }: FrameBatch, places: readonly number[]): FrameBatch {
+    return { frames: tidy(() => frames.gather(tensor(frames.engine, Int32Array.from(places)))) };
+  }
+
   /** Frees the frames. */
   release(states: FrameBatch): void {
     states.frames.dispose();
@@ -185,20 +190,20 @@ export function writePixels(bytes: Uint8Array, target: Float32Array, at: number)
 }
 
 /** @param patches Where it is wanted what each of so many patches adds. */
-function batchMetric(metric: ImageMetric, patches?: number): Metric<FrameBatch> {
+function batchMetric({ better, compute, computeCells }: ImageMetric, patches?: number): Metric<FrameBatch> {
   const read = async (values: Tensor) => {
     const numbers = await values.data() as Float32Array;
     values.dispose();
     return numbers;
   };
-  const { cells } = metric;
-  const contributions: Metric<FrameBatch>["contributions"] = (predicted, truth) => {
-    const [, height, width] = predicted.frames.shape, { rows, columns } = tokenGrid(patches!, height, width);
-    return read(tidy(() => cells!(predicted.frames, truth.frames, rows, columns)));
+  const computeParts: Metric<FrameBatch>["computeParts"] = async (predicted, truth) => {
+    const [, height, width] = predicted.frames.shape;
+    const { values, cells } = computeCells!(predicted.frames, truth.frames, tokenGrid(patches!, height, width));
+    return { values: await read(values), contributions: await read(cells) };
   };
   return {
-    better: metric.better,
-    compute: (predicted, truth) => read(tidy(() => metric.compute(predicted.frames, truth.frames))),
-    ...patches !== undefined && cells ? { contributions } : {},
+    better,
+    compute: (predicted, truth) => read(compute(predicted.frames, truth.frames)),
+    ...patches !== undefined && computeCells ? { computeParts } : {},
   };
 }

@@ -87,8 +87,7 @@ export function tokenGrid(tokens: number, height: number, width: number): { rows
  * @param predicted [B, T, H, W, 3] in [0, 1].
  * @param truth The same shape.
  * @param framesAtOnce Frames that the metric looks at in one go: bounds memory. Default 64.
- * @param compare What is wanted of the images. Default: the metric's number of each.
- * @returns [B, T] row-major, or [B, T, N] where `compare` gives N numbers an image.
+ * @returns [B, T] row-major.
  * @throws {RangeError} if the shapes differ or are not those of sequences of images.
  */
 export async function perFrame(
@@ -96,29 +95,59 @@ export async function perFrame(
   predicted: Tensor,
   truth: Tensor,
   framesAtOnce = 64,
-  compare: ImageMetric["compute"] = metric.compute,
 ): Promise<Float32Array> {
+  const [values] = await comparedFrames(metric, predicted, truth, framesAtOnce, (a, b) => [metric.compute(a, b)]);
+  return values;
+}
+
+/**
+ * {@linkcode perFrame}, and what each cell of a grid adds to its frame's number.
+ *
+ * @param metric One that has `computeCells`.
+ * @returns `values` [B, T] and `cells` [B, T, rows · columns], row-major.
+ * @throws {RangeError} As `perFrame`, and if the grid does not divide the frames.
+ */
+export async function perCell(
+  metric: ImageMetric,
+  predicted: Tensor,
+  truth: Tensor,
+  grid: { rows: number; columns: number },
+  framesAtOnce = 64,
+): Promise<{ values: Float32Array; cells: Float32Array }> {
+  const [values, cells] = await comparedFrames(metric, predicted, truth, framesAtOnce, (a, b) => {
+    const compared = metric.computeCells!(a, b, grid);
+    return [compared.values, compared.cells];
+  });
+  return { values, cells };
+}
+
+/** What a comparison says of the frames of sequences, some at a time. */
+async function comparedFrames(
+  { name }: ImageMetric,
+  predicted: Tensor,
+  truth: Tensor,
+  framesAtOnce: number,
+  compare: (predicted: Tensor, truth: Tensor) => Tensor[],
+): Promise<Float32Array[]> {
   if (predicted.rank !== 5 || !sameShape(predicted.shape, truth.shape)) {
     throw new RangeError(
-      `${metric.name}: needs two batches of frame sequences [B, T, H, W, 3] of one shape: received ${
-        shapeText(predicted.shape)
-      } ` +
-        `and ${shapeText(truth.shape)}`,
+      `${name}: needs two batches of frame sequences [B, T, H, W, 3] of one shape: received ` +
+        `${shapeText(predicted.shape)} and ${shapeText(truth.shape)}`,
     );
   }
-  const values = tidy(() => {
+  const results = tidy(() => {
     const images = (x: Tensor) => x.reshape([x.shape[0] * x.shape[1], ...x.shape.slice(2)]);
-    const [a, b] = [images(predicted), images(truth)], parts: Tensor[] = [];
+    const [a, b] = [images(predicted), images(truth)], chunks: Tensor[][] = [];
     for (let from = 0; from < a.shape[0]; from += framesAtOnce) {
       const count = Math.min(framesAtOnce, a.shape[0] - from);
-      parts.push(tidy(() => compare(a.narrow(0, from, count), b.narrow(0, from, count))));
+      chunks.push(tidy(() => compare(a.narrow(0, from, count), b.narrow(0, from, count))));
     }
-    return parts.length === 1 ? parts[0] : concat(parts);
+    return chunks.length === 1 ? chunks[0] : chunks[0].map((_, i) => concat(chunks.map((chunk) => chunk[i])));
   });
   try {
-    return await values.data() as Float32Array;
+    return await Promise.all(results.map(async (result) => await result.data() as Float32Array));
   } finally {
-    values.dispose();
+    for (const result of results) result.dispose();
   }
 }
 

@@ -147,6 +147,11 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
     return Promise.resolve(examples.map((example) => ({ example, response: example.target })));
   }
 
+  /** Responses by their places. */
+  select(responses: readonly TextGameResponse[], places: readonly number[]): TextGameResponse[] {
+    return places.map((i) => responses[i]);
+  }
+
   /** Both rewards of a response, computed once. */
   score(response: TextGameResponse, strictness: Strictness): TextGameReward {
     let scores = this.#scored.get(response);

@@ -114,18 +114,20 @@ export class WebPageWorld implements World<WebPageExample, readonly WebPageRespo
     this.#scoring = { keepEndOfSequence: options.keepEndOfSequence, endOfSequence: this.#tokens.endTexts };
     this.vocabularySize = options.vocabularySize;
     this.openAnswers = this.#tokens.openAnswers;
+    const scores = (responses: readonly WebPageResponse[], part: keyof F1Score) =>
+      Float32Array.from(responses, (response) => this.score(response)[part]);
     const metric = (part: keyof F1Score): Metric<readonly WebPageResponse[]> => ({
       better: "higher",
-      compute: (responses) => Promise.resolve(Float32Array.from(responses, (each) => this.score(each)[part])),
+      compute: (responses) => Promise.resolve(scores(responses, part)),
     });
-    const contributions: Metric<readonly WebPageResponse[]>["contributions"] = (responses) => {
-      const added = new Float32Array(responses.length * LINES);
-      for (const [i, each] of responses.entries()) {
-        added.set(lineContributions(each.response, each.example.truth, LINES, this.#scoring), i * LINES);
+    const computeParts: Metric<readonly WebPageResponse[]>["computeParts"] = (responses) => {
+      const contributions = new Float32Array(responses.length * LINES);
+      for (const [i, { response, example }] of responses.entries()) {
+        contributions.set(lineContributions(response, example.truth, LINES, this.#scoring), i * LINES);
       }
-      return Promise.resolve(added);
+      return Promise.resolve({ values: scores(responses, "f1"), contributions });
     };
-    this.metrics = { f1: { ...metric("f1"), contributions }, precision: metric("precision"), recall: metric("recall") };
+    this.metrics = { f1: { ...metric("f1"), computeParts }, precision: metric("precision"), recall: metric("recall") };
     this.answerParts = { count: LINES, of: (answer) => this.#tokens.linesOf(answer, LINES) };
   }
 
@@ -149,6 +151,11 @@ export class WebPageWorld implements World<WebPageExample, readonly WebPageRespo
   /** The true changes as responses. */
   truth(examples: readonly WebPageExample[]): Promise<WebPageResponse[]> {
     return Promise.resolve(examples.map((example) => ({ example, response: example.truth })));
+  }
+
+  /** Responses by their places. */
+  select(responses: readonly WebPageResponse[], places: readonly number[]): WebPageResponse[] {
+    return places.map((i) => responses[i]);
   }
 
   /** Precision, recall and F1 of a response, computed once. */

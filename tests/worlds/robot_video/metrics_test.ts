@@ -125,13 +125,17 @@ forEachEngine("what the cells of a grid add: their pixels' share, all of the num
       const cell = Math.floor(row / 2) * columns + Math.floor(column / 2);
       expected[image * rows * columns + cell] += error(each - y[i]) / (height * width * 3);
     });
-    const cells = tidy(() => metric.cells!(a, b, rows, columns));
+    const { values, cells } = metric.computeCells!(a, b, { rows, columns });
+    assert.deepEqual([...await values.data()], await computed(metric, a, b), "the same to the last digit");
     assert.deepEqual(cells.shape, [2, rows * columns]);
     assertClose(await cells.data() as Float32Array, expected, 1e-6, metric.name);
-    cells.dispose();
-    assert.throws(() => metric.cells!(a, b, 3, 3), /a grid of 3 × 3 cells does not divide images of 4 × 6/);
+    for (const result of [values, cells]) result.dispose();
+    assert.throws(
+      () => metric.computeCells!(a, b, { rows: 3, columns: 3 }),
+      /a grid of 3 × 3 cells does not divide images of 4 × 6/,
+    );
   }
-  assert.equal(ssim.cells, undefined);
+  assert.equal(ssim.computeCells, undefined);
   a.dispose();
   b.dispose();
 });

@@ -122,9 +122,11 @@ forEachEngine("MultiStepWorld: metrics frame by frame, then as asked; standing s
     assert.equal(rates[0], [1, 2].filter((t) => distinct[t] === distinct[t - 1]).length / 2);
     assert.ok(rates[1] >= 0.5, "its first two frames are the same");
     for (const name of ["mae", "repetition"]) {
-      const metric = world.metrics[name], added = await metric.contributions!(predicted, truth);
+      const metric = world.metrics[name];
+      const { values, contributions: added } = await metric.computeParts!(predicted, truth);
       const sums = [0, 1].map((i) => added.subarray(i * 3, i * 3 + 3).reduce((sum, each) => sum + each, 0));
-      assertClose(sums, await metric.compute(predicted, truth), 1e-6, `contributions to ${name}`);
+      assert.deepEqual(values, await metric.compute(predicted, truth), `${name}: the same to the last digit`);
+      assertClose(sums, values, 1e-6, `contributions to ${name}`);
     }
     // Patch by patch: as many numbers as tokens, the same sums.
     const fine = new MultiStepWorld({
@@ -136,8 +138,9 @@ forEachEngine("MultiStepWorld: metrics frame by frame, then as asked; standing s
       parts: "patches",
     });
     for (const name of ["mae", "repetition"]) {
-      const byFrame = await world.metrics[name].contributions!(predicted, truth);
-      const byPatch = await fine.metrics[name].contributions!(predicted, truth);
+      const { values, contributions: byFrame } = await world.metrics[name].computeParts!(predicted, truth);
+      const { values: same, contributions: byPatch } = await fine.metrics[name].computeParts!(predicted, truth);
+      assert.deepEqual(same, values, `${name}: the same to the last digit`);
       const frames = Array.from(
         byFrame,
         (_, i) => byPatch.subarray(i * N, (i + 1) * N).reduce((sum, each) => sum + each, 0),
@@ -145,11 +148,14 @@ forEachEngine("MultiStepWorld: metrics frame by frame, then as asked; standing s
       assert.equal(byPatch.length, 2 * (FRAMES - 1) * N);
       assertClose(frames, byFrame, 1e-6, `patches of ${name}`);
     }
-    assert.equal(fine.metrics.psnr.contributions, undefined, "no sum of patches");
+    assert.equal(fine.metrics.psnr.computeParts, undefined, "no sum of patches");
     const [{ answer: { parts } }] = await fine.encode(clips);
     assert.equal(parts!.at(-1), (FRAMES - 1) * N - 1);
-    world.release(predicted);
-    world.release(truth);
+    const selected = world.select(truth, [1, 0, 1]), repeated = world.select(predicted, [1, 1]);
+    const [one, two] = [await truth.frames.data(), await selected.frames.data()], size = one.length / 2;
+    assert.deepEqual([...two], [...one.subarray(size), ...one]);
+    assert.deepEqual([selected.tokens, repeated.tokens], [[], [predicted.tokens[1], predicted.tokens[1]]]);
+    for (const states of [predicted, truth, selected, repeated]) world.release(states);
   }
   assert.notDeepEqual(values.mean, values.last);
   tokenizer.dispose();

@@ -138,11 +138,12 @@ Deno.test("parts of an answer are its lines: tokens of each spell it, what each 
       tokenizer.eosToken!.id,
     ]);
     const states = await world.decode([tokens, wrong], [example, example]),
-      truth = await world.truth([example, example]);
-    const added = await world.metrics.f1.contributions!(states, truth), { count } = world.answerParts;
+      truth = world.select(await world.truth([example]), [0, 0]);
+    const { values, contributions: added } = await world.metrics.f1.computeParts!(states, truth);
+    const { count } = world.answerParts;
     assert.equal(added.length, 2 * count);
-    const f1 = await world.metrics.f1.compute(states, truth);
-    for (const [i, each] of f1.entries()) {
+    assert.deepEqual(values, await world.metrics.f1.compute(states, truth));
+    for (const [i, each] of values.entries()) {
       const sum = added.subarray(i * count, (i + 1) * count).reduce((total, part) => total + part, 0);
       assert.ok(Math.abs(sum - each) < 1e-6);
     }
