@@ -14,7 +14,9 @@ import { silentProgress } from "../../lib/runs/progress.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
 import { RunInterruptedError } from "../../lib/runs/stage.ts";
 import { builtInWalks } from "../../lib/gyms/shop/walks.ts";
+import { UserError } from "../../lib/base/user_error.ts";
 import { rejectsUserError, withFolder } from "../io/support.ts";
+import { replace } from "../support/config_fields.ts";
 import { stoppingProgress, tinyRun } from "../support/tiny_run.ts";
 import { tinyLanguageModel, tinyTextConfig, tinyTextRun } from "../support/tiny_text_run.ts";
 import { tinyWebConfig, tinyWebRun } from "../support/tiny_web_run.ts";
@@ -142,6 +144,50 @@ for (const [world, start] of [["text games", tinyTextRun], ["web pages", tinyWeb
     engine.close();
   });
 }
+
+Deno.test("robot video: a given model's faults are found without loading it; its stage loads it", async () => {
+  const { engine } = await openEngine({ engine: "wasm" });
+  await withFolder(async (folder) => {
+    const first = join(folder, "first"), model = join(first, "models/likelihood"), config = join(model, "config.json");
+    await tinyRun(engine, first, { stages: ["tokenizer", "likelihood"] });
+    const change = { tokenizer: { folder: join(first, "models/tokenizer") }, model: { folder: model } };
+    let loads = 0, runs = 0;
+    const load = CausalTransformer.load;
+    using _ = replace(CausalTransformer, "load", (...request: Parameters<typeof load>) => {
+      loads++;
+      return load.apply(CausalTransformer, request);
+    });
+    const start = (changed: Record<string, unknown> = {}) =>
+      tinyRun(engine, join(folder, `run${runs++}`), { change: { ...change, ...changed }, stages: ["grpo"] });
+    await start();
+    assert.equal(loads, 2, "the policy, and the reference");
+    const sizes = JSON.parse(await Deno.readTextFile(config)), weights = join(model, "model.safetensors");
+    const faults: [RegExp, () => Promise<unknown>][] = [
+      [
+        /models\/likelihood has a vocabulary of \d+, the tokenizer and the action bins need/,
+        () => start({ data: { actionBins: 5 } }),
+      ],
+      [/models\/likelihood reads at most 20 tokens, a clip has \d+: lower/, async () => {
+        await writeJson(config, { ...sizes, max_position_embeddings: 20 });
+        await start();
+      }],
+      [/belong to different models|another shape/, async () => {
+        await writeJson(config, { ...sizes, hidden_size: 8 });
+        await start();
+      }],
+      [/model\.safetensors/, async () => {
+        await writeJson(config, sizes);
+        await Deno.truncate(weights, 4000);
+        await start();
+      }],
+    ];
+    for (const [message, fault] of faults) {
+      await assert.rejects(fault, (error: Error) => error instanceof UserError && message.test(error.message));
+    }
+    assert.equal(loads, 2);
+  });
+  engine.close();
+});
 
 Deno.test("robot video: a run is not resumed when the tokenizer that was given has changed in its place", async () => {
   const { engine } = await openEngine({ engine: "wasm" });

@@ -7,10 +7,12 @@ import { openRandomAccess } from "../../io/random_access.ts";
 import { openWeights } from "../../io/safetensors_folder.ts";
 import { UserError } from "../../base/user_error.ts";
 import { CausalTransformer } from "../../models/causal_transformer.ts";
+import { readTransformerConfig } from "../../models/causal_transformer_files.ts";
 import { isSeenByDiscriminator, RELEASED_DISCRIMINATOR } from "../../models/discriminator.ts";
 import { readTokenizerJson } from "../../models/image_tokenizer.ts";
 import { Lpips } from "../../models/lpips.ts";
 import { checkModelFolder, findModelFolder } from "../../models/model_folder.ts";
+import type { TransformerConfig } from "../../models/transformer_config.ts";
 import type { Engine } from "../../tensor/engine.ts";
 import { fingerprintOfModel } from "../../runs/fingerprint.ts";
 import { lpipsUsers, type RobotVideoConfig, type RobotVideoUse } from "./config.ts";
@@ -64,7 +66,8 @@ function usedLpips(config: RobotVideoConfig, use: RobotVideoUse): RobotVideoConf
 }
 
 /**
- * Loads what the configuration names and checks the sizes of what will be made.
+ * Loads what the configuration names but for the transformer, whose stages load it: of that, as of what will be made, the sizes
+ * are checked.
  *
  * @param use What the models are for: LPIPS that no field asks for is only looked at by a training run.
  * @throws {UserError} When something is missing, damaged, or does not fit.
@@ -98,8 +101,9 @@ export async function openGivenModels(
   const tokenizer = await kind.loadTokenizer(engine, config.tokenizer.folder, config, data);
   if (config.model.folder !== null) {
     try {
-      const prediction = kind.prediction(tokenizer, config, data, lpips);
-      (await loadFittingModel(engine, config.model.folder, config, prediction)).dispose();
+      const { model } = await findModelFolder(config.model.folder),
+        prediction = kind.prediction(tokenizer, config, data, lpips);
+      checkFits(config.model.folder, await readTransformerConfig(model), prediction);
     } catch (error) {
       tokenizer.dispose();
       throw error;
@@ -121,20 +125,32 @@ function checkDiscriminator({ tokenizer }: RobotVideoConfig, { source: { height,
 }
 
 /**
- * Loads a transformer and checks that it speaks of the tokenizer's frames and the data's actions.
+ * Loads a transformer that speaks of the tokenizer's frames and the data's actions.
  *
  * @throws {UserError} When its folder is not sound, or its vocabulary or its longest sequence does not fit.
  */
 export async function loadFittingModel(
   engine: Engine,
   folder: string,
-  config: RobotVideoConfig,
-  { world: { vocabulary: { size } }, sequenceLength, lengthField }: VideoPrediction,
+  { model: { computeType } }: RobotVideoConfig,
+  prediction: VideoPrediction,
 ): Promise<CausalTransformer> {
-  const model = await CausalTransformer.load(engine, folder, { computeType: config.model.computeType });
-  const { vocabularySize, maxPositions } = model.config;
-  if (vocabularySize === size && maxPositions >= sequenceLength) return model;
-  model.dispose();
+  const model = await CausalTransformer.load(engine, folder, { computeType });
+  try {
+    checkFits(folder, model.config, prediction);
+    return model;
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+function checkFits(
+  folder: string,
+  { vocabularySize, maxPositions }: TransformerConfig,
+  { world: { vocabulary: { size } }, sequenceLength, lengthField }: VideoPrediction,
+): void {
+  if (vocabularySize === size && maxPositions >= sequenceLength) return;
   throw new UserError(
     vocabularySize === size
       ? `${folder} reads at most ${maxPositions} tokens, a clip has ${sequenceLength}: lower ${lengthField}, or the ` +
