@@ -28,6 +28,7 @@ import {
   type AnswerGroup,
   largestAdvantage,
   mergeEqualAnswers,
+  spokenTokens,
   spokenWeights,
   type TrainedGroup,
 } from "./answer_groups.ts";
@@ -61,7 +62,7 @@ export class GrpoTrainer<Transition, States> {
    * @param model The policy; changed in place.
    * @param reference A frozen copy of where the policy began, or the policy without its LoRA adapters; needed when the KL
    *   coefficient is positive.
-   * @param sampler What samples answers that end themselves; the model, in this process, when left out.
+   * @param sampler What samples the answers; the model, in this process, when left out.
    * @throws {RangeError} Naming the option that is out of range, or that does not fit the world.
    */
   constructor(
@@ -73,11 +74,6 @@ export class GrpoTrainer<Transition, States> {
   ) {
     const settings = grpoSettings(options), { learningRate, weightDecay, decaySteps, steps, klCoefficient } = settings;
     checkWorldFits(settings, world);
-    if (sampler && !world.openAnswers) {
-      throw new RangeError(
-        `a sampler of its own needs a world whose answers end themselves, which ${world.name} is not`,
-      );
-    }
     if (needsReference(settings) && !reference) {
       throw new RangeError(
         `klCoefficient is ${klCoefficient}, which needs a reference model: pass one, or set it to 0`,
@@ -170,11 +166,11 @@ export class GrpoTrainer<Transition, States> {
     const policy = frozenLogProbabilities(this.model, group, this.options);
     const policy_n = Float32Array.from(await policy.data(), Number);
     policy.dispose();
-    let end = 0;
-    return group.answers_G.map(({ length }, g) => {
-      end += length;
-      return sampler_GT[g] ?? policy_n.slice(end - length, end);
-    });
+    let n = 0;
+    const policy_GT = group.answers_G.map((answer) =>
+      Float32Array.from(answer, (_, t) => group.sampled_T?.[t] === 0 ? 0 : policy_n[n++])
+    );
+    return policy_GT.map((policy_T, g) => sampler_GT[g] ?? policy_T);
   }
 
   /** The updates of a step, and what is reported of them. */
@@ -238,7 +234,7 @@ export class GrpoTrainer<Transition, States> {
   #oldLogProbabilities(group: AnswerGroup, updates: number): Tensor | undefined {
     const { model, options } = this;
     if (this.#sampler.followsPolicy) return updates > 1 ? frozenLogProbabilities(model, group, options) : undefined;
-    return tensor(model.engine, Float32Array.from(group.sampler_GT.flatMap((sampler_T) => [...sampler_T])));
+    return tensor(model.engine, Float32Array.from(spokenTokens([group]), ({ g, t }) => group.sampler_GT[g][t]));
   }
 
   #referenceLogProbabilities(group: AnswerGroup): Tensor | undefined {

@@ -215,7 +215,11 @@ forEachEngine("served answers: what cannot be trained on is one clear line", asy
   await fails(/^the server gave an answer without a token/);
   server.faults = Array.from({ length: 30 }, () => () => new Response("down", { status: 502 }));
   await fails(/gave up after 6 tries: the server answered 502: down$/);
-  const closed = () => new GrpoTrainer(policy, undefined, toyWorld(), OPTIONS, sampler);
-  assert.throws(closed, /a sampler of its own needs a world whose answers end themselves, which toy is not/);
+  const closed = new GrpoTrainer(policy, undefined, toyWorld(), OPTIONS, sampler);
+  await assert.rejects(
+    () => closed.step(0, toyTransitions(3, 0, 8)),
+    /a server samples answers that end themselves: give openAnswers/,
+  );
+  closed.optimizer.dispose();
   policy.dispose();
 });

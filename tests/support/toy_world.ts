@@ -6,6 +6,8 @@ import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { transformerConfig } from "../../lib/models/transformer_config.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { Philox } from "../../lib/tensor/random.ts";
+import type { GrpoOptions } from "../../lib/train/grpo_options.ts";
+import { RELEASED_OBJECTIVE } from "../../lib/train/objective.ts";
 import type { EncodedTransition, Metric, Tokens, World } from "../../lib/worlds/world.ts";
 
 /** Numbers 0 … 7 before, and how far they are shifted. */
@@ -102,3 +104,20 @@ export function toyModel(
   });
   return CausalTransformer.initialize(engine, config, { seed, computeType });
 }
+
+/** A step of GRPO on eight prompts in one update, without a reference. */
+export const TOY_GRPO = {
+  groupSize: 8,
+  miniBatchPrompts: 8,
+  microBatchPrompts: 8,
+  learningRate: 1e-3,
+  weightDecay: 0,
+  maxGradientNorm: 1,
+  ...RELEASED_OBJECTIVE,
+  klCoefficient: 0,
+  reward: [{ metric: "error", weight: 1 }],
+  logitChunk: 64,
+  rolloutRows: 1024,
+  scoreRows: 1024,
+  seed: 5,
+} satisfies GrpoOptions;

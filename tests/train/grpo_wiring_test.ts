@@ -1,6 +1,6 @@
 /**
- * What the trainers give to whom: reference, rate, denominator, old log-probabilities, temperature, scales. Each is told by a number
- * that is another where it is not given.
+ * What the trainers give to whom, where `grpo_steps_test.ts` does not see it: adapters' reference, rate, temperature, what is
+ * reported, types of products. Each is told by a number that is another where it is not given.
  */
 import assert from "node:assert/strict";
 import { toFloat32 } from "../../lib/io/safetensors.ts";
@@ -8,35 +8,18 @@ import type { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { toHost } from "../../lib/nn/parameters.ts";
 import type { AnswerSampler } from "../../lib/train/answer_sampler.ts";
 import { type GrpoOptions, GrpoTrainer } from "../../lib/train/grpo.ts";
-import { RELEASED_OBJECTIVE } from "../../lib/train/objective.ts";
-import { type AnswerGroup, spokenWeights } from "../../lib/train/answer_groups.ts";
 import { LikelihoodTrainer } from "../../lib/train/likelihood.ts";
 import type { World } from "../../lib/worlds/world.ts";
 import { replace } from "../support/config_fields.ts";
-import { forEachEngine } from "../support/engines.ts";
-import { openToyWorld, toyModel, type ToyTransition, toyTransitions, toyWorld } from "../support/toy_world.ts";
-
-const OPTIONS = {
-  groupSize: 8,
-  miniBatchPrompts: 8,
-  microBatchPrompts: 8,
-  epochs: 1,
-  learningRate: 1e-3,
-  weightDecay: 0,
-  maxGradientNorm: 1,
-  ...RELEASED_OBJECTIVE,
-  klCoefficient: 0,
-  advantageScale: "group-std" as const,
-  dropEqualGroups: false,
-  reward: [{ metric: "error", weight: 1 }],
-  alsoMeasured: [],
-  temperature: 1,
-  sharePrompt: true,
-  logitChunk: 64,
-  rolloutRows: 1024,
-  scoreRows: 1024,
-  seed: 5,
-} satisfies GrpoOptions;
+import { forEachEngine, onOneEngine } from "../support/engines.ts";
+import {
+  openToyWorld,
+  TOY_GRPO,
+  toyModel,
+  type ToyTransition,
+  toyTransitions,
+  toyWorld,
+} from "../support/toy_world.ts";
 
 async function weightsOf(model: CausalTransformer): Promise<number[]> {
   return [...(await toHost(model.trainable)).values()].flatMap((each) => [...toFloat32(each)]);
@@ -47,7 +30,7 @@ forEachEngine("GrpoTrainer: with adapters the reference is the model without the
     const policy = toyModel(engine);
     policy.attachAdapters({ rank: 4, alpha: 16, targets: "all-linear", seed: 3 });
     const trainer = new GrpoTrainer(policy, reference, toyWorld(), {
-      ...OPTIONS,
+      ...TOY_GRPO,
       klCoefficient: 0.1,
       learningRate: 1e-2,
     });
@@ -64,9 +47,9 @@ forEachEngine("GrpoTrainer: with adapters the reference is the model without the
   base.dispose();
 });
 
-forEachEngine("GrpoTrainer: the rate stays and then falls linearly over the last steps", async (engine) => {
+onOneEngine("GrpoTrainer: the rate stays and then falls linearly over the last steps", async (engine) => {
   const trained = async (step: number, change: Partial<GrpoOptions>) => {
-    const model = toyModel(engine), trainer = new GrpoTrainer(model, undefined, toyWorld(), { ...OPTIONS, ...change });
+    const model = toyModel(engine), trainer = new GrpoTrainer(model, undefined, toyWorld(), { ...TOY_GRPO, ...change });
     await trainer.step(step, toyTransitions(3, step, 8));
     const weights = await weightsOf(model);
     trainer.optimizer.dispose();
@@ -76,7 +59,7 @@ forEachEngine("GrpoTrainer: the rate stays and then falls linearly over the last
   // Over the last four of ten steps: 1, ¾, ½, ¼.
   for (const [step, share] of [[0, 1], [5, 1], [6, 1], [7, 0.75], [8, 0.5], [9, 0.25]]) {
     const found = await trained(step, { decaySteps: 4, steps: 10 });
-    const expected = await trained(step, { learningRate: share * OPTIONS.learningRate });
+    const expected = await trained(step, { learningRate: share * TOY_GRPO.learningRate });
     const difference = found.reduce((most, each, i) => Math.max(most, Math.abs(each - expected[i])), 0);
     assert.ok(difference < 1e-7, `step ${step}: ${difference}`);
   }
@@ -97,77 +80,10 @@ const countingAnswers: AnswerSampler = {
   },
 };
 
-forEachEngine(
-  "GrpoTrainer: a fixed length is the longest that an answer may be, not the longest that was given",
-  async (engine) => {
-    const step = async (maxTokens: number, denominator: "fixed-length" | "token-mean") => {
-      const model = toyModel(engine), open = openToyWorld();
-      const world: World<ToyTransition, number[][]> = {
-        ...open,
-        openAnswers: { ...open.openAnswers!, maxTokens },
-        metrics: {
-          length: {
-            better: "higher",
-            compute: (states) => Promise.resolve(Float32Array.from(states, (s) => s.length)),
-          },
-        },
-      };
-      const trainer = new GrpoTrainer(model, undefined, world, {
-        ...OPTIONS,
-        denominator,
-        reward: [{ metric: "length", weight: 1 }],
-      }, countingAnswers);
-      const { gradientNorm } = await trainer.step(0, toyTransitions(3, 0, 8));
-      trainer.optimizer.dispose();
-      model.dispose();
-      return gradientNorm;
-    };
-    const once = await step(9, "fixed-length"), twice = await step(18, "fixed-length");
-    assert.ok(Math.abs(once / twice - 2) < 1e-4, `${once} ${twice}`);
-    assert.equal(await step(9, "token-mean"), await step(18, "token-mean"));
-  },
-);
-
-Deno.test("spokenWeights: the fixed length divides, where it is longer than every answer", () => {
-  const group: AnswerGroup = {
-    question: Int32Array.of(0),
-    answers_G: [Int32Array.of(1, 2), Int32Array.of(1, 2, 3)],
-    advantages_GK: Float64Array.of(1, -1),
-    sampler_GT: [],
-  };
-  const all = (weight: number) => new Array<number>(5).fill(Math.fround(weight));
-  assert.deepEqual([...spokenWeights([group], "fixed-length", 10)[0]], all(1 / 20));
-  assert.deepEqual([...spokenWeights([group], "fixed-length")[0]], all(1 / 6));
-  const [merged] = spokenWeights([{ ...group, counts_G: [1, 3] }], "fixed-length", 10);
-  assert.deepEqual(
-    Array.from(merged, (x) => x.toFixed(6)),
-    [1 / 40, 1 / 40, 3 / 40, 3 / 40, 3 / 40].map((x) => x.toFixed(6)),
-  );
-});
-
-forEachEngine(
-  "GrpoTrainer: the ratio of a second update is to what was sampled, however few updates there are",
-  async (engine) => {
-    const step = async (change: Partial<GrpoOptions>) => {
-      const model = toyModel(engine);
-      const trainer = new GrpoTrainer(model, undefined, toyWorld(), { ...OPTIONS, learningRate: 3e-2, ...change });
-      const { clipShare, loss } = await trainer.step(0, toyTransitions(3, 0, 8));
-      trainer.optimizer.dispose();
-      model.dispose();
-      return { clipShare, loss };
-    };
-    assert.equal((await step({})).clipShare, 0, "one update is of what was sampled");
-    for (const change of [{ miniBatchPrompts: 4 }, { epochs: 2 }, { epochs: 3 }, { miniBatchPrompts: 4, epochs: 2 }]) {
-      const { clipShare, loss } = await step(change);
-      assert.ok(clipShare > 0.05 && Math.abs(loss) > 1e-3, `${JSON.stringify(change)}: ${clipShare} ${loss}`);
-    }
-  },
-);
-
-forEachEngine("GrpoTrainer: answers are drawn at the temperature at which the update knows them", async (engine) => {
+onOneEngine("GrpoTrainer: answers are drawn at the temperature at which the update knows them", async (engine) => {
   const step = async (temperature: number) => {
     const model = toyModel(engine),
-      trainer = new GrpoTrainer(model, undefined, toyWorld(), { ...OPTIONS, temperature });
+      trainer = new GrpoTrainer(model, undefined, toyWorld(), { ...TOY_GRPO, temperature });
     const metrics = await trainer.step(0, toyTransitions(3, 0, 8));
     trainer.optimizer.dispose();
     model.dispose();
@@ -197,7 +113,7 @@ function countingWorld(): World<ToyTransition, number[][]> {
   };
 }
 
-forEachEngine(
+onOneEngine(
   "GrpoTrainer: rewards, their parts and scales are what was chosen, and so is what it says of them",
   async (engine) => {
     // Eight answers of 1, 2, 3, 1, … numbers earn 3 · n − 2 · n / 2.
@@ -208,7 +124,7 @@ forEachEngine(
       for (const [advantageScale, scale] of [["none", 1], ["group-std", std + 1e-6]] as const) {
         const model = toyModel(engine);
         const trainer = new GrpoTrainer(model, undefined, countingWorld(), {
-          ...OPTIONS,
+          ...TOY_GRPO,
           reward: [{ metric: "numbers", weight: 3 }, { metric: "halves", weight: 2 }],
           ...{ credit, advantageScale },
         }, countingAnswers);
@@ -227,32 +143,6 @@ forEachEngine(
   },
 );
 
-forEachEngine("GrpoTrainer: of another sampler's equal answers each has its own ratio", async (engine) => {
-  // What the sampler says of the fourth answer on, each of which is equal to one of the first three.
-  const step = async (repeated: number) => {
-    const sampler: AnswerSampler = {
-      followsPolicy: false,
-      async sample(request) {
-        const given = await countingAnswers.sample(request);
-        const known = (answer: Int32Array, i: number) =>
-          new Float32Array(answer.length).fill(i % request.groupSize < 3 ? -2.5 : repeated);
-        return { ...given, logProbabilities: given.answers.map((each, i) => known(each as Int32Array, i)) };
-      },
-    };
-    const model = toyModel(engine);
-    const trainer = new GrpoTrainer(model, undefined, countingWorld(), {
-      ...OPTIONS,
-      reward: [{ metric: "numbers", weight: 1 }],
-    }, sampler);
-    const { gradientNorm } = await trainer.step(0, toyTransitions(3, 0, 8));
-    trainer.optimizer.dispose();
-    model.dispose();
-    return gradientNorm;
-  };
-  const same = await step(-2.5), other = await step(-2.6);
-  assert.ok(Math.abs(other / same - 1) > 0.01, `${same} ${other}`);
-});
-
 forEachEngine(
   "trainers: every product is of the model's type, and checkpointing runs each block twice",
   async (engine) => {
@@ -269,8 +159,8 @@ forEachEngine(
         return linear.call(engine, x, weight, bias);
       });
       const trainer = trains === "likelihood"
-        ? new LikelihoodTrainer(model, { ...OPTIONS, warmupSteps: 0, microBatch: 8, checkpointing })
-        : new GrpoTrainer(model, undefined, world, { ...OPTIONS, checkpointing });
+        ? new LikelihoodTrainer(model, { ...TOY_GRPO, warmupSteps: 0, microBatch: 8, checkpointing })
+        : new GrpoTrainer(model, undefined, world, { ...TOY_GRPO, checkpointing });
       if (trainer instanceof LikelihoodTrainer) await trainer.step(0, await world.encode(transitions));
       else await trainer.step(0, transitions);
       trainer.optimizer.dispose();

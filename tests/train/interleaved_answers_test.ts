@@ -4,10 +4,9 @@
  */
 import assert from "node:assert/strict";
 import type { CausalTransformer } from "../../lib/models/causal_transformer.ts";
-import { hiddenValueAndGrad } from "../../lib/models/checkpointed_gradient.ts";
 import { RELEASED_OBJECTIVE } from "../../lib/train/objective.ts";
-import { type AnswerGroup, countSpoken, spokenWeights } from "../../lib/train/answer_groups.ts";
-import { frozenLogProbabilities, predictingStates } from "../../lib/train/answer_states.ts";
+import { type AnswerGroup, spokenWeights } from "../../lib/train/answer_groups.ts";
+import { predictingStates } from "../../lib/train/answer_states.ts";
 import { policyLoss, type PolicyLossOptions } from "../../lib/train/policy_loss.ts";
 import { rollout } from "../../lib/train/rollout.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
@@ -24,7 +23,6 @@ import { trainedGroups } from "../support/trained_groups.ts";
 const PROMPTS = 2, GROUP = 3, QUESTION = 13, FRAMES = 3, FRAME = 4, ACTION = 2, LENGTH = FRAMES * (FRAME + ACTION);
 const VOCABULARY = 37;
 const SAMPLED = Uint8Array.from({ length: LENGTH }, (_, t) => t % (FRAME + ACTION) < FRAME ? 1 : 0);
-const SPOKEN = PROMPTS * GROUP * FRAMES * FRAME;
 
 const SETTINGS: PolicyLossOptions = {
   groupSize: GROUP,
@@ -58,26 +56,6 @@ function groups(): AnswerGroup[] {
   });
 }
 
-/** Loss and gradients of the policy on some groups, the way that the trainer computes them. */
-async function policyGradients(model: CausalTransformer, settings: PolicyLossOptions, some = groups()) {
-  const reference = smallModel(model.engine, {}, { seed: 6 });
-  const trained = trainedGroups(some, spokenWeights(some, settings.denominator), (group) => ({
-    old_n: tidy(() => frozenLogProbabilities(reference, group, settings).add(0.05)),
-    reference_n: frozenLogProbabilities(reference, group, settings),
-  }));
-  const { value, gradients, aux } = hiddenValueAndGrad(
-    model,
-    () => predictingStates(model, trained, settings),
-    (hidden) => policyLoss(model, hidden, trained, settings),
-  );
-  const read = await Promise.all(gradients.map(take)), names = [...model.parameters.keys()];
-  const loss = Number((await take(value))[0]), kl = aux.kl ? Number((await take(aux.kl))[0]) : 0;
-  const held = trained.flatMap(({ old_n, reference_n }) => [old_n!, reference_n!]);
-  for (const each of [...held, aux.clipped, aux.mismatch]) each.dispose();
-  reference.dispose();
-  return { loss, kl, gradients: new Map(names.map((name, i) => [name, read[i]])) };
-}
-
 /** log softmax of full forward passes in float64 on the host, at the positions of each answer's sampled tokens. */
 async function spokenDistributions(model: CausalTransformer, some: readonly AnswerGroup[]) {
   const rows: { logs: Float64Array; token: number }[] = [];
@@ -100,95 +78,6 @@ async function spokenDistributions(model: CausalTransformer, some: readonly Answ
   }
   return rows;
 }
-
-forEachEngine("interleaved answers: shared and unshared prompts, regular and packed, agree", async (engine) => {
-  const model = smallModel(engine), whole = await policyGradients(model, SETTINGS);
-  const [first] = groups(), longer = { ...first, question: Int32Array.of(1, 2, ...first.question) };
-  const packed = [longer, groups()[1]];
-  const ofPacked = await policyGradients(model, SETTINGS, packed);
-  for (
-    const [expected, other] of [
-      [whole, await policyGradients(model, { ...SETTINGS, sharePrompt: false })],
-      [ofPacked, await policyGradients(model, { ...SETTINGS, sharePrompt: false }, packed)],
-    ] as const
-  ) {
-    assert.ok(Math.abs(expected.loss - other.loss) < 1e-5, `${expected.loss} ${other.loss}`);
-    assert.ok(Math.abs(expected.kl - other.kl) < 1e-5 * (1 + expected.kl), `${expected.kl} ${other.kl}`);
-    for (const [name, numbers] of expected.gradients) assertClose(other.gradients.get(name)!, numbers, 1e-5, name);
-  }
-  assert.notEqual(whole.loss, ofPacked.loss);
-  model.dispose();
-});
-
-forEachEngine("interleaved answers: parts are credited each with its own advantage", async (engine) => {
-  const model = smallModel(engine), length = FRAME + ACTION;
-  const settings = { ...SETTINGS, klCoefficient: 0, entropyCoefficient: 0 };
-  const parts = Array<Uint16Array>(GROUP).fill(Uint16Array.from({ length: LENGTH }, (_, t) => Math.floor(t / length)));
-  const whole = await policyGradients(model, settings);
-  const same = await policyGradients(
-    model,
-    settings,
-    groups().map((group) => ({
-      ...group,
-      parts_GT: parts,
-      advantages_GK: Float64Array.from(
-        { length: GROUP * FRAMES },
-        (_, i) => group.advantages_GK[Math.floor(i / FRAMES)],
-      ),
-    })),
-  );
-  assert.ok(Math.abs(whole.loss - same.loss) < 1e-6, `${whole.loss} ${same.loss}`);
-  // Where only the first frame is credited, the rest of the answer might as well not be there.
-  const first = await policyGradients(
-    model,
-    settings,
-    groups().map((group) => ({
-      ...group,
-      parts_GT: parts,
-      advantages_GK: Float64Array.from(
-        { length: GROUP * FRAMES },
-        (_, i) => i % FRAMES === 0 ? group.advantages_GK[i / FRAMES] : 0,
-      ),
-    })),
-  );
-  const alone = await policyGradients(
-    model,
-    settings,
-    groups().map((group) => ({
-      ...group,
-      answers_G: group.answers_G.map((answer) => answer.subarray(0, length)),
-      sampled_T: SAMPLED.subarray(0, length),
-      sampler_GT: group.sampler_GT.map((each) => each.subarray(0, length)),
-    })),
-  );
-  for (const [name, numbers] of first.gradients) {
-    const expected = Float64Array.from(alone.gradients.get(name)!, (each) => Number(each) / FRAMES);
-    assertClose(Float64Array.from(numbers, Number), expected, 1e-5, name);
-  }
-  model.dispose();
-});
-
-forEachEngine("interleaved answers: divergence and entropy are those of the sampled tokens", async (engine) => {
-  const model = smallModel(engine), reference = smallModel(engine, {}, { seed: 6 }), some = groups();
-  assert.equal(some.reduce((sum, group) => sum + countSpoken(group), 0), SPOKEN);
-  const [own, other] = [await spokenDistributions(model, some), await spokenDistributions(reference, some)];
-  assert.equal(own.length, SPOKEN);
-  let kl = 0, entropy = 0;
-  own.forEach(({ logs, token }, i) => {
-    const d = other[i].logs[token] - logs[token];
-    kl += Math.max(-10, Math.min(10, Math.exp(d) - d - 1)) / SPOKEN;
-    entropy -= logs.reduce((sum, each) => sum + Math.exp(each) * each, 0) / SPOKEN;
-  });
-  const found = await policyGradients(model, SETTINGS);
-  const without = await policyGradients(model, {
-    ...SETTINGS,
-    entropyCoefficient: 0,
-  });
-  assert.ok(Math.abs(found.kl - kl) < 1e-5 * (1 + kl), `${found.kl} ${kl}`);
-  assert.ok(Math.abs((without.loss - found.loss) / 0.01 - entropy) < 1e-3 * entropy, `${entropy}`);
-  model.dispose();
-  reference.dispose();
-});
 
 forEachEngine("interleaved answers: what predicts a given token gets exactly no gradient", async (engine) => {
   const model = smallModel(engine), some = groups(), weights = spokenWeights(some, "token-mean");

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { GrpoTrainer } from "../../lib/train/grpo.ts";
 import { checkReward, computeRewards } from "../../lib/train/reward.ts";
-import { toyWorld } from "../support/toy_world.ts";
+import { onOneEngine } from "../support/engines.ts";
+import { TOY_GRPO, toyModel, toyTransitions, toyWorld } from "../support/toy_world.ts";
 
 const world = toyWorld();
 const predicted = [[1, 2, 3, 4], [1, 2, 0, 0], [7, 7, 7, 7]];
@@ -29,6 +31,7 @@ Deno.test("computeRewards: what the parts of an answer add sums to its reward, w
   // All of it by the first of two parts, or by the second.
   const by = (metric: typeof error, part: number): typeof error => ({
     ...metric,
+    compute: () => Promise.reject(new Error("the parts are known, and computed again")),
     computeParts: async (...states) => {
       const values = await metric.compute(...states);
       return { values, contributions: Float32Array.from([...values].flatMap((x) => part === 0 ? [x, 0] : [0, x])) };
@@ -39,6 +42,29 @@ Deno.test("computeRewards: what the parts of an answer add sums to its reward, w
   const { total, contributions } = await computeRewards(parted, terms, predicted, truth, [], true);
   assert.deepEqual([...contributions!].map((each) => each + 0), [0, 0.5, -1, 0, -2, 0]);
   assert.deepEqual([...total], [0.5, -1, -2]);
+});
+
+onOneEngine("GrpoTrainer: the truth of a step is made once a prompt, and every state is given back", async (engine) => {
+  const asked: unknown[] = [], held = new Set<unknown>(), whole = toyWorld();
+  const holding = <States>(states: States) => (held.add(states), states);
+  const model = toyModel(engine), transitions = toyTransitions(3, 0, 8);
+  const trainer = new GrpoTrainer(model, undefined, {
+    ...whole,
+    decode: async (answers, owners) => holding(await whole.decode(answers, owners)),
+    truth: async (owners) => (asked.push(...owners), holding(await whole.truth(owners))),
+    select: (states, places) => holding(whole.select(states, places)),
+    release: (states) => void assert.ok(held.delete(states)),
+  }, { ...TOY_GRPO, scoreRows: 5 });
+  const { reward } = await trainer.step(0, transitions);
+  assert.deepEqual(asked, transitions);
+  assert.equal(held.size, 0);
+  // Cut into chunks or not, every answer is compared with its own prompt's truth.
+  const plain = new GrpoTrainer(toyModel(engine), undefined, whole, TOY_GRPO);
+  assert.equal(reward, (await plain.step(0, transitions)).reward);
+  for (const each of [trainer, plain]) {
+    each.optimizer.dispose();
+    each.model.dispose();
+  }
 });
 
 Deno.test("checkReward: bad terms are named", () => {
