@@ -300,8 +300,7 @@ export class CausalTransformer {
   }
 
   /**
-   * Like {@linkcode CausalTransformer.hiddenShared} for prompts and answers of any lengths, packed without padding.
-   * Differentiable.
+   * {@linkcode CausalTransformer.hiddenSharedPass} for prompts and answers of any lengths, packed without padding.
    *
    * @param groups Prompts with their answers; a prompt without answers is a sequence of its own.
    * @param options.promptHidden `last` computes only the prompts' last positions in the last block.
@@ -309,20 +308,12 @@ export class CausalTransformer {
    * undefined where there are none.
    * @throws {RangeError} When there is no prompt, one is empty, or a sequence is too long.
    */
-  hiddenPacked(
-    groups: readonly PackedGroup[],
-    options: { promptHidden?: "all" | "last" } = {},
-  ): { prompts: Tensor; answers: Tensor | undefined } {
-    return tidy(() => runLayers(this.hiddenPackedPass(groups, options)));
-  }
-
-  /** {@linkcode CausalTransformer.hiddenPacked} in pieces. */
   hiddenPackedPass(
     groups: readonly PackedGroup[],
     { promptHidden = "all" }: { promptHidden?: "all" | "last" } = {},
   ): Layerwise<{ prompts: Tensor; answers: Tensor | undefined }> {
     const layout = new PackedLayout(this.engine, groups);
-    this.#checkLength("hiddenPacked", layout.longest);
+    this.#checkLength("hiddenPackedPass", layout.longest);
     const isShort = (layer: number) => promptHidden === "last" && layer === this.config.layers - 1;
     const lastRows = promptHidden === "last" ? layout.lastPromptRows() : undefined;
     return this.#pass({

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { runLayers } from "../../lib/models/layerwise.ts";
 import { readSafetensors, toFloat32, toInt64 } from "../../lib/io/safetensors.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { hiddenValueAndGrad } from "../../lib/models/checkpointed_gradient.ts";
@@ -135,7 +136,9 @@ for (
         const rows = (await numbersOf(new Map([["", tokens]]))).get("")!;
         const packed = await take(tidy(() => {
           const prompts = [rows.slice(0, 9), rows.slice(9)].map((each) => Int32Array.from(each));
-          return model.logits(model.hiddenPacked(prompts.map((prompt) => ({ prompt, answers: [] }))).prompts);
+          return model.logits(
+            runLayers(model.hiddenPackedPass(prompts.map((prompt) => ({ prompt, answers: [] })))).prompts,
+          );
         }));
         assertClose(packed, adapted, 1e-5, "packed sequences");
 

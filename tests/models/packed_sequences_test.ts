@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { runLayers } from "../../lib/models/layerwise.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import type { PackedGroup } from "../../lib/models/packed_sequences.ts";
 import { transformerConfig } from "../../lib/models/transformer_config.ts";
@@ -60,7 +61,7 @@ const CASES: Record<string, PackedGroup[]> = {
 };
 
 for (const [name, groups] of Object.entries(CASES)) {
-  forEachEngine(`hiddenPacked: ${name}: the same hidden states and gradients as one by one`, async (engine) => {
+  forEachEngine(`hiddenPackedPass: ${name}: the same hidden states and gradients as one by one`, async (engine) => {
     const network = model(engine);
     const leaves = [...network.parameters.values()];
     const weighted = (x: Tensor) => x.mul(x.slice([0, 0], [x.shape[0], 1])).sum();
@@ -70,7 +71,8 @@ for (const [name, groups] of Object.entries(CASES)) {
         const loss = answers ? weighted(prompts).add(weighted(answers)) : weighted(prompts);
         return { loss, aux: { prompts, answers } };
       }, leaves);
-    const packed = run(() => network.hiddenPacked(groups)), plain = run(() => separately(network, groups));
+    const packed = run(() => runLayers(network.hiddenPackedPass(groups))),
+      plain = run(() => separately(network, groups));
     assertClose(await packed.aux.prompts.data(), await plain.aux.prompts.data(), 1e-5, "prompts");
     assert.equal(packed.aux.answers === undefined, plain.aux.answers === undefined);
     if (packed.aux.answers) {
@@ -84,7 +86,7 @@ for (const [name, groups] of Object.entries(CASES)) {
         [...network.parameters.keys()][i],
       );
     }
-    const short = network.hiddenPacked(groups, { promptHidden: "last" });
+    const short = tidy(() => runLayers(network.hiddenPackedPass(groups, { promptHidden: "last" })));
     const lasts = tidy(() => {
       let end = 0;
       return concat(groups.map(({ prompt }) => plain.aux.prompts.narrow(0, (end += prompt.length) - 1, 1)));
@@ -162,8 +164,8 @@ Deno.test("packed sequences: bad input", async () => {
   const { openEngine } = await import("../../lib/tensor/registry.ts");
   const { engine } = await openEngine({ engine: "wasm" });
   const network = model(engine);
-  assert.throws(() => network.hiddenPacked([]), /at least one prompt: received none/);
-  assert.throws(() => network.hiddenPacked([group(1, 3), group(2, 0, 2)]), /prompt 1 is empty/);
+  assert.throws(() => network.hiddenPackedPass([]), /at least one prompt: received none/);
+  assert.throws(() => network.hiddenPackedPass([group(1, 3), group(2, 0, 2)]), /prompt 1 is empty/);
   network.dispose();
   engine.close();
 });
