@@ -74,9 +74,9 @@ export function tokenLogProbabilities(
         chunkOf(hidden.narrow(0, start, length), projection, targets.narrow(0, start, length), temperature, withEntropy)
       )
     );
-    const logProbabilities = concat(parts.map((each) => each.logProbabilities));
+    const logProbabilities = concat(parts.map((chunk) => chunk.logProbabilities));
     return withEntropy
-      ? { logProbabilities, entropy: concat(parts.map((each) => each.entropy!)) }
+      ? { logProbabilities, entropy: concat(parts.map((chunk) => chunk.entropy!)) }
       : { logProbabilities };
   });
 }
@@ -137,16 +137,18 @@ export function tokenLossAndSums(
             temperature,
             withEntropy,
           );
-          const own = perChunk(logProbabilities, start, entropy);
-          const loss = own.loss.reshape([]);
+          const ofChunk = perChunk(logProbabilities, start, entropy);
+          const loss = ofChunk.loss.reshape([]);
           // The head's gradient so far is added inside the recording that ends here: an addition outside would be
           // recorded by the enclosing one, which would hold every partial sum.
-          return { loss: before ? loss.add(weight.mul(before).sum()) : loss, aux: { loss, sums: own.sums } };
+          return { loss: before ? loss.add(weight.mul(before).sum()) : loss, aux: { loss, sums: ofChunk.sums } };
         }, [rows, weight]);
         return { totals: totalsBefore ? addTotals(totalsBefore, aux) : aux, gradients };
       });
       before?.dispose();
-      if (totalsBefore) { for (const each of [totalsBefore.loss, ...Object.values(totalsBefore.sums)]) each.dispose(); }
+      if (totalsBefore) {
+        for (const total of [totalsBefore.loss, ...Object.values(totalsBefore.sums)]) total.dispose();
+      }
       totals = chunk.totals;
       hiddenGradients.push(chunk.gradients[0]);
       headGradient = chunk.gradients[1];
@@ -158,7 +160,7 @@ export function tokenLossAndSums(
 }
 
 function addTotals(a: ReturnType<ChunkLossAndSums>, b: ReturnType<ChunkLossAndSums>): ReturnType<ChunkLossAndSums> {
-  const sums = Object.entries(b.sums).map(([name, each]) => [name, a.sums[name].add(each)] as const);
+  const sums = Object.entries(b.sums).map(([name, sum]) => [name, a.sums[name].add(sum)] as const);
   return { loss: a.loss.add(b.loss), sums: Object.fromEntries(sums) };
 }
 

@@ -245,10 +245,10 @@ export function matchTargets(layers: readonly string[], targets: readonly string
   const names = (layer: string, target: string) => layer === target || layer.endsWith(`.${target}`);
   for (const target of targets) {
     if (!layers.some((layer) => names(layer, target))) {
-      const known = [...new Set(layers.map((layer) => layer.slice(layer.lastIndexOf(".") + 1)))];
+      const kinds = [...new Set(layers.map((layer) => layer.slice(layer.lastIndexOf(".") + 1)))];
       throw new RangeError(
         `LoRA: target ${JSON.stringify(target)} names no linear layer of this model: use ${
-          known.join(", ")
+          kinds.join(", ")
         } or "all-linear"`,
       );
     }

@@ -65,15 +65,17 @@ export class AdamW {
     checkAtLeast("epsilon", epsilon, 0);
     checkAtLeast("weightDecay", weightDecay, 0);
     if (parameters.size === 0) throw new RangeError("AdamW needs at least one parameter: received none");
-    for (const [name, each] of parameters) {
-      if (each.dtype !== "float32") {
-        throw new TypeError(`AdamW keeps float32 master parameters: received ${each.dtype} for '${name}'`);
+    for (const [name, parameter] of parameters) {
+      if (parameter.dtype !== "float32") {
+        throw new TypeError(`AdamW keeps float32 master parameters: received ${parameter.dtype} for '${name}'`);
       }
     }
     this.#parameters = parameters;
     this.#settings = { learningRate, beta1, beta2, epsilon, weightDecay };
     const moments = () =>
-      new Map([...parameters].map(([name, each]) => [name, keep(zeros(each.engine, each.shape))] as const));
+      new Map(
+        [...parameters].map(([name, parameter]) => [name, keep(zeros(parameter.engine, parameter.shape))] as const),
+      );
     this.#first = moments();
     this.#second = moments();
   }
@@ -94,7 +96,7 @@ export class AdamW {
     const ordered = gradients instanceof Map
       ? names.map((name) => gradients.get(name))
       : names.map((_, i) => (gradients as readonly Tensor[])[i]);
-    const absent = ordered.findIndex((each) => each === undefined);
+    const absent = ordered.findIndex((gradient) => gradient === undefined);
     const count = gradients instanceof Map ? gradients.size : (gradients as readonly Tensor[]).length;
     if (absent >= 0 || count !== names.length) {
       throw new RangeError(
@@ -142,13 +144,13 @@ export class AdamW {
 
   /** Gives the moments back. The parameters stay. */
   dispose(): void {
-    for (const each of [...this.#first.values(), ...this.#second.values()]) each.dispose();
+    for (const moment of [...this.#first.values(), ...this.#second.values()]) moment.dispose();
   }
 
   #moments(): Parameters {
     return new Map([
-      ...[...this.#first].map(([name, each]) => [`exp_avg.${name}`, each] as const),
-      ...[...this.#second].map(([name, each]) => [`exp_avg_sq.${name}`, each] as const),
+      ...[...this.#first].map(([name, moment]) => [`exp_avg.${name}`, moment] as const),
+      ...[...this.#second].map(([name, moment]) => [`exp_avg_sq.${name}`, moment] as const),
     ]);
   }
 }
@@ -156,7 +158,7 @@ export class AdamW {
 /** The L2 norm of all gradients together: a scalar tensor, so that reading it is the only wait. */
 export function globalNorm(gradients: Gradients): Tensor {
   return tidy(() => {
-    const squares = tensorsOf(gradients).map((each) => each.square().sum());
+    const squares = tensorsOf(gradients).map((gradient) => gradient.square().sum());
     return stack(squares).sum().sqrt();
   });
 }

@@ -37,13 +37,13 @@ export interface LoadOptions {
 /** Number of elements of all parameters, or of all shapes where nothing has been allocated. */
 export function parameterCount(parameters: ReadonlyMap<string, Tensor | Shape>): number {
   let count = 0;
-  for (const each of parameters.values()) count += sizeOf("shape" in each ? each.shape : each);
+  for (const parameter of parameters.values()) count += sizeOf("shape" in parameter ? parameter.shape : parameter);
   return count;
 }
 
 /** Gives the numbers of all parameters back. */
 export function disposeParameters(parameters: Parameters): void {
-  for (const each of parameters.values()) each.dispose();
+  for (const parameter of parameters.values()) parameter.dispose();
   parameters.clear();
 }
 
@@ -59,14 +59,14 @@ export function zeroParameters(
 /** Reads all parameters: F32, or F64 for float64. */
 export async function toHost(parameters: ReadonlyMap<string, Tensor>): Promise<Map<string, HostTensor>> {
   const host = new Map<string, HostTensor>();
-  for (const [name, each] of parameters) {
-    const data = await each.data();
+  for (const [name, parameter] of parameters) {
+    const data = await parameter.data();
     if (data instanceof Float64Array) {
-      host.set(name, { dtype: "F64", shape: [...each.shape], data: new Uint8Array(data.buffer) });
+      host.set(name, { dtype: "F64", shape: [...parameter.shape], data: new Uint8Array(data.buffer) });
     } else if (data instanceof Float32Array) {
-      host.set(name, fromFloat32(data, each.shape));
+      host.set(name, fromFloat32(data, parameter.shape));
     } else {
-      throw new TypeError(`toHost: parameter '${name}' is ${each.dtype}: only floating parameters are written`);
+      throw new TypeError(`toHost: parameter '${name}' is ${parameter.dtype}: only floating parameters are written`);
     }
   }
   return host;
@@ -154,7 +154,7 @@ export function checkWeights(
 export async function loadInto(parameters: Parameters, source: WeightsSource, options: LoadOptions): Promise<void> {
   checkWeights(new Map([...parameters].map(([name, { shape }]) => [name, shape])), source, options);
   if ("names" in source) return await loadPieces(parameters, source, options.pieceBytes ?? PIECE_BYTES);
-  for (const [name, each] of parameters) put(each, source.get(name)!);
+  for (const [name, parameter] of parameters) put(parameter, source.get(name)!);
 }
 
 /** Loads tensor by tensor, large ones some rows at a time, through memory that is used again for each piece. */
@@ -163,40 +163,40 @@ async function loadPieces(
   source: Pick<WeightsReader, "info" | "readRows" | "read">,
   pieceBytes: number,
 ): Promise<void> {
-  const bytesOf = (name: string, each: Tensor) => {
+  const bytesOf = (name: string, parameter: Tensor) => {
     const width = BYTES_PER_ELEMENT[source.info(name).dtype];
-    return { total: each.size * width, row: each.size / (each.shape[0] ?? 1) * width };
+    return { total: parameter.size * width, row: parameter.size / (parameter.shape[0] ?? 1) * width };
   };
   let largest = 0;
-  for (const [name, each] of parameters) {
-    const { total, row } = bytesOf(name, each);
+  for (const [name, parameter] of parameters) {
+    const { total, row } = bytesOf(name, parameter);
     largest = Math.max(largest, Math.min(total, Math.max(pieceBytes, row)));
   }
   const memory = { bytes: new Uint8Array(largest), floats: new Float32Array(Math.ceil(largest / 2)) };
-  for (const [name, each] of parameters) {
-    const { total, row } = bytesOf(name, each);
-    if (each.rank === 0 || each.size === 0) {
-      put(each, await source.read(name));
+  for (const [name, parameter] of parameters) {
+    const { total, row } = bytesOf(name, parameter);
+    if (parameter.rank === 0 || parameter.size === 0) {
+      put(parameter, await source.read(name));
       continue;
     }
-    const rows = total <= largest ? each.shape[0] : Math.max(1, Math.floor(pieceBytes / row));
-    for (let start = 0; start < each.shape[0]; start += rows) {
-      const count = Math.min(rows, each.shape[0] - start);
-      put(each, await source.readRows(name, start, count, memory.bytes), start, memory.floats);
+    const rows = total <= largest ? parameter.shape[0] : Math.max(1, Math.floor(pieceBytes / row));
+    for (let start = 0; start < parameter.shape[0]; start += rows) {
+      const count = Math.min(rows, parameter.shape[0] - start);
+      put(parameter, await source.readRows(name, start, count, memory.bytes), start, memory.floats);
     }
   }
 }
 
 /** Overwrites the rows from `start` on. */
-function put(each: Tensor, host: HostTensor, start = 0, memory?: Float32Array): void {
+function put(parameter: Tensor, host: HostTensor, start = 0, memory?: Float32Array): void {
   tidy(() => {
-    const exact = host.dtype === "F64" && each.dtype === "float64";
+    const exact = host.dtype === "F64" && parameter.dtype === "float64";
     const read = exact
-      ? tensor(each.engine, float64Of(host), host.shape, "float64")
-      : tensor(each.engine, toFloat32(host, memory), host.shape, "float32");
-    const value = read.dtype === each.dtype ? read : read.cast(each.dtype);
-    if (sameShape(value.shape, each.shape)) each.assign(value);
-    else each.assignSlice(value, 0, start);
+      ? tensor(parameter.engine, float64Of(host), host.shape, "float64")
+      : tensor(parameter.engine, toFloat32(host, memory), host.shape, "float32");
+    const value = read.dtype === parameter.dtype ? read : read.cast(parameter.dtype);
+    if (sameShape(value.shape, parameter.shape)) parameter.assign(value);
+    else parameter.assignSlice(value, 0, start);
   });
 }
 
@@ -213,23 +213,23 @@ export function parameterStreams(
   pieceBytes: number = PIECE_BYTES,
 ): Map<string, TensorStream> {
   const streams = new Map<string, TensorStream>();
-  for (const [name, each] of parameters) {
-    if (!isFloating(each.dtype)) {
-      throw new TypeError(`parameterStreams: '${name}' is ${each.dtype}: only floating parameters are written`);
+  for (const [name, parameter] of parameters) {
+    if (!isFloating(parameter.dtype)) {
+      throw new TypeError(`parameterStreams: '${name}' is ${parameter.dtype}: only floating parameters are written`);
     }
-    const host = (dtype ?? each.dtype) === "bfloat16" ? "BF16" : "F32";
-    streams.set(name, { dtype: host, shape: [...each.shape], pieces: () => pieces(each, host, pieceBytes) });
+    const host = (dtype ?? parameter.dtype) === "bfloat16" ? "BF16" : "F32";
+    streams.set(name, { dtype: host, shape: [...parameter.shape], pieces: () => pieces(parameter, host, pieceBytes) });
   }
   return streams;
 }
 
-async function* pieces(each: Tensor, dtype: "F32" | "BF16", pieceBytes: number): AsyncGenerator<Uint8Array> {
-  const length = each.shape[0] ?? 1;
-  const rows = Math.max(1, Math.floor(pieceBytes / (4 * each.size / length)));
+async function* pieces(parameter: Tensor, dtype: "F32" | "BF16", pieceBytes: number): AsyncGenerator<Uint8Array> {
+  const length = parameter.shape[0] ?? 1;
+  const rows = Math.max(1, Math.floor(pieceBytes / (4 * parameter.size / length)));
   for (let start = 0; start < length; start += rows) {
     const part = tidy(() => {
-      const some = rows >= length ? each : each.narrow(0, start, Math.min(rows, length - start));
-      return some.dtype === "float64" ? some.cast("float32") : some === each ? each.detach() : some;
+      const piece = rows >= length ? parameter : parameter.narrow(0, start, Math.min(rows, length - start));
+      return piece.dtype === "float64" ? piece.cast("float32") : piece === parameter ? parameter.detach() : piece;
     });
     const data = await part.data() as Float32Array;
     yield fromFloat32(data, part.shape, dtype).data;
@@ -243,10 +243,10 @@ function float64Of(host: HostTensor): Float64Array {
   return new Float64Array(host.data.slice().buffer);
 }
 
-function checkShape(place: string, name: string, found: Shape, wanted: Shape): void {
-  if (!sameShape(found, wanted)) {
+function checkShape(place: string, name: string, stored: Shape, wanted: Shape): void {
+  if (!sameShape(stored, wanted)) {
     throw new UserError(
-      `${place}: tensor '${name}' is ${shapeText(found)} where the configuration needs ${shapeText(wanted)}: ` +
+      `${place}: tensor '${name}' is ${shapeText(stored)} where the configuration needs ${shapeText(wanted)}: ` +
         `it is a checkpoint of another shape`,
     );
   }

@@ -45,8 +45,8 @@ export function ropeTables(
   const tablesOfEngine = tablesOfEngines.get(engine) ?? new Map<string, Tables>();
   tablesOfEngines.set(engine, tablesOfEngine);
   const key = `${headSize} ${theta} ${JSON.stringify(scaling) ?? ""}`;
-  const known = tablesOfEngine.get(key);
-  if (known && known.length >= length) return known;
+  const earlier = tablesOfEngine.get(key);
+  if (earlier && earlier.length >= length) return earlier;
   const half = headSize / 2;
   const cosines = new Float32Array(length * headSize), sines = new Float32Array(length * headSize);
   const { frequencies, attentionFactor } = ropeFrequencies(headSize, theta, scaling);
@@ -58,8 +58,8 @@ export function ropeTables(
       sines[at] = -sines[at + half];
     }
   }
-  known?.cosines.dispose();
-  known?.sines.dispose();
+  earlier?.cosines.dispose();
+  earlier?.sines.dispose();
   const tables = {
     length,
     cosines: keep(tensor(engine, cosines, [length, headSize])),

@@ -331,8 +331,8 @@ async function findProblem(folder: string, step: number, options = { hashes: tru
   for (const [name, { size, sha256 }] of Object.entries(manifest.files)) {
     try {
       await checkIsFile(join(folder, name));
-      const found = (await Deno.stat(join(folder, name))).size;
-      if (found !== size) return `${name} has ${found} bytes instead of ${size}`;
+      const written = (await Deno.stat(join(folder, name))).size;
+      if (written !== size) return `${name} has ${written} bytes instead of ${size}`;
       if (options.hashes && await sha256Of(join(folder, name)) !== sha256) return `${name} does not match its SHA-256`;
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return `${name} is missing`;

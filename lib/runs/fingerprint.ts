@@ -52,7 +52,7 @@ export async function fingerprintOfModel(places: Iterable<string>): Promise<stri
 async function modelFiles(place: string): Promise<string[]> {
   try {
     if ((await Deno.stat(place)).isFile) return [place];
-    const names = (await Array.fromAsync(Deno.readDir(place))).filter((each) => !each.isDirectory).map(({ name }) =>
+    const names = (await Array.fromAsync(Deno.readDir(place))).filter((entry) => !entry.isDirectory).map(({ name }) =>
       name
     );
     return names.filter((name) => /\.(safetensors|json|jinja)$/.test(name)).sort().map((name) => join(place, name));

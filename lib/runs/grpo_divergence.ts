@@ -77,11 +77,11 @@ function numbers(entries: StageHistory["last"], name: string): number[] {
 }
 
 function mean(values: readonly number[]): number {
-  return values.reduce((sum, each) => sum + each, 0) / values.length;
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Sum of squared deviations. */
 function squares(values: readonly number[]): number {
   const middle = mean(values);
-  return values.reduce((sum, each) => sum + (each - middle) ** 2, 0);
+  return values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
 }

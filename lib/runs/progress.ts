@@ -249,7 +249,7 @@ function fit(
 ): { line: string; head: string; bar: string } {
   const { name, position, values, tail } = describe(stage, final, now);
   const head = joined(shorten(name, Math.max(0, width - position.length - GAP.length)), position);
-  const end = [tail, tail.slice(1), []].find((some) => joined(head, ...some).length <= width) ?? [];
+  const end = [tail, tail.slice(1), []].find((shortened) => joined(head, ...shortened).length <= width) ?? [];
   const shown: string[] = [];
   const room = () => width - joined(head, ...shown, ...end).length - GAP.length;
   for (const value of values) if (value.length <= room()) shown.push(value);
@@ -260,17 +260,17 @@ function fit(
 function describe(stage: StageState, final: boolean, now: number): Description {
   const { name, unit, start, total, n, beganAt, recent } = stage;
   const values = Object.entries(stage.metrics).map(([key, value]) => `${key} ${shortValue(value)}`);
-  const known = Number.isFinite(total);
+  const isTotalKnown = Number.isFinite(total);
   // A stage that ended early shows where, so that it does not look finished.
   const percent = String(total === 0 ? 100 : Math.floor(100 * Math.min(1, n / total))).padStart(3);
-  const position = known ? `${percent} %  ${String(n).padStart(String(total).length)}/${total}` : `${n} ${unit}`;
+  const position = isTotalKnown ? `${percent} %  ${String(n).padStart(String(total).length)}/${total}` : `${n} ${unit}`;
   const elapsed = (now - beganAt) / 1000;
   const span = (recent[recent.length - 1].at - recent[0].at) / 1000;
   const rate = final ? (n - start) / elapsed : (n - recent[0].n) / span;
   const speed = Number.isFinite(rate) && rate > 0
     ? rate >= 1 ? `${shortRate(rate)} ${unit}/s` : `${shortRate(1 / rate)} s/${unit.replace(/s$/, "")}`
     : "";
-  const left = !final && known && rate > 0 && Number.isFinite(rate)
+  const left = !final && isTotalKnown && rate > 0 && Number.isFinite(rate)
     ? `${clock(Math.max(0, total - n) / rate)} left`
     : "";
   return { name, position, values, tail: [speed, final ? `in ${clock(elapsed)}` : left] };

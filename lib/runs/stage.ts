@@ -157,8 +157,8 @@ export async function runStage(context: StageContext, stage: Stage): Promise<Sta
     history.add(entry);
     state = { ...state, step: state.step + 1, seconds: state.seconds + seconds };
     progress.step(state.step, stage.show(metrics));
-    const found = stage.divergence?.(history);
-    if (found) throw new TrainingDivergedError(found.what, entry.step, found.value, found.since);
+    const divergence = stage.divergence?.(history);
+    if (divergence) throw new TrainingDivergedError(divergence.what, entry.step, divergence.value, divergence.since);
   };
   try {
     while (state.step < stage.steps) {

@@ -62,9 +62,9 @@ export class StageHistory {
     const { metric, last } = this;
     if (metric === undefined || last.length === 0) return undefined;
     if (metric.heldOut) return metric.of(last.at(-1)!);
-    const values = last.map((entry) => metric.of(entry)).filter((each) => each !== undefined);
+    const values = last.map((entry) => metric.of(entry)).filter((value) => value !== undefined);
     if (last.length < HISTORY_WINDOW || values.length === 0) return undefined;
-    return values.reduce((sum, each) => sum + each, 0) / values.length;
+    return values.reduce((sum, value) => sum + value, 0) / values.length;
   }
 
   /**
@@ -77,12 +77,12 @@ export class StageHistory {
     count: number,
     isBad: (value: number) => boolean,
   ): Pick<Divergence, "value" | "since"> | undefined {
-    const own = this.last.flatMap((entry) => {
+    const tail = this.last.flatMap((entry) => {
       const value = metricNumber(entry[name]);
       return value === undefined ? [] : [{ value, since: entry.step }];
     }).slice(-count);
-    if (own.length < count || !own.every(({ value }) => isBad(value))) return undefined;
-    return { value: own[count - 1].value, since: own[0].since };
+    if (tail.length < count || !tail.every(({ value }) => isBad(value))) return undefined;
+    return { value: tail[count - 1].value, since: tail[0].since };
   }
 }
 
@@ -93,8 +93,8 @@ export class StageHistory {
 export function likelihoodDivergence(history: StageHistory): Divergence | undefined {
   const start = metricNumber(history.first[0]?.loss);
   if (start === undefined) return undefined;
-  const found = history.inARow("loss", HISTORY_WINDOW, (loss) => loss > Math.max(1.5 * start, start + 1));
-  return found && { what: `the likelihood loss, ${start.toPrecision(4)} in the beginning,`, ...found };
+  const divergence = history.inARow("loss", HISTORY_WINDOW, (loss) => loss > Math.max(1.5 * start, start + 1));
+  return divergence && { what: `the likelihood loss, ${start.toPrecision(4)} in the beginning,`, ...divergence };
 }
 
 /** Updates of a tokenizer in a row that must have failed. */
@@ -105,6 +105,6 @@ const FAILED_UPDATES = 10;
  * would be nearer.
  */
 export function tokenizerDivergence(history: StageHistory): Divergence | undefined {
-  const found = history.inARow("absoluteError", FAILED_UPDATES, (error) => error > 1);
-  return found && { what: "the mean error of pixels, of which the largest possible is 1,", ...found };
+  const divergence = history.inARow("absoluteError", FAILED_UPDATES, (error) => error > 1);
+  return divergence && { what: "the mean error of pixels, of which the largest possible is 1,", ...divergence };
 }

@@ -65,7 +65,7 @@ async function likelihoodStage<Example, States>(
   const { config: { likelihood, logitChunk }, context, models, learntFrom, checkpointing } = recipe;
   const world = await recipe.loadWorld();
   using owned = new DisposableStack();
-  const model = owned.adopt(await models.beginning(), (each) => each.dispose());
+  const model = owned.adopt(await models.beginning(), (model) => model.dispose());
   const trainer = new LikelihoodTrainer(model, {
     ...likelihood,
     checkpointing,
@@ -117,13 +117,13 @@ export async function trainPolicy<Example, States>(
   const { config: { grpo, seed, logitChunk }, context, models, learntFrom } = recipe, { watch } = policy;
   const world = await recipe.loadWorld();
   using owned = new DisposableStack();
-  const model = owned.adopt(await models.policy(), (each) => each.dispose());
+  const model = owned.adopt(await models.policy(), (model) => model.dispose());
   // With adapters the reference is the same model without them.
   const reference = !needsReference(grpo)
     ? undefined
     : model.adapters
     ? "without-adapters"
-    : owned.adopt(await models.likelihood(), (each) => each.dispose());
+    : owned.adopt(await models.likelihood(), (model) => model.dispose());
   await using served = policy.sampler?.(model);
   const options = { ...grpo, ...policy.options, logitChunk, seed };
   const trainer = new GrpoTrainer(model, reference, world, options, served?.sampler);

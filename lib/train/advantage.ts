@@ -128,13 +128,16 @@ export function partAdvantages(
   }
   const deviations = groupStatistics(rewards, groupSize).stds;
   const means = Array.from({ length: parts }, (_, part) => {
-    const own = groupStatistics(Float64Array.from({ length: answers }, (_, i) => returns[i * parts + part]), groupSize);
-    own.stds.forEach((std, p) => deviations[p] = Math.max(deviations[p], std));
-    return own.means;
+    const ofPart = groupStatistics(
+      Float64Array.from({ length: answers }, (_, i) => returns[i * parts + part]),
+      groupSize,
+    );
+    ofPart.stds.forEach((std, p) => deviations[p] = Math.max(deviations[p], std));
+    return ofPart.means;
   });
   const uniform = average(deviations);
-  return returns.map((each, i) => {
-    const p = Math.floor(i / (parts * groupSize)), centred = each - means[i % parts][p];
+  return returns.map((earned, i) => {
+    const p = Math.floor(i / (parts * groupSize)), centred = earned - means[i % parts][p];
     return scale === "none" ? centred : centred / ((scale === "uniform-std" ? uniform : deviations[p]) + STABILITY);
   });
 }

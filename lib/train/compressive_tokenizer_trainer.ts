@@ -121,7 +121,7 @@ export class CompressiveTokenizerTrainer extends ImageTokenizerTrainer<ClipBatch
       );
     }
     const pixels = (bytes: Uint8Array, shape: number[]) =>
-      tensor(engine, Float32Array.from(bytes, (each) => each / 255), shape);
+      tensor(engine, Float32Array.from(bytes, (byte) => byte / 255), shape);
     const prepared = {
       context: pixels(context, [batch, height, width, 3]),
       frames: pixels(frames, [batch, length, height, width, 3]),

@@ -66,7 +66,7 @@ export class TokenizerTrainer extends ImageTokenizerTrainer<FrameBatch, { frames
         `tokenizer training: a batch must be bytes [B, ${height}, ${width}, 3]: received ${frames.length} bytes`,
       );
     }
-    const pixels = tensor(engine, Float32Array.from(frames, (each) => each / 255), [count, height, width, 3]);
+    const pixels = tensor(engine, Float32Array.from(frames, (byte) => byte / 255), [count, height, width, 3]);
     if (pixelWeights === undefined) return { frames: pixels };
     const scaled = normalizedWeights(pixelWeights, count * height * width, [count, height, width]);
     return { frames: pixels, weights: tensor(engine, scaled, [count, height, width, 1]) };

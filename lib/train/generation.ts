@@ -100,9 +100,9 @@ export async function generate(model: CausalTransformer, request: GenerationRequ
   }
   const flat = samples.flat();
   return {
-    answers: flat.map((each) => Int32Array.from(each.tokens)),
-    logProbabilities: flat.map((each) => Float32Array.from(each.logProbabilities)),
-    ended: flat.map((each) => each.ended),
+    answers: flat.map((sample) => Int32Array.from(sample.tokens)),
+    logProbabilities: flat.map((sample) => Float32Array.from(sample.logProbabilities)),
+    ended: flat.map((sample) => sample.ended),
   };
 }
 
@@ -113,11 +113,11 @@ async function generateBatch(
   samples: readonly Sample[][],
 ): Promise<void> {
   const { engine } = model;
-  const room = model.config.maxPositions - Math.max(...questions.map((each) => each.length));
+  const room = model.config.maxPositions - Math.max(...questions.map((question) => question.length));
   if (room < 1) {
     throw new RangeError(
       `generate: a question of ${
-        Math.max(...questions.map((each) => each.length))
+        Math.max(...questions.map((question) => question.length))
       } tokens leaves no room for an answer ` +
         `within the model's ${model.config.maxPositions} positions`,
     );
@@ -128,7 +128,7 @@ async function generateBatch(
   const { cache, hidden } = model.prefill(questions, { group: groupSize, maxNewTokens });
   // Rows of the batch: prompt by prompt, as many of each; ended ones may still be among them.
   let rows: Sample[] = samples.flat();
-  let groups: Sample[][] = samples.map((each) => [...each]);
+  let groups: Sample[][] = samples.map((group) => [...group]);
   let state: Tensor | undefined = tidy(() => {
     const [count, width] = hidden.shape;
     return hidden.reshape([count, 1, width]).broadcastTo([count, groupSize, width])
@@ -138,7 +138,7 @@ async function generateBatch(
   let seen = penalizes
     ? seenTokens(
       engine,
-      questions.flatMap((each) => new Array<Tokens>(groupSize).fill(each)),
+      questions.flatMap((question) => new Array<Tokens>(groupSize).fill(question)),
       model.config.vocabularySize,
     )
     : undefined;
@@ -146,7 +146,7 @@ async function generateBatch(
   try {
     for (let t = 0; t < maxNewTokens; t++) {
       await breathe();
-      const uniforms = Float32Array.from(rows, (each) => each.stream.uniform());
+      const uniforms = Float32Array.from(rows, (sample) => sample.stream.uniform());
       const isLast = t === maxNewTokens - 1;
       const next = tidy(() => {
         const drawn = sampleTokens(model.logits(state!, cache), tensor(engine, uniforms), sampling, seen);
@@ -165,7 +165,7 @@ async function generateBatch(
       if (pending.length < lookEvery && !isLast) continue;
       await collect(pending, rows, endTokens);
       pending = [];
-      const live = rows.filter((each) => !each.ended).length;
+      const live = rows.filter((sample) => !sample.ended).length;
       if (live === 0 || isLast) break;
       if (live > (1 - WORTH_PACKING) * rows.length) continue;
       const packed = pack(groups);
@@ -184,9 +184,9 @@ async function generateBatch(
     cache.dispose();
     state?.dispose();
     seen?.dispose();
-    for (const each of pending) {
-      each.tokens.dispose();
-      each.logProbabilities.dispose();
+    for (const look of pending) {
+      look.tokens.dispose();
+      look.logProbabilities.dispose();
     }
   }
 }
@@ -201,12 +201,12 @@ async function collect(
     const tokens = await step.tokens.data(), logProbabilities = await step.logProbabilities.data();
     step.tokens.dispose();
     step.logProbabilities.dispose();
-    rows.forEach((each, row) => {
-      if (each.ended) return;
+    rows.forEach((sample, row) => {
+      if (sample.ended) return;
       const token = Number(tokens[row]);
-      each.tokens.push(token);
-      each.logProbabilities.push(Number(logProbabilities[row]));
-      each.ended = endTokens.includes(token);
+      sample.tokens.push(token);
+      sample.logProbabilities.push(Number(logProbabilities[row]));
+      sample.ended = endTokens.includes(token);
     });
   }
 }
@@ -217,7 +217,7 @@ async function collect(
  */
 function pack(groups: readonly Sample[][]) {
   const width = groups[0].length;
-  const living = groups.map((group) => group.filter((each) => !each.ended).length);
+  const living = groups.map((group) => group.filter((sample) => !sample.ended).length);
   const most = Math.max(...living);
   if (most === width && living.every((count) => count > 0)) return undefined;
   const rows: number[] = [], kept: Sample[][] = [];
@@ -228,8 +228,8 @@ function pack(groups: readonly Sample[][]) {
     const order = [...group.keys()].sort((a, b) => Number(group[a].ended) - Number(group[b].ended) || a - b);
     const samples = order.slice(0, most);
     selection.push({ prompt, samples });
-    kept.push(samples.map((each) => group[each]));
-    rows.push(...samples.map((each) => prompt * width + each));
+    kept.push(samples.map((place) => group[place]));
+    rows.push(...samples.map((place) => prompt * width + place));
   });
   return { rows, selection, groups: kept };
 }

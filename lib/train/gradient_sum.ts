@@ -32,7 +32,7 @@ export class GradientSum {
 
   /** Frees the sums. */
   dispose(): void {
-    for (const each of this.#sums) each.dispose();
+    for (const sum of this.#sums) sum.dispose();
     this.#sums = [];
   }
 }

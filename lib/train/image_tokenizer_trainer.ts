@@ -153,7 +153,7 @@ export abstract class ImageTokenizerTrainer<B, P> {
       tokenizerUpdates: optimizer.stepCount,
       discriminatorUpdates: other?.stepCount ?? 0,
       tensors: new Map(
-        parts.flatMap(([prefix, map]) => [...map ?? []].map(([name, each]) => [prefix + name, each] as const)),
+        parts.flatMap(([prefix, map]) => [...map ?? []].map(([name, tensors]) => [prefix + name, tensors] as const)),
       ),
     };
   }
@@ -168,8 +168,8 @@ export abstract class ImageTokenizerTrainer<B, P> {
     const { parameters, discriminator } = this.#parts;
     const part = (prefix: string) =>
       new Map(
-        [...state.tensors].filter(([name]) => name.startsWith(prefix)).map(([name, each]) =>
-          [name.slice(prefix.length), each] as const
+        [...state.tensors].filter(([name]) => name.startsWith(prefix)).map(([name, tensors]) =>
+          [name.slice(prefix.length), tensors] as const
         ),
       );
     await loadInto(parameters, part("tokenizer."), { source });
@@ -200,11 +200,11 @@ export abstract class ImageTokenizerTrainer<B, P> {
       const prepared = this.prepare(batch);
       const { value, gradients, aux } = valueAndGrad(() => {
         const kinds = this.images(prepared, this.#step);
-        const judged = kinds.map((each) => reconstructionLoss(each, this.config, perceptual));
-        const terms: Record<string, Tensor> = Object.assign({}, ...judged.map((each) => each.terms));
-        let loss = judged.map((each) => each.loss).reduce((sum, each) => sum.add(each));
+        const judged = kinds.map((kind) => reconstructionLoss(kind, this.config, perceptual));
+        const terms: Record<string, Tensor> = Object.assign({}, ...judged.map((part) => part.terms));
+        let loss = judged.map((part) => part.loss).reduce((sum, part) => sum.add(part));
         if (discriminator) {
-          terms.adversarial = generatorLoss(discriminator.logits(together(kinds.map((each) => each.reconstruction))));
+          terms.adversarial = generatorLoss(discriminator.logits(together(kinds.map((kind) => kind.reconstruction))));
           loss = loss.add(terms.adversarial.mul(this.config.adversarialWeight));
         }
         const codes = kinds.map(({ kind, indices, quantizer }) => ({ kind, indices, size: quantizer.codebookSize }));
@@ -239,7 +239,7 @@ export abstract class ImageTokenizerTrainer<B, P> {
           fake: reconstruction.detach(),
         }))
       );
-      const real = together(kinds.map((each) => each.target)), fake = together(kinds.map((each) => each.fake));
+      const real = together(kinds.map((kind) => kind.target)), fake = together(kinds.map((kind) => kind.fake));
       const { value, gradients, aux } = valueAndGrad(() => {
         const adversarial = hingeLoss(discriminator.logits(fake), discriminator.logits(real));
         const penalty = gradientPenalty(discriminator, kinds[kinds.length - 1].target);
@@ -273,7 +273,7 @@ export abstract class ImageTokenizerTrainer<B, P> {
       optimizer.step(gradients, { learningRate, gradientScale });
       return read;
     } finally {
-      for (const each of gradients) each.dispose();
+      for (const gradient of gradients) gradient.dispose();
     }
   }
 }

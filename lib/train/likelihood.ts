@@ -87,7 +87,7 @@ export class LikelihoodTrainer {
    */
   async step(step: number, batch: readonly EncodedTransition[]): Promise<LikelihoodMetrics> {
     const { microBatch, maxGradientNorm } = this.options;
-    const trainedTokens = batch.reduce((sum, each) => sum + trainedPositions(each).length, 0);
+    const trainedTokens = batch.reduce((sum, transition) => sum + trainedPositions(transition).length, 0);
     const sum = new GradientSum(this.model.trainable);
     const losses: Tensor[] = [];
     try {
@@ -103,7 +103,7 @@ export class LikelihoodTrainer {
         sum.add(gradients);
       }
       let loss = 0;
-      for (const each of losses) loss += await each.item();
+      for (const microLoss of losses) loss += await microLoss.item();
       if (!Number.isFinite(loss)) throw new TrainingDivergedError("the likelihood loss", step, loss);
       const gradientNorm = await readScalar(() => globalNorm(sum.gradients));
       if (!Number.isFinite(gradientNorm)) throw new TrainingDivergedError("the gradient norm", step, gradientNorm);
@@ -113,11 +113,14 @@ export class LikelihoodTrainer {
         learningRate,
         gradientScale: clipScale(gradientNorm, maxGradientNorm),
       });
-      const tokens = batch.reduce((count, each) => count + each.question.length + each.answer.tokens.length, 0);
+      const tokens = batch.reduce(
+        (count, transition) => count + transition.question.length + transition.answer.tokens.length,
+        0,
+      );
       return { loss, gradientNorm, learningRate, tokens };
     } finally {
       sum.dispose();
-      for (const each of losses) each.dispose();
+      for (const microLoss of losses) microLoss.dispose();
     }
   }
 
@@ -130,7 +133,7 @@ export class LikelihoodTrainer {
         const hidden = runLayers(this.#trainedStates(part)), targets = this.#targets(part);
         return tokenLogProbabilities(hidden, this.model.head, targets, this.#headOptions()).logProbabilities;
       });
-      for (const each of await logProbabilities.data()) total -= each;
+      for (const logProbability of await logProbabilities.data()) total -= logProbability;
       count += logProbabilities.size;
       logProbabilities.dispose();
     }
@@ -144,9 +147,9 @@ export class LikelihoodTrainer {
 
   /** int64 [N]: the trained tokens. */
   #targets(part: readonly EncodedTransition[]): Tensor {
-    const targets = part.flatMap((each) => {
-      const { question, answer: { tokens } } = each;
-      return trainedPositions(each).map((i) => i < question.length ? question[i] : tokens[i - question.length]);
+    const targets = part.flatMap((transition) => {
+      const { question, answer: { tokens } } = transition;
+      return trainedPositions(transition).map((i) => i < question.length ? question[i] : tokens[i - question.length]);
     });
     return tensor(this.model.engine, Int32Array.from(targets));
   }
@@ -160,16 +163,16 @@ export class LikelihoodTrainer {
     const { engine } = this.model;
     const rows: number[] = [];
     let at = 0;
-    const inputs = part.map((each) => {
-      const sequence = Int32Array.of(...each.question, ...each.answer.tokens);
-      for (const position of trainedPositions(each)) rows.push(at + position - 1);
+    const inputs = part.map((transition) => {
+      const sequence = Int32Array.of(...transition.question, ...transition.answer.tokens);
+      for (const position of trainedPositions(transition)) rows.push(at + position - 1);
       at += sequence.length - 1;
       return sequence.subarray(0, sequence.length - 1);
     });
     const picked = tensor(engine, Int32Array.from(rows)), length = inputs[0].length;
-    if (inputs.every((each) => each.length === length)) {
+    if (inputs.every((sequence) => sequence.length === length)) {
       const tokens = new Int32Array(at);
-      inputs.forEach((each, b) => tokens.set(each, b * length));
+      inputs.forEach((sequence, b) => tokens.set(sequence, b * length));
       const pass = this.model.hiddenPass(tensor(engine, tokens, [inputs.length, length], "int64"));
       return { ...pass, finish: (x) => pass.finish(x).reshape([at, -1]).gather(picked) };
     }

@@ -65,9 +65,9 @@ export function commonForm(
         } tokens, number 0 ${questionLength}`,
       );
     }
-    const own = plans[p].sampled;
+    const form = plans[p].sampled;
     if (
-      own.length !== sampled.length || plans[p].tokens.length !== own.length || own.some((x, i) => x !== sampled[i])
+      form.length !== sampled.length || plans[p].tokens.length !== form.length || form.some((x, i) => x !== sampled[i])
     ) {
       throw new RangeError(`answers of one batch must have one form: that of number ${p} differs from number 0`);
     }
@@ -133,9 +133,9 @@ async function rolloutChunk(
             token = chosen.tokens;
             logProbability = chosen.logProbabilities;
           } else {
-            const given = new Int32Array(rows);
-            for (let row = 0; row < rows; row++) given[row] = plans[Math.floor(row / groupSize)].tokens[t];
-            token = tensor(engine, given, [rows], "int64");
+            const plannedTokens = new Int32Array(rows);
+            for (let row = 0; row < rows; row++) plannedTokens[row] = plans[Math.floor(row / groupSize)].tokens[t];
+            token = tensor(engine, plannedTokens, [rows], "int64");
             logProbability = tensor(engine, new Float32Array(rows));
           }
           // What the next token is not drawn from waits; what follows the last one drawn would be read by nobody.

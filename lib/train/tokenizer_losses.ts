@@ -75,8 +75,8 @@ export function normalizedWeights(pixelWeights: Float32Array, expected: number, 
       `tokenizer training: pixelWeights must be [${form.join(", ")}]: received ${pixelWeights.length} numbers`,
     );
   }
-  const mean = pixelWeights.reduce((sum, each) => sum + each, 0) / pixelWeights.length;
-  return pixelWeights.map((each) => each / mean);
+  const mean = pixelWeights.reduce((sum, weight) => sum + weight, 0) / pixelWeights.length;
+  return pixelWeights.map((weight) => weight / mean);
 }
 
 /**

@@ -65,9 +65,9 @@ export async function fittingExamples<Example extends LanguageExample>(
   }));
   const limits = { question: maxQuestionTokens, answer: maxAnswerTokens, whole: maxPositions };
   const report = (part: keyof typeof limits, names: string, field: string) => {
-    const over = lengths.filter((each) => each[part] > limits[part]).length;
+    const over = lengths.filter((example) => example[part] > limits[part]).length;
     if (over === 0) return;
-    const longest = lengths.reduce((most, each) => Math.max(most, each[part]), 0);
+    const longest = lengths.reduce((most, example) => Math.max(most, example[part]), 0);
     const text = `${what}: ${over} of ${examples.length} ${names} exceed ${field} ${limits[part]} ` +
       `(longest: ${longest} tokens)`;
     if (strict) throw new UserError(`${text}: raise it, or leave --strict-data out to skip them`);
@@ -106,10 +106,10 @@ export async function fittingQuestions<Example extends LanguageExample>(
   const field = limit === maxQuestionTokens ? "data.maxQuestionTokens" : "the model's max_position_embeddings less 1,";
   const { kept: sound, encoded } = await encodable(all, world, strict, { note, signal });
   const examples = sound.map((i) => all[i]), rows = sound.map((i) => allRows[i]);
-  const lengths = encoded.map((each) => each.question.length);
+  const lengths = encoded.map((example) => example.question.length);
   const kept = [...examples.keys()].filter((i) => lengths[i] <= limit);
   if (kept.length < examples.length) {
-    const longest = lengths.reduce((most, each) => Math.max(most, each), 0);
+    const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
     const text = `${examples.length - kept.length} of ${examples.length} prompts exceed ${field} ${limit} ` +
       `(longest: ${longest} tokens)`;
     if (strict || kept.length === 0) throw new UserError(`held-out data: ${text}: raise it`);
@@ -131,10 +131,10 @@ async function encodable<Example extends LanguageExample>(
   { note, signal }: Pick<FittingOptions, "note" | "signal">,
 ): Promise<{ kept: number[]; encoded: EncodedTransition[] }> {
   const kept: number[] = [], encoded: EncodedTransition[] = [], refusals: UserError[] = [], breathe = breather(signal);
-  for (const [i, each] of examples.entries()) {
+  for (const [i, example] of examples.entries()) {
     await breathe();
     try {
-      encoded.push(world.encodeOne(each));
+      encoded.push(world.encodeOne(example));
       kept.push(i);
     } catch (error) {
       if (strict || !(error instanceof UserError)) throw error;
@@ -236,8 +236,8 @@ export function findName(names: readonly string[], patterns: readonly RegExp[], 
       near.toReversed().map((name) => [setKey(parseShardName(name) ?? { set: name, count: 1 }), name]),
     );
     if (sets.size > 1) {
-      const found = [...sets.values()].sort().slice(0, 4).join(", ");
-      throw new UserError(`which of these is meant, ${found}${sets.size > 4 ? ", …" : ""}? ${remedy}`);
+      const candidates = [...sets.values()].sort().slice(0, 4).join(", ");
+      throw new UserError(`which of these is meant, ${candidates}${sets.size > 4 ? ", …" : ""}? ${remedy}`);
     }
     if (sets.size === 1) return sets.values().next().value;
   }

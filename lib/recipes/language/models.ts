@@ -183,17 +183,17 @@ export interface LanguageModelFolder {
  * token that ends a text.
  */
 export async function readLanguageModelFolder(folder: string): Promise<LanguageModelFolder> {
-  const found = await findModelFolder(folder);
-  const tokenizer = await TextTokenizer.load(found.tokenizer);
-  const config = await readTransformerConfig(found.model), { vocabularySize, maxPositions } = config;
+  const places = await findModelFolder(folder);
+  const tokenizer = await TextTokenizer.load(places.tokenizer);
+  const config = await readTransformerConfig(places.model), { vocabularySize, maxPositions } = config;
   tokenizer.checkFits(vocabularySize);
   checkEndsTexts(tokenizer);
-  using opened = await openTransformer(found.model);
+  using opened = await openTransformer(places.model);
   const notes: string[] = [];
-  if (found.adapter !== undefined) notes.push(`${folder} is an adapter: merged into its base model ${found.model}`);
+  if (places.adapter !== undefined) notes.push(`${folder} is an adapter: merged into its base model ${places.model}`);
   if (opened.lacksHead) {
     notes.push(
-      `${found.model} is a base model without lm_head: a new one is drawn, as transformers does; it knows nothing before it ` +
+      `${places.model} is a base model without lm_head: a new one is drawn, as transformers does; it knows nothing before it ` +
         `has been trained`,
     );
   }

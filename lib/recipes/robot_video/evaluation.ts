@@ -80,27 +80,27 @@ export async function evaluateRobotVideo(request: EvaluationRequest): Promise<Ev
   const atOnce = Math.max(1, Math.floor(request.rows / samples));
   for (let from = 0; from < items; from += atOnce) {
     const numbers = Array.from({ length: Math.min(atOnce, items - from) }, (_, i) => from + i);
-    const some: Clip[] = [];
-    for (const item of numbers) some.push(await clips.clip(item));
-    result.episodes.push(...some.map((clip) => clip.episode));
-    const { answers, repeating, truthRepeats, attempts } = await sampleAnswers(request, some, numbers);
+    const drawn: Clip[] = [];
+    for (const item of numbers) drawn.push(await clips.clip(item));
+    result.episodes.push(...drawn.map((clip) => clip.episode));
+    const { answers, repeating, truthRepeats, attempts } = await sampleAnswers(request, drawn, numbers);
     result.attempts += attempts;
     numbers.forEach((item, i) => {
-      const own = repeating.slice(i * samples, (i + 1) * samples);
-      result.repetition[item] = own.filter(Boolean).length / samples;
+      const repeats = repeating.slice(i * samples, (i + 1) * samples);
+      result.repetition[item] = repeats.filter(Boolean).length / samples;
       result.trueRepetition[item] = Number(truthRepeats[i]);
     });
     const owners = answers.map((_, row) => Math.floor(row / samples));
-    const predicted = await world.decode(answers, owners.map((i) => some[i]));
-    const once = await world.truth(some), truth = world.select(once, owners);
+    const predicted = await world.decode(answers, owners.map((i) => drawn[i]));
+    const once = await world.truth(drawn), truth = world.select(once, owners);
     world.release?.(once);
     for (const name of metrics) {
       const { values, byFrame } = await prediction.measure(name, predicted, truth);
       const best = prediction.better(name) === "lower" ? Math.min : Math.max;
       numbers.forEach((item, i) => {
-        const own = [...values.subarray(i * samples, (i + 1) * samples)];
-        result.values[name][item] = own.reduce((sum, value) => sum + value, 0) / samples;
-        result.best[name][item] = best(...own);
+        const scores = [...values.subarray(i * samples, (i + 1) * samples)];
+        result.values[name][item] = scores.reduce((sum, value) => sum + value, 0) / samples;
+        result.best[name][item] = best(...scores);
         if (byFrame) keepFrames(result, name, item, items, meanRow(byFrame, values.length, i * samples, samples));
       });
     }
@@ -123,8 +123,8 @@ function meanRow(values: Float32Array, rows: number, first: number, count: numbe
 
 function keepFrames(result: Evaluation, name: string, item: number, items: number, values: Float64Array): void {
   const all = result.byFrame ??= {};
-  const own = all[name] ??= Array.from(values, () => new Float64Array(items));
-  values.forEach((value, t) => own[t][item] = value);
+  const byFrame = all[name] ??= Array.from(values, () => new Float64Array(items));
+  values.forEach((value, t) => byFrame[t][item] = value);
 }
 
 async function sampleAnswers(request: EvaluationRequest, clips: readonly Clip[], items: readonly number[]) {

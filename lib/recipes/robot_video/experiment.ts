@@ -206,7 +206,7 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
   async report(result: RobotVideoResult): Promise<RecipeReport> {
     if (this.config.evaluation.gifs === 0) return robotVideoReport(this.config, result, []);
     using owned = new DisposableStack();
-    const keep = (model: CausalTransformer | undefined) => model && owned.adopt(model, (each) => each.dispose());
+    const keep = (model: CausalTransformer | undefined) => model && owned.adopt(model, (loaded) => loaded.dispose());
     const control = keep(await this.models.trained("control")), rlvr = keep(await this.models.trained("rlvr"));
     const likelihood = control && rlvr ? undefined : keep(await this.models.likelihood());
     const clips = await this.imagine({ Base: control ?? likelihood!, RLVR: rlvr ?? likelihood! });
@@ -285,6 +285,8 @@ function heldOutReward(
 
 function means(values: Record<string, Float64Array>): Record<string, number> {
   return Object.fromEntries(
-    Object.entries(values).map(([name, each]) => [name, each.reduce((sum, value) => sum + value, 0) / each.length]),
+    Object.entries(values).map((
+      [name, numbers],
+    ) => [name, numbers.reduce((sum, value) => sum + value, 0) / numbers.length]),
   );
 }

@@ -24,12 +24,12 @@ export async function imagine(
   options: { sampling: SamplingOptions; stream: readonly [seed: number, purpose: number, first: number] },
 ): Promise<Uint8Array[]> {
   const bytes = ({ height, width }: Clip) => height * width * 3;
-  const known = clips.map((clip) => ({
+  const histories = clips.map((clip) => ({
     ...clip,
     frames: clip.frames.subarray(0, history * bytes(clip)),
     length: history,
   }));
-  const frames: Tokens[][] = (await world.frameTokens(known)).map((each) => [...each]);
+  const frames: Tokens[][] = (await world.frameTokens(histories)).map((tokens) => [...tokens]);
   const bin = ({ actions, actionWidth }: Clip, t: number) =>
     bins.encode(actions.subarray(t * actionWidth, (t + 1) * actionWidth));
   const answers: Tokens[][] = clips.map(() => []);

@@ -49,13 +49,13 @@ export async function checkGivenFolders(config: RobotVideoConfig, use: RobotVide
 export async function givenFingerprints(
   { tokenizer, model, lpips }: RobotVideoConfig,
 ): Promise<Record<string, string>> {
-  const given: Record<string, string[]> = {
-    "tokenizer.folder": [tokenizer.folder].filter((each) => each !== null),
+  const placesOf: Record<string, string[]> = {
+    "tokenizer.folder": [tokenizer.folder].filter((path) => path !== null),
     "model.folder": model.folder === null ? [] : Object.values(await findModelFolder(model.folder)),
-    lpips: [lpips.vgg, lpips.linear].filter((each) => each !== null),
+    lpips: [lpips.vgg, lpips.linear].filter((path) => path !== null),
   };
   const fingerprints: Record<string, string> = {};
-  for (const [field, places] of Object.entries(given)) {
+  for (const [field, places] of Object.entries(placesOf)) {
     if (places.length > 0) fingerprints[field] = await fingerprintOfModel(places);
   }
   return fingerprints;

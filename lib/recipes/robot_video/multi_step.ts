@@ -155,8 +155,8 @@ async function tokenizerClips(config: RobotVideoConfig, { source, split }: Robot
     const frame = (t: number) => episode.frames.subarray(t * size, (t + 1) * size);
     context.set(frame(chosen.context), i * size);
     chosen.frames.forEach((t, at) => frames.set(frame(t), (i * laterFrames + at) * size));
-    const own = (all: Uint8Array, count: number) => all.subarray(i * count * size, (i + 1) * count * size);
-    augmentTokenizerFrames(config, source, [own(context, 1), own(frames, laterFrames)], step, i);
+    const ofSequence = (all: Uint8Array, count: number) => all.subarray(i * count * size, (i + 1) * count * size);
+    augmentTokenizerFrames(config, source, [ofSequence(context, 1), ofSequence(frames, laterFrames)], step, i);
   }
   return { context, frames };
 }

@@ -149,17 +149,17 @@ export function augmentTokenizerFrames(
   const crop = drawCrop(random, height, width, TOKENIZER_CROP);
   const colours = drawColourJitter(random, TRAINING_COLOUR_JITTER);
   const size = height * width * 3;
-  for (const each of frames) {
-    for (let at = 0; at < each.length; at += size) {
-      cropAndJitter(each.subarray(at, at + size), height, width, crop, colours);
+  for (const sequence of frames) {
+    for (let at = 0; at < sequence.length; at += size) {
+      cropAndJitter(sequence.subarray(at, at + size), height, width, crop, colours);
     }
   }
 }
 
 /** The image metrics that predictions are compared by; LPIPS where there are weights for it. */
 export function imageMetrics(lpips: Lpips | undefined): ImageMetric[] {
-  const known = [mae, mse, psnr, ssim];
-  return lpips ? [...known, lpipsMetric((predicted, target) => lpips.distance(predicted, target))] : known;
+  const ofPixels = [mae, mse, psnr, ssim];
+  return lpips ? [...ofPixels, lpipsMetric((predicted, target) => lpips.distance(predicted, target))] : ofPixels;
 }
 
 /** Frames whose mean is a tokenizer's background. */

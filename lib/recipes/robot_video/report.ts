@@ -125,7 +125,7 @@ export async function imaginedClips(
   const imagined: Record<string, Uint8Array[]> = {};
   for (const [label, model] of Object.entries(models)) {
     await stopIfAsked();
-    const clips = chosen.map((each) => each.truth);
+    const clips = chosen.map(({ truth }) => truth);
     imagined[label] = await prediction.imagine(model, clips, {
       sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
       stream: [config.seed, STREAM.evaluation, 1_000_000],
@@ -271,23 +271,23 @@ export function scoreTable(evaluations: Record<string, Evaluation>, seed: number
   const header = ["", ...models.flatMap(([name]) => isBestOfN ? [name, `${name}, best of N`] : [name])];
   const rows = Object.keys(first.values).map((metric) => [
     metric,
-    ...models.flatMap(([, each]) => {
-      const mean = show(each.values[metric], each.episodes);
-      return isBestOfN ? [mean, show(each.best[metric], each.episodes)] : [mean];
+    ...models.flatMap(([, evaluation]) => {
+      const mean = show(evaluation.values[metric], evaluation.episodes);
+      return isBestOfN ? [mean, show(evaluation.best[metric], evaluation.episodes)] : [mean];
     }),
   ]);
-  const addRow = (name: string, values: (each: Evaluation) => Float64Array) =>
+  const addRow = (name: string, values: (evaluation: Evaluation) => Float64Array) =>
     void rows.push([
       name,
-      ...models.flatMap(([, each]) => {
-        const cell = show(values(each), each.episodes);
+      ...models.flatMap(([, evaluation]) => {
+        const cell = show(values(evaluation), evaluation.episodes);
         return isBestOfN ? [cell, ""] : [cell];
       }),
     ]);
-  addRow("repetition", (each) => each.repetition);
+  addRow("repetition", (evaluation) => evaluation.repetition);
   const [headline] = Object.keys(first.values);
   first.byFrame?.[headline]?.forEach((_, t) =>
-    addRow(`${headline}, frame ${t + 1}`, (each) => each.byFrame![headline][t])
+    addRow(`${headline}, frame ${t + 1}`, (evaluation) => evaluation.byFrame![headline][t])
   );
   const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column].length)));
   return [header, ...rows].map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n") +
@@ -298,6 +298,6 @@ export function scoreTable(evaluations: Record<string, Evaluation>, seed: number
 /** How much rejection cost; nothing where nothing was drawn again. */
 function rejectionLine(models: readonly (readonly [name: string, evaluation: Evaluation])[]): string {
   if (models.every(([, { attempts }]) => attempts === 1)) return "";
-  const each = models.map(([name, { attempts }]) => `${name} ${formatNumber(attempts)}`).join(", ");
-  return `\nanswers that repeat were drawn again; samplings an answer: ${each}`;
+  const list = models.map(([name, { attempts }]) => `${name} ${formatNumber(attempts)}`).join(", ");
+  return `\nanswers that repeat were drawn again; samplings an answer: ${list}`;
 }

@@ -36,7 +36,10 @@ export async function trainTokenizer(stage: TokenizerStage): Promise<{ tokenizer
   owned.defer(() => isFinished || tokenizer.dispose());
   if (settings.background) await setBackground(engine, tokenizer, data, seed);
   const discriminator = settings.adversarialWeight > 0
-    ? owned.adopt(Discriminator.initialize(engine, RELEASED_DISCRIMINATOR, { seed }), (each) => each.dispose())
+    ? owned.adopt(
+      Discriminator.initialize(engine, RELEASED_DISCRIMINATOR, { seed }),
+      (discriminator) => discriminator.dispose(),
+    )
     : undefined;
   const perceptual = settings.lpipsWeight > 0 ? lpips : undefined;
   const trainer = kind.trainer(tokenizer, { config, data, perceptual, discriminator });

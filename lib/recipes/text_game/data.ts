@@ -64,7 +64,7 @@ export async function openTextGameData(config: TextGameConfig, signal?: AbortSig
     }
   }
   const imitation = data.imitation === null ? undefined : await readImitation(data.imitation, config, notes, signal);
-  const changed = (examples: TextGameExample[]) => examples.filter((each) => each.isChanged).length;
+  const changed = (examples: TextGameExample[]) => examples.filter((example) => example.isChanged).length;
   notes.push(
     `transitions: ${train.length} to train with (${changed(train)} change something), ` +
       `${test.length} to judge by (${changed(test)})`,
@@ -78,7 +78,7 @@ async function builtIn(config: TextGameConfig, signal?: AbortSignal) {
   const options = await promptOptions(config, builtInRules());
   try {
     const train: TextGameExample[][] = [], test: TextGameExample[][] = [];
-    const asExample = (each: TextGameTransition) => exampleOf(each, options);
+    const asExample = (transition: TextGameTransition) => exampleOf(transition, options);
     // Game by game: each takes a while, and what is collected of one does not depend on the others.
     for (const game of data.games ?? Object.keys(TEXT_GAMES)) {
       const crawl = builtInCrawl({
@@ -135,7 +135,7 @@ export async function readTextGameExamples(
   const read = path.endsWith(".parquet")
     ? usableRows(
       readParquet(path, options),
-      (each) => ({ row: each.row, example: exampleOfRow(each, data.targets) }),
+      (row) => ({ row: row.row, example: exampleOfRow(row, data.targets) }),
       options,
     )
     : usableRows(
@@ -198,14 +198,14 @@ export interface TextGameFiles {
 /**
  * The training and test files of a folder; a file stands for itself, to be split.
  *
- * @param given The test file, where it is named: the folder's is then not looked for.
+ * @param testPath The test file, where it is named: the folder's is then not looked for.
  * @throws {UserError} When the path does not exist, the folder has no training file, or it is not clear which is meant.
  */
-export async function findTextGameFiles(path: string, given?: string): Promise<TextGameFiles> {
+export async function findTextGameFiles(path: string, testPath?: string): Promise<TextGameFiles> {
   const names = await namesIn(path);
-  if (names === undefined) return { train: path, ...given === undefined ? {} : { test: given } };
+  if (names === undefined) return { train: path, ...testPath === undefined ? {} : { test: testPath } };
   const train = findName(names, TRAIN_FILES, `Name it: --data ${path}/NAME`);
-  const test = given ?? inFolder(path, findName(names, TEST_FILES, `Name it: --test ${path}/NAME`));
+  const test = testPath ?? inFolder(path, findName(names, TEST_FILES, `Name it: --test ${path}/NAME`));
   const imitation = inFolder(path, findName(names, IMITATION_FILES, `Name it: --set data.imitation=${path}/NAME`));
   if (train === undefined) {
     throw missingFile(path, "training file (train.jsonl, train.jsonl.gz or train_state_difference.parquet)", names);

@@ -63,7 +63,7 @@ export async function evaluateTextGame(request: TextGameEvaluationRequest): Prom
   const answer = (groupSize: number, sampling: SamplingOptions, alreadyDone: number) =>
     generate(model, {
       ...world.openAnswers,
-      questions: encoded.map((each) => each.question),
+      questions: encoded.map((example) => example.question),
       groupSize,
       sampling,
       stream: [seed, STREAM.evaluation, 0],
@@ -73,11 +73,11 @@ export async function evaluateTextGame(request: TextGameEvaluationRequest): Prom
     });
   const { answers, ended } = await answer(1, { greedy: true }, 0);
   const responses = await world.decode(answers, examples);
-  const scores = responses.map((each) => world.score(each, scoring));
+  const scores = responses.map((response) => world.score(response, scoring));
   return {
-    binary: Float64Array.from(scores, (each) => each.binary),
-    taskSpecific: Float64Array.from(scores, (each) => each.taskSpecific),
-    responses: responses.map((each) => each.response),
+    binary: Float64Array.from(scores, (score) => score.binary),
+    taskSpecific: Float64Array.from(scores, (score) => score.taskSpecific),
+    responses: responses.map((response) => response.response),
     ended,
     ...sampledAnswers === 0 ? {} : {
       sampledBinary: await sampledAccuracy(
@@ -92,12 +92,14 @@ export async function evaluateTextGame(request: TextGameEvaluationRequest): Prom
 async function sampledAccuracy(
   { world, examples, scoring }: TextGameEvaluationRequest,
   answers: readonly Tokens[],
-  each: number,
+  perExample: number,
 ): Promise<Float64Array> {
-  const owners = answers.map((_, row) => examples[Math.floor(row / each)]);
+  const owners = answers.map((_, row) => examples[Math.floor(row / perExample)]);
   const states = await world.decode(answers, owners);
   const accuracy = new Float64Array(examples.length);
-  states.forEach((state, row) => accuracy[Math.floor(row / each)] += world.score(state, scoring).binary / each);
+  states.forEach((state, row) =>
+    accuracy[Math.floor(row / perExample)] += world.score(state, scoring).binary / perExample
+  );
   return accuracy;
 }
 
@@ -106,9 +108,9 @@ export function unchangedBaseline(examples: readonly TextGameExample[], scoring:
   const response = `{"modified": [], "removed": [], "score": {}}`;
   const scores = examples.map(({ current, next }) => scoreResponse(response, current, next, scoring));
   return {
-    binary: Float64Array.from(scores, (each) => each.binary),
-    taskSpecific: Float64Array.from(scores, (each) => each.taskSpecific),
-    sampledBinary: Float64Array.from(scores, (each) => each.binary),
+    binary: Float64Array.from(scores, (score) => score.binary),
+    taskSpecific: Float64Array.from(scores, (score) => score.taskSpecific),
+    sampledBinary: Float64Array.from(scores, (score) => score.binary),
     responses: examples.map(() => response),
     ended: examples.map(() => true),
   };

@@ -89,7 +89,8 @@ export class TextGameExperiment extends LanguageExperiment<
 
   /** Examples of a step: epochs of the mixture in random order, one after the other. */
   private mixture(reward: TextGameRewardName): (step: number, count: number) => TextGameExample[] {
-    const gold = this.train.filter((each) => each.isGold), others = this.train.filter((each) => !each.isGold);
+    const gold = this.train.filter((example) => example.isGold),
+      others = this.train.filter((example) => !example.isGold);
     const wanted = Math.floor(this.config.grpo.othersPerGold[reward] * gold.length);
     const mixture = new GoldMixture({
       gold,
@@ -99,10 +100,10 @@ export class TextGameExperiment extends LanguageExperiment<
     });
     const epochs = new Map<number, TextGameExample[]>();
     const epochOf = (number: number) => {
-      const known = epochs.get(number) ?? mixture.epoch(number);
+      const epoch = epochs.get(number) ?? mixture.epoch(number);
       epochs.clear();
-      epochs.set(number, known);
-      return known;
+      epochs.set(number, epoch);
+      return epoch;
     };
     return (step, count) =>
       Array.from({ length: count }, (_, i) => {

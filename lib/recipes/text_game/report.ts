@@ -62,22 +62,22 @@ export function textGameResult(
   const first = rewards.length > 0 ? rlvr(rewards[0]) : likelihood;
   const options = { seed: config.seed };
   const metric = (rows: number[], of: (evaluation: TextGameEvaluation) => Float64Array): TextGameMetricResult => {
-    const some = (evaluation: TextGameEvaluation) => Float64Array.from(rows, (row) => of(evaluation)[row]);
-    const base = some(likelihood);
+    const scores = (evaluation: TextGameEvaluation) => Float64Array.from(rows, (row) => of(evaluation)[row]);
+    const base = scores(likelihood);
     const byReward: TextGameMetricResult["byReward"] = {}, differences: TextGameMetricResult["differences"] = {};
     for (const reward of rewards) {
-      const own = some(rlvr(reward));
-      byReward[reward] = meanInterval(own, options);
-      differences[reward] = pairedDifference(base, own, options);
+      const trained = scores(rlvr(reward));
+      byReward[reward] = meanInterval(trained, options);
+      differences[reward] = pairedDifference(base, trained, options);
     }
     return {
       better: "higher",
       base: meanInterval(base, options),
-      rlvr: meanInterval(some(first), options),
-      difference: pairedDifference(base, some(first), options),
+      rlvr: meanInterval(scores(first), options),
+      difference: pairedDifference(base, scores(first), options),
       byReward,
       differences,
-      unchangedBaseline: meanInterval(some(baseline), options),
+      unchangedBaseline: meanInterval(scores(baseline), options),
     };
   };
   const metrics: Record<string, TextGameMetricResult> = {};
@@ -89,7 +89,7 @@ export function textGameResult(
     metrics[sampledName(part)] = metric(rows, (evaluation) => evaluation.sampledBinary!);
   }
   metrics.taskSpecific = metric([...test.keys()], (evaluation) => evaluation.taskSpecific);
-  const cut = ({ ended }: TextGameEvaluation) => ended.filter((each) => !each).length / ended.length;
+  const cut = ({ ended }: TextGameEvaluation) => ended.filter((isEnded) => !isEnded).length / ended.length;
   return {
     metrics,
     rewards,
@@ -120,7 +120,7 @@ export function textGameHeadline(result: TextGameResult): string {
   }
   return result.rewards.map((reward) => {
     const shown = (isSampled: boolean) =>
-      TEXT_GAME_PARTS.map((name) => part(name, reward, isSampled)).filter((each) => each !== undefined).join(", ");
+      TEXT_GAME_PARTS.map((name) => part(name, reward, isSampled)).filter((text) => text !== undefined).join(", ");
     const sampled = shown(true);
     return `Held-out accuracy, likelihood → GRPO on the ${reward === "binary" ? "binary" : "task-specific"} reward: ${
       shown(false)
@@ -212,7 +212,10 @@ function answerTable({ test, config }: JudgedTextGame, evaluations: Evaluations<
       [`${test[row].name}: ${actionOf(test[row])}`, "Truth", shortAnswer(test[row].target)],
       ...answers.map(([name, { binary, responses }]) => [
         "",
-        `${name} ${binary[row] === 1 ? "✓" : "✗"}`.replaceAll(/[ -]/g, (each) => each === " " ? "\u00a0" : "\u2011"),
+        `${name} ${binary[row] === 1 ? "✓" : "✗"}`.replaceAll(
+          /[ -]/g,
+          (character) => character === " " ? "\u00a0" : "\u2011",
+        ),
         shortAnswer(responses[row]),
       ]),
     ]),
@@ -225,7 +228,8 @@ export function tellingRows(
   { likelihood, ...others }: Evaluations<Pick<TextGameEvaluation, "binary">>,
   count: number,
 ): number[] {
-  const verdicts = (row: number) => Object.values(others).filter((each) => each.binary[row] !== likelihood.binary[row]);
+  const verdicts = (row: number) =>
+    Object.values(others).filter((evaluation) => evaluation.binary[row] !== likelihood.binary[row]);
   return Array.from({ length: count }, (_, row) => row)
     .sort((a, b) => verdicts(b).length - verdicts(a).length || a - b);
 }
@@ -240,6 +244,6 @@ function shortAnswer(response: string): string {
 
 /** The player's command, where the prompt names it as ours do. */
 function actionOf({ question }: TextGameExample): string {
-  const text = typeof question === "string" ? question : question.map((each) => each.content).join("\n");
+  const text = typeof question === "string" ? question : question.map((message) => message.content).join("\n");
   return /action:\s*(.+)/.exec(text)?.[1] ?? "";
 }

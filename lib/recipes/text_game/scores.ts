@@ -38,8 +38,8 @@ export function textGameScoreTable(
   ) => {
     const rows = [...examples.keys()].filter((i) => isOf(examples[i]));
     if (rows.length === 0) return [];
-    const cells = models.map(([, each]) => {
-      const { mean, low, high } = meanInterval(rows.map((i) => of(each)[i]), { seed });
+    const cells = models.map(([, evaluation]) => {
+      const { mean, low, high } = meanInterval(rows.map((i) => of(evaluation)[i]), { seed });
       return `${show(mean)} [${show(low)}, ${show(high)}]`;
     });
     return [[name, String(rows.length), ...cells]];
@@ -47,11 +47,11 @@ export function textGameScoreTable(
   const binary = ({ binary }: TextGameEvaluation) => binary;
   const rows = [
     ["", "n", ...models.map(([name]) => name)],
-    ...row("changed, % right", (each) => each.isChanged, binary, percent),
-    ...row("unchanged, % right", (each) => !each.isChanged, binary, percent),
+    ...row("changed, % right", (example) => example.isChanged, binary, percent),
+    ...row("unchanged, % right", (example) => !example.isChanged, binary, percent),
     ...row("all, % right", () => true, binary, percent),
     ...row("mean task-specific reward", () => true, ({ taskSpecific }) => taskSpecific, formatNumber),
-    ["answers cut, %", String(examples.length), ...models.map(([, each]) => percent(cutShare(each)))],
+    ["answers cut, %", String(examples.length), ...models.map(([, evaluation]) => percent(cutShare(evaluation)))],
   ];
   return `${aligned(rows)}\n${examples.length} transitions, ${scoring} scoring; mean [95 % interval]`;
 }
@@ -93,7 +93,7 @@ export function answerLines(evaluation: TextGameEvaluation, rows: readonly numbe
 }
 
 function cutShare({ ended }: TextGameEvaluation): number {
-  return ended.filter((each) => !each).length / ended.length;
+  return ended.filter((isEnded) => !isEnded).length / ended.length;
 }
 
 function percent(share: number): string {

@@ -53,10 +53,10 @@ export async function openWebPageData(config: WebPageConfig, signal?: AbortSigna
     train = (await readWebPageExamples(data.train, config, notes, signal)).examples;
     if (data.test === null) {
       // Steps of one task see the same pages, so tasks are held out whole.
-      const tasks = [...new Set(train.map((each) => each.group))];
+      const tasks = [...new Set(train.map((example) => example.group))];
       const heldOut = new Set(tasks.filter((_, i) => i % data.testEvery === 0));
-      test = train.filter((each) => heldOut.has(each.group));
-      train = train.filter((each) => !heldOut.has(each.group));
+      test = train.filter((example) => heldOut.has(example.group));
+      train = train.filter((example) => !heldOut.has(example.group));
       notes.push(`no test file: every ${data.testEvery}th task is held out (${heldOut.size} of ${tasks.length})`);
       if (train.length === 0) throw new UserError(`${data.train}: all of its rows are of one task: name a test file`);
     } else {
@@ -102,9 +102,9 @@ export async function readWebPageExamples(
 ): Promise<{ examples: WebPageExample[]; rows: number[] }> {
   const examples: WebPageExample[] = [], rows: number[] = [], skipped = new SkippedRows();
   const options = { strict: data.strict, onSkip: skipped.add, signal };
-  const read = usableRows(readWebPageRows(path, options), (each) => {
-    const example = webPageExampleOfRow(each, { style: data.prompt, target: data.target }), name = `row ${each.row}`;
-    return { row: each.row, example: each.taskId < 0 ? { ...example, name, group: name } : example };
+  const read = usableRows(readWebPageRows(path, options), (row) => {
+    const example = webPageExampleOfRow(row, { style: data.prompt, target: data.target }), name = `row ${row.row}`;
+    return { row: row.row, example: row.taskId < 0 ? { ...example, name, group: name } : example };
   }, options);
   for await (const { row, example } of read) {
     examples.push(example);
@@ -130,13 +130,13 @@ export async function cutObservations(
 ): Promise<WebPageExample[]> {
   if (maxObservationTokens === null) return [...examples];
   let cut = 0;
-  const result = await mapBreathing(examples, (each) => {
-    if (each.asked === undefined || typeof each.question !== "string") return each;
-    const observation = cutObservation(each.asked.observation, tokenizer, maxObservationTokens);
-    if (observation === each.asked.observation) return each;
+  const result = await mapBreathing(examples, (example) => {
+    if (example.asked === undefined || typeof example.question !== "string") return example;
+    const observation = cutObservation(example.asked.observation, tokenizer, maxObservationTokens);
+    if (observation === example.asked.observation) return example;
     cut++;
-    const asked = { ...each.asked, observation };
-    return { ...each, asked, question: buildWebPrompt(asked, prompt === "compact" ? "compact" : "instructions") };
+    const asked = { ...example.asked, observation };
+    return { ...example, asked, question: buildWebPrompt(asked, prompt === "compact" ? "compact" : "instructions") };
   }, signal);
   if (cut > 0) {
     note(`${what}: ${cut} of ${examples.length} trees exceed data.maxObservationTokens ${maxObservationTokens}: cut`);
@@ -156,14 +156,14 @@ const TEST_FILES = [/^test\.parquet$/, /^test.*\.parquet$/, /^validation\.parque
 /**
  * The training and test files of a folder; a file stands for itself, to be split.
  *
- * @param given The test file, where it is named: the folder's is then not looked for.
+ * @param testPath The test file, where it is named: the folder's is then not looked for.
  * @throws {UserError} When the path does not exist, the folder has no training file, or it is not clear which is meant.
  */
-export async function findWebPageFiles(path: string, given?: string): Promise<{ train: string; test?: string }> {
+export async function findWebPageFiles(path: string, testPath?: string): Promise<{ train: string; test?: string }> {
   const names = await namesIn(path);
-  if (names === undefined) return { train: path, ...given === undefined ? {} : { test: given } };
+  if (names === undefined) return { train: path, ...testPath === undefined ? {} : { test: testPath } };
   const train = findName(names, TRAIN_FILES, `Name it: --data ${path}/NAME`);
-  const test = given ?? inFolder(path, findName(names, TEST_FILES, `Name it: --test ${path}/NAME`));
+  const test = testPath ?? inFolder(path, findName(names, TEST_FILES, `Name it: --test ${path}/NAME`));
   if (train === undefined) throw missingFile(path, "training file (train.parquet)", names);
   return { train: join(path, train), ...test === undefined ? {} : { test } };
 }

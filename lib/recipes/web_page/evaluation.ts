@@ -66,7 +66,7 @@ export async function evaluateWebPage(request: WebPageEvaluationRequest): Promis
   const answer = (groupSize: number, sampling: SamplingOptions, alreadyDone: number) =>
     generate(model, {
       ...world.openAnswers,
-      questions: encoded.map((each) => each.question),
+      questions: encoded.map((example) => example.question),
       groupSize,
       sampling,
       stream: [seed, STREAM.evaluation, 0],
@@ -76,15 +76,15 @@ export async function evaluateWebPage(request: WebPageEvaluationRequest): Promis
     });
   const { answers, ended } = await answer(1, { greedy: true }, 0);
   const responses = await world.decode(answers, examples);
-  const greedy = scoresOf(responses.map((each) => [world.score(each)]));
-  if (sampledAnswers === 0) return { greedy, responses: responses.map((each) => each.response), ended };
+  const greedy = scoresOf(responses.map((response) => [world.score(response)]));
+  if (sampledAnswers === 0) return { greedy, responses: responses.map((response) => response.response), ended };
   const drawn = (await answer(sampledAnswers, sampling, examples.length)).answers;
   const states = await world.decode(drawn, drawn.map((_, row) => examples[Math.floor(row / sampledAnswers)]));
-  const scores = states.map((each) => world.score(each));
+  const scores = states.map((state) => world.score(state));
   return {
     greedy,
     sampled: scoresOf(examples.map((_, i) => scores.slice(i * sampledAnswers, (i + 1) * sampledAnswers))),
-    responses: responses.map((each) => each.response),
+    responses: responses.map((response) => response.response),
     ended,
   };
 }
@@ -92,7 +92,7 @@ export async function evaluateWebPage(request: WebPageEvaluationRequest): Promis
 /** Means over each example's answers. */
 function scoresOf(scores: readonly (readonly F1Score[])[]): WebPageScores {
   const part = (name: WebPageMetric) =>
-    Float64Array.from(scores, (each) => each.reduce((sum, score) => sum + score[name], 0) / each.length);
+    Float64Array.from(scores, (ofExample) => ofExample.reduce((sum, score) => sum + score[name], 0) / ofExample.length);
   return { f1: part("f1"), precision: part("precision"), recall: part("recall") };
 }
 

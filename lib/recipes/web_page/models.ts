@@ -109,10 +109,10 @@ export class WebPageModel implements Disposable {
     if (questions.length === 0) return [];
     const { samples = 1, greedy = false, temperature = 1, topP = 0.95, stream } = options;
     const { world, tokenizer } = this.tokens;
-    const encoded = await world.encode(questions.map((each) => this.#example(each)));
+    const encoded = await world.encode(questions.map((question) => this.#example(question)));
     const { answers } = await generate(this.model, {
       ...world.openAnswers,
-      questions: encoded.map((each) => each.question),
+      questions: encoded.map((example) => example.question),
       groupSize: samples,
       sampling: greedy ? { greedy } : { temperature, topP },
       stream,
@@ -187,6 +187,6 @@ async function ofRun(path: string, which: "likelihood" | "rlvr", changes: Record
 
 /** A predicted answer's items by section, `None` left out: for code that acts on a prediction. */
 export function predictedItems(answer: string): Record<"new" | "deleted" | "updated", string[]> {
-  const sections = parseChanges(answer), items = (of: ReadonlySet<string>) => [...of].filter((each) => each !== "None");
+  const sections = parseChanges(answer), items = (of: ReadonlySet<string>) => [...of].filter((item) => item !== "None");
   return { new: items(sections.new), deleted: items(sections.deleted), updated: items(sections.updated) };
 }

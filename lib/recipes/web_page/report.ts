@@ -51,7 +51,7 @@ export function webPageResult(
 ): Pick<WebPageResult, "metrics" | "cutAnswers"> {
   const { likelihood, rlvr } = evaluations;
   const last = rlvr ?? likelihood, baseline = unchangedPageBaseline(test);
-  const options = { seed: config.seed, groups: test.map((each) => each.group) };
+  const options = { seed: config.seed, groups: test.map((example) => example.group) };
   const metric = (of: (evaluation: WebPageEvaluation) => Float64Array): WebPageMetricResult => ({
     better: "higher",
     base: meanInterval(of(likelihood), options),
@@ -64,7 +64,7 @@ export function webPageResult(
   if (likelihood.sampled) {
     for (const name of WEB_PAGE_METRICS) metrics[sampledName(name)] = metric(({ sampled }) => sampled![name]);
   }
-  const cut = ({ ended }: WebPageEvaluation) => ended.filter((each) => !each).length / ended.length;
+  const cut = ({ ended }: WebPageEvaluation) => ended.filter((isEnded) => !isEnded).length / ended.length;
   return { metrics, cutAnswers: { likelihood: cut(likelihood), ...rlvr ? { rlvr: cut(rlvr) } : {} } };
 }
 
@@ -128,7 +128,9 @@ export function webPageScoreReport({ metrics }: WebPageResult, isSampled = false
     rows: [
       row("Always “nothing changes”", (metric) => metric.unchangedBaseline),
       row("Likelihood", (metric) => metric.base),
-      ...difference ? [row("RLVR", (metric) => metric.rlvr), row("RLVR − likelihood", (each) => each.difference!)] : [],
+      ...difference
+        ? [row("RLVR", (metric) => metric.rlvr), row("RLVR − likelihood", (metric) => metric.difference!)]
+        : [],
     ],
     caption:
       `Means of per-transition values over ${metrics.f1.base.n} held-out transitions, 95 % intervals; transitions of one shop ` +
@@ -179,7 +181,7 @@ export function tellingPages(before: WebPageScores, after: WebPageScores | undef
 function whereAndWhat({ name, asked }: WebPageExample): string {
   if (asked === undefined) return name;
   const action = parseAction(asked.action);
-  const item = "id" in action ? pageItems(asked.observation).find((each) => each.id === action.id) : undefined;
+  const item = "id" in action ? pageItems(asked.observation).find((item) => item.id === action.id) : undefined;
   return `${asked.url.replace(/^https?:\/\/[^/]*/, "") || "/"}\n${asked.action}${item ? ` ${item.text}` : ""}`;
 }
 

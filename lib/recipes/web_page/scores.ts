@@ -16,10 +16,10 @@ export function webPageScoreTable(
   evaluations: Record<string, WebPageEvaluation>,
   { examples, seed }: { examples: readonly WebPageExample[]; seed: number },
 ): string {
-  const groups = examples.map((each) => each.group);
+  const groups = examples.map((example) => example.group);
   const models = [...Object.entries(evaluations), ["always unchanged", unchangedPageBaseline(examples)] as const];
   const cell = (values: Float64Array) => interval(values, { seed, groups });
-  const isSampled = Object.values(evaluations).every((each) => each.sampled);
+  const isSampled = Object.values(evaluations).every((evaluation) => evaluation.sampled);
   const rows = [
     ["", ...models.map(([name]) => name)],
     ...WEB_PAGE_METRICS.map((metric) => [`${metric}, %`, ...models.map(([, { greedy }]) => cell(greedy[metric]))]),
@@ -29,7 +29,10 @@ export function webPageScoreTable(
         ...models.map(([, { sampled }]) => cell(sampled![metric])),
       ])
       : [],
-    ["answers cut, %", ...models.map(([, { ended }]) => percent(ended.filter((each) => !each).length / ended.length))],
+    [
+      "answers cut, %",
+      ...models.map(([, { ended }]) => percent(ended.filter((isEnded) => !isEnded).length / ended.length)),
+    ],
   ];
   return `${aligned(rows)}\n${examples.length} transitions; mean [95 % interval]`;
 }
@@ -38,9 +41,10 @@ export function webPageScoreTable(
 export function scoredWebFileTable(scores: readonly F1Score[]): string {
   const rows = WEB_PAGE_METRICS.map((metric) => [
     `${metric}, %`,
-    interval(Float64Array.from(scores, (each) => each[metric]), {}),
+    interval(Float64Array.from(scores, (score) => score[metric]), {}),
   ]);
-  const perfect = scores.filter((each) => each.f1 === 1).length, none = scores.filter((each) => each.f1 === 0).length;
+  const perfect = scores.filter((score) => score.f1 === 1).length,
+    none = scores.filter((score) => score.f1 === 0).length;
   const count = scores.length === 1 ? "1 answer" : `${scores.length} answers`;
   return `${
     aligned(rows)

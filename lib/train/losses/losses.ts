@@ -16,10 +16,10 @@ export const LOSSES: readonly LossKind[] = [CLIP, DUAL_CLIP, GSPO, DR_GRPO, DAPO
  * @throws {RangeError} When there is none of that name, or a bound is out of its range.
  */
 export function policyLossOf(name: string, bounds: LossBounds): PolicyLoss {
-  const kind = LOSSES.find((each) => each.name === name);
+  const kind = LOSSES.find((loss) => loss.name === name);
   if (!kind) {
     throw new RangeError(
-      `loss: there is no ${JSON.stringify(name)}: use one of ${LOSSES.map((each) => each.name).join(", ")}`,
+      `loss: there is no ${JSON.stringify(name)}: use one of ${LOSSES.map((loss) => loss.name).join(", ")}`,
     );
   }
   const { clipLow, clipHigh, dualClip } = bounds;
