@@ -35,7 +35,7 @@ export interface SuccessClassifierConfig {
   words: readonly string[];
   /** Channels of the convolutions; all but the first halve the resolution. Default [24, 48, 64]. */
   channels?: readonly number[];
-  /** Width of the two layers between features and the logit. Default 64. */
+  /** Width of the two layers between features and the logit. @default {64} */
   hiddenSize?: number;
 }
 

@@ -16,11 +16,11 @@ import { concat, type Tensor } from "../tensor/tensor.ts";
 /** Elements of one chunk's logits where no chunk size is given: 64 MiB in float32. */
 const DEFAULT_CHUNK_ELEMENTS = 2 ** 24;
 
-/** Options of both functions. */
+/** Options of {@linkcode tokenLogProbabilities} and {@linkcode tokenLoss}. */
 export interface LogProbabilityOptions {
-  /** Tokens a chunk. As many as make 2²⁴ logits when left out. */
+  /** Tokens a chunk. @default {as many as make 2²⁴ logits} */
   chunkSize?: number;
-  /** Logits are divided by it; 1 when left out. */
+  /** Logits are divided by it. @default {1} */
   temperature?: number;
   /** Also compute the entropy of each token's distribution. */
   withEntropy?: boolean;

@@ -22,16 +22,16 @@ const LORA_STREAM = 0x10ba;
 
 /** What to adapt, and how strongly. */
 export interface LoraOptions {
-  /** r: PEFT's `r`. */
+  /** r, the rank of A and B (PEFT's `r`). */
   rank: number;
-  /** PEFT's `lora_alpha`. */
+  /** α, which sets the scale α/r (PEFT's `lora_alpha`). */
   alpha: number;
   /**
    * PEFT's `target_modules`: ends of layers' names (`q_proj`, `self_attn.q_proj`, `model.layers.0.mlp.up_proj`), or
    * `all-linear`, which is every linear layer but the projection to the vocabulary.
    */
   targets: readonly string[] | "all-linear";
-  /** PEFT's `use_rslora`: scale by alpha / √rank. No when left out. */
+  /** PEFT's `use_rslora`: scale by alpha / √rank. @default {false} */
   rsLora?: boolean;
   /** Of the run; A is drawn from it. */
   seed: number;
@@ -39,7 +39,7 @@ export interface LoraOptions {
 
 /** Low-rank part of a linear layer: what x·downᵀ·upᵀ adds to its result. */
 export interface LowRank {
-  /** [R, in]. */
+  /** A, [R, in]. */
   down: Tensor;
   /** [out, R]; the scale is in it. */
   up: Tensor;
@@ -68,9 +68,9 @@ export function loraShapes(
 
 /** The pairs A, B of a model's adapted layers, and whether they are computed with, merged, or left out. */
 export class LoraAdapters {
-  /** As given. */
+  /** The options that the adapters were made with. */
   readonly options: Readonly<LoraOptions>;
-  /** s. */
+  /** s, what B·A is multiplied by. */
   readonly scale: number;
   /** Names of the adapted layers, in the model's order. */
   readonly layers: readonly string[];

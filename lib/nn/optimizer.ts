@@ -13,27 +13,27 @@ import { loadInto, type Parameters, toHost } from "./parameters.ts";
 export interface AdamWSettings {
   /** Step length where a step names no other. */
   learningRate: number;
-  /** Decay of the first moment; 0.9 when left out. */
+  /** Decay of the first moment. @default {0.9} */
   beta1?: number;
-  /** Decay of the second moment; 0.999 when left out. */
+  /** Decay of the second moment. @default {0.999} */
   beta2?: number;
-  /** Added to the root of the second moment; 1e-8 when left out. */
+  /** Added to the root of the second moment. @default {1e-8} */
   epsilon?: number;
   /** Decoupled: parameters shrink by learningRate · weightDecay each step, whatever their gradient. */
   weightDecay: number;
 }
 
-/** Options of one step. */
+/** Options of one `AdamW.step`. */
 export interface StepOptions {
   /** Instead of the settings' rate. */
   learningRate?: number;
-  /** Every gradient is multiplied by this first: {@linkcode clipScale} bounds their norm. Default: 1. */
+  /** Every gradient is multiplied by this first: {@linkcode clipScale} bounds their norm. @default {1} */
   gradientScale?: number;
 }
 
 /** What must be saved to go on with an optimizer. */
 export interface OptimizerState {
-  /** Updates made. */
+  /** Number of updates made. */
   stepCount: number;
   /** First moments `exp_avg.NAME` and second moments `exp_avg_sq.NAME`. */
   tensors: Map<string, HostTensor>;
@@ -80,7 +80,7 @@ export class AdamW {
     this.#second = moments();
   }
 
-  /** Updates made so far. */
+  /** Number of updates made so far. */
   get stepCount(): number {
     return this.#stepCount;
   }

@@ -28,9 +28,9 @@ const PIECE_BYTES = 2 ** 24;
 export interface LoadOptions {
   /** File or folder that the numbers come from, for messages. */
   source: string;
-  /** Names of the source that are not wanted and no error (buffers that older files carry). None when left out. */
+  /** Names of the source that are not wanted and no error (buffers that older files carry). @default {none} */
   ignore?: (name: string) => boolean;
-  /** Bytes of a file that are in memory at a time: 16 MiB when left out. */
+  /** Bytes of a file that are in memory at a time. @default {16 MiB} */
   pieceBytes?: number;
 }
 
@@ -76,7 +76,7 @@ export async function toHost(parameters: ReadonlyMap<string, Tensor>): Promise<M
  * Makes parameters of the given shapes and fills them from a file. What the file holds is compared with the shapes before
  * anything is made, so that sizes that only a configuration claims cost nothing.
  *
- * @param dtype Of the parameters: float32 when left out.
+ * @param dtype Type of the parameters. @default {"float32"}
  * @throws {UserError} As {@linkcode loadInto} does.
  */
 export async function loadParameters(

@@ -7,7 +7,7 @@
 
 /** Positions divided by `factor` (position interpolation, Chen et al. 2023). */
 export interface LinearRopeScaling {
-  /** Which. */
+  /** Name of this scaling in `config.json`. */
   type: "linear";
   /** How many times longer sequences become. */
   factor: number;
@@ -18,7 +18,7 @@ export interface LinearRopeScaling {
  * not go, it changes nothing: kept for the sake of the file.
  */
 export interface DynamicRopeScaling {
-  /** Which. */
+  /** Name of this scaling in `config.json`. */
   type: "dynamic";
   /** How fast the base grows. */
   factor: number;
@@ -26,7 +26,7 @@ export interface DynamicRopeScaling {
 
 /** Llama 3.1's: low frequencies divided by `factor`, high ones kept, a ramp between. */
 export interface Llama3RopeScaling {
-  /** Which. */
+  /** Name of this scaling in `config.json`. */
   type: "llama3";
   /** What low frequencies are divided by. */
   factor: number;
@@ -34,29 +34,29 @@ export interface Llama3RopeScaling {
   lowFrequencyFactor: number;
   /** Turns within the original length above which a frequency is high. */
   highFrequencyFactor: number;
-  /** Longest sequence of pre-training. */
+  /** Tokens of the longest sequence of pre-training. */
   originalMaxPositions: number;
 }
 
 /** YaRN (Peng et al. 2023): a ramp over the dimensions, and a temperature of attention. */
 export interface YarnRopeScaling {
-  /** Which. */
+  /** Name of this scaling in `config.json`. */
   type: "yarn";
   /** What low frequencies are divided by. */
   factor: number;
-  /** Longest sequence of pre-training. */
+  /** Tokens of the longest sequence of pre-training. */
   originalMaxPositions: number;
   /** What cosines and sines are multiplied by; found from `factor` (and the `mscale`s) when left out. */
   attentionFactor?: number;
-  /** Turns within the original length above which a frequency is kept: 32 when left out. */
+  /** Turns within the original length above which a frequency is kept. @default {32} */
   betaFast?: number;
-  /** Turns within the original length below which a frequency is divided: 1 when left out. */
+  /** Turns within the original length below which a frequency is divided. @default {1} */
   betaSlow?: number;
   /** With `mscaleAllDim`: numerator of the attention factor. */
   mscale?: number;
   /** With `mscale`: denominator of the attention factor. */
   mscaleAllDim?: number;
-  /** Whether the ramp begins and ends at whole dimensions: true when left out. */
+  /** Whether the ramp begins and ends at whole dimensions. @default {true} */
   truncate?: boolean;
 }
 

@@ -11,26 +11,26 @@ import type { Engine } from "../tensor/engine.ts";
 import { tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 
-/** How tokens are drawn. */
+/** How tokens are drawn: greedily, or at a temperature among some. */
 export interface SamplingOptions {
-  /** Logits are divided by it; 1 when left out. 0 takes the most likely token, as `greedy` does. */
+  /** Logits are divided by it; 0 takes the most likely token, as `greedy` does. @default {1} */
   temperature?: number;
-  /** Only the k most likely tokens are drawn; all when left out, 0 or −1. */
+  /** Only the k most likely tokens are drawn; 0 or −1: all. @default {0} */
   topK?: number;
-  /** Only the fewest most likely tokens that together have this probability are drawn; all when left out or 1. */
+  /** Only the fewest most likely tokens that together have this probability are drawn; 1: all. @default {1} */
   topP?: number;
   /** Take the most likely token, the first of equals. */
   greedy?: boolean;
   /**
    * Logits of tokens that the sequence has already are divided by it where positive and multiplied where negative (Keskar et
-   * al. 2019, as Hugging Face does): above 1 it says things once. Needs {@linkcode sampleTokens}' `seen`. 1 when left out.
+   * al. 2019, as Hugging Face does): above 1 it says things once. Needs {@linkcode sampleTokens}' `seen`. @default {1}
    */
   repetitionPenalty?: number;
 }
 
 /** What {@linkcode sampleTokens} returns. */
 export interface SampledTokens {
-  /** int64 [N]. */
+  /** Ids of the drawn tokens, int64 [N]. */
   tokens: Tensor;
   /** [N], in nats, under the distribution that was drawn from: filtered and tempered; 0 for a greedy choice. */
   logProbabilities: Tensor;

@@ -16,7 +16,7 @@ export interface ConstantScheduleOptions {
 export interface DecayScheduleOptions extends ConstantScheduleOptions {
   /** Updates of the whole run, warm-up included; later ones keep the final rate. */
   totalSteps: number;
-  /** Rate at the end; 0 when left out. */
+  /** Rate at the end. @default {0} */
   finalRate?: number;
 }
 

@@ -11,11 +11,11 @@ import type { CheckpointStore } from "./checkpoint.ts";
 import type { MetricLog } from "./metric_log.ts";
 import { StageHistory, type WatchedMetric } from "./stage_history.ts";
 
-/** What `best.json` says. */
+/** What `best.json` says: which checkpoint was the best so far, and by what. */
 export interface BestCheckpoint {
   /** Steps that the checkpoint's weights were trained. */
   step: number;
-  /** The watched metric. */
+  /** Name of the metric that is watched. */
   metric: string;
   /** Its value: held out, or averaged over steps around the checkpoint, those up to the next one included. */
   value: number;
@@ -29,11 +29,11 @@ export interface WatchedStage {
   name: string;
   /** What its checkpoints are compared by. */
   metric: WatchedMetric;
-  /** Its checkpoints. */
+  /** The stage's checkpoints. */
   store: CheckpointStore;
-  /** What it has logged. */
+  /** What the stage has logged. */
   log: MetricLog;
-  /** Steps between checkpoints. */
+  /** Number of steps from one checkpoint to the next. */
   checkpointEvery: number;
 }
 

@@ -18,11 +18,11 @@ import { UserError } from "../base/user_error.ts";
 /** What {@linkcode CheckpointStore.save} takes by file name: tensors for `*.safetensors`, plain values for `*.json`. */
 export type CheckpointFiles = Record<string, Map<string, HostTensor> | object>;
 
-/** A valid checkpoint. */
+/** A checkpoint whose files are complete. */
 export interface Checkpoint {
   /** Of training, as it was saved. */
   step: number;
-  /** Where its files are. */
+  /** Path of the folder of its files. */
   folder: string;
   /** Names of its files, without the manifest. */
   files: string[];
@@ -65,7 +65,7 @@ const NAME = /^step-(\d{8,15})(?:-(\d{1,9}))?$/;
 
 /** The checkpoints of one folder. One process writes to a folder at a time. */
 export class CheckpointStore {
-  /** Where the checkpoints are. */
+  /** Path of the folder of all checkpoints. */
   readonly folder: string;
   readonly #keep: number;
   /** Names of checkpoints that this store has found to be damaged. */
@@ -170,7 +170,7 @@ export class CheckpointStore {
   /**
    * What is wrong with the checkpoint of a step, or that there is none; undefined where it is as it was written.
    *
-   * @param options.hashes whether contents are compared too, not sizes alone. Default true.
+   * @param options.hashes whether contents are compared too, not sizes alone. @default {true}
    */
   async problemOf(step: number, options: { hashes: boolean } = { hashes: true }): Promise<string | undefined> {
     let problem: string | undefined = "its folder is not there any more";

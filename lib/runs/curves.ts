@@ -9,7 +9,7 @@ export interface CurvePanel {
   readonly stages: readonly string[];
   /** Name in the log, or among the log's `metrics`. */
   readonly metric: string;
-  /** Heading. */
+  /** Heading of the figure. */
   readonly title: string;
   /** What the numbers are, with their unit. */
   readonly caption: string;

@@ -5,17 +5,17 @@ import os from "node:os";
 export interface Environment {
   /** When this was asked, ISO 8601. */
   date: string;
-  /** Its version. */
+  /** Version of Deno. */
   deno: string;
-  /** Its version. */
+  /** Version of V8. */
   v8: string;
-  /** `linux 6.1.0`, say. */
+  /** Operating system and release, such as `linux 6.1.0`. */
   os: string;
-  /** `x86_64`, say. */
+  /** Processor architecture, such as `x86_64`. */
   arch: string;
   /** Model name of the first processor. */
   cpu: string;
-  /** Logical ones. */
+  /** Number of logical processor cores. */
   cpuCores: number;
   /** Of the machine, in all. */
   memoryBytes: number;

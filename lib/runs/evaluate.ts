@@ -2,17 +2,17 @@
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import type { Progress } from "./progress.ts";
 
-/** One model's evaluation. */
+/** Which model is evaluated, how, and where it is said how far that is. */
 export interface ModelEvaluation<Evaluation> {
   /** What the model is called in the progress line. */
   name: string;
   /** Where it is said how far the evaluation is. */
   progress: Progress;
-  /** What is counted: `clips`. */
+  /** Plural of what is evaluated, such as `clips`, for the progress line. */
   counted: string;
   /** The model, or undefined where there is none (yet). */
   load(): Promise<CausalTransformer | undefined>;
-  /** The evaluation itself. */
+  /** Evaluates a model, telling how far it is. */
   evaluate(model: CausalTransformer, onProgress: (done: number, total: number) => void): Promise<Evaluation>;
 }
 

@@ -16,7 +16,7 @@ import { UserError } from "../base/user_error.ts";
 
 /** What a stage learns from: it is not resumed on anything else. */
 export interface LearntFrom {
-  /** Of the data. */
+  /** Rule and hash of the data; equal where the data are. */
   fingerprint: string;
   /** Of the models that were given, by the field that names them. Runs of earlier versions have none. */
   models?: Readonly<Record<string, string>>;

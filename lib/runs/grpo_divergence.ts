@@ -39,7 +39,7 @@ const LARGEST_MISMATCH = 1;
 const BLIND = 1e-3, SEEING = 0.05;
 const STANDARD_ERRORS = 8;
 
-/** See the file's head. */
+/** What says that a GRPO stage has diverged, if it has. */
 export function grpoDivergence(history: StageHistory, trainer: LoggedTrainer): Divergence | undefined {
   const { model: { config }, options: { kl, topK }, sampler } = trainer;
   const far = history.inARow("kl", STEPS, (value) => value > LARGEST_KL[kl]);
@@ -57,7 +57,7 @@ export function grpoDivergence(history: StageHistory, trainer: LoggedTrainer): D
   return fallenReward(history);
 }
 
-/** See the file's head. */
+/** Whether the reward has fallen so far that this is no chance. */
 function fallenReward({ first, last }: StageHistory): Divergence | undefined {
   if (last.length < HISTORY_WINDOW) return undefined;
   const since = last[0].step, beginning = first.filter(({ step }) => step < since);
@@ -80,7 +80,7 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Sum of squared deviations. */
+/** Sum of squared deviations from the mean. */
 function squares(values: readonly number[]): number {
   const middle = mean(values);
   return values.reduce((sum, value) => sum + (value - middle) ** 2, 0);

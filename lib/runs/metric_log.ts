@@ -14,7 +14,7 @@ import { UserError } from "../base/user_error.ts";
 
 /** One line: the stage and step it belongs to, and anything else that JSON can hold. */
 export interface MetricEntry {
-  /** `likelihood`, say. */
+  /** Name of the stage, such as `likelihood`. */
   stage: string;
   /** Of the stage, from 0 on. */
   step: number;
@@ -26,7 +26,7 @@ const NEWLINE = 0x0a;
 
 /** A JSONL file that is appended to. One process writes to a log at a time. */
 export class MetricLog {
-  /** The file. */
+  /** Path of the file. */
   readonly path: string;
   #file: Deno.FsFile | undefined;
 
@@ -154,7 +154,7 @@ function openAfterLastLine(path: string): Deno.FsFile {
 
 interface Line {
   number: number;
-  /** With the line break. */
+  /** The line's bytes, line break included. */
   bytes: Uint8Array;
   /** Ends in a line break. */
   complete: boolean;

@@ -9,7 +9,7 @@ import { visible } from "../base/user_error.ts";
 /** Values shown beside the progress, by name: numbers are shortened, text is shown as it is. */
 export type ProgressMetrics = Record<string, number | string>;
 
-/** Options of a stage. */
+/** What a stage shows of its progress. */
 export interface StageOptions {
   /** What is counted, in the plural; "steps" unless told. */
   unit?: string;
@@ -163,7 +163,7 @@ export function notebookProgress(
   };
 }
 
-/** A stage under way. */
+/** What is known of the stage under way. */
 interface StageState {
   name: string;
   unit: string;
@@ -225,7 +225,7 @@ function remember({ recent, n }: StageState, at: number): void {
 /** What there is to say of a stage. */
 interface Description {
   name: string;
-  /** Percentage and step. */
+  /** Percentage and step, such as `12 %  12/100`. */
   position: string;
   /** Name and value of each metric, the more important first. */
   values: string[];
@@ -316,7 +316,7 @@ function shorten(text: string, width: number): string {
 export interface TextStream {
   /** Writes some of the bytes and says how many. */
   writeSync(bytes: Uint8Array): number;
-  /** Whether a person watches. */
+  /** Whether the stream is a terminal, which a person may watch. */
   isTerminal(): boolean;
 }
 

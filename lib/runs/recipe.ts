@@ -18,31 +18,31 @@ import type { RunFolder } from "./run_folder.ts";
 import type { StageContext } from "./stage.ts";
 import type { WatchedMetric } from "./stage_history.ts";
 
-/** Fields of every configuration. */
+/** Fields that every recipe's configuration has. */
 export interface RecipeConfig {
   /** Name of the preset that the values started from. */
   readonly preset: string;
-  /** Of every random number. */
+  /** Seed of every random number of the run. */
   readonly seed: number;
-  /** Steps between checkpoints. */
+  /** Number of steps from one checkpoint to the next. */
   readonly checkpointEvery: number;
   /** Tokens whose logits exist at once. */
   readonly logitChunk: number;
-  /** Likelihood training. */
+  /** Choices of likelihood training. */
   readonly likelihood: Omit<LikelihoodOptions, "decay" | "logitChunk" | "checkpointing"> & {
     readonly steps: number;
     readonly batch: number;
     readonly decaySteps: number;
   };
-  /** GRPO. */
+  /** Choices of GRPO. */
   readonly grpo: GrpoFields;
 }
 
 /** What a recipe is opened with. */
 export interface RecipeContext<Config> {
-  /** Computes the models. */
+  /** Engine that the models are computed on. */
   engine: Engine;
-  /** Every value. */
+  /** The configuration, every value filled in. */
   config: Config;
   /** The run's folder, or how to make it: that is called once everything else has been opened and found sound. */
   run: RunFolder | (() => Promise<RunFolder>);
@@ -68,10 +68,10 @@ export interface ModelStore {
 
 /** A stage before the model's own, such as the training of a tokenizer. */
 export interface FirstStage {
-  /** As `--stage` calls it. */
+  /** Name of the stage, as `--stage` calls it. */
   readonly name: string;
   /** What was given in its place, for the user; null: it is trained. */
-  readonly given: string | null;
+  readonly replacement: string | null;
   /** Trains, from its newest checkpoint. @returns Seconds of training. */
   train(): Promise<number>;
 }
@@ -86,7 +86,7 @@ export interface PolicyRecipe<Example> {
   readonly options: Omit<GrpoOptions, keyof GrpoFields | "seed" | "logitChunk">;
   /** What the reward is called on the progress line. */
   readonly shownAs: string;
-  /** Examples of a step. */
+  /** The P examples of a step; the same for the same step. */
   batch(step: number): Promise<readonly Example[]> | readonly Example[];
   /** A line of `samples.jsonl`: the first example of a step and its answers. */
   describe(example: Example, sample: GrpoMetrics["sample"]): Record<string, unknown>;
@@ -102,7 +102,7 @@ export interface WatchedPolicy {
   readonly every: number;
   /** What of the log says how good the policy is. */
   metric(world: Pick<World<never, never>, "metrics">): WatchedMetric;
-  /** Numbers for the log. */
+  /** Numbers of held-out examples, for the log. */
   measure(model: CausalTransformer): Promise<Record<string, unknown>>;
 }
 
@@ -121,9 +121,9 @@ export type Evaluations<Evaluation> = Readonly<Record<string, Evaluation>>;
 export interface OpenRecipe<Example, States, Evaluation, Result extends RunResult> {
   /** The command that it is run by: `train-video`. */
   readonly task: string;
-  /** Computes the models. */
+  /** Engine that the models are computed on. */
   readonly engine: Engine;
-  /** Every value. */
+  /** The configuration, every value filled in. */
   readonly config: RecipeConfig;
   /** The run's folder, its progress, how it is stopped. */
   readonly context: StageContext;
@@ -131,7 +131,7 @@ export interface OpenRecipe<Example, States, Evaluation, Result extends RunResul
   readonly learntFrom: LearntFrom;
   /** Stages before the model's own. */
   readonly firstStages: readonly FirstStage[];
-  /** The run's models. */
+  /** The models of the run, by the stages that leave them behind. */
   readonly models: ModelStore;
   /** What is said where there is no likelihood training; undefined where there is. */
   readonly withoutLikelihood: string | undefined;
@@ -143,7 +143,7 @@ export interface OpenRecipe<Example, States, Evaluation, Result extends RunResul
   readonly control?: { readonly steps: number | null };
   /** What the evaluation counts: `clips`. */
   readonly evaluated: string;
-  /** Tokens, decoder, metrics. */
+  /** The world that the models are trained on. */
   loadWorld(): Promise<World<Example, States>>;
   /** Examples of a step of likelihood training. */
   likelihoodBatch(step: number): Promise<readonly Example[]> | readonly Example[];

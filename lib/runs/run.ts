@@ -13,22 +13,22 @@ import { checkLearntFrom, stopper } from "./stage.ts";
 import { StageSeconds } from "./stage_seconds.ts";
 import { trainControl, trainLikelihood, trainPolicy } from "./training.ts";
 
-/** What a run gave. */
+/** What a run leaves behind. */
 export interface Outcome<Evaluation, Result extends RunResult> {
-  /** Seconds of each stage. */
+  /** Seconds that each stage took, by name. */
   seconds: Record<string, number>;
   /** There when the evaluation was among the stages. */
   result?: Result;
   /** The evaluations that it sums up, likewise. */
   evaluations?: Evaluations<Evaluation>;
-  /** Path of report.html, likewise. */
+  /** Path of report.html, likewise there when the evaluation was. */
   report?: string;
 }
 
 /**
  * Runs stages in order; each resumes where it was, and one that was finished only says how long it took.
  *
- * @param stages Names of stages: those before the model's own, `likelihood`, `grpo`, `control`, `evaluate`. Default: all.
+ * @param stages Names of stages: those before the model's own, `likelihood`, `grpo`, `control`, `evaluate`. @default {all}
  */
 export async function run<Example, States, Evaluation, Result extends RunResult>(
   recipe: OpenRecipe<Example, States, Evaluation, Result>,
@@ -46,8 +46,8 @@ export async function run<Example, States, Evaluation, Result extends RunResult>
   await checkLearntFrom(recipe.context, others, recipe.learntFrom);
   const clock = await StageSeconds.open(run), seconds = clock.values;
   for (const stage of recipe.firstStages.filter(({ name }) => asks(name))) {
-    if (stage.given !== null) progress.note(`${stage.name}: nothing to train, ${stage.given} was given`);
-    await clock.record(stage.name, stage.given === null ? await stage.train() : 0);
+    if (stage.replacement !== null) progress.note(`${stage.name}: nothing to train, ${stage.replacement} was given`);
+    await clock.record(stage.name, stage.replacement === null ? await stage.train() : 0);
   }
   if (asks("likelihood")) {
     if (recipe.withoutLikelihood !== undefined) progress.note(`likelihood: ${recipe.withoutLikelihood}`);

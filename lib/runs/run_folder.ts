@@ -28,7 +28,7 @@ export interface RunOptions {
 
 /** What a run is begun with. */
 export interface CreateOptions extends RunOptions {
-  /** Begins in `path-2`, `path-3`… where there is a folder `path` already; false when left out: then it must hold no run. */
+  /** Begins in `path-2`, `path-3`… where there is a folder `path` already; else it must hold no run. @default {false} */
   unique?: boolean;
 }
 
@@ -43,12 +43,12 @@ export interface ResumeOptions extends RunOptions {
 
 /** One field of which two configurations hold different values; undefined where it is absent. */
 export interface ConfigDifference {
-  /** As a dotted path. */
+  /** The field as a dotted path, such as `grpo.steps`. */
   field: string;
-  /** In the run's folder. */
+  /** Its value in the run's folder. */
   stored: unknown;
-  /** Now. */
-  given: unknown;
+  /** The value that is asked for now. */
+  requested: unknown;
 }
 
 const CONFIG = "config.json";
@@ -59,7 +59,7 @@ const MAY_CHANGE = ["steps", "engine", "device"];
 
 /** A run's folder. While it is open to be written to, other processes cannot write to it: close it, or hold it with `using`. */
 export class RunFolder implements Disposable {
-  /** The folder. */
+  /** Path of the folder. */
   readonly path: string;
   /** The configuration as it was stored when the run was created. */
   readonly config: Record<string, unknown>;
@@ -115,7 +115,7 @@ export class RunFolder implements Disposable {
     refuseDifferences(path, differences, options.mayChange ?? MAY_CHANGE);
     const lock = await lockRun(path);
     try {
-      const changed = Object.fromEntries(differences.map(({ field, given }) => [field, given ?? null]));
+      const changed = Object.fromEntries(differences.map(({ field, requested }) => [field, requested ?? null]));
       const entry = { ...await describeEnvironment(options.environment), changed };
       const first = await readJson(join(path, ENVIRONMENT)) ?? {};
       const resumed = Array.isArray(first.resumed) ? first.resumed : [];
@@ -207,7 +207,7 @@ function refuseDifferences(path: string, differences: ConfigDifference[], mayCha
   const isAllowed = (field: string) => mayChange.some((path) => field === path || field.startsWith(`${path}.`));
   const refused = differences.filter(({ field }) => !isAllowed(field));
   if (refused.length === 0) return;
-  const list = refused.map(({ field, stored, given }) => `${field} was ${show(stored)}, now ${show(given)}`);
+  const list = refused.map(({ field, stored, requested }) => `${field} was ${show(stored)}, now ${show(requested)}`);
   throw new UserError(
     `${path} was started with another configuration: ${list.join("; ")}. ` +
       `Resume with the values it was started with, or start a new run with another --out`,
@@ -215,14 +215,14 @@ function refuseDifferences(path: string, differences: ConfigDifference[], mayCha
 }
 
 /** The fields in which two plain configurations differ, as dotted paths in order. Arrays are compared as a whole. */
-export function configDifferences(stored: object, given: object, prefix = ""): ConfigDifference[] {
+export function configDifferences(stored: object, requested: object, prefix = ""): ConfigDifference[] {
   const differences: ConfigDifference[] = [];
-  for (const key of new Set([...Object.keys(stored), ...Object.keys(given)])) {
+  for (const key of new Set([...Object.keys(stored), ...Object.keys(requested)])) {
     const field = prefix + key;
     const a = Object.hasOwn(stored, key) ? (stored as Record<string, unknown>)[key] : undefined;
-    const b = Object.hasOwn(given, key) ? (given as Record<string, unknown>)[key] : undefined;
+    const b = Object.hasOwn(requested, key) ? (requested as Record<string, unknown>)[key] : undefined;
     if (isObject(a) && isObject(b)) differences.push(...configDifferences(a, b, `${field}.`));
-    else if (show(a) !== show(b)) differences.push({ field, stored: a, given: b });
+    else if (show(a) !== show(b)) differences.push({ field, stored: a, requested: b });
   }
   return differences;
 }

@@ -24,17 +24,17 @@ export interface StageContext {
   run: RunFolder;
   /** Where it is said how far the stage is. */
   progress: Progress;
-  /** Steps between checkpoints. */
+  /** Number of steps from one checkpoint to the next. */
   checkpointEvery: number;
   /** When it is aborted, the stage saves after the current step and throws `RunInterruptedError`. */
   signal?: AbortSignal;
 }
 
-/** What a stage is. */
+/** A stage of training: its steps, its state, what it is judged by. */
 export interface Stage extends LearntFrom {
   /** Name of its checkpoints and log lines. */
   name: string;
-  /** Steps in all. */
+  /** Number of steps in all. */
   steps: number;
   /** State to save, as files of a checkpoint (without `stage.json`, which is this file's). */
   save(): Promise<CheckpointFiles>;
@@ -50,7 +50,7 @@ export interface Stage extends LearntFrom {
   divergence?(history: StageHistory): Divergence | undefined;
 }
 
-/** How a stage ended. */
+/** What a stage reports when it has ended. */
 export interface StageResult {
   /** Seconds of training, all resumed parts added up, without saving. */
   seconds: number;

@@ -12,7 +12,7 @@ export const HISTORY_WINDOW = 20;
 
 /** A logged number by which checkpoints are compared. */
 export interface WatchedMetric {
-  /** What it is called. */
+  /** Name of the number in the log. */
   name: string;
   /** Whether less is better, or more. */
   better: "lower" | "higher";
@@ -34,13 +34,13 @@ export function watchBatches(name: string, better: "lower" | "higher"): WatchedM
 export interface Divergence {
   /** Which number, as `TrainingDivergedError` takes it. */
   what: string;
-  /** Its value. */
+  /** The number that is too bad. */
   value: number;
   /** The first step at which it was seen. */
   since: number;
 }
 
-/** See the file's head. */
+/** The first and the newest log entries of a stage. */
 export class StageHistory {
   /** The first entries of the log, at most {@linkcode HISTORY_WINDOW}. */
   readonly first: MetricEntry[] = [];

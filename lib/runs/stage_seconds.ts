@@ -5,7 +5,7 @@ import type { RunFolder } from "./run_folder.ts";
 
 const FILE = "seconds.json";
 
-/** See the file's head. */
+/** Seconds of a run's stages, kept in its folder. */
 export class StageSeconds {
   private constructor(readonly values: Record<string, number>, readonly run: RunFolder) {}
 

@@ -10,11 +10,11 @@ import { tokenWeights } from "./objective.ts";
 
 /** The answers to one prompt. */
 export interface AnswerGroup {
-  /** q(s, a). */
+  /** The prompt's tokens q(s, a). */
   question: Tokens;
   /** G answers, or fewer where `counts_G` says so; of one length where some of their tokens are given. */
   answers_G: readonly Tokens[];
-  /** Of how many equal answers each one stands; 1 when left out. */
+  /** Of how many equal answers each one stands. @default {1 each} */
   counts_G?: readonly number[];
   /** 1 where the model spoke, 0 where the token was given; undefined where all of every answer is the model's. */
   sampled_T?: Uint8Array;
@@ -32,7 +32,7 @@ export interface TrainedGroup extends AnswerGroup {
   old_n?: Tensor;
   /** log p under the reference model, where one is needed. */
   reference_n?: Tensor;
-  /** Weight in the loss. */
+  /** Weight in the mini-batch's loss, from `spokenWeights`. */
   weights_n: Float32Array;
 }
 

@@ -7,7 +7,7 @@ import type { AnswerPlan, OpenAnswers, Tokens } from "../worlds/world.ts";
 import { generate, type GenerationRequest } from "./generation.ts";
 import { rollout } from "./rollout.ts";
 
-/** What to sample. */
+/** What to sample: answers to P questions of one step. */
 export interface SampleRequest extends Omit<GenerationRequest, keyof OpenAnswers> {
   /** P forms of answers; read where they do not end themselves. */
   plans: readonly AnswerPlan[];
@@ -32,7 +32,7 @@ export interface SampledAnswers {
   retries?: number;
 }
 
-/** Samples answers to questions. */
+/** Draws answers to a step's questions: the policy in this process, a server, or a test. */
 export interface AnswerSampler {
   /**
    * Whether answers are drawn from the policy as it is at each step. Where not, GRPO's ratio is taken to the sampler's

@@ -13,9 +13,9 @@ import { concat, type Tensor, tensor } from "../tensor/tensor.ts";
 import type { Tokens } from "../worlds/world.ts";
 import { type AnswerGroup, spokenTokens } from "./answer_groups.ts";
 
-/** How groups are read. */
+/** How a model reads groups of answers. */
 export interface ReadingOptions {
-  /** G. */
+  /** G, answers a prompt. */
   groupSize: number;
   /** Compute a group's question once. */
   sharePrompt: boolean;
@@ -129,7 +129,7 @@ function regularStates(
   };
 }
 
-/** For any lengths. */
+/** Packed sequences, for questions and answers of any lengths. */
 function packedStates(model: CausalTransformer, groups: readonly AnswerGroup[], sharePrompt: boolean): States {
   // One row a question, then the answers': the first token of an answer is predicted by its question's last state.
   let end = sharePrompt ? groups.length : 0;

@@ -5,7 +5,7 @@
 
 /** Use of a codebook by some tokens. */
 export interface CodeUsage {
-  /** Different codes. */
+  /** Number of different codes among the tokens. */
   used: number;
   /** exp of the entropy of the codes' frequencies: how many codes would give the same entropy if used evenly. */
   perplexity: number;
@@ -41,7 +41,7 @@ export function codeUsage(tokens: ArrayLike<number>, codebookSize: number): Code
  * @param frames uint8 [B, H, W, 3].
  * @param references What each is compared with, of the same shape.
  * @param options.weight What is added where a pixel changed.
- * @param options.threshold Largest difference of a channel, of 255, that is still no change; 12 when left out.
+ * @param options.threshold Largest difference of a channel, of 255, that is still no change. @default {12}
  * @returns [B, H, W].
  */
 export function changeWeights(

@@ -32,13 +32,13 @@ export const RELEASED_COMPRESSIVE_TOKENIZER_TRAINING: CompressiveTokenizerTraini
   attentionDropout: 0.1,
 });
 
-/** Clips of one step. */
+/** Clips that one step learns from. */
 export interface ClipBatch {
   /** uint8 [B, H, W, 3] of the tokenizer's H and W. */
   context: Uint8Array;
   /** uint8 [B, T, H, W, 3]. */
   frames: Uint8Array;
-  /** Weight of each pixel's errors in `frames` [B, T, H, W], all 1 when left out; see `changeWeights`. */
+  /** Weight of each pixel's errors in `frames` [B, T, H, W]; see `changeWeights`. @default {1 each} */
   pixelWeights?: Float32Array;
 }
 
@@ -48,9 +48,9 @@ export interface ClipStepMetrics extends TokenizerStepMetrics {
   contextAbsoluteError?: number;
   /** Mean squared error of the context's pixels in [0, 1]. */
   contextSquaredError?: number;
-  /** See `latentSpread`. */
+  /** Of the context's map; see `latentSpread`. */
   contextLatentSpread?: number;
-  /** See `roundingError`. */
+  /** Of the context's map; see `roundingError`. */
   contextRoundingError?: number;
   /** Mean LPIPS of the context. */
   contextPerceptual?: number;
@@ -62,13 +62,13 @@ export interface ClipStepMetrics extends TokenizerStepMetrics {
 
 /** What a trainer works on. */
 export interface CompressiveTokenizerTrainerParts {
-  /** What is trained. */
+  /** The tokenizer to train, in place; it stays the caller's. */
   tokenizer: CompressiveTokenizer;
   /** Anything left out has the released value; `attentionDropout` is 0. */
   config: Partial<CompressiveTokenizerTrainingConfig>;
   /** The clips of a step (0 for the first); the same for the same step, so that a resumed run sees what it would have. */
   clips: (step: number) => ClipBatch | Promise<ClipBatch>;
-  /** Names the random numbers of dropout; 0 when left out. */
+  /** Names the random numbers of dropout. @default {0} */
   seed?: number;
   /** Without it there is no perceptual loss. */
   perceptual?: Lpips;

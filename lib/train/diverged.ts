@@ -6,7 +6,7 @@ export class TrainingDivergedError extends Error {
    * @param what Which number, e.g. `the likelihood loss`.
    * @param step At which step.
    * @param value Its value.
-   * @param since The first step that began with weights that are no good; `step` when left out.
+   * @param since The first step that began with weights that are no good. @default {step}
    */
   constructor(what: string, readonly step: number, value: number, readonly since: number = step) {
     super(

@@ -20,17 +20,17 @@ export type { TokenizerStepMetrics, TokenizerTrainerState } from "./image_tokeni
 export { latentSpread, roundingError } from "./tokenizer_losses.ts";
 export { RELEASED_TOKENIZER_TRAINING, type TokenizerTrainingConfig } from "./tokenizer_training_config.ts";
 
-/** Frames of one step. */
+/** Frames that one step learns from. */
 export interface FrameBatch {
   /** uint8 [B, H, W, 3] of the tokenizer's H and W. */
   frames: Uint8Array;
-  /** Weight of each pixel's errors [B, H, W], all 1 when left out; see `changeWeights`. */
+  /** Weight of each pixel's errors [B, H, W]; see `changeWeights`. @default {1 each} */
   pixelWeights?: Float32Array;
 }
 
 /** What a trainer works on. */
 export interface TokenizerTrainerParts {
-  /** What is trained. */
+  /** The tokenizer to train, in place; it stays the caller's. */
   tokenizer: FrameTokenizer;
   /** Anything left out has the released value. */
   config: Partial<TokenizerTrainingConfig>;

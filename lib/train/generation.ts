@@ -19,25 +19,25 @@ import { tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { OpenAnswers, Tokens } from "../worlds/world.ts";
 
-/** What to sample. */
+/** Which answers of open length to sample. */
 export interface GenerationRequest extends OpenAnswers {
   /** P questions of any lengths. */
   questions: readonly Tokens[];
-  /** G. */
+  /** G, answers a question. */
   groupSize: number;
-  /** Temperature, truncation, penalty. */
+  /** Temperature, truncation, penalty of repetition. */
   sampling: SamplingOptions;
   /** Leading part of the names of the samples' random streams: (seed, purpose, step). */
   stream: readonly [seed: number, purpose: number, step: number];
-  /** Number of each prompt within the step, for its stream's name; 0 … P − 1 when left out. */
+  /** Number of each prompt within the step, for its stream's name. @default {0 … P − 1} */
   promptNumbers?: readonly number[];
-  /** Number of the first sample of each group, for its stream's name. */
+  /** Number of the first sample of each group, for its stream's name. @default {0} */
   firstSample?: number;
-  /** At most so many answers at a time; prompts are never split from their group. */
+  /** At most so many answers at a time; prompts are never split from their group. @default {Infinity} */
   maxRows?: number;
   /** Called after each batch of prompts with the number of prompts that are done. */
   onProgress?: (done: number) => void;
-  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. @default {breather()} */
   breathe?: () => Promise<void>;
 }
 
@@ -53,7 +53,7 @@ export interface Generation {
 
 /** One answer on its way. */
 interface Sample {
-  /** Place among all answers. */
+  /** Place of the answer among all P·G. */
   row: number;
   stream: Philox;
   tokens: number[];

@@ -25,12 +25,12 @@ export class GradientSum {
     });
   }
 
-  /** The sums so far. */
+  /** The sums so far, in the parameters' order; still owned here. */
   get gradients(): Tensor[] {
     return this.#sums;
   }
 
-  /** Frees the sums. */
+  /** Frees the sums; the next `add` begins anew. */
   dispose(): void {
     for (const sum of this.#sums) sum.dispose();
     this.#sums = [];

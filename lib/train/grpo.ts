@@ -62,7 +62,7 @@ export class GrpoTrainer<Transition, States> {
    * @param model The policy; changed in place.
    * @param reference A frozen copy of where the policy began, or the policy without its LoRA adapters; needed when the KL
    *   coefficient is positive.
-   * @param sampler What samples the answers; the model, in this process, when left out.
+   * @param sampler What samples the answers. @default {policySampler(model)}
    * @throws {RangeError} Naming the option that is out of range, or that does not fit the world.
    */
   constructor(

@@ -20,7 +20,7 @@ export interface GrpoMetrics {
   duplicateAnswers: number;
   /** Largest |advantage| of a token: with the scale `group-std` at most (G − 1)/√G. */
   largestAdvantage: number;
-  /** Mean over updates. */
+  /** Loss, mean over the step's updates. */
   loss: number;
   /** Estimated divergence from the reference model, in nats a token; absent without one. */
   kl?: number;
@@ -37,7 +37,7 @@ export interface GrpoMetrics {
   gradientNorm: number;
   /** Updates that were skipped because their gradient was not finite. */
   skippedUpdates: number;
-  /** Tokens sampled. */
+  /** Number of tokens that the model spoke. */
   tokens: number;
   /** Share of answers that had to be cut, where answers end when the model says so. */
   cutAnswers?: number;

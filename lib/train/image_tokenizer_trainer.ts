@@ -23,29 +23,29 @@ import { checkTokenizerTraining, type TokenizerTrainingConfig } from "./tokenize
 
 /** What one step did. Parts that had no share are absent. */
 export interface TokenizerStepMetrics {
-  /** 0 for the first. */
+  /** Number of the step, from 0. */
   step: number;
-  /** Who was updated. */
+  /** Which network this step updated. */
   updated: "tokenizer" | "discriminator";
   /** The sum that was differentiated. */
   loss: number;
   /** Length of the gradient before clipping. */
   gradientNorm: number;
-  /** Of this update. */
+  /** Learning rate of this update. */
   learningRate: number;
   /** Mean absolute error of pixels in [0, 1], weighted. */
   absoluteError?: number;
   /** Mean squared error of pixels in [0, 1], weighted. */
   squaredError?: number;
-  /** See `latentSpread`. */
+  /** Spread of the latents before they are rounded; see `latentSpread`. */
   latentSpread?: number;
-  /** See `roundingError`. */
+  /** Mean error of rounding the latents; see `roundingError`. */
   roundingError?: number;
-  /** Mean LPIPS. */
+  /** LPIPS between frames and reconstructions, mean over frames. */
   perceptual?: number;
   /** −mean D(reconstruction), or the discriminator's hinge loss. */
   adversarial?: number;
-  /** Of the discriminator's update. */
+  /** Penalty of the discriminator's gradient, on its updates. */
   gradientPenalty?: number;
   /** Different codes in the batch. */
   codesUsed?: number;
@@ -55,19 +55,19 @@ export interface TokenizerStepMetrics {
 
 /** What must be saved to go on bit for bit. */
 export interface TokenizerTrainerState {
-  /** Steps made. */
+  /** Number of steps made so far. */
   step: number;
   /** Updates of the tokenizer among them. */
   tokenizerUpdates: number;
   /** Updates of the discriminator among them. */
   discriminatorUpdates: number;
-  /** Parameters and moments. */
+  /** Parameters and moments by name, prefixed with whose they are. */
   tensors: Map<string, HostTensor>;
 }
 
 /** What the trainers of all tokenizers work on. */
 export interface ImageTokenizerTrainerParts<B> {
-  /** Of the tokenizer. */
+  /** The tokenizer's parameters. */
   parameters: Parameters;
   /** The images of a step (0 for the first); the same for the same step, so that a resumed run sees what it would have. */
   batches: (step: number) => B | Promise<B>;
@@ -83,7 +83,7 @@ export interface ImageTokenizerTrainerParts<B> {
  * B is a step's batch as it is given, P the same as tensors.
  */
 export abstract class ImageTokenizerTrainer<B, P> {
-  /** All values. */
+  /** Every value of the training, defaults filled in. */
   readonly config: TokenizerTrainingConfig;
   readonly #parts: ImageTokenizerTrainerParts<B>;
   readonly #optimizer: AdamW;
@@ -114,7 +114,7 @@ export abstract class ImageTokenizerTrainer<B, P> {
   /** What the tokenizer makes of a batch, differentiable; the gradient penalty is that of the last kind. */
   protected abstract images(prepared: P, step: number): ReconstructedImages[];
 
-  /** Steps made. */
+  /** Number of steps made so far. */
   get stepsDone(): number {
     return this.#step;
   }
@@ -153,7 +153,7 @@ export abstract class ImageTokenizerTrainer<B, P> {
       tokenizerUpdates: optimizer.stepCount,
       discriminatorUpdates: other?.stepCount ?? 0,
       tensors: new Map(
-        parts.flatMap(([prefix, map]) => [...map ?? []].map(([name, tensors]) => [prefix + name, tensors] as const)),
+        parts.flatMap(([prefix, map]) => [...map ?? []].map(([name, host]) => [prefix + name, host] as const)),
       ),
     };
   }
@@ -168,8 +168,8 @@ export abstract class ImageTokenizerTrainer<B, P> {
     const { parameters, discriminator } = this.#parts;
     const part = (prefix: string) =>
       new Map(
-        [...state.tensors].filter(([name]) => name.startsWith(prefix)).map(([name, tensors]) =>
-          [name.slice(prefix.length), tensors] as const
+        [...state.tensors].filter(([name]) => name.startsWith(prefix)).map(([name, host]) =>
+          [name.slice(prefix.length), host] as const
         ),
       );
     await loadInto(parameters, part("tokenizer."), { source });

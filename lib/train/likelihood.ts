@@ -26,7 +26,7 @@ export interface LikelihoodOptions {
   warmupSteps: number;
   /** How the rate falls at the end: linearly to 0 over the last `steps` of `totalSteps` updates. Left out: it stays. */
   decay?: { steps: number; totalSteps: number };
-  /** AdamW's decoupled decay. */
+  /** AdamW's decoupled weight decay. */
   weightDecay: number;
   /** Bound of the gradient's global L2 norm. */
   maxGradientNorm: number;
@@ -36,28 +36,28 @@ export interface LikelihoodOptions {
   logitChunk: number;
   /** Keep only what enters each block, and run each twice: less memory, a third more work. */
   checkpointing?: boolean;
-  /** Decay of AdamW's second moment; 0.999 when left out. */
+  /** Decay of AdamW's second moment. @default {0.999} */
   beta2?: number;
 }
 
 /** Nats a token: with a loss below it a gradient may be rounded to 0. */
 const FITTED = 1e-3;
 
-/** What a step reports. */
+/** What a step of likelihood training reports. */
 export interface LikelihoodMetrics {
   /** Mean negative log-likelihood of the trained tokens, in nats. */
   loss: number;
   /** Global L2 norm of the gradient before clipping. */
   gradientNorm: number;
-  /** Of this update. */
+  /** Learning rate of this update. */
   learningRate: number;
-  /** Tokens read, questions included. */
+  /** Number of tokens read, questions included. */
   tokens: number;
 }
 
 /** Trains a transformer by maximum likelihood, a step at a time. */
 export class LikelihoodTrainer {
-  /** The optimizer, for checkpoints. */
+  /** AdamW on what is trained of the model; its moments belong into a checkpoint. */
   readonly optimizer: AdamW;
   readonly #schedule: Schedule;
 

@@ -18,17 +18,17 @@ import { policyLossOf } from "./losses/losses.ts";
 /** Estimator of the divergence from the reference model, from d = log p_ref − log p. */
 export type KlEstimator = "none" | "k1" | "k2" | "k3";
 
-/** Choices of the objective. */
+/** Choices of the GRPO objective; the formula is in the file's head. */
 export interface ObjectiveOptions extends LossBounds {
   /** L: a name among `LOSSES`, or a loss of one's own. */
   loss: string | PolicyLoss;
-  /** What "mean" means. */
+  /** What the loss is divided by: tokens, tokens of each answer, or a fixed length. */
   denominator: LossDenominator;
-  /** Estimator of the divergence. */
+  /** Estimator of the divergence from the reference model. */
   kl: KlEstimator;
   /** β; 0 means that no reference model is needed. */
   klCoefficient: number;
-  /** η. */
+  /** η, weight of the entropy bonus. */
   entropyCoefficient: number;
 }
 
@@ -61,7 +61,7 @@ export function needsReference({ kl, klCoefficient }: Pick<ObjectiveOptions, "kl
  * @param rows N, the answers that share a denominator: the whole mini-batch, so that splitting it into micro-batches changes
  *   nothing.
  * @param denominator See the file's head.
- * @param counts_N Of how many equal answers each row stands; 1 when left out.
+ * @param counts_N Of how many equal answers each row stands. @default {1 each}
  * @returns [N, T].
  */
 export function tokenWeights(
@@ -109,7 +109,7 @@ export interface TokenTerms {
 
 /** Sums over some tokens: the loss, and what the log shows of it. */
 export interface ObjectiveSums {
-  /** Weighted sum, differentiable. */
+  /** Σ_t w_t · (L_t + β·kl_t − η·entropy_t), differentiable. */
   loss: Tensor;
   /** Weighted sum of the divergence estimate, undefined without reference. */
   kl: Tensor | undefined;

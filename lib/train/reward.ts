@@ -17,7 +17,7 @@ export interface RewardTerm {
 
 /** Rewards of N answers, with what they are made of. */
 export interface Rewards {
-  /** [N]. */
+  /** R of each answer, [N]. */
   total: Float64Array;
   /** Unsigned metric values by name, each [N]. */
   values: Record<string, Float32Array>;
@@ -81,13 +81,13 @@ export async function computeRewards<Transition, States>(
   return { total: weighted(values), values, contributions: byPart ? weighted(contributions) : undefined };
 }
 
-/** How answers are scored. */
+/** How {@linkcode scoreAnswers} scores. */
 export interface ScoringOptions {
-  /** G. */
+  /** G, answers a prompt. */
   groupSize: number;
   /** Answers that are decoded and scored at once. */
   scoreRows: number;
-  /** What counts. */
+  /** Metrics that count, with their weights. */
   reward: readonly RewardTerm[];
   /** What is logged beside it. */
   alsoMeasured: readonly string[];

@@ -14,25 +14,25 @@ import { tidy } from "../tensor/scope.ts";
 import { stack, type Tensor, tensor } from "../tensor/tensor.ts";
 import type { AnswerPlan, Tokens } from "../worlds/world.ts";
 
-/** Which answers to sample. */
+/** Which answers of a fixed form to sample. */
 export interface RolloutRequest {
   /** P questions of one length. */
   questions: readonly Tokens[];
   /** P plans of one form: the same length, the same positions sampled. */
   plans: readonly AnswerPlan[];
-  /** G. */
+  /** G, answers a question. */
   groupSize: number;
-  /** Temperature and truncation. */
+  /** Temperature and truncation of the distribution. */
   sampling: SamplingOptions;
   /** Leading part of the names of the samples' random streams: (seed, purpose, step). */
   stream: readonly [seed: number, purpose: number, step: number];
-  /** Number of each prompt within the step, for its stream's name; 0 … P − 1 when left out. */
+  /** Number of each prompt within the step, for its stream's name. @default {0 … P − 1} */
   promptNumbers?: readonly number[];
-  /** Number of the first sample of each group, for its stream's name. */
+  /** Number of the first sample of each group, for its stream's name. @default {0} */
   firstSample?: number;
-  /** At most so many answers at a time; prompts are never split from their group. */
+  /** At most so many answers at a time; prompts are never split from their group. @default {Infinity} */
   maxRows?: number;
-  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. @default {breather()} */
   breathe?: () => Promise<void>;
 }
 

@@ -21,7 +21,7 @@ export interface ReconstructedImages {
   weights?: Tensor;
   /** What was quantized, float32 [B, rows, columns, L]. */
   latents: Tensor;
-  /** By what. */
+  /** The quantizer that rounds them. */
   quantizer: FiniteScalarQuantizer;
   /** The tokens, int64 of any shape. */
   indices: Tensor;

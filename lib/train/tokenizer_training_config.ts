@@ -14,9 +14,9 @@ export interface TokenizerTrainingConfig {
   beta1: number;
   /** Decay of AdamW's second moment. */
   beta2: number;
-  /** AdamW's epsilon. */
+  /** AdamW's ε, added to the root of the second moment. */
   epsilon: number;
-  /** AdamW's decoupled decay. */
+  /** AdamW's decoupled weight decay. */
   weightDecay: number;
   /** Gradients are scaled down to this global norm. */
   maxGradientNorm: number;

@@ -192,8 +192,12 @@ Deno.test("run folder: logs, checkpoints by stage, and the result", async () => 
 
 Deno.test("configDifferences: nothing, nested, added, removed, null and dangerous names", () => {
   assert.deepEqual(configDifferences({ a: { b: [1, { c: 2 }] } }, { a: { b: [1, { c: 2 }] } }), []);
-  assert.deepEqual(configDifferences({ a: null }, { a: {} }), [{ field: "a", stored: null, given: {} }]);
-  assert.deepEqual(configDifferences({}, { constructor: 1 }), [{ field: "constructor", stored: undefined, given: 1 }]);
+  assert.deepEqual(configDifferences({ a: null }, { a: {} }), [{ field: "a", stored: null, requested: {} }]);
+  assert.deepEqual(configDifferences({}, { constructor: 1 }), [{
+    field: "constructor",
+    stored: undefined,
+    requested: 1,
+  }]);
 });
 
 Deno.test("run folder: a run of version 0.1 opens, its loss said as it is now", async () => {

@@ -30,24 +30,24 @@ import { checkFiles, type ExampleEncoder, fittingExamples, fittingQuestions, spr
 import type { LanguageConfig } from "./fields.ts";
 import { LanguageModels, modelFingerprint, readLanguageModelFolder } from "./models.ts";
 
-/** Stages in order. */
+/** Names of the stages, in order. */
 export const LANGUAGE_STAGES = ["likelihood", "grpo", "evaluate"] as const;
 
 /** An example with a name for the log. */
 export type NamedExample = LanguageExample & { readonly name: string };
 
-/** A world of text. */
+/** A world whose questions and answers are text. */
 export type LanguageWorld<Example, States> = World<Example, States> & ExampleEncoder<Example>;
 
 /** Examples to train with and to judge by. */
 export interface LanguageData<Example> {
-  /** To train with. */
+  /** Examples to train with. */
   train: readonly Example[];
-  /** To judge by. */
+  /** Held-out examples, to judge by. */
   test: readonly Example[];
-  /** To imitate. Default: `train`. */
+  /** Examples to imitate by likelihood. @default {the training examples} */
   imitation?: readonly Example[];
-  /** Hash of all examples. */
+  /** Rule and hash of all examples; equal where the data are. */
   fingerprint: string;
   /** What the user should know of the data, a line each. */
   notes: readonly string[];
@@ -57,21 +57,21 @@ export interface LanguageData<Example> {
 export interface LanguageSource<Example, Data extends LanguageData<Example>, OwnWorld> {
   /** Files that the configuration names. */
   files: readonly (string | null)[];
-  /** Reads the examples. */
+  /** Reads the training and held-out examples. */
   readData(): Promise<Data>;
   /** The world in a tokenizer's tokens. */
   worldOf(tokenizer: TextTokenizer, vocabularySize: number, endTokens?: readonly number[]): OwnWorld;
-  /** Changes examples before it is seen whether a model can take them. Default: they stay. */
+  /** Changes examples before it is seen whether a model can take them; they stay when it is left out. */
   prepare?(examples: readonly Example[], tokenizer: TextTokenizer, what: string): Promise<Example[]>;
 }
 
-/** What {@linkcode openLanguage} found. */
+/** Data, tokenizer and world, from {@linkcode openLanguage}. */
 export interface OpenedLanguage<Example, Data, OwnWorld> {
-  /** All examples. */
+  /** Training and held-out examples. */
   data: Data;
-  /** Text to tokens. */
+  /** The given model's tokenizer, or a new one. */
   tokenizer: TextTokenizer;
-  /** Prompts, answers, scores. */
+  /** The world in the tokenizer's tokens. */
   world: OwnWorld;
   /** The given model's folder, fetched where it was named by its place on the hub; null: a new one. */
   modelFolder: string | null;
@@ -79,7 +79,7 @@ export interface OpenedLanguage<Example, Data, OwnWorld> {
   examples: Record<"train" | "test" | "imitation", readonly Example[]>;
   /** Of data and given model. */
   learntFrom: LearntFrom;
-  /** Where everything is written. */
+  /** The folder that the run writes to. */
   run: RunFolder;
 }
 
@@ -157,23 +157,23 @@ export abstract class LanguageExperiment<
   readonly context: StageContext;
   readonly models: LanguageModels;
   readonly learntFrom: LearntFrom;
-  /** Where everything is written. */
+  /** The folder that the run writes to. */
   readonly run: RunFolder;
-  /** All transitions. */
+  /** Training and held-out examples. */
   readonly data: Data;
-  /** Text to tokens. */
+  /** The given model's tokenizer, or a new one. */
   readonly tokenizer: TextTokenizer;
-  /** Prompts, answers, scores. */
+  /** The world in the tokenizer's tokens. */
   readonly world: OwnWorld;
   /** The given model's folder, fetched where it was named by its place on the hub; null: a new one. */
   readonly modelFolder: string | null;
   /** Transitions that the model can take, to train with. */
   readonly train: readonly Example[];
-  /** Likewise, to judge by. */
+  /** Held-out examples that fit the model, to judge by. */
   readonly test: readonly Example[];
   readonly #imitation: readonly Example[];
 
-  /** Takes what was opened. */
+  /** Takes over what `openLanguage` opened. */
   constructor(
     { engine, config, progress, signal }: RecipeContext<Config>,
     opened: OpenedLanguage<Example, Data, OwnWorld>,

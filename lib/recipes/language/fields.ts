@@ -97,13 +97,13 @@ export function languageGrpoFields(defaults: Parameters<typeof grpoFields>[0]) {
 export interface LanguageConfig extends RecipeConfig {
   /** Limits of prompts and answers. */
   readonly data: { readonly maxQuestionTokens: number; readonly maxAnswerTokens: number; readonly strict: boolean };
-  /** See {@linkcode languageTokenizerSchema}. */
+  /** Sizes of a new tokenizer: {@linkcode languageTokenizerSchema}. */
   readonly tokenizer: ReturnType<typeof languageTokenizerSchema>["_output"];
   /** How many held-out transitions are judged; null: all. */
   readonly evaluation: { readonly maxItems: number | null };
-  /** See {@linkcode languageModelSchema}. */
+  /** The model, new or given: {@linkcode languageModelSchema}. */
   readonly model: ReturnType<typeof languageModelSchema>["_output"];
-  /** See {@linkcode languageLikelihoodSchema}. */
+  /** Likelihood training: {@linkcode languageLikelihoodSchema}. */
   readonly likelihood: ReturnType<typeof languageLikelihoodSchema>["_output"];
   /** GRPO: what all experiments have, and what concerns language models. */
   readonly grpo: GrpoFields & {

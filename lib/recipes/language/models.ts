@@ -21,13 +21,13 @@ import type { LanguageConfig } from "./fields.ts";
 
 /** What {@linkcode LanguageModels} is made of. */
 export interface LanguageModelsOptions {
-  /** Who computes. */
+  /** Engine that the models are computed on. */
   engine: Engine;
-  /** Every value. */
+  /** The configuration, every value filled in. */
   config: LanguageConfig;
   /** Where models are kept: `models/likelihood`, `models/rlvr…`. */
   run: RunFolder;
-  /** Saved with every model. */
+  /** The run's tokenizer, which is saved with every model. */
   tokenizer: TextTokenizer;
   /** Rows of a new model's embedding. */
   vocabularySize: number;
@@ -38,7 +38,7 @@ export interface LanguageModelsOptions {
 /** A server that samples a policy's answers, for as long as it is trained. */
 export type ServedPolicy = AsyncDisposable & { sampler: AnswerSampler };
 
-/** See the file's head. */
+/** The language models of a run, by the stages that leave them behind. */
 export class LanguageModels implements ModelStore {
   readonly #options: LanguageModelsOptions;
 
@@ -166,7 +166,7 @@ export class LanguageModels implements ModelStore {
 export interface LanguageModelFolder {
   /** Text to tokens; it has a token that ends a text. */
   tokenizer: TextTokenizer;
-  /** Rows of the embedding. */
+  /** Number of rows of the embedding. */
   vocabularySize: number;
   /** Tokens of the model's longest sequence. */
   maxPositions: number;

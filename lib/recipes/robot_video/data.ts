@@ -27,15 +27,15 @@ import { splitEpisodes } from "../../worlds/robot_video/split.ts";
 import { tableTopEpisodes } from "../../gyms/table_top/episodes.ts";
 import type { RobotVideoConfig, RobotVideoUse } from "./config.ts";
 
-/** See the file's head. */
+/** Episodes, cut into clips to train with and clips to judge by. */
 export interface RobotVideoData {
-  /** Where episodes come from. */
+  /** Episodes, from files or from the simulator. */
   source: EpisodeSource;
-  /** Clips to train with. */
+  /** Random clips of training episodes. */
   training: TrainingClips;
-  /** Clips to judge by. */
+  /** Fixed clips of held-out episodes. */
   evaluation: EvaluationClips;
-  /** Actions to tokens. */
+  /** Bins that make tokens of actions. */
   bins: ActionBins;
   /** Indices of the episodes in `source`. */
   split: { train: number[]; test: number[] };
@@ -55,9 +55,9 @@ export interface RobotVideoDataOptions {
    * nothing else.
    */
   trainedRanges?: ActionRanges;
-  /** What the data are for; training when left out. */
+  /** What the data are for. @default {"training"} */
   use?: RobotVideoUse;
-  /** Ends the reading. */
+  /** Ends the reading of episodes when aborted. */
   signal?: AbortSignal;
 }
 

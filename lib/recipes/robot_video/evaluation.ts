@@ -15,33 +15,33 @@ import { STREAM } from "../../base/streams.ts";
 import type { Clip, EvaluationClips } from "../../worlds/robot_video/clips.ts";
 import type { VideoPrediction } from "./prediction.ts";
 
-/** What to evaluate. */
+/** Which model to evaluate, on which clips, and how. */
 export interface EvaluationRequest {
-  /** Whose answers are judged. */
+  /** The model whose answers are judged. */
   model: CausalTransformer;
-  /** Decodes and compares them. */
+  /** The world and its metrics, by which answers are decoded and compared. */
   prediction: VideoPrediction;
-  /** On what. */
+  /** Held-out clips. */
   clips: EvaluationClips;
-  /** Evaluate items 0 … items − 1; all when left out. */
+  /** Evaluate items 0 … items − 1. @default {clips.length} */
   items?: number;
-  /** N answers a clip. */
+  /** N, answers a clip. */
   samples: number;
-  /** How answers are drawn. */
+  /** Temperature and truncation of the answers' distribution. */
   sampling: SamplingOptions;
   /** Whether answers that repeat are drawn again. */
   rejectRepeating: boolean;
-  /** Samplings of an answer, rejected ones included, at most; 20 when left out. */
+  /** Samplings of an answer, rejected ones included, at most. @default {20} */
   maxAttempts?: number;
-  /** Names of the metrics. */
+  /** Names of the metrics to compute. */
   metrics: readonly string[];
-  /** Of the sampling. */
+  /** Seed of the answers' random streams. */
   seed: number;
-  /** Answers computed at once. */
+  /** Number of answers that are computed at once. */
   rows: number;
   /** Called with the number of clips done. */
   onProgress?: (done: number, total: number) => void;
-  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. @default {breather()} */
   breathe?: () => Promise<void>;
 }
 
@@ -63,7 +63,7 @@ export interface Evaluation {
   episodes: string[];
 }
 
-/** See the file's head. */
+/** Evaluates a model on held-out clips. */
 export async function evaluateRobotVideo(request: EvaluationRequest): Promise<Evaluation> {
   const { prediction, clips, samples } = request, { world } = prediction;
   const metrics = [...new Set([...request.metrics, ...prediction.ownMetrics])];

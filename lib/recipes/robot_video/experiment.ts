@@ -48,7 +48,7 @@ import {
 } from "./report.ts";
 import { trainTokenizer } from "./tokenizer_stage.ts";
 
-/** Stages in order. */
+/** Names of the stages, in order. */
 export const ROBOT_VIDEO_STAGES = ["tokenizer", "likelihood", "grpo", "control", "evaluate"] as const;
 /** Name of a stage. */
 export type RobotVideoStage = typeof ROBOT_VIDEO_STAGES[number];
@@ -83,7 +83,7 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
   readonly models: VideoModels;
   readonly firstStages: readonly FirstStage[];
   readonly policies: readonly PolicyRecipe<Clip>[];
-  /** Where everything is written. */
+  /** The folder that the run writes to. */
   readonly run: RunFolder;
   /** Episodes, split, clips, action bins. */
   readonly data: RobotVideoData;
@@ -109,7 +109,11 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
     this.learntFrom = { fingerprint: data.fingerprint, models };
     this.context = { run, progress, signal, checkpointEvery: config.checkpointEvery };
     this.models = new VideoModels(engine, config, data, run, () => this.prediction());
-    this.firstStages = [{ name: "tokenizer", given: config.tokenizer.folder, train: () => this.#trainTokenizer() }];
+    this.firstStages = [{
+      name: "tokenizer",
+      replacement: config.tokenizer.folder,
+      train: () => this.#trainTokenizer(),
+    }];
     this.policies = [this.#policy()];
   }
 
@@ -219,7 +223,7 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
     return await imaginedClips({ config, data, prediction: await this.prediction(), stopIfAsked }, models);
   }
 
-  /** Gives the tokenizer back. */
+  /** Frees the tokenizer, where one was loaded. */
   dispose(): void {
     this.#tokenizer?.dispose();
     this.#tokenizer = undefined;

@@ -10,7 +10,7 @@ import { type RobotVideoData, writeActionRanges } from "./data.ts";
 import { loadFittingModel } from "./models.ts";
 import type { VideoPrediction } from "./prediction.ts";
 
-/** See the file's head. */
+/** The transformers of a run, by the stages that leave them behind. */
 export class VideoModels implements ModelStore {
   /** Loads nothing yet. @param prediction The frozen tokenizer and the world over it, whose sizes models must have. */
   constructor(

@@ -48,7 +48,7 @@ export class MultiStepPrediction implements VideoPrediction {
   readonly lengthField = "data.frames";
   /** How often a predicted frame is the one before it; the image metrics do not tell. */
   readonly ownMetrics = ["repeatedFrames"];
-  readonly shown: { frames: number; given: number; contextBefore: number };
+  readonly shown: { frames: number; givenFrames: number; contextBefore: number };
   readonly #metrics: Readonly<Record<string, ImageMetric>>;
 
   /** The tokenizer stays the caller's. */
@@ -70,7 +70,7 @@ export class MultiStepPrediction implements VideoPrediction {
     this.#metrics = Object.fromEntries(metrics.map((metric) => [metric.name, metric]));
     const { contextTokens, tokensPerFrame } = tokenizer, { actionWidth } = data.source;
     this.sequenceLength = multiStepLengths({ contextTokens, tokensPerFrame, frames, actionWidth }).total;
-    this.shown = { frames, given: 1, contextBefore: Math.floor(contextReach / 2) };
+    this.shown = { frames, givenFrames: 1, contextBefore: Math.floor(contextReach / 2) };
   }
 
   /** The mean over the predicted frames (whatever the reward makes of them), and the value of each. */
@@ -121,7 +121,7 @@ export class MultiStepPrediction implements VideoPrediction {
   }
 }
 
-/** See the file's head. */
+/** Prediction of several frames after one, with the actions between. */
 export const MULTI_STEP: VideoKind<CompressiveTokenizer> = {
   checkSizes: (config, data) => void tokenizerSizes(config, data),
   newTokenizer(engine: Engine, config, data) {

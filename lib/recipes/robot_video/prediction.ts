@@ -30,7 +30,7 @@ export interface VideoTokenizer {
   readonly parameters: Parameters;
   /** Writes a folder that the same kind loads. */
   save(folder: string): Promise<void>;
-  /** Gives the parameters back. */
+  /** Frees the parameters. */
   dispose(): void;
 }
 
@@ -42,15 +42,15 @@ export interface VideoTokenizerTrainer {
   stateToHost(): Promise<TokenizerTrainerState>;
   /** Goes on where another trainer stopped. */
   loadState(state: TokenizerTrainerState, source?: string): Promise<void>;
-  /** Gives the moments back. */
+  /** Frees the optimizers' moments. */
   dispose(): void;
 }
 
 /** What a trainer is made of beside the tokenizer and its clips. */
 export interface TrainerParts {
-  /** Every value. */
+  /** The configuration, every value filled in. */
   config: RobotVideoConfig;
-  /** Where clips come from. */
+  /** Episodes and the clips cut from them. */
   data: RobotVideoData;
   /** Without it there is no perceptual loss. */
   perceptual?: Lpips;
@@ -82,7 +82,7 @@ export interface VideoPrediction {
   /** Whether an answer to clip i repeats the frame before, by the rule of the released evaluation. */
   repetitionRule(clips: readonly Clip[]): Promise<(clip: number, answer: Tokens) => boolean>;
   /** Clips to show: how many frames, how many of them given, and how long before them the context frame lies, if there is one. */
-  readonly shown: { frames: number; given: number; contextBefore?: number };
+  readonly shown: { frames: number; givenFrames: number; contextBefore?: number };
   /** Clips as the model sees them coming, uint8 [S, H, W, 3] each: the given frames as they were, then the predicted ones. */
   imagine(
     model: CausalTransformer,
@@ -91,7 +91,7 @@ export interface VideoPrediction {
   ): Promise<Uint8Array[]>;
 }
 
-/** A kind of prediction. */
+/** Single-step or multi-step prediction: its tokenizer and its world. */
 export interface VideoKind<T extends VideoTokenizer = VideoTokenizer> {
   /**
    * Checks the sizes of a tokenizer that is to be trained.

@@ -35,7 +35,7 @@ export interface VideoMetricResult extends MetricResult {
 export interface RobotVideoResult extends RunResult {
   /** By name; `repetition` among them: the share of answers that repeat the frame before (README, "Repetition"). */
   metrics: Record<string, VideoMetricResult>;
-  /** Which model `base` is. */
+  /** Which model the reward-trained one is compared with. */
   base: "likelihood" | "control";
   /** Name of the reward's first metric: the headline. */
   headline: string;
@@ -94,9 +94,9 @@ export function robotVideoResult(
 
 /** What clips are imagined with. */
 export interface ImaginedClipsOptions {
-  /** Every value. */
+  /** The configuration, every value filled in. */
   config: RobotVideoConfig;
-  /** Where clips come from. */
+  /** Episodes and the clips cut from them. */
   data: RobotVideoData;
   /** The frozen tokenizer and the world over it. */
   prediction: VideoPrediction;
@@ -135,8 +135,8 @@ export async function imaginedClips(
     const shape = (frames: Uint8Array): ReportClip => reportClip(frames, truth.length, truth.height, truth.width);
     return {
       label,
-      note: `${shown.given} true frame${shown.given === 1 ? "" : "s"}, then ${
-        truth.length - shown.given
+      note: `${shown.givenFrames} true frame${shown.givenFrames === 1 ? "" : "s"}, then ${
+        truth.length - shown.givenFrames
       } imagined from the actions alone`,
       panels: {
         Truth: shape(truth.frames),

@@ -42,7 +42,7 @@ export class SingleStepPrediction implements VideoPrediction {
   readonly sequenceLength: number;
   readonly lengthField = "data.history";
   readonly ownMetrics: readonly string[] = [];
-  readonly shown: { frames: number; given: number };
+  readonly shown: { frames: number; givenFrames: number };
   readonly #bins: RobotVideoData["bins"];
   readonly #history: number;
 
@@ -63,12 +63,12 @@ export class SingleStepPrediction implements VideoPrediction {
     });
     const { tokensPerFrame } = tokenizer, { actionWidth } = data.source;
     this.sequenceLength = singleStepLengths({ tokensPerFrame, history, actionWidth }).total;
-    this.shown = { frames: history + config.evaluation.gifFrames, given: history };
+    this.shown = { frames: history + config.evaluation.gifFrames, givenFrames: history };
     this.#bins = data.bins;
     this.#history = history;
   }
 
-  /** One number an answer. */
+  /** A metric's number of each answer, from the world. */
   async measure(name: string, predicted: FrameBatch, truth: FrameBatch): Promise<{ values: Float32Array }> {
     return { values: await this.world.metrics[name].compute(predicted, truth) };
   }
@@ -94,7 +94,7 @@ export class SingleStepPrediction implements VideoPrediction {
   }
 }
 
-/** See the file's head. */
+/** Prediction of one frame after some. */
 export const SINGLE_STEP: VideoKind<FrameTokenizer> = {
   checkSizes: (config, data) => void tokenizerSizes(config, data),
   newTokenizer(engine: Engine, config, data) {

@@ -11,9 +11,9 @@ import { setBackground, type VideoKind, type VideoTokenizer } from "./prediction
 
 /** What a tokenizer is trained with. */
 export interface TokenizerStage {
-  /** Computes it. */
+  /** Engine that the tokenizer is computed on. */
   engine: Engine;
-  /** Every value. */
+  /** The configuration, every value filled in. */
   config: RobotVideoConfig;
   /** Where frames come from. */
   data: RobotVideoData;

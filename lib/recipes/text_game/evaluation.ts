@@ -18,25 +18,25 @@ import { scoreResponse } from "../../worlds/text_game/reward.ts";
 import type { TextGameExample, TextGameWorld } from "../../worlds/text_game/world.ts";
 import type { Tokens } from "../../worlds/world.ts";
 
-/** What to evaluate. */
+/** Which model to evaluate, on which transitions, and how. */
 export interface TextGameEvaluationRequest {
-  /** Whose answers are judged. */
+  /** The model whose answers are judged. */
   model: CausalTransformer;
-  /** In its tokens. */
+  /** The world in the model's tokens. */
   world: TextGameWorld;
-  /** On what. */
+  /** Held-out transitions. */
   examples: readonly TextGameExample[];
-  /** Of the rewards. */
+  /** Whether answers are read as released, or strictly. */
   scoring: Strictness;
   /** Names the samples' random streams; greedy answers use nothing of it. */
   seed: number;
-  /** Answers to be drawn for each example at temperature 1 beside the greedy one; none when left out. */
+  /** Answers to be drawn for each example at temperature 1 beside the greedy one. @default {0} */
   sampledAnswers?: number;
-  /** Answers sampled at once. */
+  /** Number of answers that are sampled at once. */
   rows: number;
   /** Called with the number of examples done. */
   onProgress?: (done: number, total: number) => void;
-  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. @default {breather()} */
   breathe?: () => Promise<void>;
 }
 
@@ -44,17 +44,17 @@ export interface TextGameEvaluationRequest {
 export interface TextGameEvaluation {
   /** Binary reward: 1 where the predicted state is right. */
   binary: Float64Array;
-  /** Task-specific reward. */
+  /** Task-specific reward of each greedy answer. */
   taskSpecific: Float64Array;
   /** Share of each example's sampled answers that are right; there when samples were asked for. */
   sampledBinary?: Float64Array;
-  /** The greedy answers. */
+  /** Text of each greedy answer. */
   responses: string[];
   /** Whether each ended by itself. */
   ended: boolean[];
 }
 
-/** See the file's head. */
+/** Evaluates a model on held-out transitions. */
 export async function evaluateTextGame(request: TextGameEvaluationRequest): Promise<TextGameEvaluation> {
   const { model, world, examples, scoring, seed, rows, sampledAnswers = 0, onProgress } = request;
   const encoded = await world.encode(examples);

@@ -19,7 +19,7 @@ import { evaluateTextGame, type TextGameEvaluation } from "./evaluation.ts";
 import { textGameWorld } from "./models.ts";
 import { textGameHeadline, textGameReport, type TextGameResult, textGameResult } from "./report.ts";
 
-/** See the file's head. */
+/** The recipe of text games. */
 export class TextGameExperiment extends LanguageExperiment<
   TextGameConfig,
   TextGameExample,
@@ -72,17 +72,17 @@ export class TextGameExperiment extends LanguageExperiment<
     return await evaluateTextGame({ model, world, examples, scoring, seed, rows, sampledAnswers, ...watch });
   }
 
-  /** What the evaluations say. */
+  /** Intervals and differences of the evaluations, by part of the data. */
   result(evaluations: Evaluations<TextGameEvaluation>): Pick<TextGameResult, "metrics" | "rewards" | "cutAnswers"> {
     return textGameResult(this, evaluations);
   }
 
-  /** One sentence a reward. */
+  /** The result in one sentence a reward. */
   headline(result: TextGameResult): string {
     return textGameHeadline(result);
   }
 
-  /** What the report shows. */
+  /** Title, tables and curves of the report. */
   report(result: TextGameResult, evaluations: Evaluations<TextGameEvaluation>): RecipeReport {
     return textGameReport(this, result, evaluations);
   }

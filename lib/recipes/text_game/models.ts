@@ -8,9 +8,9 @@ import type { TextGameConfig } from "./config.ts";
 
 /** The world in a model's tokens. */
 export interface TextGameTokens {
-  /** Text to tokens. */
+  /** The model's tokenizer. */
   tokenizer: TextTokenizer;
-  /** Prompts, answers, scores. */
+  /** The world in the tokenizer's tokens. */
   world: TextGameWorld;
   /** Tokens of the model's longest sequence. */
   maxPositions: number;

@@ -17,7 +17,7 @@ import { type TextGameEvaluation, unchangedBaseline } from "./evaluation.ts";
 
 /** Which transitions an accuracy is of. */
 export const TEXT_GAME_PARTS = ["changed", "unchanged", "all"] as const;
-/** See {@linkcode TEXT_GAME_PARTS}. */
+/** Name of a part of the held-out data: {@linkcode TEXT_GAME_PARTS}. */
 export type TextGamePart = typeof TEXT_GAME_PARTS[number];
 
 /** An accuracy with every model's interval; undefined where a part has no transition. */
@@ -26,7 +26,7 @@ export interface TextGameMetricResult extends MetricResult {
   byReward: Partial<Record<TextGameRewardName, Interval>>;
   /** Likewise: RLVR − base, transition by transition. */
   differences: Partial<Record<TextGameRewardName, Interval>>;
-  /** Always answering "nothing changes". */
+  /** What one gets who always answers that nothing changes. */
   unchangedBaseline: Interval;
 }
 
@@ -45,9 +45,9 @@ export interface TextGameResult extends RunResult {
 
 /** What a run was judged with. */
 export interface JudgedTextGame {
-  /** Every value. */
+  /** The configuration, every value filled in. */
   config: TextGameConfig;
-  /** Held-out transitions. */
+  /** Held-out transitions that were evaluated. */
   test: readonly TextGameExample[];
 }
 

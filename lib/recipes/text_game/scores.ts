@@ -11,13 +11,13 @@ import { type TextGameEvaluation, unchangedBaseline } from "./evaluation.ts";
 /** Column of what always answering "nothing changes" earns. */
 const BASELINE = "always unchanged";
 
-/** Judged transitions, and how. */
+/** Which transitions were judged, and how. */
 export interface ScoreTableOptions {
   /** What the evaluations are of, in order. */
   examples: readonly TextGameExample[];
-  /** Of the rewards. */
+  /** Whether answers are read as released, or strictly. */
   scoring: Strictness;
-  /** Of the intervals' resampling. */
+  /** Seed of the intervals' resampling. */
   seed: number;
 }
 

@@ -17,13 +17,13 @@ import { type WebPageExample, webPageExample, webPageExampleOfRow } from "../../
 import { checkFiles, checkUsable, findName, inFolder, mapBreathing, missingFile, namesIn } from "../language/data.ts";
 import type { WebPageConfig } from "./config.ts";
 
-/** See the file's head. */
+/** Examples to train with and to judge by. */
 export interface WebPageData {
-  /** To train with. */
+  /** Examples to train with. */
   train: WebPageExample[];
-  /** To judge by. */
+  /** Held-out examples, to judge by. */
   test: WebPageExample[];
-  /** Hash of all examples. */
+  /** Rule and hash of all examples; equal where the data are. */
   fingerprint: string;
   /** What the user should know of the data, a line each. */
   notes: string[];

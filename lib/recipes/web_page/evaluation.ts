@@ -17,47 +17,47 @@ import type { WebPageExample, WebPageWorld } from "../../worlds/web_page/world.t
 
 /** Metrics of an answer, in the order in which they are shown. */
 export const WEB_PAGE_METRICS = ["f1", "precision", "recall"] as const;
-/** Name of a metric. */
+/** Name of a metric of web pages. */
 export type WebPageMetric = typeof WEB_PAGE_METRICS[number];
 
-/** What to evaluate. */
+/** Which model to evaluate, on which transitions, and how. */
 export interface WebPageEvaluationRequest {
-  /** Whose answers are judged. */
+  /** The model whose answers are judged. */
   model: CausalTransformer;
-  /** In its tokens. */
+  /** The world in the model's tokens. */
   world: WebPageWorld;
-  /** On what. */
+  /** Held-out transitions. */
   examples: readonly WebPageExample[];
   /** Names the samples' random streams; greedy answers use nothing of it. */
   seed: number;
-  /** Answers to be drawn for each example beside the greedy one; none when left out. */
+  /** Answers to be drawn for each example beside the greedy one. @default {0} */
   sampledAnswers?: number;
-  /** How they are drawn. */
+  /** Temperature and truncation of the drawn answers. */
   sampling?: SamplingOptions;
-  /** Answers sampled at once. */
+  /** Number of answers that are sampled at once. */
   rows: number;
   /** Called with the number of examples done. */
   onProgress?: (done: number, total: number) => void;
-  /** Awaited now and then, to let events have their turn; it may throw to end the work. Default: a `breather`. */
+  /** Awaited now and then, to let events have their turn; it may throw to end the work. @default {breather()} */
   breathe?: () => Promise<void>;
 }
 
 /** One number an example for each metric. */
 export type WebPageScores = Readonly<Record<WebPageMetric, Float64Array>>;
 
-/** What {@linkcode evaluateWebPage} found. */
+/** Scores and answers, from {@linkcode evaluateWebPage}. */
 export interface WebPageEvaluation {
-  /** Of the greedy answers. */
+  /** Scores of the greedy answers. */
   greedy: WebPageScores;
   /** Means over each example's sampled answers; there when samples were asked for. */
   sampled?: WebPageScores;
-  /** The greedy answers. */
+  /** Text of each greedy answer. */
   responses: string[];
   /** Whether each ended by itself. */
   ended: boolean[];
 }
 
-/** See the file's head. */
+/** Evaluates a model on held-out transitions. */
 export async function evaluateWebPage(request: WebPageEvaluationRequest): Promise<WebPageEvaluation> {
   const { model, world, examples, seed, rows, sampledAnswers = 0, sampling = {}, onProgress } = request;
   const encoded = await world.encode(examples);

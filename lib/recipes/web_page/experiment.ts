@@ -19,7 +19,7 @@ import { evaluateWebPage, type WebPageEvaluation } from "./evaluation.ts";
 import { webPageWorld } from "./models.ts";
 import { webPageHeadline, webPageReport, type WebPageResult, webPageResult } from "./report.ts";
 
-/** See the file's head. */
+/** The recipe of web pages. */
 export class WebPageExperiment extends LanguageExperiment<
   WebPageConfig,
   WebPageExample,
@@ -31,7 +31,7 @@ export class WebPageExperiment extends LanguageExperiment<
 > {
   /** The command that it is run by. */
   readonly task = "train-web";
-  /** What GRPO trains. */
+  /** The one policy, rewarded by F1. */
   readonly policies: readonly PolicyRecipe<WebPageExample>[] = [this.policy({
     stage: "grpo",
     name: "rlvr",
@@ -70,7 +70,7 @@ export class WebPageExperiment extends LanguageExperiment<
     return await evaluateWebPage({ model, world, examples, seed, rows, sampledAnswers, sampling, ...watch });
   }
 
-  /** What the evaluations say. */
+  /** Intervals and differences of the evaluations, by metric. */
   result(evaluations: Evaluations<WebPageEvaluation>): Pick<WebPageResult, "metrics" | "cutAnswers"> {
     return webPageResult(this, evaluations);
   }
@@ -80,7 +80,7 @@ export class WebPageExperiment extends LanguageExperiment<
     return webPageHeadline(result);
   }
 
-  /** What the report shows. */
+  /** Title, tables and curves of the report. */
   report(result: WebPageResult, evaluations: Evaluations<WebPageEvaluation>): RecipeReport {
     return webPageReport(this, result, evaluations);
   }

@@ -19,9 +19,9 @@ import { cutObservation } from "./data.ts";
 
 /** The world in a model's tokens. */
 export interface WebPageTokens {
-  /** Text to tokens. */
+  /** The model's tokenizer. */
   tokenizer: TextTokenizer;
-  /** Prompts, answers, scores. */
+  /** The world in the tokenizer's tokens. */
   world: WebPageWorld;
   /** Tokens of the model's longest sequence. */
   maxPositions: number;
@@ -63,22 +63,22 @@ export function webPageWorld(
   });
 }
 
-/** Which model is opened. */
+/** Which model is opened: a run's, or a folder's. */
 export type WebPageModelSource =
   /** Of a run of `train-web`: after likelihood training, or after GRPO. */
   | { readonly run: string; readonly which: "likelihood" | "rlvr" }
   /** A language model as transformers saves it. */
   | { readonly model: string };
 
-/** How answers are drawn. */
+/** How many answers a question gets, and how they are drawn. */
 export interface PredictOptions {
-  /** Answers for each question. Default 1. */
+  /** Answers for each question. @default {1} */
   readonly samples?: number;
   /** The most likely answer instead of drawn ones. */
   readonly greedy?: boolean;
-  /** Of drawn answers. Default 1. */
+  /** Temperature of drawn answers. @default {1} */
   readonly temperature?: number;
-  /** Likewise. Default 0.95, as the paper's agent asks. */
+  /** Probability that drawn answers' tokens are cut to, as the paper's agent asks. @default {0.95} */
   readonly topP?: number;
   /** Names the random numbers: (seed, purpose, step). */
   readonly stream: readonly [seed: number, purpose: number, step: number];
@@ -91,9 +91,9 @@ export class WebPageModel implements Disposable {
 
   /** The model becomes this object's own. */
   constructor(
-    /** Who answers. */
+    /** The model that answers. */
     readonly model: CausalTransformer,
-    /** Its tokens. */
+    /** The model's tokenizer and world. */
     readonly tokens: WebPageTokens,
     /** How it is asked: form of prompts, limits. */
     readonly config: WebPageConfig,

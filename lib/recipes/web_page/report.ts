@@ -24,7 +24,7 @@ import { markedAnswer } from "./marks.ts";
 
 /** A metric with every model's interval. */
 export interface WebPageMetricResult extends MetricResult {
-  /** Always answering "nothing changes". */
+  /** What one gets who always answers that nothing changes. */
   unchangedBaseline: Interval;
 }
 
@@ -38,9 +38,9 @@ export interface WebPageResult extends RunResult {
 
 /** What a run was judged with. */
 export interface JudgedWebPages {
-  /** Every value. */
+  /** The configuration, every value filled in. */
   config: WebPageConfig;
-  /** Held-out transitions. */
+  /** Held-out transitions that were evaluated. */
   test: readonly WebPageExample[];
 }
 

@@ -5,7 +5,7 @@
  */
 import type { LossKind } from "./loss.ts";
 
-/** See the file's head. */
+/** CISPO: log p weighted by the bounded ratio. */
 export const CISPO: LossKind = {
   name: "cispo",
   description: "log p weighted by the ratio, which is bounded by 1 + grpo.clipHigh (CISPO)",

@@ -5,7 +5,7 @@
  */
 import type { LossKind, LossTerms, PolicyLoss, RatioTerms } from "./loss.ts";
 
-/** See the file's head. */
+/** PPO's and GRPO's clipped ratio of each token. */
 export const CLIP: LossKind = {
   name: "clip",
   description: "the clipped ratio of each token, as in PPO and GRPO",

@@ -7,7 +7,7 @@
 import { clip } from "./clip.ts";
 import type { LossKind } from "./loss.ts";
 
-/** See the file's head. */
+/** DAPO: clip-higher, token mean, no divergence, equal groups left out. */
 export const DAPO: LossKind = {
   name: "dapo",
   description: "the clipped ratio with more room upwards, no divergence, equal groups left out (DAPO)",

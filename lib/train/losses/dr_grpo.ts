@@ -7,7 +7,7 @@
 import { clip } from "./clip.ts";
 import type { LossKind } from "./loss.ts";
 
-/** See the file's head. */
+/** Dr. GRPO: a fixed length as divisor, advantages not scaled. */
 export const DR_GRPO: LossKind = {
   name: "dr-grpo",
   description: "the clipped ratio, a fixed length as divisor, advantages not scaled (Dr. GRPO)",

@@ -7,7 +7,7 @@
 import { clippedTerms } from "./clip.ts";
 import type { LossBounds, LossKind, PolicyLoss } from "./loss.ts";
 
-/** See the file's head. */
+/** The clipped ratio with a second bound of bad answers' losses. */
 export const DUAL_CLIP: LossKind = {
   name: "dual-clip",
   description: "the same with grpo.dualClip as a bound of bad answers' losses, as released for video",

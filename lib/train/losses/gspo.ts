@@ -6,7 +6,7 @@
 import { clippedTerms } from "./clip.ts";
 import type { LossKind } from "./loss.ts";
 
-/** See the file's head. */
+/** GSPO: one clipped ratio an answer. */
 export const GSPO: LossKind = {
   name: "gspo",
   description: "one clipped ratio an answer (GSPO)",

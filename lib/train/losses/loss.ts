@@ -10,17 +10,17 @@ export type LossDenominator = "token-mean" | "sequence-mean" | "fixed-length";
 
 /** What a loss is made of, all of one shape: [n] for n tokens, [N, 1] for N answers. */
 export interface RatioTerms {
-  /** ρ, differentiable. */
+  /** ρ = exp(log p − log p_old), differentiable. */
   ratio: Tensor;
   /** log p of the chosen tokens under the policy, differentiable; of answers, the mean over their tokens. */
   logProbabilities: Tensor;
-  /** A. */
+  /** A, the advantage of the token or of the answer. */
   advantages: Tensor;
 }
 
 /** A loss's terms, in the shape of what they are made of. */
 export interface LossTerms {
-  /** Differentiable. */
+  /** L, differentiable. */
   loss: Tensor;
   /** 1 where the clip changed the loss, else 0. */
   clipped: Tensor;
@@ -28,9 +28,9 @@ export interface LossTerms {
   slope: Tensor;
 }
 
-/** A policy loss. */
+/** What is lowered to make good answers likelier: one number of every ratio. */
 export interface PolicyLoss {
-  /** As configurations call it. */
+  /** Name in configurations (`grpo.loss`). */
   readonly name: string;
   /** Of what there is one ratio: of each token, or of a whole answer (the geometric mean of its tokens'). */
   readonly ratioOf: "token" | "answer";
@@ -48,14 +48,14 @@ export interface LossBounds {
   dualClip: number;
 }
 
-/** A loss by name. */
+/** A loss that configurations can name. */
 export interface LossKind {
-  /** As configurations call it. */
+  /** Name in configurations (`grpo.loss`). */
   readonly name: string;
   /** What it is, in a line, with its source. */
   readonly description: string;
   /** Fields of a GRPO configuration whose values belong to the method, where nothing else is asked for. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Makes it. */
+  /** Makes the loss with its bounds. */
   make(bounds: LossBounds): PolicyLoss;
 }

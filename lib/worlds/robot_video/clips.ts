@@ -43,7 +43,7 @@ export interface Clip {
 export interface ClipShape {
   /** S, frames in a clip: history and target together. */
   segment: number;
-  /** Episode frames from one frame of the clip to the next. Default 1. */
+  /** Episode frames from one frame of the clip to the next. @default {1} */
   step?: number;
   /** Draw a context frame at most this many frames before the clip (0 is its first frame). Default: none. */
   contextReach?: number;
@@ -56,7 +56,7 @@ export interface TrainingClipOptions extends ClipShape {
   /**
    * What to do with an episode that is too short for a clip: `"repeat"` shrinks the step to max(1, ⌊length / S⌋) and then
    * repeats the last frame and action; `"drop"` draws another episode; `"refuse"` is an error that names the episode.
-   * Default `"repeat"`.
+   * @default {"repeat"}
    */
   shortEpisodes?: "repeat" | "drop" | "refuse";
   /** Vary the colours of each clip within these limits. Default: not at all. */
@@ -133,7 +133,7 @@ export interface EvaluationClipOptions extends ClipShape {
    * clip of test episode i mod n and is drawn with seed i, so that the first n items stay those of the protocol.
    */
   itemsPerEpisode?: number;
-  /** Repeat the last frame of an episode that is too short for a clip, as the protocol does, or refuse it. Default `"repeat"`. */
+  /** Repeat the last frame of an episode that is too short for a clip, as the protocol does, or refuse it. @default {"repeat"} */
   shortEpisodes?: "repeat" | "refuse";
 }
 

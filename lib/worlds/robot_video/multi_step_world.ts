@@ -77,11 +77,11 @@ export interface MultiStepWorldOptions {
   bins: ActionBins;
   /** Metrics by which frames are compared. */
   metrics: readonly ImageMetric[];
-  /** How the numbers of a sequence's frames become one. Default `"mean"`. */
+  /** How the numbers of a sequence's frames become one. @default {"mean"} */
   aggregate?: FrameAggregate;
   /** What answers are credited by, where the trainer credits parts: frames, or the patch that each token stands for. */
   parts?: "frames" | "patches";
-  /** Frames that are handed to the tokenizer's encoder and to a metric at once. Default 64. */
+  /** Frames that are handed to the tokenizer's encoder and to a metric at once. @default {64} */
   frameBatch?: number;
   /**
    * Remember the tokens of at most so many clips by episode, start and context. Only for clips that are neither augmented

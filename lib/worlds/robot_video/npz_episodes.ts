@@ -20,10 +20,10 @@ import { EpisodeCache } from "./episode_cache.ts";
 export interface NpzEpisodeOptions {
   /**
    * The key of the video, [T, H, W, 3]: uint8, wider integers in 0 … 255, or floats (of 16, 32 or 64 bits) in [0, 1]; floats in
-   * 0 … 255 are refused, since a dark frame of theirs would be taken for a bright one. Default `"image"`.
+   * 0 … 255 are refused, since a dark frame of theirs would be taken for a bright one. @default {"image"}
    */
   imageKey?: string;
-  /** The key of the actions, [T, A] of any number type; null for data without actions. Default `"action"`. */
+  /** The key of the actions, [T, A] of any number type; null for data without actions. @default {"action"} */
   actionKey?: string | null;
   /** Resize frames to this many pixels. Default: as they are. */
   resolution?: { height: number; width: number };

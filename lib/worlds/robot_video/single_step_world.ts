@@ -31,9 +31,9 @@ export interface RobotVideoWorldOptions {
   bins: ActionBins;
   /** Metrics by which frames are compared. */
   metrics: readonly ImageMetric[];
-  /** Whether answers have parts, the patch that each token stands for, which the trainer may credit. Default false. */
+  /** Whether answers have parts, the patch that each token stands for, which the trainer may credit. @default {false} */
   patches?: boolean;
-  /** Frames that the tokenizer works on at once. Default 64. */
+  /** Frames that the tokenizer works on at once. @default {64} */
   frameBatch?: number;
   /**
    * Remember the tokens of frames by episode and index, at most so many frames. Only for clips that are neither augmented

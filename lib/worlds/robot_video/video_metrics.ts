@@ -86,7 +86,7 @@ export function tokenGrid(tokens: number, height: number, width: number): { rows
  *
  * @param predicted [B, T, H, W, 3] in [0, 1].
  * @param truth The same shape.
- * @param framesAtOnce Frames that the metric looks at in one go: bounds memory. Default 64.
+ * @param framesAtOnce Frames that the metric looks at in one go: bounds memory. @default {64}
  * @returns [B, T] row-major.
  * @throws {RangeError} if the shapes differ or are not those of sequences of images.
  */

@@ -42,7 +42,7 @@ export type PlacedParquetRow = ParquetRow & RowPlace;
 
 /** How a parquet file is read. */
 export interface ReadParquetOptions extends RowOptions {
-  /** Whether rows must have the state and the action, which scoring needs and imitation does not. Default true. */
+  /** Whether rows must have the state and the action, which scoring needs and imitation does not. @default {true} */
   states?: boolean;
   /** Stop after so many rows. */
   limit?: number;

@@ -40,13 +40,13 @@ export interface PromptExamples {
 
 /** How prompts are built. */
 export interface PromptOptions {
-  /** See the file's head. Default `instructions`. */
+  /** See the file's head. @default {"instructions"} */
   style?: "instructions" | "compact";
   /** Rules by game; games that are not listed get none. Only for `instructions`. */
   rules?: Readonly<Record<string, GameRules>>;
   /** Examples for every prompt. Only for `instructions`. */
   examples?: PromptExamples;
-  /** Which differences the examples show; the released ones have a defect where objects are added. Default `strict`. */
+  /** Which differences the examples show; the released ones have a defect where objects are added. @default {"strict"} */
   strictness?: Strictness;
 }
 

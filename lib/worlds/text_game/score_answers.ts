@@ -24,7 +24,7 @@ export interface ScoreAnswersOptions {
   data: string;
   /** Where scores are written; gzipped if it ends in `.gz`. */
   out: string;
-  /** The published scoring (answers are repaired as json_repair 0.61.7 does) or the mended one. Default `released`. */
+  /** The published scoring (answers are repaired as json_repair 0.61.7 does) or the mended one. @default {"released"} */
   strictness?: Strictness;
   /** Ends it; nothing is written then. */
   signal?: AbortSignal;

@@ -12,7 +12,7 @@ import type { JsonNumber, JsonValue } from "../../io/json_value.ts";
 
 /** Options of {@linkcode parseTransition}. */
 export interface TransitionOptions {
-  /** Keep the state between action and tick as well; a third more memory. Default false. */
+  /** Keep the state between action and tick as well; a third more memory. @default {false} */
   actionStates?: boolean;
 }
 

@@ -30,7 +30,7 @@ export type ChangeSection = "new" | "deleted" | "updated";
 
 /** How answers are read. */
 export interface F1Options {
-  /** Leave the end-of-sequence text on the last item, as the released scorer does. Default false. */
+  /** Leave the end-of-sequence text on the last item, as the released scorer does. @default {false} */
   keepEndOfSequence?: boolean;
   /** Texts that end a sequence, besides those of the usual models. */
   endOfSequence?: readonly string[];

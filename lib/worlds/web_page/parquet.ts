@@ -46,7 +46,7 @@ export type PlacedWebPageRow = WebPageRow & RowPlace;
 
 /** Which part of a file is read. */
 export interface ReadWebPageRowsOptions extends RowOptions {
-  /** Whether rows must have an answer to imitate. Default false. */
+  /** Whether rows must have an answer to imitate. @default {false} */
   answers?: boolean;
   /** Stop after so many rows. */
   limit?: number;

@@ -14,7 +14,7 @@ export interface ProposalOptions {
   words?: readonly string[];
   /** Weight of clicking, by role, over {@linkcode CLICK_WEIGHTS}. */
   clickWeights?: Readonly<Record<string, number>>;
-  /** Whether tabs are opened and closed. Default true. */
+  /** Whether tabs are opened and closed. @default {true} */
   usesTabs?: boolean;
 }
 

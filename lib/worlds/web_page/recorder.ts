@@ -29,7 +29,7 @@ export interface WalkRequest extends ProposalOptions {
   readonly objective: string;
   /** Steps to be followed; by chance alone when left out, and after its end. */
   readonly script?: readonly ScriptStep[];
-  /** Before a scripted step, chance of an action of another kind that is taken back where it left the page. Default 0.2. */
+  /** Before a scripted step, chance of an action of another kind that is taken back where it left the page. @default {0.2} */
   readonly detours?: number;
   /** Entries of a history, `None` at its head included. Default 5, as the data set has at most. */
   readonly historyLength?: number;

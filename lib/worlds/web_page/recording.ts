@@ -22,7 +22,7 @@ export interface RecordingRequest {
   readonly walk: (random: Philox) => Omit<WalkRequest, "steps" | "stream" | "taskId">;
   /** Puts the site back to how it was before each walk; left out where that is not in our hands. */
   readonly resetSite?: () => void;
-  /** How many of the walks are taken again afterwards; on a site that is not reset, what walks have changed shows. Default 0. */
+  /** How many of the walks are taken again afterwards; on a site that is not reset, what walks have changed shows. @default {0} */
   readonly checkedWalks?: number;
   /** Ends the recording; what was recorded stays. */
   readonly signal?: AbortSignal;

@@ -81,7 +81,7 @@ export interface WebPageResponse {
 
 /** Options of {@linkcode WebPageWorld}. */
 export interface WebPageWorldOptions extends LanguageTokensOptions {
-  /** As the released scorer: the text of the end token stays on the last item, which then never matches. Default false. */
+  /** As the released scorer: the text of the end token stays on the last item, which then never matches. @default {false} */
   keepEndOfSequence?: boolean;
 }
 
