@@ -9,6 +9,7 @@
  *
  * Sources: D. Rampas et al. 2022 (Paella); T. Miyato et al. 2018 (spectral normalization); J. H. Lim and J. C. Ye 2017 (hinge).
  */
+import { STREAM } from "../base/streams.ts";
 import type { HostTensor } from "../io/safetensors.ts";
 import { uniformInitial } from "../nn/initializers.ts";
 import { disposeParameters, loadInto, type Parameters, toHost } from "../nn/parameters.ts";
@@ -36,7 +37,6 @@ export function isSeenByDiscriminator({ depth }: DiscriminatorConfig, height: nu
 
 const SLOPE = 0.2;
 const INSTANCE_EPSILON = 1e-5, SPECTRAL_EPSILON = 1e-12;
-const INITIAL_WEIGHTS = 0xd15;
 
 /** Scores patches of images: high for real ones. */
 export class Discriminator {
@@ -70,7 +70,7 @@ export class Discriminator {
     const widths = widthsOf(config);
     const parameters: Parameters = new Map(), buffers: Parameters = new Map();
     let stream = 0;
-    const draw = () => new Philox(seed, INITIAL_WEIGHTS, stream++);
+    const draw = () => new Philox(seed, STREAM.discriminatorWeights, stream++);
     const add = (weight: string, bias: string, output: number, input: number, kernel: number) => {
       const bound = 1 / Math.sqrt(input * kernel * kernel);
       parameters.set(weight, uniformInitial(engine, [output, input, kernel, kernel], draw(), bound));

@@ -4,6 +4,7 @@
  *
  * Not here: sizes (`image_tokenizer_config.ts`) and networks.
  */
+import { STREAM } from "../base/streams.ts";
 import { join } from "node:path";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { readTextFile } from "../io/plain_file.ts";
@@ -21,8 +22,6 @@ import type { ShapeList, WeightLookup } from "./vision_blocks.ts";
 export type ComputeType = "float32" | "bfloat16";
 
 const ACTIVATION_BYTES = 256 * 2 ** 20;
-/** Names the random streams of first weights among all of a seed's streams. */
-const INITIAL_WEIGHTS = 0x70c;
 
 /** How first weights differ from PyTorch's defaults. */
 export interface InitialWeights {
@@ -42,7 +41,7 @@ export function initialParameters(engine: Engine, shapes: ShapeList, { seed, zer
     if (/norm/.test(name)) return [name, keep((name.endsWith(".weight") ? ones : zeros)(engine, shape))];
     // A bias follows its weight and shares its bound.
     if (shape.length > 1) bound = 1 / Math.sqrt(shape.slice(1).reduce((product, extent) => product * extent, 1));
-    return [name, uniformInitial(engine, shape, new Philox(seed, INITIAL_WEIGHTS, i), gain(name) * bound)];
+    return [name, uniformInitial(engine, shape, new Philox(seed, STREAM.tokenizerWeights, i), gain(name) * bound)];
   }));
 }
 

@@ -2,14 +2,12 @@
  * First values of a causal transformer's parameters: normal numbers of the configuration's range, ones in norms, zeros in biases;
  * the same on every engine. A parameter's numbers depend on its place among all and on the seed, on nothing else.
  */
+import { STREAM } from "../base/streams.ts";
 import { constantInitial, normalInitial } from "../nn/initializers.ts";
 import type { Parameters } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
 import { type TransformerConfig, transformerParameterShapes } from "./transformer_config.ts";
-
-/** Purpose key of the random streams that parameters are drawn from: (seed, this, number of the parameter). */
-const INITIALIZATION_STREAM = 0x1417;
 
 /**
  * First values, kept and float32.
@@ -26,7 +24,7 @@ export function initialParameters(
   const parameters: Parameters = new Map();
   let index = 0;
   for (const [name, shape] of transformerParameterShapes(config)) {
-    const random = new Philox(seed, INITIALIZATION_STREAM, index++);
+    const random = new Philox(seed, STREAM.transformerWeights, index++);
     if (!wanted(name)) continue;
     parameters.set(
       name,

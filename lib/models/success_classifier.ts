@@ -13,6 +13,7 @@
  *
  * Sources: E. Perez et al. 2018 (FiLM); C. Finn et al. 2016 (spatial softmax).
  */
+import { STREAM } from "../base/streams.ts";
 import { join } from "node:path";
 import { readTextFile } from "../io/plain_file.ts";
 import { openWeights, writeWeights } from "../io/safetensors_folder.ts";
@@ -60,8 +61,6 @@ const PLACE_SCALE = 4;
 const INPUT_CHANNELS = 8;
 /** Episodes that are judged at once. */
 const BATCH = 64;
-/** The second number of the streams of the first weights ("judg" in ASCII). */
-const INITIAL_WEIGHTS = 0x6a756467;
 
 /** The words of an instruction, in lower case. */
 export function instructionWords(instruction: string): string[] {
@@ -97,7 +96,7 @@ export class SuccessClassifier {
     for (const [name, shape] of shapesOf(config)) {
       if (!name.endsWith(".weight")) continue;
       const bias = name.replace(".weight", ".bias");
-      const initial = kaimingUniform(engine, shape, new Philox(seed, INITIAL_WEIGHTS, stream++));
+      const initial = kaimingUniform(engine, shape, new Philox(seed, STREAM.judgeWeights, stream++));
       // At first the words change nothing.
       const isFilm = name.startsWith("film");
       if (isFilm) {

@@ -9,6 +9,7 @@
  *
  * Axis letters: r rank, R ranks of several layers together.
  */
+import { STREAM } from "../base/streams.ts";
 import type { DType, Shape } from "../tensor/dtype.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
@@ -16,9 +17,6 @@ import { tidy } from "../tensor/scope.ts";
 import { concat, type Tensor } from "../tensor/tensor.ts";
 import { constantInitial, uniformInitial } from "./initializers.ts";
 import { disposeParameters, type Parameters } from "./parameters.ts";
-
-/** Purpose key of the random streams that A is drawn from: (seed, this, number of the layer). */
-const LORA_STREAM = 0x10ba;
 
 /** What to adapt, and how strongly. */
 export interface LoraOptions {
@@ -98,7 +96,7 @@ export class LoraAdapters {
     for (const layer of this.layers) {
       const [down, up] = [`${layer}.lora_A.weight`, `${layer}.lora_B.weight`];
       // A layer's number does not depend on which others are adapted.
-      const random = new Philox(seed, LORA_STREAM, numbers.get(layer)!), width = linear.get(layer)![1];
+      const random = new Philox(seed, STREAM.adapterWeights, numbers.get(layer)!), width = linear.get(layer)![1];
       this.parameters.set(down, uniformInitial(engine, shapes.get(down)!, random, 1 / Math.sqrt(width)));
       this.parameters.set(up, constantInitial(engine, shapes.get(up)!, 0));
     }

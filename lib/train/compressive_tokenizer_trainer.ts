@@ -8,6 +8,7 @@
  *
  * Axis letters: B clips, T frames of a clip beside its context, H and W pixels.
  */
+import { STREAM } from "../base/streams.ts";
 import type { CompressiveTokenizer } from "../models/compressive_tokenizer.ts";
 import type { Discriminator } from "../models/discriminator.ts";
 import type { Lpips } from "../models/lpips.ts";
@@ -82,9 +83,6 @@ interface PreparedClips {
   weights?: Tensor;
 }
 
-/** The second number of every stream of dropout; the first is the seed. */
-const DROPOUT_STREAM = 0xd201;
-
 /** Trains a compressive tokenizer step by step. */
 export class CompressiveTokenizerTrainer extends ImageTokenizerTrainer<ClipBatch, PreparedClips> {
   readonly #tokenizer: CompressiveTokenizer;
@@ -135,7 +133,7 @@ export class CompressiveTokenizerTrainer extends ImageTokenizerTrainer<ClipBatch
   /** What the tokenizer makes of them. */
   protected override images({ context, frames, weights }: PreparedClips, step: number): ReconstructedImages[] {
     const { rate, seed } = this.#dropout, { height, width } = this.#tokenizer.config;
-    const dropout = rate > 0 ? { rate, random: new Philox(seed, DROPOUT_STREAM, step) } : undefined;
+    const dropout = rate > 0 ? { rate, random: new Philox(seed, STREAM.dropout, step) } : undefined;
     const clip = this.#tokenizer.reconstruct(context, frames, { dropout });
     const flat = (x: Tensor) => x.reshape([-1, height, width, 3]);
     return [

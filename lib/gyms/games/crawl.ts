@@ -9,6 +9,7 @@
  * Not here: files of transitions (`worlds/text_game/jsonl.ts`); which rows a training step draws.
  */
 
+import { STREAM } from "../../base/streams.ts";
 import { workAtOnce } from "../../base/breather.ts";
 import { Philox } from "../../tensor/random.ts";
 import { isChanged } from "../../worlds/text_game/difference.ts";
@@ -41,8 +42,6 @@ export interface BuiltInTransitions {
   heldOut: TextGameTransition[];
 }
 
-/** Second name of a walk's stream. */
-const WALK_STREAM = 4242;
 /** A walk that has not ended by then is left. */
 const MOST_STEPS = 24;
 /** Each new transition is collected with this probability: more scenes for as many rows. */
@@ -145,7 +144,7 @@ function* gameCrawl(game: TextGame, options: CrawlOptions): Generator<void, Text
       wanted.changed = wanted.unchanged = count;
       idle = 0;
     }
-    const random = new Philox(seed, WALK_STREAM, ...letters(game.name), Number(isHeldOut), walk);
+    const random = new Philox(seed, STREAM.gameWalk, ...letters(game.name), Number(isHeldOut), walk);
     const before = collected.length;
     for (const transition of walkThrough(game, sceneSeed(random, isHeldOut), random)) {
       const kind = isChanged(scoredCurrent(transition), scoredNext(transition)) ? "changed" : "unchanged";

@@ -8,6 +8,7 @@
  * Not here: walking through games and writing rows (`crawl.ts`).
  */
 
+import { STREAM } from "../../base/streams.ts";
 import { Philox } from "../../tensor/random.ts";
 import type { GameRules } from "../../worlds/text_game/prompt.ts";
 import type { GameObject, GameScore, GameState } from "../../worlds/text_game/state.ts";
@@ -86,8 +87,6 @@ export interface GameDefinition {
 
 /** No solution is longer. */
 const MOST_STEPS = 200;
-/** Second name of a scene's stream. */
-const SCENE_STREAM = 4241;
 
 /** A thing of a first state. */
 export function thing(kind: string, type: string, properties: Properties, contains: Thing[] = []): Thing {
@@ -175,7 +174,7 @@ export function letters(name: string): number[] {
 
 /** Places the things: ids in random order, the place first, the agent with the first id. */
 function firstState(definition: GameDefinition, seed: number): GameState {
-  const random = new Philox(seed, SCENE_STREAM, ...letters(definition.name));
+  const random = new Philox(seed, STREAM.gameScene, ...letters(definition.name));
   const place = pick(random, definition.place.kinds);
   const things = definition.things(random);
   const flat: Thing[] = [];

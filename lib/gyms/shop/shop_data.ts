@@ -4,6 +4,7 @@
  * Names, prices and topics are drawn so that questions have one answer: product names and prices are unique in a catalogue, and so
  * are the titles of forum posts.
  */
+import { SHOP_STREAM } from "../../base/streams.ts";
 import { Philox } from "../../tensor/random.ts";
 import {
   CATEGORIES,
@@ -146,14 +147,13 @@ export const LOW_STOCK = 9;
 export const DELIVERIES: Readonly<Record<string, number>> = { Standard: 400, Express: 900 };
 
 /** Names the streams of random numbers, so that a change to one kind of data leaves the others as they are. */
-const STREAM = { catalogue: 1, reviews: 2, people: 3, orders: 4, forum: 5, help: 6 } as const;
 
 /** The site's data as it is before anybody has done anything. */
 export function initialShopData(seed: number): ShopData {
-  const categories = chooseCategories(new Philox(seed, STREAM.catalogue));
-  const products = makeProducts(categories, new Philox(seed, STREAM.catalogue, 1));
-  addReviews(products, new Philox(seed, STREAM.reviews));
-  const people = new Philox(seed, STREAM.people);
+  const categories = chooseCategories(new Philox(seed, SHOP_STREAM.catalogue));
+  const products = makeProducts(categories, new Philox(seed, SHOP_STREAM.catalogue, 1));
+  addReviews(products, new Philox(seed, SHOP_STREAM.reviews));
+  const people = new Philox(seed, SHOP_STREAM.people);
   const customer = {
     name: `${pick(FIRST_NAMES, people)} ${pick(LAST_NAMES, people)}`,
     street: `${people.integer(2, 80)} ${pick(STREETS, people)}`,
@@ -162,10 +162,10 @@ export function initialShopData(seed: number): ShopData {
   return {
     categories: categories.map(({ name }) => name),
     products,
-    orders: makeOrders(products, customer, new Philox(seed, STREAM.orders)),
+    orders: makeOrders(products, customer, new Philox(seed, SHOP_STREAM.orders)),
     seededOrders: ORDER_COUNT,
-    posts: makePosts(products, new Philox(seed, STREAM.forum)),
-    help: makeHelp(new Philox(seed, STREAM.help)),
+    posts: makePosts(products, new Philox(seed, SHOP_STREAM.forum)),
+    help: makeHelp(new Philox(seed, SHOP_STREAM.help)),
     customer,
     password: "basket",
     featured: products[people.integer(0, products.length)],

@@ -1,6 +1,7 @@
 /**
  * The tasks of the built-in site, in WebArena's form, drawn from its catalogue by templates. All follow from the site's seed.
  */
+import { SHOP_STREAM } from "../../base/streams.ts";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { Philox } from "../../tensor/random.ts";
 import { type PageCheck, type ReferenceAnswers, taskJson } from "../../worlds/web_page/web_task.ts";
@@ -24,8 +25,6 @@ type TaskDraft =
   & Pick<SiteTask, "intent" | "kind" | "area" | "solution" | "evaluation">
   & { readonly startPath?: string };
 
-/** Names the stream that tasks are drawn from; the data's streams have lower numbers. */
-const TASK_STREAM = 7;
 /** Rows of the back office's tables on their first page, where solutions look. */
 const ROWS_AT_ONCE = 3;
 /** Posts on the forum's first page. */
@@ -62,7 +61,7 @@ export async function writeSiteTasks(site: Pick<ShopSite, "seed">, path: string)
 }
 
 function taskDrafts(data: ShopData, seed: number): TaskDraft[] {
-  const stream = new Philox(seed, TASK_STREAM);
+  const stream = new Philox(seed, SHOP_STREAM.tasks);
   return [
     ...productQuestions(data, stream),
     ...categoryTasks(data, stream),

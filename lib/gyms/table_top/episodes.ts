@@ -3,6 +3,7 @@
  * same every time for the same options and index.
  */
 
+import { STREAM } from "../../base/streams.ts";
 import { createHash } from "node:crypto";
 import { Philox } from "../../tensor/random.ts";
 import { RT1_ACTION, RT1_ACTION_WIDTH } from "../../worlds/robot_video/actions.ts";
@@ -51,8 +52,6 @@ export interface TableTopEpisodeOptions {
 
 /** Raise this when the simulator changes what an episode looks like: it is part of the fingerprint. */
 const SIMULATOR_VERSION = 1;
-/** The second number of the stream of an episode ("epis" in ASCII). */
-const EPISODE_STREAM = 0x65706973;
 
 /**
  * A source of simulated episodes with 13-dimensional actions in RT-1's order.
@@ -81,7 +80,7 @@ export function tableTopEpisodes(options: TableTopEpisodeOptions): EpisodeSource
   new TableTop({ seed, objects: objects ?? 3, drawer, zone, slip }).render(height, width);
 
   const make = (index: number): Promise<Episode> => {
-    const random = new Philox(seed, EPISODE_STREAM, index);
+    const random = new Philox(seed, STREAM.tableTopEpisode, index);
     const count = objects ?? random.integer(2, 4);
     const scene = tasks ? taskScene(random, count) : { seed: random.uint32(), firstTask: null };
     const world = new TableTop({ seed: scene.seed, objects: count, drawer, zone, slip });

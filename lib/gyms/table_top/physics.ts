@@ -6,6 +6,7 @@
  * glides on a little and stops. There are no forces and no stacking; an object that is dropped on another slides off it.
  */
 
+import { STREAM } from "../../base/streams.ts";
 import { Philox } from "../../tensor/random.ts";
 import { RT1_ACTION } from "../../worlds/robot_video/actions.ts";
 import {
@@ -32,7 +33,6 @@ const GLIDE = 0.3;
 const GRASP_AT = 0.6;
 const RELEASE_AT = 0.4;
 const SPIN = 0.6;
-const SLIP_STREAM = 0x736c6970;
 
 /**
  * Advances a state by one action, in place.
@@ -42,7 +42,7 @@ const SLIP_STREAM = 0x736c6970;
  * @param seed of the slip noise; together with the state's time it names the noise of this step.
  */
 export function advance(state: TableTopState, action: ArrayLike<number>, slip: number, seed: number): void {
-  const noise = slip > 0 ? new Philox(seed, SLIP_STREAM, state.time) : null;
+  const noise = slip > 0 ? new Philox(seed, STREAM.tableTopSlip, state.time) : null;
   const before = state.objects.map(({ x, y }) => [x, y]);
   const { arm } = state;
   const move = [0, 1, 2].map((axis) => limit(action[RT1_ACTION.worldVector + axis] * MOVE_SCALE, -MAX_MOVE, MAX_MOVE));

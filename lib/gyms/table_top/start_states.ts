@@ -6,6 +6,7 @@
  * have a drawer and a zone, whatever the task: one world model then serves every task.
  */
 
+import { STREAM } from "../../base/streams.ts";
 import { Philox } from "../../tensor/random.ts";
 import { Camera } from "./camera.ts";
 import { DRAWER, GRIPPER, OBJECT_HEIGHT, reachLeft, type TableTopState } from "./state.ts";
@@ -40,8 +41,6 @@ export interface StartStateOptions {
   objects?: number;
 }
 
-/** The second number of the stream of candidates' seeds ("star" in ASCII). */
-const START_STREAM = 0x73746172;
 /** Of about so many candidates none fits only if the conditions contradict each other. */
 const MAX_CANDIDATES = 20000;
 
@@ -64,7 +63,7 @@ export function startStates(
   if (!Number.isInteger(count) || count < 1) {
     throw new RangeError(`count must be an integer of at least 1: received ${count}`);
   }
-  const random = new Philox(seed, START_STREAM, START_TASKS.indexOf(kind));
+  const random = new Philox(seed, STREAM.tableTopStart, START_TASKS.indexOf(kind));
   const task: TableTopTask = kind === "push-to-zone" ? { kind, object: 0 } : { kind };
   const starts: StartState[] = [];
   for (let candidate = 0; starts.length < count; candidate++) {

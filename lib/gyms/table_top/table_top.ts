@@ -6,6 +6,7 @@
  * what would have happened after another action, and did a policy reach its goal (`tasks.ts`).
  */
 
+import { STREAM } from "../../base/streams.ts";
 import { Philox } from "../../tensor/random.ts";
 import { RT1_ACTION_RANGES, RT1_ACTION_WIDTH } from "../../worlds/robot_video/actions.ts";
 import { advance } from "./physics.ts";
@@ -25,9 +26,6 @@ export interface TableTopConfig {
   /** How strongly pushes stray and grasps fail, 0 (not at all) … 1. Default 0. */
   slip?: number;
 }
-
-/** The second number of the stream that lays out a scene ("scen" in ASCII). */
-const SCENE_STREAM = 0x7363656e;
 
 /**
  * A table-top world.
@@ -118,6 +116,6 @@ export class TableTop {
   }
 
   #layOut(): TableTopState {
-    return layOut(new Philox(this.#seed, SCENE_STREAM), this.config);
+    return layOut(new Philox(this.#seed, STREAM.tableTopScene), this.config);
   }
 }

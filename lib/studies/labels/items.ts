@@ -6,6 +6,7 @@
  *
  * Source: RLVR-World §6.4 (one annotator, blind: final frame and task only).
  */
+import { STREAM } from "../../base/streams.ts";
 import { dirname, isAbsolute, join, normalize, relative, resolve } from "node:path";
 import { writeFileAtomic } from "../../io/atomic.ts";
 import { readTextFile } from "../../io/plain_file.ts";
@@ -53,8 +54,6 @@ export interface LabelCandidate extends Omit<LabelKey, "id"> {
 
 /** The items' file in its folder. */
 const ITEMS_FILE = "items.jsonl";
-/** The second number of the stream that orders items ("blnd" in ASCII). */
-const ORDER_STREAM = 0x626c6e64;
 
 /**
  * Writes a folder of items for the labelling page, and the key beside it but not in it. Ids and order are drawn from the seed,
@@ -76,7 +75,7 @@ export async function writeLabelItems(
     );
   }
   await Deno.mkdir(join(folder, "frames"), { recursive: true });
-  const order = new Philox(seed, ORDER_STREAM).permutation(candidates.length);
+  const order = new Philox(seed, STREAM.labelItems).permutation(candidates.length);
   const digits = String(candidates.length).length;
   const items: LabelItem[] = [], keys: LabelKey[] = [];
   for (let position = 0; position < order.length; position++) {

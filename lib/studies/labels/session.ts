@@ -2,6 +2,7 @@
  * One labeller's work: which item comes next, what was answered, what was taken back; every answer is on the disk before the next
  * item is shown. Whoever comes back goes on where they stopped. The server around it is `server.ts`.
  */
+import { STREAM } from "../../base/streams.ts";
 import { cannotWrite } from "../../base/disk_error.ts";
 import { isNameOf } from "../../io/plain_file.ts";
 import { UserError } from "../../base/user_error.ts";
@@ -38,9 +39,6 @@ export interface LabelTask {
   canUndo: boolean;
 }
 
-/** The second number of the stream that orders a labeller's items ("ordr" in ASCII). */
-const ORDER_STREAM = 0x6f726472;
-
 /** See the file's head. */
 export class LabelSession implements Disposable {
   /** Answers of this labeller that were there before, and what is odd about the file, for the person who starts it. */
@@ -70,7 +68,7 @@ export class LabelSession implements Disposable {
     this.#folder = folder;
     this.#file = file;
     this.notes = notes;
-    const order = new Philox(options.seed, ORDER_STREAM).permutation(items.length);
+    const order = new Philox(options.seed, STREAM.labelOrder).permutation(items.length);
     this.#items = Array.from(order, (index) => items[index]);
     this.#answered = new Set(this.#items.flatMap(({ id }, position) => answered.has(id) ? [position] : []));
     this.#queue = this.#items.flatMap((_, position) => this.#answered.has(position) ? [] : [position]);

@@ -10,6 +10,7 @@
  * The quality is measured on the evaluation's own roll-outs in truth, of which the judge has seen none: their final frames as the
  * tokenizer leaves them, against the simulator's rule. What a model gets wrong beyond its tokenizer is not in that number.
  */
+import { STREAM } from "../../base/streams.ts";
 import { instructionWords, SuccessClassifier } from "../../models/success_classifier.ts";
 import type { Engine } from "../../tensor/engine.ts";
 import { Philox } from "../../tensor/random.ts";
@@ -73,8 +74,6 @@ export interface JudgeReport {
 
 /** Scenes for judges: none of them is an evaluation's, whatever the seed. */
 const JUDGE_SEEDS = 1_000_000_000;
-/** The second number of the stream of an attempt ("jatt" in ASCII). */
-const ATTEMPT_STREAM = 0x6a617474;
 /** Frames of an attempt that are examples beside the final one: neighbours differ too little to teach more. */
 const EARLIER_FRAMES = 5;
 
@@ -88,7 +87,7 @@ export async function makeJudge(request: JudgeRequest): Promise<SuccessClassifie
     for (const [i, start] of states.entries()) {
       for (const word of instructionWords(start.instruction)) words.add(word);
       ["random", ...SKILL_NAMES].forEach((_, level) => {
-        const random = new Philox(seed, ATTEMPT_STREAM, t, i, level);
+        const random = new Philox(seed, STREAM.judgeAttempt, t, i, level);
         examples.push(...attempt(start, task, SKILL_NAMES[level - 1], random, request));
       });
       progress.step(t * starts + i + 1, { frames: examples.length });

@@ -4,6 +4,7 @@
  * Binary cross-entropy by AdamW. A batch holds as many successes as failures of each task (where there are both), so that the
  * judge does not learn how often a task succeeds: that would pull the rates of all policies towards each other.
  */
+import { STREAM } from "../../base/streams.ts";
 import type { JudgedEpisode, SuccessClassifier } from "../../models/success_classifier.ts";
 import { AdamW } from "../../nn/optimizer.ts";
 import { cosineSchedule } from "../../nn/schedules.ts";
@@ -36,8 +37,6 @@ export interface SuccessTrainingOptions {
   onStep?: (step: number, loss: number) => void | Promise<void>;
 }
 
-/** The stream of a step's batch ("jbat" in ASCII). */
-const BATCH_STREAM = 0x6a626174;
 const WARMUP_SHARE = 0.05;
 
 /**
@@ -62,7 +61,7 @@ export async function trainSuccessClassifier(
   const leaves = [...judge.parameters.values()];
   try {
     for (let step = 0; step < steps; step++) {
-      const random = new Philox(seed, BATCH_STREAM, step);
+      const random = new Philox(seed, STREAM.judgeBatch, step);
       const chosen = Array.from({ length: batch }, (_, i) => {
         const own = strata[i % strata.length];
         return own[random.integer(0, own.length)];

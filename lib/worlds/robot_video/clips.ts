@@ -9,6 +9,7 @@
  * Axes: S frames of a clip, H height, W width, A action.
  */
 
+import { STREAM } from "../../base/streams.ts";
 import { Philox } from "../../tensor/random.ts";
 import { UserError } from "../../base/user_error.ts";
 import { type ColourJitterLimits, drawColourJitter, jitterColours } from "./augment.ts";
@@ -63,8 +64,6 @@ export interface TrainingClipOptions extends ClipShape {
   augmentation?: ColourJitterLimits;
 }
 
-/** The second number of every stream that draws a clip ("clip" in ASCII); the first is the seed. */
-const CLIP_STREAM = 0x636c6970;
 const MAX_DRAWS = 1000;
 
 /** Draws training clips: a uniform episode with replacement, then a uniform start. */
@@ -99,7 +98,7 @@ export class TrainingClips {
    */
   async clip(...name: number[]): Promise<Clip> {
     const { seed, segment, step = 1, shortEpisodes = "repeat", contextReach, augmentation } = this.options;
-    const random = new Philox(seed, CLIP_STREAM, ...name);
+    const random = new Philox(seed, STREAM.clip, ...name);
     for (let draw = 0; draw < MAX_DRAWS; draw++) {
       const episode = await this.source.load(this.#indices[random.integer(0, this.#indices.length)]);
       if (shortEpisodes === "refuse") refuseShort(this.source, episode, segment * step);

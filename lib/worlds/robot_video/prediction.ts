@@ -1,6 +1,7 @@
 /**
  * What the frame predictors share: checks of what they are given, drawing the tokens of a frame, and pixels as bytes.
  */
+import { STREAM } from "../../base/streams.ts";
 import type { CausalTransformer } from "../../models/causal_transformer.ts";
 import type { SharedCache } from "../../models/causal_transformer_cache.ts";
 import {
@@ -16,9 +17,6 @@ import { stack, type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { Tokens } from "../world.ts";
 import type { ActionBins } from "./actions.ts";
 import type { PredictorOptions } from "./frame_predictor.ts";
-
-/** The second number of every stream that predicted frames are drawn from ("pred" in ASCII); the first is the seed. */
-export const PREDICTION_STREAM = 0x70726564;
 
 /**
  * Checks what every predictor is made of.
@@ -94,7 +92,9 @@ export interface FrameDraw {
 /** Draws the tokens of one frame for every row: [rows][N]. All but the last are then in the cache. */
 export async function drawFrame(model: CausalTransformer, cache: SharedCache, draw: FrameDraw): Promise<Tokens[]> {
   const { engine } = model, { sampling, rollouts } = draw;
-  const streams = rollouts.map((rollout) => new Philox(draw.stream[0], PREDICTION_STREAM, draw.stream[1], rollout, 0));
+  const streams = rollouts.map((rollout) =>
+    new Philox(draw.stream[0], STREAM.predictedFrame, draw.stream[1], rollout, 0)
+  );
   const uniforms = Array.from({ length: draw.tokens }, () => Float32Array.from(streams, (each) => each.uniform()));
   const drawn = tidy(() => {
     let hidden: Tensor | undefined = draw.hidden;

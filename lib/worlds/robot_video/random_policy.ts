@@ -4,12 +4,11 @@
  * Its motion is smooth, as an arm's is: each direction keeps a share of the step before. It never ends an episode.
  */
 
+import { STREAM } from "../../base/streams.ts";
 import { Philox } from "../../tensor/random.ts";
 import { RT1_ACTION, RT1_ACTION_WIDTH } from "./actions.ts";
 import { checkFrames, checkReset, emptyAction, type Policy, type PolicyFrame, setWithinRange } from "./policy.ts";
 
-/** The second number of the stream of an episode ("rand" in ASCII). */
-const RANDOM_STREAM = 0x72616e64;
 /** The share of the step before that is kept. */
 const INERTIA = 0.6;
 /** Standard deviation of `world_vector`: 0.04 table widths a step in the table-top world. */
@@ -54,7 +53,7 @@ export class RandomPolicy implements Policy {
   /** Begins B episodes. */
   reset(instructions: readonly string[], seeds: readonly number[]): Promise<void> {
     checkReset(instructions, seeds);
-    this.#episodes = seeds.map((seed) => new RandomMotion(new Philox(seed, RANDOM_STREAM)));
+    this.#episodes = seeds.map((seed) => new RandomMotion(new Philox(seed, STREAM.randomPolicy)));
     return Promise.resolve();
   }
 

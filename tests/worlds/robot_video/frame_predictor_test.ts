@@ -12,7 +12,7 @@ import { tidy } from "../../../lib/tensor/scope.ts";
 import { tensor } from "../../../lib/tensor/tensor.ts";
 import { singleStepPredictor } from "../../../lib/worlds/robot_video/single_step_predictor.ts";
 import { multiStepPredictor } from "../../../lib/worlds/robot_video/multi_step_predictor.ts";
-import { PREDICTION_STREAM } from "../../../lib/worlds/robot_video/prediction.ts";
+import { STREAM } from "../../../lib/base/streams.ts";
 import { singleStepQuestion } from "../../../lib/worlds/robot_video/single_step_sequences.ts";
 import { singleStepVocabulary } from "../../../lib/worlds/robot_video/vocabulary.ts";
 import { smallModel, take } from "../../models/causal_transformer_support.ts";
@@ -50,7 +50,7 @@ async function fromScratch(
     questions: [...prefixes.values()].map((prefix) => Int32Array.from(prefix)),
     groupSize: 1,
     sampling,
-    stream: [SEED, PREDICTION_STREAM, step],
+    stream: [SEED, STREAM.predictedFrame, step],
     promptNumbers: rollouts,
     maxTokens: count,
     endTokens: [-1],

@@ -7,6 +7,7 @@
  * is reached, or when it loses patience.
  */
 
+import { STREAM } from "../../../base/streams.ts";
 import { Philox } from "../../../tensor/random.ts";
 import { UserError } from "../../../base/user_error.ts";
 import { RT1_ACTION, RT1_ACTION_WIDTH } from "../../../worlds/robot_video/actions.ts";
@@ -27,8 +28,6 @@ import { SceneTracker } from "./scene_tracker.ts";
 import { type Skill, SKILL_NAMES, type SkillName, SKILLS } from "./scripted_skill.ts";
 import { parseInstruction, type TaskPlan } from "./task_plan.ts";
 
-/** The second number of the stream of an episode ("skil" in ASCII). */
-const SKILL_STREAM = 0x736b696c;
 /** The smallest picture in which things can be told apart. */
 const LEAST_SIDE = 24;
 /** The gripper rises and sinks at most this fast. */
@@ -118,7 +117,7 @@ export class ScriptedPolicy implements Policy {
     try {
       checkReset(instructions, seeds);
       this.#episodes = instructions.map((instruction, i) =>
-        new ScriptedEpisode(this.#skill, instruction, new Philox(seeds[i], SKILL_STREAM))
+        new ScriptedEpisode(this.#skill, instruction, new Philox(seeds[i], STREAM.scriptedPolicy))
       );
       return Promise.resolve();
     } catch (error) {
