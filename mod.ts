@@ -507,7 +507,7 @@ export {
   type ServedModel,
   type ServedRequest,
 } from "./lib/serving/completions_client.ts";
-export { type JsonServerOptions } from "./lib/serving/json_server.ts";
+export { type JsonClientOptions } from "./lib/serving/json_client.ts";
 export { ServedAnswers, type ServedAnswersOptions } from "./lib/serving/served_answers.ts";
 export {
   type KlEstimator,

@@ -7,7 +7,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { UserError } from "../lib/base/user_error.ts";
-import { describeEnvironment } from "../lib/runs/environment.ts";
+import { describeEnvironment } from "../lib/runs/run_environment.ts";
 import { type Command, ENGINE_FLAGS, engineChoice, readFlags, runCommand } from "../tasks/cli.ts";
 import { benchCases, ceilings } from "./cases.ts";
 import type { BenchCase } from "./case.ts";

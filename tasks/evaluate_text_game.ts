@@ -9,7 +9,7 @@ import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
 import { type TextGameConfig, textGameConfig } from "../lib/recipes/text_game/config.ts";
 import { findTestFile, openTextGameData, readTextGameExamples } from "../lib/recipes/text_game/data.ts";
 import { evaluateTextGame } from "../lib/recipes/text_game/evaluation.ts";
-import { readTextGameTokens } from "../lib/recipes/text_game/models.ts";
+import { readTextGameTokens } from "../lib/recipes/text_game/tokens.ts";
 import { answerLines, scoredFileTable, textGameScoreTable } from "../lib/recipes/text_game/scores.ts";
 import { UserError } from "../lib/base/user_error.ts";
 import type { Engine } from "../lib/tensor/engine.ts";

@@ -13,7 +13,7 @@ import {
   readWebPageExamples,
 } from "../lib/recipes/web_page/data.ts";
 import { evaluateWebPage } from "../lib/recipes/web_page/evaluation.ts";
-import { readWebPageTokens } from "../lib/recipes/web_page/models.ts";
+import { readWebPageTokens } from "../lib/recipes/web_page/web_page_model.ts";
 import { scoredWebFileTable, webAnswerLines, webPageScoreTable } from "../lib/recipes/web_page/scores.ts";
 import type { Engine } from "../lib/tensor/engine.ts";
 import { openEngine } from "../lib/tensor/registry.ts";

@@ -13,7 +13,7 @@ export type {
   VideoTokenizer,
   VideoTokenizerTrainer,
   VideoWorld,
-} from "./robot_video/prediction.ts";
+} from "./robot_video/video_kind.ts";
 export type { TokenizerTrainerState } from "../train/frame_tokenizer_trainer.ts";
 export type { Discriminator, DiscriminatorConfig } from "../models/discriminator.ts";
 export type { AnyVideoPrediction } from "./robot_video/kinds.ts";
@@ -61,7 +61,7 @@ export {
   type OpenedLanguage,
   openLanguage,
 } from "./language/experiment.ts";
-export { LanguageModels, type LanguageModelsOptions, type ServedPolicy } from "./language/models.ts";
+export { LanguageModels, type LanguageModelsOptions, type ServedPolicy } from "./language/model_store.ts";
 export type { LanguageConfig } from "./language/fields.ts";
 export type { ExampleEncoder } from "./language/data.ts";
 export { resolveWithProgress } from "./hub_folder.ts";
@@ -87,7 +87,7 @@ export {
   type TextGameEvaluationRequest,
   unchangedBaseline,
 } from "./text_game/evaluation.ts";
-export { readTextGameTokens, type TextGameTokens } from "./text_game/models.ts";
+export { readTextGameTokens, type TextGameTokens } from "./text_game/tokens.ts";
 export {
   TEXT_GAME_PARTS,
   textGameHeadline,
@@ -182,7 +182,7 @@ export {
   WebPageModel,
   type WebPageModelSource,
   type WebPageTokens,
-} from "./web_page/models.ts";
+} from "./web_page/web_page_model.ts";
 export {
   tellingPages,
   webPageHeadline,

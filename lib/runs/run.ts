@@ -6,7 +6,7 @@ import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { writeReport } from "../report/html_report.ts";
 import type { RunResult } from "../report/result.ts";
 import { curveFigures } from "./curves.ts";
-import { peakMemory } from "./environment.ts";
+import { peakMemory } from "./run_environment.ts";
 import { evaluateModel } from "./evaluate.ts";
 import type { Evaluations, OpenRecipe } from "./recipe.ts";
 import { checkLearntFrom, stopper } from "./stage.ts";

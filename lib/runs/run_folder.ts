@@ -14,7 +14,7 @@ import { cannotRead } from "../io/random_access.ts";
 import { inTodaysWords } from "./old_config.ts";
 import { UserError } from "../base/user_error.ts";
 import { CheckpointStore } from "./checkpoint.ts";
-import { describeEnvironment } from "./environment.ts";
+import { describeEnvironment } from "./run_environment.ts";
 import { MetricLog } from "./metric_log.ts";
 import { lockRun, type RunLock } from "./run_lock.ts";
 

@@ -2,12 +2,12 @@
  * Questions to a model behind an OpenAI-compatible endpoint: chat completions, or the older completions for base models.
  *
  * n samples of one question are n requests, some at a time: servers differ in whether they take `n`. A request is tried again
- * as `json_server.ts` says, and also where the answer is not JSON, has no choices or no text. A query that still fails is an
+ * as `json_client.ts` says, and also where the answer is not JSON, has no choices or no text. A query that still fails is an
  * empty answer, counted with its reason, and the others go on; what that means for a task is the agent's affair
  * (`studies/web_agents/planning_agent.ts`). The key is read by the caller, sent as a header, and stands in no message and no log.
  */
 import { UserError } from "../base/user_error.ts";
-import { JsonServer, type JsonServerOptions, parseShallow, RefusedError, withoutVersion } from "./json_server.ts";
+import { JsonClient, type JsonClientOptions, parseShallow, RefusedError, withoutVersion } from "./json_client.ts";
 import { Philox } from "../tensor/random.ts";
 import { type Reply, usageOf } from "./usage.ts";
 
@@ -31,7 +31,7 @@ export interface TextMessage extends ChatMessage {
 }
 
 /** Options of a {@linkcode ChatClient}. */
-export interface ChatOptions extends Omit<JsonServerOptions, "check"> {
+export interface ChatOptions extends Omit<JsonClientOptions, "check"> {
   /** Name of the model; the only one that the server has when left out. */
   model?: string;
   /** `chat`, or `completions` for models without a chat template: messages are then joined by empty lines. `chat` when left out. */
@@ -48,7 +48,7 @@ export interface ChatOptions extends Omit<JsonServerOptions, "check"> {
 
 /** A model of a server. */
 export class ChatClient {
-  readonly #server: JsonServer;
+  readonly #server: JsonClient;
   readonly #options: ChatOptions;
   readonly #slots: Slots;
   #model: string | undefined;
@@ -73,7 +73,7 @@ export class ChatClient {
       throw new RangeError(`temperature must be at least 0: received ${temperature}`);
     }
     if (!(topP > 0 && topP <= 1)) throw new RangeError(`topP must lie in (0, 1]: received ${topP}`);
-    this.#server = new JsonServer(withoutVersion(base), {
+    this.#server = new JsonClient(withoutVersion(base), {
       timeoutSeconds: 120,
       ...options,
       check: (path, text) => path === this.#path ? whatIsWrong(text) : undefined,

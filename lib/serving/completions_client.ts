@@ -12,10 +12,10 @@ import { UserError } from "../base/user_error.ts";
 import { checkSamplingOptions, type SamplingOptions } from "../nn/sampling.ts";
 import { Philox } from "../tensor/random.ts";
 import type { OpenAnswers, Tokens } from "../worlds/world.ts";
-import { JsonServer, type JsonServerOptions, RefusedError, withoutVersion } from "./json_server.ts";
+import { JsonClient, type JsonClientOptions, RefusedError, withoutVersion } from "./json_client.ts";
 
 /** Options of a {@linkcode CompletionsClient}. */
-export interface CompletionsOptions extends JsonServerOptions {
+export interface CompletionsOptions extends JsonClientOptions {
   /** Name of the model; the only one that the server has when left out. */
   model?: string;
   /** Requests at a time; 16 when left out. */
@@ -80,7 +80,7 @@ interface Answer {
 
 /** A client of one server. */
 export class CompletionsClient {
-  readonly #server: JsonServer;
+  readonly #server: JsonClient;
   readonly #options: CompletionsOptions;
   #model: string | undefined;
   /** Whether the server has refused fields beyond OpenAI's own. */
@@ -98,7 +98,7 @@ export class CompletionsClient {
     if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
       throw new RangeError(`concurrency must be at least 1: received ${concurrency}`);
     }
-    this.#server = new JsonServer(withoutVersion(base), options);
+    this.#server = new JsonClient(withoutVersion(base), options);
     this.#options = options;
     this.#model = options.model;
   }

@@ -1,11 +1,11 @@
 /** What a given model's folder says reaches the worlds, the runs and the user: its ends, its adapter, its missing head. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { readLanguageModelFolder } from "../../lib/recipes/language/models.ts";
+import { readLanguageModelFolder } from "../../lib/recipes/language/model_store.ts";
 import { trainLikelihood } from "../../lib/runs/training.ts";
 import { TextGameExperiment } from "../../lib/recipes/text_game/experiment.ts";
-import { readTextGameTokens } from "../../lib/recipes/text_game/models.ts";
-import { readWebPageTokens, WebPageModel } from "../../lib/recipes/web_page/models.ts";
+import { readTextGameTokens } from "../../lib/recipes/text_game/tokens.ts";
+import { readWebPageTokens, WebPageModel } from "../../lib/recipes/web_page/web_page_model.ts";
 import { readSafetensors, writeSafetensors } from "../../lib/io/safetensors.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { saveAdapters } from "../../lib/models/lora_files.ts";

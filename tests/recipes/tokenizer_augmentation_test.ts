@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { openRobotVideoData } from "../../lib/recipes/robot_video/data.ts";
 import { videoKind } from "../../lib/recipes/robot_video/kinds.ts";
-import { augmentTokenizerFrames } from "../../lib/recipes/robot_video/prediction.ts";
+import { augmentTokenizerFrames } from "../../lib/recipes/robot_video/video_kind.ts";
 import { robotVideoConfig } from "../../lib/recipes/robot_video/config.ts";
 import { mergeSettings } from "../../lib/runs/settings.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";

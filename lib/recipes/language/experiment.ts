@@ -28,7 +28,7 @@ import type { World } from "../../worlds/world.ts";
 import { resolveWithProgress } from "../hub_folder.ts";
 import { checkFiles, type ExampleEncoder, fittingExamples, fittingQuestions, spread, trainingTexts } from "./data.ts";
 import type { LanguageConfig } from "./fields.ts";
-import { LanguageModels, modelFingerprint, readLanguageModelFolder } from "./models.ts";
+import { LanguageModels, modelFingerprint, readLanguageModelFolder } from "./model_store.ts";
 
 /** Names of the stages, in order. */
 export const LANGUAGE_STAGES = ["likelihood", "grpo", "evaluate"] as const;

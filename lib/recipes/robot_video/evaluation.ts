@@ -13,7 +13,7 @@ import type { SamplingOptions } from "../../nn/sampling.ts";
 import { rollout } from "../../train/rollout.ts";
 import { STREAM } from "../../base/streams.ts";
 import type { Clip, EvaluationClips } from "../../worlds/robot_video/clips.ts";
-import type { VideoPrediction } from "./prediction.ts";
+import type { VideoPrediction } from "./video_kind.ts";
 
 /** Which model to evaluate, on which clips, and how. */
 export interface EvaluationRequest {

@@ -37,8 +37,8 @@ import { openRobotVideoData, readActionRanges, type RobotVideoData } from "./dat
 import { evaluateRobotVideo, type Evaluation } from "./evaluation.ts";
 import { type AnyVideoPrediction, videoKind } from "./kinds.ts";
 import { isThere, VideoModels } from "./model_store.ts";
-import { checkGivenFolders, givenFingerprints, type GivenModels, openGivenModels } from "./models.ts";
-import type { VideoTokenizer } from "./prediction.ts";
+import { checkGivenFolders, givenFingerprints, type GivenModels, openGivenModels } from "./given_models.ts";
+import type { VideoTokenizer } from "./video_kind.ts";
 import {
   imaginedClips,
   robotVideoHeadline,

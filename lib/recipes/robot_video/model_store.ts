@@ -7,8 +7,8 @@ import type { RunFolder } from "../../runs/run_folder.ts";
 import type { Engine } from "../../tensor/engine.ts";
 import type { RobotVideoConfig } from "./config.ts";
 import { type RobotVideoData, writeActionRanges } from "./data.ts";
-import { loadFittingModel } from "./models.ts";
-import type { VideoPrediction } from "./prediction.ts";
+import { loadFittingModel } from "./given_models.ts";
+import type { VideoPrediction } from "./video_kind.ts";
 
 /** The transformers of a run, by the stages that leave them behind. */
 export class VideoModels implements ModelStore {

@@ -33,7 +33,7 @@ import {
   tokenizerTraining,
   type VideoKind,
   type VideoPrediction,
-} from "./prediction.ts";
+} from "./video_kind.ts";
 
 /** Frames that are tokenized, decoded and compared at once. */
 const FRAMES_AT_ONCE = 256;

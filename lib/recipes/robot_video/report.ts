@@ -19,7 +19,7 @@ import { type Clip, cutClip } from "../../worlds/robot_video/clips.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { RobotVideoConfig } from "./config.ts";
 import type { RobotVideoData } from "./data.ts";
-import type { VideoPrediction } from "./prediction.ts";
+import type { VideoPrediction } from "./video_kind.ts";
 
 /** A metric with every model's interval. */
 export interface VideoMetricResult extends MetricResult {

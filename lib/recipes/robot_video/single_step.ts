@@ -28,7 +28,7 @@ import {
   tokenizerTraining,
   type VideoKind,
   type VideoPrediction,
-} from "./prediction.ts";
+} from "./video_kind.ts";
 
 /** Frames whose tokens are remembered, so that each is computed once. */
 const REMEMBERED_FRAMES = 200_000;

@@ -7,7 +7,7 @@ import { tokenizerDivergence, watchBatches } from "../../runs/stage_history.ts";
 import type { Engine } from "../../tensor/engine.ts";
 import type { RobotVideoConfig } from "./config.ts";
 import type { RobotVideoData } from "./data.ts";
-import { setBackground, type VideoKind, type VideoTokenizer } from "./prediction.ts";
+import { setBackground, type VideoKind, type VideoTokenizer } from "./video_kind.ts";
 
 /** What a tokenizer is trained with. */
 export interface TokenizerStage {

@@ -16,7 +16,7 @@ import { LanguageExperiment, openLanguage } from "../language/experiment.ts";
 import type { TextGameConfig, TextGameRewardName } from "./config.ts";
 import { openTextGameData, type TextGameData } from "./data.ts";
 import { evaluateTextGame, type TextGameEvaluation } from "./evaluation.ts";
-import { textGameWorld } from "./models.ts";
+import { textGameWorld } from "./tokens.ts";
 import { textGameHeadline, textGameReport, type TextGameResult, textGameResult } from "./report.ts";
 
 /** The recipe of text games. */

@@ -16,7 +16,7 @@ import { LanguageExperiment, openLanguage } from "../language/experiment.ts";
 import type { WebPageConfig } from "./config.ts";
 import { cutObservations, openWebPageData, type WebPageData } from "./data.ts";
 import { evaluateWebPage, type WebPageEvaluation } from "./evaluation.ts";
-import { webPageWorld } from "./models.ts";
+import { webPageWorld } from "./web_page_model.ts";
 import { webPageHeadline, webPageReport, type WebPageResult, webPageResult } from "./report.ts";
 
 /** The recipe of web pages. */

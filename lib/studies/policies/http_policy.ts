@@ -14,11 +14,11 @@
  * base_displacement_vertical_rotation, gripper_closedness_action, rotation_delta (3), terminate_episode (3: [1, 0, 0] ends
  * the episode), world_vector (3).
  *
- * What goes wrong on the way is tried again as `serving/json_server.ts` says; all else that is wrong ends the episode with an error
+ * What goes wrong on the way is tried again as `serving/json_client.ts` says; all else that is wrong ends the episode with an error
  * that names the address.
  */
 
-import { JsonServer, type JsonServerOptions } from "../../serving/json_server.ts";
+import { JsonClient, type JsonClientOptions } from "../../serving/json_client.ts";
 import { UserError } from "../../base/user_error.ts";
 import { RT1_ACTION_WIDTH } from "../../worlds/robot_video/actions.ts";
 import {
@@ -38,7 +38,7 @@ export class HttpPolicy implements Policy {
   readonly name: string;
   /** 13. */
   readonly actionWidth: number = RT1_ACTION_WIDTH;
-  readonly #server: JsonServer;
+  readonly #server: JsonClient;
   #session = "";
   #episodes = 0;
   #step = 0;
@@ -50,8 +50,8 @@ export class HttpPolicy implements Policy {
    * @throws {UserError} if the address is none.
    * @throws {RangeError} if an option is out of its range.
    */
-  constructor(url: string, options: JsonServerOptions = {}) {
-    this.#server = new JsonServer(url, { timeoutSeconds: TIMEOUT_SECONDS, ...options });
+  constructor(url: string, options: JsonClientOptions = {}) {
+    this.#server = new JsonClient(url, { timeoutSeconds: TIMEOUT_SECONDS, ...options });
     this.name = this.#server.base;
   }
 

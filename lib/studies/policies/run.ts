@@ -9,7 +9,7 @@ import type { CausalTransformer } from "../../models/causal_transformer.ts";
 import { SuccessClassifier } from "../../models/success_classifier.ts";
 import type { SamplingOptions } from "../../nn/sampling.ts";
 import type { GalleryClip } from "../../report/gallery.ts";
-import { peakMemory } from "../../runs/environment.ts";
+import { peakMemory } from "../../runs/run_environment.ts";
 import type { Progress } from "../../runs/progress.ts";
 import { RunInterruptedError } from "../../runs/stage.ts";
 import type { Policy } from "../../worlds/robot_video/policy.ts";

@@ -41,7 +41,7 @@ import { type EndpointChoice, Endpoints } from "./agent_endpoints.ts";
 import { replayPage } from "./replay.ts";
 import { webAgentReportHtml, type WebAgentResult } from "./agent_report.ts";
 import { type AgentTask, builtInTasks, chromiumOpener, fileTasks, openSimulated, withLogins } from "./agent_tasks.ts";
-import { openWebPageModel, type WebPageModel } from "../../recipes/web_page/models.ts";
+import { openWebPageModel, type WebPageModel } from "../../recipes/web_page/web_page_model.ts";
 
 /** What is compared. Plain JSON: it is the folder's `config.json`. */
 export interface WebAgentSettings {

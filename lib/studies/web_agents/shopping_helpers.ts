@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { UserError } from "../../base/user_error.ts";
-import { JsonServer, type JsonServerOptions } from "../../serving/json_server.ts";
+import { JsonClient, type JsonClientOptions } from "../../serving/json_client.ts";
 import type { TaskHelpers } from "./tasks/task_helpers.ts";
 
 /** Who asks. */
@@ -38,13 +38,13 @@ const PRODUCT = z.object({ custom_attributes: z.array(z.object({ attribute_code:
  */
 export function shoppingHelpers(
   shop: string,
-  { account = PUBLISHED_ACCOUNT, ...options }: JsonServerOptions & { account?: ShopAccount } = {},
+  { account = PUBLISHED_ACCOUNT, ...options }: JsonClientOptions & { account?: ShopAccount } = {},
 ): TaskHelpers {
-  const base = shop.replace(/\/$/, ""), server = new JsonServer(base, options);
+  const base = shop.replace(/\/$/, ""), server = new JsonClient(base, options);
   const ask = async <T>(path: string, schema: z.ZodType<T>): Promise<T> => {
     const token = await server.json("/rest/default/V1/integration/admin/token", { body: account });
     if (typeof token !== "string") throw new UserError(`${base}: the shop gave no token`);
-    const parsed = schema.safeParse(await new JsonServer(base, { ...options, apiKey: token }).json(path));
+    const parsed = schema.safeParse(await new JsonClient(base, { ...options, apiKey: token }).json(path));
     if (!parsed.success) throw new UserError(`${base}${path}: the shop's answer is not as expected`);
     return parsed.data;
   };

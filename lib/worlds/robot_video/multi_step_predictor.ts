@@ -17,11 +17,11 @@ import { tidy } from "../../tensor/scope.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { Tokens } from "../world.ts";
 import type { FramePredictor, PredictorOptions } from "./frame_predictor.ts";
-import { actionIds, clampedFrame, contextIds } from "./multi_step_sequences.ts";
+import { actionIds, contextIds } from "./multi_step_sequences.ts";
 import type { ClipTokenizer } from "./multi_step_world.ts";
-import { checkPredictor, checkStartFrames, distinctFrames, drawFrame, toBytes } from "./prediction.ts";
+import { checkPredictor, checkStartFrames, distinctFrames, drawFrame, toBytes } from "./predicted_frames.ts";
 import { RolloutStates } from "./rollout_states.ts";
-import { type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
+import { clampedFrame, type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./single_step_world.ts";
 
 /** What {@linkcode multiStepPredictor} is made of. */

@@ -10,7 +10,7 @@
  */
 import type { AnswerPlan } from "../world.ts";
 import { checkLength, checkSize, checkTokens } from "./single_step_sequences.ts";
-import type { MultiStepVocabulary } from "./vocabulary.ts";
+import { clampedFrame, type MultiStepVocabulary } from "./vocabulary.ts";
 
 /** The sizes that decide a multi-step sequence's length. */
 export interface MultiStepSizes {
@@ -165,11 +165,6 @@ export function frameTokensOfMultiStepAnswer(
   sizes: Omit<MultiStepSizes, "contextTokens">,
 ): Int32Array[] {
   return sampledFramesOfMultiStepAnswer(answer, sizes).map((frame) => clampedFrame(vocabulary, frame));
-}
-
-/** Sampled tokens of one frame, each clamped into the codebook of frames. */
-export function clampedFrame(vocabulary: { frameTokens: number }, tokens: ArrayLike<number>): Int32Array {
-  return Int32Array.from(tokens, (token) => Math.min(Math.max(token, 0), vocabulary.frameTokens - 1));
 }
 
 function checkFrame(vocabulary: MultiStepVocabulary, tokens: Int32Array): void {

@@ -19,12 +19,7 @@ import type { EncodedTransition, Metric, Tokens, World } from "../world.ts";
 import type { ActionBins } from "./actions.ts";
 import type { Clip } from "./clips.ts";
 import type { ImageMetric } from "./metrics.ts";
-import {
-  clampedFrame,
-  multiStepAnswer,
-  multiStepQuestion,
-  sampledFramesOfMultiStepAnswer,
-} from "./multi_step_sequences.ts";
+import { multiStepAnswer, multiStepQuestion, sampledFramesOfMultiStepAnswer } from "./multi_step_sequences.ts";
 import {
   aggregateFrames,
   type FrameAggregate,
@@ -36,7 +31,7 @@ import {
   repetitionRate,
   tokenGrid,
 } from "./video_metrics.ts";
-import { type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
+import { clampedFrame, type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./single_step_world.ts";
 
 /** What multi-step prediction needs of a compressive tokenizer. */

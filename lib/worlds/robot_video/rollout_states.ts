@@ -3,7 +3,7 @@
  * is in the predictors.
  */
 import type { ActionBins } from "./actions.ts";
-import { checkAction } from "./prediction.ts";
+import { checkAction } from "./predicted_frames.ts";
 
 /** A batch of rollouts from one `reset` to the next. */
 export class RolloutStates {

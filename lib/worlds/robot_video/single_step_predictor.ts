@@ -8,11 +8,10 @@ import { tidy } from "../../tensor/scope.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { Tokens } from "../world.ts";
 import type { FramePredictor, PredictorOptions } from "./frame_predictor.ts";
-import { clampedFrame } from "./multi_step_sequences.ts";
-import { checkPredictor, checkStartFrames, drawFrame, toBytes } from "./prediction.ts";
+import { checkPredictor, checkStartFrames, drawFrame, toBytes } from "./predicted_frames.ts";
 import { RolloutStates } from "./rollout_states.ts";
 import { singleStepLengths, singleStepQuestion } from "./single_step_sequences.ts";
-import { type SingleStepVocabulary, singleStepVocabulary } from "./vocabulary.ts";
+import { clampedFrame, type SingleStepVocabulary, singleStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./single_step_world.ts";
 
 /** What {@linkcode singleStepPredictor} is made of. */

@@ -72,3 +72,8 @@ function checkCount(name: string, value: number): void {
     throw new RangeError(`${name} must be an integer of at least 1: received ${value}`);
   }
 }
+
+/** Sampled tokens of one frame, each clamped into the codebook of frames. */
+export function clampedFrame(vocabulary: { frameTokens: number }, tokens: ArrayLike<number>): Int32Array {
+  return Int32Array.from(tokens, (token) => Math.min(Math.max(token, 0), vocabulary.frameTokens - 1));
+}

@@ -10,7 +10,7 @@ import { TextGameExperiment } from "../../../lib/recipes/text_game/experiment.ts
 import type { TextGameEvaluation } from "../../../lib/recipes/text_game/evaluation.ts";
 import type { TextGameResult } from "../../../lib/recipes/text_game/report.ts";
 import { WebPageExperiment } from "../../../lib/recipes/web_page/experiment.ts";
-import { openWebPageModel } from "../../../lib/recipes/web_page/models.ts";
+import { openWebPageModel } from "../../../lib/recipes/web_page/web_page_model.ts";
 import type { WebPageEvaluation } from "../../../lib/recipes/web_page/evaluation.ts";
 import type { WebPageResult } from "../../../lib/recipes/web_page/report.ts";
 import { type Outcome, run } from "../../../lib/runs/run.ts";

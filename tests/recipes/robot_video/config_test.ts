@@ -1,7 +1,7 @@
 /** What a configuration is checked for depends on its use: evaluation and prediction ask nothing of how a model is trained. */
 import assert from "node:assert/strict";
 import { lpipsUsers, reportedMetrics, robotVideoConfig } from "../../../lib/recipes/robot_video/config.ts";
-import { openGivenModels } from "../../../lib/recipes/robot_video/models.ts";
+import { openGivenModels } from "../../../lib/recipes/robot_video/given_models.ts";
 import { openRobotVideoData } from "../../../lib/recipes/robot_video/data.ts";
 import { mergeSettings } from "../../../lib/runs/settings.ts";
 import { UserError } from "../../../lib/base/user_error.ts";

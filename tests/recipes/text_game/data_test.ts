@@ -9,7 +9,7 @@ import {
   openTextGameData,
   readTextGameExamples,
 } from "../../../lib/recipes/text_game/data.ts";
-import { textGameWorld } from "../../../lib/recipes/text_game/models.ts";
+import { textGameWorld } from "../../../lib/recipes/text_game/tokens.ts";
 import { UserError } from "../../../lib/base/user_error.ts";
 import { trainBpe } from "../../../lib/models/bpe_trainer.ts";
 import { answerText } from "../../../lib/worlds/text_game/answer.ts";

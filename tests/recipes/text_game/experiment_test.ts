@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { evaluateTextGame, unchangedBaseline } from "../../../lib/recipes/text_game/evaluation.ts";
 import { TextGameExperiment } from "../../../lib/recipes/text_game/experiment.ts";
-import { readTextGameTokens } from "../../../lib/recipes/text_game/models.ts";
+import { readTextGameTokens } from "../../../lib/recipes/text_game/tokens.ts";
 import { textGameHeadline } from "../../../lib/recipes/text_game/report.ts";
 import { answerLines, textGameScoreTable } from "../../../lib/recipes/text_game/scores.ts";
 import type { Engine } from "../../../lib/tensor/engine.ts";

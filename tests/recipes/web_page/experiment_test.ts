@@ -10,7 +10,7 @@ import {
 } from "../../../lib/recipes/web_page/data.ts";
 import { unchangedPageBaseline } from "../../../lib/recipes/web_page/evaluation.ts";
 import { markedAnswer } from "../../../lib/recipes/web_page/marks.ts";
-import { openWebPageModel, predictedItems } from "../../../lib/recipes/web_page/models.ts";
+import { openWebPageModel, predictedItems } from "../../../lib/recipes/web_page/web_page_model.ts";
 import { tellingPages, webPageHeadline } from "../../../lib/recipes/web_page/report.ts";
 import { trainBpe } from "../../../lib/models/bpe_trainer.ts";
 import type { Engine } from "../../../lib/tensor/engine.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../../lib/base/user_error.ts";
-import type { JsonServerOptions } from "../../../lib/serving/json_server.ts";
+import type { JsonClientOptions } from "../../../lib/serving/json_client.ts";
 import { HttpPolicy } from "../../../lib/studies/policies/http_policy.ts";
 import { isTerminal, type PolicyFrame } from "../../../lib/worlds/robot_video/policy.ts";
 
@@ -17,7 +17,7 @@ interface Request {
 async function withServer(
   act: (n: number, request: Request) => Response | Promise<Response>,
   test: (policy: HttpPolicy, requests: Request[], problems: string[]) => Promise<void>,
-  options: JsonServerOptions = {},
+  options: JsonClientOptions = {},
 ): Promise<void> {
   const requests: Request[] = [], problems: string[] = [];
   let acts = 0;
@@ -39,7 +39,7 @@ async function withServer(
 }
 
 /** Checks that a first `act` with one frame fails with one line that names the address. */
-async function refused(answer: () => Response, pattern: RegExp, options?: JsonServerOptions): Promise<void> {
+async function refused(answer: () => Response, pattern: RegExp, options?: JsonClientOptions): Promise<void> {
   await withServer(answer, async (policy) => {
     await policy.reset(["go"], [1]);
     await assert.rejects(policy.act([FRAME]), (error: Error) => {

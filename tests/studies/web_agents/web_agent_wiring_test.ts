@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { runWebAgents, type WebAgentSettings } from "../../../lib/studies/web_agents/agent_run.ts";
-import { openWebPageModel, WebPageModel } from "../../../lib/recipes/web_page/models.ts";
+import { openWebPageModel, WebPageModel } from "../../../lib/recipes/web_page/web_page_model.ts";
 import type { CausalTransformer } from "../../../lib/models/causal_transformer.ts";
 import { openEngine } from "../../../lib/tensor/registry.ts";
 import { ShopSite } from "../../../lib/gyms/shop/shop_site.ts";

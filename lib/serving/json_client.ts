@@ -12,8 +12,8 @@
 import { readAnswer } from "../io/answer.ts";
 import { UserError, visible } from "../base/user_error.ts";
 
-/** Options of a {@linkcode JsonServer}. */
-export interface JsonServerOptions {
+/** Options of a {@linkcode JsonClient}. */
+export interface JsonClientOptions {
   /** Sent as `Authorization: Bearer …`. */
   apiKey?: string;
   /** Sent with each request, such as another way to say who asks; what names say is for that is kept as secret as the key. */
@@ -32,7 +32,7 @@ export interface JsonServerOptions {
   signal?: AbortSignal;
 }
 
-/** A question to a {@linkcode JsonServer}. */
+/** A question to a {@linkcode JsonClient}. */
 export interface JsonRequest {
   /** Sent as JSON by POST; without one it is a GET. */
   body?: unknown;
@@ -72,13 +72,13 @@ export class RefusedError extends UserError {
   }
 }
 
-/** A server of JSON. */
-export class JsonServer {
+/** Asks one server that speaks JSON. */
+export class JsonClient {
   /** Tries beyond the first, of all requests so far. */
   retries = 0;
   /** The address that paths are added to. */
   readonly base: string;
-  readonly #options: JsonServerOptions;
+  readonly #options: JsonClientOptions;
 
   /**
    * Nothing is sent yet.
@@ -87,7 +87,7 @@ export class JsonServer {
    * @throws {UserError} When that is no HTTP address, or the key can be none.
    * @throws {RangeError} When an option is out of its range.
    */
-  constructor(base: string, options: JsonServerOptions = {}) {
+  constructor(base: string, options: JsonClientOptions = {}) {
     const url = URL.parse(base);
     if (!url || !["http:", "https:"].includes(url.protocol)) {
       throw new UserError(`${JSON.stringify(base)} is no server's address: write it like http://localhost:8000`);

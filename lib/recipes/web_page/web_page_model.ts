@@ -12,7 +12,7 @@ import { parseChanges } from "../../worlds/web_page/f1_reward.ts";
 import { buildWebPrompt } from "../../worlds/web_page/prompt.ts";
 import type { WebQuestion } from "../../worlds/web_page/transition.ts";
 import { type WebPageExample, WebPageWorld } from "../../worlds/web_page/world.ts";
-import { checkEndsTexts, readLanguageModelFolder } from "../language/models.ts";
+import { checkEndsTexts, readLanguageModelFolder } from "../language/model_store.ts";
 import { mergeSettings } from "../../runs/settings.ts";
 import { type WebPageConfig, webPageConfig } from "./config.ts";
 import { cutObservation } from "./data.ts";

@@ -3,7 +3,7 @@
  */
 import type { TextTokenizer } from "../../models/text_tokenizer.ts";
 import { TextGameWorld } from "../../worlds/text_game/world.ts";
-import { checkEndsTexts, readLanguageModelFolder } from "../language/models.ts";
+import { checkEndsTexts, readLanguageModelFolder } from "../language/model_store.ts";
 import type { TextGameConfig } from "./config.ts";
 
 /** The world in a model's tokens. */

@@ -2,7 +2,7 @@
 import os from "node:os";
 
 /** The machine and the software of a run. */
-export interface Environment {
+export interface RunEnvironment {
   /** When this was asked, ISO 8601. */
   date: string;
   /** Version of Deno. */
@@ -30,7 +30,7 @@ export interface Environment {
  *
  * @param extra what only the caller knows: engine, device, versions.
  */
-export async function describeEnvironment(extra: Record<string, unknown> = {}): Promise<Environment> {
+export async function describeEnvironment(extra: Record<string, unknown> = {}): Promise<RunEnvironment> {
   const cpus = os.cpus();
   return {
     date: new Date().toISOString(),

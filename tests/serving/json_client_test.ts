@@ -1,7 +1,7 @@
 /** Servers that give more than was asked for, lead elsewhere, or say what is not for the eyes of people. */
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
-import { JsonServer, type JsonServerOptions } from "../../lib/serving/json_server.ts";
+import { JsonClient, type JsonClientOptions } from "../../lib/serving/json_client.ts";
 import { UserError } from "../../lib/base/user_error.ts";
 
 const KEY = "sk-very-secret-0123456789";
@@ -46,8 +46,8 @@ async function withServer(
   }
 }
 
-const open = (base: string, options: JsonServerOptions = {}) =>
-  new JsonServer(base, { apiKey: KEY, retries: 1, backoffSeconds: 0.001, timeoutSeconds: 20, ...options });
+const open = (base: string, options: JsonClientOptions = {}) =>
+  new JsonClient(base, { apiKey: KEY, retries: 1, backoffSeconds: 0.001, timeoutSeconds: 20, ...options });
 
 async function refused(asked: Promise<unknown>, message: RegExp): Promise<UserError> {
   const error = await asked.then(() => assert.fail("it was answered"), (error) => error);
@@ -189,7 +189,7 @@ Deno.test("a key that the server sends back is in no message, no note and no ans
       assert.ok(!text.includes(KEY) && !text.includes(other), text);
     }
   });
-  const named = new JsonServer("http://me:password@127.0.0.1:1/?token=abcdefgh", { retries: 0 });
+  const named = new JsonClient("http://me:password@127.0.0.1:1/?token=abcdefgh", { retries: 0 });
   assert.doesNotMatch((await refused(named.json("/x"), /127\.0\.0\.1:1\/x/)).message, /password|abcdefgh/);
   assert.throws(() => open("http://a", { apiKey: `${KEY}\r` }), (error: Error) => {
     assert.match(error.message, /^the key for http:\/\/a has characters that a key cannot have/);

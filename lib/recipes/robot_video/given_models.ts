@@ -18,7 +18,7 @@ import { fingerprintOfModel } from "../../runs/fingerprint.ts";
 import { lpipsUsers, type RobotVideoConfig, type RobotVideoUse } from "./config.ts";
 import type { RobotVideoData } from "./data.ts";
 import { videoKind } from "./kinds.ts";
-import type { VideoPrediction, VideoTokenizer } from "./prediction.ts";
+import type { VideoPrediction, VideoTokenizer } from "./video_kind.ts";
 
 /** Models that were given by folder or file. */
 export interface GivenModels {
