@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { claimAside, removeLeftovers, writeFileAtomic, writeFileAtomicWith } from "../../lib/io/atomic.ts";
-import { withFolder } from "./support.ts";
+import { withFolder } from "../support/files.ts";
 
 const names = async (folder: string) => (await Array.fromAsync(Deno.readDir(folder))).map((e) => e.name).sort();
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { hashContent, HASHED_BYTES, HASHED_FILES } from "../../lib/io/content_hash.ts";
-import { withFolder } from "./support.ts";
+import { withFolder } from "../support/files.ts";
 
 async function hashOf(paths: readonly string[]): Promise<string> {
   const hash = createHash("sha256");

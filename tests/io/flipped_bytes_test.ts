@@ -9,7 +9,7 @@ import { readNpz } from "../../lib/io/npz.ts";
 import { readPth } from "../../lib/io/pth.ts";
 import { fromFloat32, fromInt64, readSafetensors, writeSafetensors } from "../../lib/io/safetensors.ts";
 import { writeZip } from "../../lib/io/zip.ts";
-import { fixture, withFolder } from "./support.ts";
+import { fixture, withFolder } from "../support/files.ts";
 
 const FLIPS = 1500;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { makeFolder, makeNewFolder } from "../../lib/io/folders.ts";
-import { rejectsUserError, withFolder } from "./support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 
 Deno.test("makeNewFolder: those that ask at the same time get folders of their own", async () => {
   await withFolder(async (folder) => {

@@ -5,7 +5,7 @@ import { readPth } from "../../lib/io/pth.ts";
 import { unpickle } from "../../lib/io/unpickler.ts";
 import { writeZip } from "../../lib/io/zip.ts";
 import { P } from "./pickler.ts";
-import { rejectsUserError, withFolder } from "./support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { buildZip, bytesRead } from "./zip_builder.ts";
 
 const put = (index: number) => "r" + P.int(index).slice(1);

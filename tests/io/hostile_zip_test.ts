@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { encodeNpy } from "../../lib/io/npy.ts";
 import { npzKeys, npzShapes, readNpz } from "../../lib/io/npz.ts";
 import { ZipFile } from "../../lib/io/zip.ts";
-import { rejectsUserError, withFolder } from "./support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { buildZip, type BuiltEntry, bytesRead, deflated, deflatedZeros } from "./zip_builder.ts";
 
 const ONES = encodeNpy({ dtype: "float32", shape: [4], data: new Float32Array(4).fill(1) });

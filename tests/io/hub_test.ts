@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { fetchFromHub, type HubOptions, type HubProgress, resolveFolder } from "../../lib/io/hub.ts";
 import { isHubName, parseHubName } from "../../lib/io/hub_name.ts";
 import { openWeights } from "../../lib/io/safetensors_folder.ts";
-import { HubServer, type Repository } from "./hub_server.ts";
-import { findPythonWith } from "../models/causal_transformer_support.ts";
-import { rejectsUserError, withFolder } from "./support.ts";
+import { HubServer, type Repository } from "../support/hub_server.ts";
+import { findPythonWith } from "../support/small_transformer.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 const SOURCE = join(import.meta.dirname!, "../models/fixtures/language/qwen2_untied");

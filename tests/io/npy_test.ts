@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { decodeNpy, encodeNpy } from "../../lib/io/npy.ts";
-import { fixture, rejectsUserError } from "./support.ts";
+import { fixture, rejectsUserError } from "../support/files.ts";
 
 const text = (s: string) => new TextEncoder().encode(s);
 

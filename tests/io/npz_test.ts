@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { encodeNpy, type NdArray } from "../../lib/io/npy.ts";
 import { npzKeys, npzShapes, readNpz, writeNpz } from "../../lib/io/npz.ts";
 import { writeZip, ZipFile } from "../../lib/io/zip.ts";
-import { expected, fixture, python, rejectsUserError, runPython, withFolder } from "./support.ts";
+import { expected, fixture, python, rejectsUserError, runPython, withFolder } from "../support/files.ts";
 
 /** As `make_fixtures.py` writes values to JSON. */
 function plain(a: NdArray): (number | string)[] {

@@ -30,7 +30,7 @@ import { readLoginSteps } from "../../lib/gyms/chromium/login_steps.ts";
 import { readStorageState } from "../../lib/gyms/chromium/storage_state.ts";
 import { loadTasks } from "../../lib/studies/web_agents/tasks/task_file.ts";
 import { runTask } from "../support/tiny_run.ts";
-import { makePipe, rejectsUserError, withFolder } from "./support.ts";
+import { makePipe, rejectsUserError, withFolder } from "../support/files.ts";
 
 /** The file that is a pipe, and who reads it, by its path. */
 const READERS: Record<string, [file: string, read: (path: string) => unknown]> = {

@@ -5,7 +5,7 @@ import type { HostTensor } from "../../lib/io/safetensors.ts";
 import { unpickle } from "../../lib/io/unpickler.ts";
 import { writeZip } from "../../lib/io/zip.ts";
 import { P } from "./pickler.ts";
-import { expected, type ExpectedTensor, fixture, rejectsUserError, withFolder } from "./support.ts";
+import { expected, type ExpectedTensor, fixture, rejectsUserError, withFolder } from "../support/files.ts";
 
 function assertTensors(tensors: Map<string, HostTensor>, wanted: [string, ExpectedTensor][]): void {
   assert.deepEqual([...tensors.keys()], wanted.map(([name]) => name));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openRandomAccess } from "../../lib/io/random_access.ts";
-import { rejectsUserError, withFolder } from "./support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 
 Deno.test("random access: the bytes of a range, pieces larger than one request, and what lies beyond the end", async () => {
   await withFolder(async (folder) => {

@@ -11,7 +11,7 @@ import {
   writeSafetensors,
 } from "../../lib/io/safetensors.ts";
 import { openWeights } from "../../lib/io/safetensors_folder.ts";
-import { expected, fixture, python, rejectsUserError, runPython, withFolder } from "./support.ts";
+import { expected, fixture, python, rejectsUserError, runPython, withFolder } from "../support/files.ts";
 
 /** A file with this header, without padding, and this many bytes of data. */
 function safetensors(header: string | Uint8Array, dataBytes = 0, statedLength?: bigint): Uint8Array {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { areWhole, parseShardName, setKey, shardsOf } from "../../lib/io/shards.ts";
-import { rejectsUserError, withFolder } from "./support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 
 Deno.test("numbered names: what they say; names that only look like them are other names", () => {
   assert.deepEqual(parseShardName("train-00001-of-00003.parquet"), { set: "train.parquet", number: 1, count: 3 });

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { workBreathing } from "../../lib/base/breather.ts";
 import { bpeTraining, trainBpe } from "../../lib/models/bpe_trainer.ts";
 import { TextTokenizer } from "../../lib/models/text_tokenizer.ts";
-import { withFolder } from "../io/support.ts";
-import { fixture } from "./causal_transformer_support.ts";
+import { withFolder } from "../support/files.ts";
+import { fixture } from "../support/small_transformer.ts";
 
 interface Expected {
   merges: [string, string][];

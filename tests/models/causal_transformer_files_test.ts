@@ -7,7 +7,7 @@ import { formatTransformerConfig, parseTransformerConfig } from "../../lib/model
 import { tidy } from "../../lib/tensor/scope.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { findPythonWith, fixture, randomTokens, smallModel, take } from "./causal_transformer_support.ts";
+import { findPythonWith, fixture, randomTokens, smallModel, take } from "../support/small_transformer.ts";
 
 const LLAMA = {
   architectures: ["LlamaForCausalLM"],

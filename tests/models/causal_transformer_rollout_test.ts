@@ -8,7 +8,7 @@ import { tidy } from "../../lib/tensor/scope.ts";
 import { concat, type Tensor, tensor } from "../../lib/tensor/tensor.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { randomTokens, smallModel, take } from "./causal_transformer_support.ts";
+import { randomTokens, smallModel, take } from "../support/small_transformer.ts";
 
 const GROUP = 3, LENGTH = 8;
 

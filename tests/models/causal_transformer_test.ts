@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { readSafetensors, toFloat32, toInt64 } from "../../lib/io/safetensors.ts";
 import { UserError } from "../../lib/base/user_error.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
@@ -10,7 +10,7 @@ import { tidy } from "../../lib/tensor/scope.ts";
 import { concat, tensor } from "../../lib/tensor/tensor.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { fixture, gradientsOf, inFloat64, randomTokens, smallModel, take } from "./causal_transformer_support.ts";
+import { fixture, gradientsOf, inFloat64, randomTokens, smallModel, take } from "../support/small_transformer.ts";
 
 const RELEASED_BODY = { hiddenSize: 768, layers: 12, heads: 12, feedForwardSize: 3072 };
 

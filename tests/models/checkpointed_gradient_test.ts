@@ -10,7 +10,7 @@ import { tidy } from "../../lib/tensor/scope.ts";
 import { concat, type Tensor, tensor } from "../../lib/tensor/tensor.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { inFloat64, randomTokens, smallModel, take } from "./causal_transformer_support.ts";
+import { inFloat64, randomTokens, smallModel, take } from "../support/small_transformer.ts";
 import { peak } from "./checkpointed_peak.ts";
 
 /** Sum of weighted negative log-likelihoods of given tokens under hidden states [N, D]. */

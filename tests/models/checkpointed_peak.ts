@@ -6,7 +6,7 @@
 import { hiddenValueAndGrad } from "../../lib/models/checkpointed_gradient.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { openTorchEngine } from "../../lib/tensor/torch/engine.ts";
-import { randomTokens, smallModel } from "./causal_transformer_support.ts";
+import { randomTokens, smallModel } from "../support/small_transformer.ts";
 
 /** Bytes that are held at most while gradients are computed, beyond those before. */
 export function peak(engine: Engine, layers: number, checkpointing: boolean, ofProcess = false): number {

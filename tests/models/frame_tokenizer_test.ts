@@ -16,7 +16,7 @@ import { parameterCount } from "../../lib/nn/parameters.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
 

@@ -10,10 +10,10 @@ import { TextTokenizer } from "../../lib/models/text_tokenizer.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { findPythonWith, fixture, take } from "./causal_transformer_support.ts";
+import { findPythonWith, fixture, take } from "../support/small_transformer.ts";
 
 interface Expected {
   chat: string;

@@ -4,7 +4,7 @@ import { UserError } from "../../lib/base/user_error.ts";
 import { CausalTransformer } from "../../lib/models/causal_transformer.ts";
 import { loadAdapters, saveAdapters } from "../../lib/models/lora_files.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { fixture, smallModel } from "./causal_transformer_support.ts";
+import { fixture, smallModel } from "../support/small_transformer.ts";
 
 const PEFT = fixture("tiny_lora");
 

@@ -13,7 +13,7 @@ import { keep, tidy } from "../../lib/tensor/scope.ts";
 import { concat, type Tensor, tensor } from "../../lib/tensor/tensor.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { fixture, inFloat64, randomTokens, smallModel, take } from "./causal_transformer_support.ts";
+import { fixture, inFloat64, randomTokens, smallModel, take } from "../support/small_transformer.ts";
 
 const ALL = { rank: 3, alpha: 6, seed: 4 } as const;
 

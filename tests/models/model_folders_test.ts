@@ -20,10 +20,10 @@ import type { Engine } from "../../lib/tensor/engine.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
 import { LanguageTokens } from "../../lib/worlds/language_tokens.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
-import { fixture, take } from "./causal_transformer_support.ts";
+import { fixture, take } from "../support/small_transformer.ts";
 
 type Json = Record<string, unknown>;
 

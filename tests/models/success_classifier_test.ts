@@ -5,7 +5,7 @@ import { type HostTensor, readSafetensors, toFloat32 } from "../../lib/io/safete
 import { instructionWords, SuccessClassifier } from "../../lib/models/success_classifier.ts";
 import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { forEachEngine } from "../support/engines.ts";
 
 const FIXTURES = join(import.meta.dirname!, "fixtures"), TINY = join(FIXTURES, "tiny_success_classifier");

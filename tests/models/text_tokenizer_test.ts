@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type ChatMessage, TextTokenizer } from "../../lib/models/text_tokenizer.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
-import { fixture } from "./causal_transformer_support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
+import { fixture } from "../support/small_transformer.ts";
 
 const FOLDERS = ["qwen2_tied", "llama3_rope"].map((name) => fixture(`language/${name}`));
 

@@ -13,7 +13,7 @@ import {
 import type { Shape } from "../../lib/tensor/dtype.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { tensor } from "../../lib/tensor/tensor.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { forEachEngine } from "../support/engines.ts";
 
 const SHAPES = new Map([["w", [2, 3]], ["b", [2]]]);

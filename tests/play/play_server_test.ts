@@ -12,7 +12,7 @@ import { RT1_ACTION, RT1_ACTION_RANGES } from "../../lib/worlds/robot_video/acti
 import { WorldModelEnv } from "../../lib/worlds/robot_video/world_model_env.ts";
 import { emptyAction } from "../../lib/worlds/robot_video/policy.ts";
 import { TableTop } from "../../lib/gyms/table_top/table_top.ts";
-import { BrowserPage, findChromium } from "./browser.ts";
+import { BrowserPage, findChromium } from "../support/browser.ts";
 
 const SIZE = 32;
 const ground = simulatorPlayground({ height: SIZE, width: SIZE, seed: 3 });

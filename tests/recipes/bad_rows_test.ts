@@ -13,7 +13,7 @@ import { builtInWalks } from "../../lib/gyms/shop/walks.ts";
 import { writeTransitions } from "../../lib/worlds/text_game/jsonl.ts";
 import { parquetRow, writeParquet } from "../../lib/worlds/text_game/parquet.ts";
 import { writeWebPageParquet } from "../../lib/worlds/web_page/parquet.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { someTransitions, tinyTextConfig } from "../support/tiny_text_run.ts";
 import { tinyWebConfig } from "../support/tiny_web_run.ts";
 

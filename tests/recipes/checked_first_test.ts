@@ -6,7 +6,7 @@ import { TextGameExperiment } from "../../lib/recipes/text_game/experiment.ts";
 import { WebPageExperiment } from "../../lib/recipes/web_page/experiment.ts";
 import { writeTransitions } from "../../lib/worlds/text_game/jsonl.ts";
 import { openTfjsEngine } from "../../lib/tensor/tfjs/engine.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { stoppingProgress, tinyConfig } from "../support/tiny_run.ts";
 import { someTransitions, tinyLanguageModel, tinyTextConfig } from "../support/tiny_text_run.ts";
 import { tinyWebConfig } from "../support/tiny_web_run.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { TrainingDivergedError } from "../../lib/train/diverged.ts";
 import type { Progress } from "../../lib/runs/progress.ts";
 import { RunInterruptedError } from "../../lib/runs/stage.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { onOneEngine } from "../support/engines.ts";
 import { stoppingProgress, tinyRun } from "../support/tiny_run.ts";
 import { tinyTextRun } from "../support/tiny_text_run.ts";

@@ -15,7 +15,7 @@ import { RunFolder } from "../../lib/runs/run_folder.ts";
 import { RunInterruptedError } from "../../lib/runs/stage.ts";
 import { builtInWalks } from "../../lib/gyms/shop/walks.ts";
 import { UserError } from "../../lib/base/user_error.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { replace } from "../support/config_fields.ts";
 import { stoppingProgress, tinyRun } from "../support/tiny_run.ts";
 import { tinyLanguageModel, tinyTextConfig, tinyTextRun } from "../support/tiny_text_run.ts";

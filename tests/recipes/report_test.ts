@@ -10,7 +10,7 @@ import { meanInterval, pairedDifference } from "../../lib/report/intervals.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
 import { silentProgress } from "../../lib/runs/progress.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { stoppingProgress, tinyConfig, tinyRun } from "../support/tiny_run.ts";
 
 Deno.test("a run's result: intervals of every metric, the control as base, times, memory; and its report", async () => {

@@ -10,7 +10,7 @@ import { ROBOT_VIDEO_STAGES } from "../../lib/recipes/robot_video/experiment.ts"
 import { RunInterruptedError } from "../../lib/runs/stage.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { runNumbers, stoppingProgress, tinyConfig, tinyRun } from "../support/tiny_run.ts";
 

@@ -6,7 +6,7 @@ import { run } from "../../lib/runs/run.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
 import { RunInterruptedError } from "../../lib/runs/stage.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { stoppingProgress } from "../support/tiny_run.ts";
 import { TOY_CONFIG, ToyRecipe } from "./toy_recipe.ts";
 

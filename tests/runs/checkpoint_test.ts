@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fromFloat32, fromInt64, type HostTensor } from "../../lib/io/safetensors.ts";
 import { type Checkpoint, type CheckpointFiles, CheckpointStore } from "../../lib/runs/checkpoint.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 
 /** A checkpoint's content that tells which step it is of. */
 function contentOf(step: number): { tensors: Map<string, HostTensor>; state: object; files: CheckpointFiles } {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { HASHED_BYTES } from "../../lib/io/content_hash.ts";
 import { fingerprintOfModel } from "../../lib/runs/fingerprint.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 
 Deno.test("the fingerprint of a model is of what its files hold, of large ones at places all over them", async () => {
   await withFolder(async (folder) => {

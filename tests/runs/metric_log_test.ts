@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { MetricLog, metricNumber } from "../../lib/runs/metric_log.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 
 const withLog = (use: (log: MetricLog, path: string) => Promise<void>) =>
   withFolder(async (folder) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { configDifferences, RunFolder } from "../../lib/runs/run_folder.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 
 const CONFIG = {
   preset: "demo",

@@ -5,7 +5,7 @@ import { TrainingDivergedError } from "../../lib/train/diverged.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
 import { checkLearntFrom, RunInterruptedError, runStage, type Stage } from "../../lib/runs/stage.ts";
 import { type Divergence, type StageHistory, watchBatches } from "../../lib/runs/stage_history.ts";
-import { rejectsUserError, withFolder } from "../io/support.ts";
+import { rejectsUserError, withFolder } from "../support/files.ts";
 import { stoppingProgress } from "../support/tiny_run.ts";
 
 /** A stage whose state is one number; each step's outcome depends on all before it and on the step's number. */

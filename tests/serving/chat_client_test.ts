@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ChatClient, type ChatOptions } from "../../lib/serving/chat_client.ts";
 import { UserError } from "../../lib/base/user_error.ts";
-import { type ChatServer, type Fault, said, serveChat } from "../studies/web_agents/chat_server.ts";
+import { type ChatServer, type Fault, said, serveChat } from "../support/chat_server.ts";
 
 const QUESTION = [{ role: "user", content: "Where to?" }] as const;
 const QUICK: ChatOptions = { backoffSeconds: 0.01, timeoutSeconds: 0.4, retries: 2 };

@@ -8,8 +8,8 @@ import {
 import { generate } from "../../lib/train/generation.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { openTfjsEngine } from "../../lib/tensor/tfjs/engine.ts";
-import { smallModel } from "../models/causal_transformer_support.ts";
-import { encodeNumbers, type Fault, serve, type ServerStyle, type TestServer } from "../train/completions_server.ts";
+import { smallModel } from "../support/small_transformer.ts";
+import { encodeNumbers, type Fault, serve, type ServerStyle, type TestServer } from "../support/completions_server.ts";
 
 const GROUP = 3;
 const QUESTIONS = [[3, 1, 4, 1, 5], [9, 2], [6, 5, 3, 5, 8, 9, 7], [9, 3, 2, 3]].map((each) => Int32Array.from(each));

@@ -9,8 +9,8 @@ import { servePlay } from "../../lib/play/play_server.ts";
 import { simulatorPlayground } from "../../lib/play/simulator_playground.ts";
 import { serveSite } from "../../lib/gyms/shop/serve_site.ts";
 import { ShopSite } from "../../lib/gyms/shop/shop_site.ts";
-import { BrowserPage, findChromium } from "../play/browser.ts";
-import { sitting, withItems } from "../play/label_support.ts";
+import { BrowserPage, findChromium } from "../support/browser.ts";
+import { sitting, withItems } from "../support/labels.ts";
 
 /** A connection to a server, on which text goes as it is. */
 class Wire implements Disposable {

@@ -10,10 +10,10 @@ import { type GrpoMetrics, type GrpoOptions, GrpoTrainer } from "../../lib/train
 import { RELEASED_OBJECTIVE } from "../../lib/train/objective.ts";
 import { ServedAnswers } from "../../lib/serving/served_answers.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { openToyWorld, toyModel, toyTransitions, toyWorld } from "../support/toy_world.ts";
-import { encodeNumbers, serve, type TestServer } from "../train/completions_server.ts";
+import { encodeNumbers, serve, type TestServer } from "../support/completions_server.ts";
 
 const OPTIONS: GrpoOptions = {
   groupSize: 8,

@@ -6,7 +6,7 @@ import { silentProgress } from "../../lib/runs/progress.ts";
 import { ShopSite } from "../../lib/gyms/shop/shop_site.ts";
 import { siteTasks } from "../../lib/gyms/shop/site_tasks.ts";
 import { taskJson } from "../../lib/worlds/web_page/web_task.ts";
-import type { ChatServer } from "../studies/web_agents/chat_server.ts";
+import type { ChatServer } from "./chat_server.ts";
 
 /** Agents of the built-in site's first shop, without a world model and with the site itself as one. */
 export const SETTINGS: WebAgentSettings = {

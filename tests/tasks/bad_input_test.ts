@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { NdArray } from "../../lib/io/npy.ts";
 import { writeNpz } from "../../lib/io/npz.ts";
 import { openRobotVideoData } from "../../lib/recipes/robot_video/data.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { runTask, tinyConfig, tinyFlags } from "../support/tiny_run.ts";
 
 interface Case {

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { runNumbers, runTask, startTask, type TaskOutcome, tinyFlags } from "../support/tiny_run.ts";
 import { TEXT_MODELS, tinyTextFlags } from "../support/tiny_text_run.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { runTask, tinyFlags } from "../support/tiny_run.ts";
 
 const ENGINE = ["--engine", "wasm"];

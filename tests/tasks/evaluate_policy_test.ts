@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readLabelItems } from "../../lib/studies/labels/items.ts";
 import { openEngine } from "../../lib/tensor/registry.ts";
 import { writeStartFrames } from "../../lib/gyms/table_top/start_frames.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { runTask, startTask, tinyRun } from "../support/tiny_run.ts";
 
 const CHANGE = { data: { height: 32, width: 32, history: 2, objects: 1, drawer: true, zone: true } };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openEngine } from "../../lib/tensor/registry.ts";
 import { UserError } from "../../lib/base/user_error.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { mergeSettings } from "../../lib/runs/settings.ts";
 import { MULTI_STEP, runTask, tinyFlags, tinyRun } from "../support/tiny_run.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Philox } from "../../lib/tensor/random.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { runNumbers, runTask, startTask, tinyFlags } from "../support/tiny_run.ts";
 
 /** Every step is saved, so that a kill often strikes a save. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { encodePng } from "../../lib/report/png.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { runTask, startTask } from "../support/tiny_run.ts";
 
 const CLOSING = "closing the page's server; press Ctrl-C again to stop at once";

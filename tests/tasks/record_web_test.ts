@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { findChromium } from "../../lib/gyms/chromium/find_chromium.ts";
 import { readWebPageRows } from "../../lib/worlds/web_page/parquet.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { hasChromium } from "../support/chromium.ts";
 import { runTask, startTask } from "../support/tiny_run.ts";
 

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { python, withFolder } from "../io/support.ts";
+import { python, withFolder } from "../support/files.ts";
 import { engineNames } from "../support/engines.ts";
 import { ROOT, startTask, tinyFlags } from "../support/tiny_run.ts";
 import { tinyTextFlags } from "../support/tiny_text_run.ts";

@@ -1,7 +1,7 @@
 /** What a person sees: a terminal of eighty columns in which a run is stopped with Ctrl-C, and one that is closed. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { hasTerminal, Terminal } from "../support/terminal.ts";
 import { tinyFlags } from "../support/tiny_run.ts";
 

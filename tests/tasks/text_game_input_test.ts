@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { writeTransitions } from "../../lib/worlds/text_game/jsonl.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { someTransitions, tinyLanguageModel, tinyTextFlags } from "../support/tiny_text_run.ts";
 import { inTurns, train } from "./text_game_support.ts";
 

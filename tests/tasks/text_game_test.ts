@@ -8,8 +8,8 @@ import { readTransitions, writeTransitions } from "../../lib/worlds/text_game/js
 import { parquetRow, writeParquet } from "../../lib/worlds/text_game/parquet.ts";
 import { scoreResponse } from "../../lib/worlds/text_game/reward.ts";
 import { scoredCurrent, scoredNext } from "../../lib/worlds/text_game/state.ts";
-import { HubServer } from "../io/hub_server.ts";
-import { withFolder } from "../io/support.ts";
+import { HubServer } from "../support/hub_server.ts";
+import { withFolder } from "../support/files.ts";
 import { runTask } from "../support/tiny_run.ts";
 import { evaluate, inTurns, train } from "./text_game_support.ts";
 import { someTransitions, tinyLanguageModel, tinyTextFlags } from "../support/tiny_text_run.ts";

@@ -1,6 +1,6 @@
 /** `web-agent` as a command: how it ends where agents cannot go on, and which tasks it takes. */
 import assert from "node:assert/strict";
-import { serveChat } from "../studies/web_agents/chat_server.ts";
+import { serveChat } from "../support/chat_server.ts";
 import { runTask } from "../support/tiny_run.ts";
 
 Deno.test("web-agent: where no trial could go on it says so and exits with 1; where some could, their number", async () => {

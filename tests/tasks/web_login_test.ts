@@ -1,7 +1,7 @@
 /** `deno task web-login`: errors in one line; a login by steps, which `record-web` then begins with. */
 import assert from "node:assert/strict";
 import { readWebPageRows } from "../../lib/worlds/web_page/parquet.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { hasChromium } from "../support/chromium.ts";
 import { PASSWORD, serveLoginSite } from "../support/login_site.ts";
 import { runTask } from "../support/tiny_run.ts";

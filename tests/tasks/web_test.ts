@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { builtInWalks } from "../../lib/gyms/shop/walks.ts";
 import { scoreChanges } from "../../lib/worlds/web_page/f1_reward.ts";
 import { writeWebPageParquet } from "../../lib/worlds/web_page/parquet.ts";
-import { withFolder } from "../io/support.ts";
+import { withFolder } from "../support/files.ts";
 import { runTask } from "../support/tiny_run.ts";
 import { tinyLanguageModel } from "../support/tiny_text_run.ts";
 import { tinyWebFlags } from "../support/tiny_web_run.ts";

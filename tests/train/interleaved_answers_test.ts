@@ -14,7 +14,7 @@ import { Philox } from "../../lib/tensor/random.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import { type Tensor, tensor } from "../../lib/tensor/tensor.ts";
 import { LikelihoodTrainer } from "../../lib/train/likelihood.ts";
-import { gradientsOf, smallModel, take } from "../models/causal_transformer_support.ts";
+import { gradientsOf, smallModel, take } from "../support/small_transformer.ts";
 import { assertClose } from "../support/compare.ts";
 import { forEachEngine } from "../support/engines.ts";
 import { trainedGroups } from "../support/trained_groups.ts";

@@ -10,7 +10,7 @@ import { AllowedHosts } from "../../../lib/gyms/chromium/allowed_hosts.ts";
 import { openChromium } from "../../../lib/gyms/chromium/chromium.ts";
 import { performLoginSteps, readLoginSteps } from "../../../lib/gyms/chromium/login_steps.ts";
 import { allowedStorageState, readStorageState } from "../../../lib/gyms/chromium/storage_state.ts";
-import { withFolder } from "../../io/support.ts";
+import { withFolder } from "../../support/files.ts";
 import { hasChromium } from "../../support/chromium.ts";
 import { PASSWORD, serveLoginSite } from "../../support/login_site.ts";
 

@@ -23,7 +23,7 @@ import { writeWebPageParquet } from "../../../lib/worlds/web_page/parquet.ts";
 import { WebPageWorld } from "../../../lib/worlds/web_page/world.ts";
 import { writeTransitions } from "../../../lib/worlds/text_game/jsonl.ts";
 import { TextGameWorld } from "../../../lib/worlds/text_game/world.ts";
-import { rejectsUserError, withFolder } from "../../io/support.ts";
+import { rejectsUserError, withFolder } from "../../support/files.ts";
 import { type Plain, replace } from "../../support/config_fields.ts";
 import { forEachEngine } from "../../support/engines.ts";
 import { type LanguageTrace, traceLanguage } from "../../support/language_fields.ts";

@@ -15,7 +15,7 @@ import { RunFolder } from "../../../lib/runs/run_folder.ts";
 import { RunInterruptedError } from "../../../lib/runs/stage.ts";
 import { openEngine } from "../../../lib/tensor/registry.ts";
 import { multiStepLengths } from "../../../lib/worlds/robot_video/multi_step_sequences.ts";
-import { rejectsUserError, withFolder } from "../../io/support.ts";
+import { rejectsUserError, withFolder } from "../../support/files.ts";
 import { onOneEngine } from "../../support/engines.ts";
 import { MULTI_STEP, runNumbers, stoppingProgress, tinyConfig, tinyRun } from "../../support/tiny_run.ts";
 

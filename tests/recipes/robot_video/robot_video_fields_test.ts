@@ -9,7 +9,7 @@ import { robotVideoSchema } from "../../../lib/recipes/robot_video/config.ts";
 import { mergeSettings } from "../../../lib/runs/settings.ts";
 import { UserError } from "../../../lib/base/user_error.ts";
 import { openEngine } from "../../../lib/tensor/registry.ts";
-import { Looker, MULTI, type Plain, SINGLE, type Stage } from "../robot_video_fields_support.ts";
+import { Looker, MULTI, type Plain, SINGLE, type Stage } from "./support.ts";
 
 /** A field's row. */
 interface Row {

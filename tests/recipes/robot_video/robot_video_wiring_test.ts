@@ -28,10 +28,10 @@ import { TokenizerTrainer } from "../../../lib/train/frame_tokenizer_trainer.ts"
 import { computeActionRanges } from "../../../lib/worlds/robot_video/actions.ts";
 import { type Clip, cutClip, TrainingClips } from "../../../lib/worlds/robot_video/clips.ts";
 import { singleStepAnswer } from "../../../lib/worlds/robot_video/single_step_sequences.ts";
-import { withFolder } from "../../io/support.ts";
+import { withFolder } from "../../support/files.ts";
 import { digest, type Plain, replace } from "../../support/config_fields.ts";
 import { tinyConfig } from "../../support/tiny_run.ts";
-import { MULTI, SINGLE } from "../robot_video_fields_support.ts";
+import { MULTI, SINGLE } from "./support.ts";
 
 const FRAMES = 12, SIDE = 16;
 

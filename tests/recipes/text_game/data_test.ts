@@ -18,8 +18,8 @@ import { writeTransitions } from "../../../lib/worlds/text_game/jsonl.ts";
 import { type ParquetRow, parquetRow, writeParquet } from "../../../lib/worlds/text_game/parquet.ts";
 import { scoredCurrent, scoredNext } from "../../../lib/worlds/text_game/state.ts";
 import type { LanguageExample } from "../../../lib/worlds/language_tokens.ts";
-import { HubServer } from "../../io/hub_server.ts";
-import { rejectsUserError, withFolder } from "../../io/support.ts";
+import { HubServer } from "../../support/hub_server.ts";
+import { rejectsUserError, withFolder } from "../../support/files.ts";
 import { stoppingProgress } from "../../support/tiny_run.ts";
 import { someTransitions, tinyTextConfig } from "../../support/tiny_text_run.ts";
 

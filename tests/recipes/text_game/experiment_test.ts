@@ -11,7 +11,7 @@ import { openEngine } from "../../../lib/tensor/registry.ts";
 import { silentProgress } from "../../../lib/runs/progress.ts";
 import { RunFolder } from "../../../lib/runs/run_folder.ts";
 import { RunInterruptedError } from "../../../lib/runs/stage.ts";
-import { rejectsUserError, withFolder } from "../../io/support.ts";
+import { rejectsUserError, withFolder } from "../../support/files.ts";
 import { forEachEngine } from "../../support/engines.ts";
 import { runNumbers, stoppingProgress } from "../../support/tiny_run.ts";
 import { TEXT_MODELS, tinyLanguageModel, tinyTextConfig, tinyTextRun } from "../../support/tiny_text_run.ts";

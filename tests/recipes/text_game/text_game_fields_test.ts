@@ -7,7 +7,7 @@ import { run as runRecipe } from "../../../lib/runs/run.ts";
 import { mergeSettings } from "../../../lib/runs/settings.ts";
 import { writeTransitions } from "../../../lib/worlds/text_game/jsonl.ts";
 import { parquetRow, writeParquet } from "../../../lib/worlds/text_game/parquet.ts";
-import { withFolder } from "../../io/support.ts";
+import { withFolder } from "../../support/files.ts";
 import { checkFields, type FieldContext, type FieldRow, type Plain } from "../../support/config_fields.ts";
 import { forEachEngine } from "../../support/engines.ts";
 import {

@@ -19,7 +19,7 @@ import { RunInterruptedError } from "../../../lib/runs/stage.ts";
 import { builtInWalks } from "../../../lib/gyms/shop/walks.ts";
 import { scoreChanges } from "../../../lib/worlds/web_page/f1_reward.ts";
 import { writeWebPageParquet } from "../../../lib/worlds/web_page/parquet.ts";
-import { rejectsUserError, withFolder } from "../../io/support.ts";
+import { rejectsUserError, withFolder } from "../../support/files.ts";
 import { onOneEngine } from "../../support/engines.ts";
 import { runNumbers, stoppingProgress } from "../../support/tiny_run.ts";
 import { tinyLanguageModel } from "../../support/tiny_text_run.ts";

@@ -8,7 +8,7 @@ import { run as runRecipe } from "../../../lib/runs/run.ts";
 import { writeParquetRecords } from "../../../lib/io/parquet.ts";
 import { builtInWalks } from "../../../lib/gyms/shop/walks.ts";
 import { webPageRecord } from "../../../lib/worlds/web_page/parquet.ts";
-import { withFolder } from "../../io/support.ts";
+import { withFolder } from "../../support/files.ts";
 import { checkFields, type FieldContext, type FieldRow, type Plain } from "../../support/config_fields.ts";
 import { forEachEngine } from "../../support/engines.ts";
 import {

@@ -18,7 +18,7 @@ import {
 } from "../../../lib/studies/labels/labels.ts";
 import { UserError } from "../../../lib/base/user_error.ts";
 import { encodePng } from "../../../lib/report/png.ts";
-import { makePipe, withFolder } from "../../io/support.ts";
+import { makePipe, withFolder } from "../../support/files.ts";
 import kappa from "./fixtures/kappa.json" with { type: "json" };
 
 const candidates: LabelCandidate[] = ["base", "rlvr"].flatMap((model) =>

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { readLabelItems, readLabelKey } from "../../../lib/studies/labels/items.ts";
 import { agreement, labelProblems, readLabels, successCounts } from "../../../lib/studies/labels/labels.ts";
 import { LabelSession } from "../../../lib/studies/labels/session.ts";
-import { makePipe } from "../../io/support.ts";
-import { BrowserPage, findChromium } from "../../play/browser.ts";
-import { ITEMS, type Place, sitting, withItems } from "../../play/label_support.ts";
+import { makePipe } from "../../support/files.ts";
+import { BrowserPage, findChromium } from "../../support/browser.ts";
+import { ITEMS, type Place, sitting, withItems } from "../../support/labels.ts";
 
 const ids = async ({ frames }: Place) => (await readLabelItems(frames)).items.map(({ id }) => id);
 

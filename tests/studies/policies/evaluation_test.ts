@@ -21,7 +21,7 @@ import { emptyAction, type Policy } from "../../../lib/worlds/robot_video/policy
 import { RandomPolicy } from "../../../lib/worlds/robot_video/random_policy.ts";
 import { ScriptedPolicy } from "../../../lib/gyms/table_top/policies/scripted_policy.ts";
 import { readStartFrames } from "../../../lib/gyms/table_top/start_frames.ts";
-import { rejectsUserError, withFolder } from "../../io/support.ts";
+import { rejectsUserError, withFolder } from "../../support/files.ts";
 import { tinyConfig, tinyRun } from "../../support/tiny_run.ts";
 
 /** Scenes in which there are tasks, seen at the least size that scripted policies take. */

@@ -7,7 +7,7 @@ import { loadPrompts } from "../../../lib/studies/web_agents/prompt_files.ts";
 import type { AgentState, PredictedCandidate } from "../../../lib/studies/web_agents/roles.ts";
 import { UserError } from "../../../lib/base/user_error.ts";
 import { parseAction } from "../../../lib/worlds/web_page/actions.ts";
-import { said, serveChat } from "./chat_server.ts";
+import { said, serveChat } from "../../support/chat_server.ts";
 
 const STATE: AgentState = {
   objective: "Find it",

@@ -17,7 +17,7 @@ import { RunInterruptedError } from "../../../lib/runs/stage.ts";
 import { ShopSite } from "../../../lib/gyms/shop/shop_site.ts";
 import { siteTasks } from "../../../lib/gyms/shop/site_tasks.ts";
 import { taskJson } from "../../../lib/worlds/web_page/web_task.ts";
-import { said, serveChat } from "./chat_server.ts";
+import { said, serveChat } from "../../support/chat_server.ts";
 import { endpoint, inFolder, lines, SETTINGS, taskFile } from "../../support/tiny_web_agents.ts";
 
 /** What does not depend on the clock. */

@@ -7,7 +7,7 @@ import { RunInterruptedError } from "../../../lib/runs/stage.ts";
 import { ShopSite } from "../../../lib/gyms/shop/shop_site.ts";
 import { siteTasks } from "../../../lib/gyms/shop/site_tasks.ts";
 import { taskJson } from "../../../lib/worlds/web_page/web_task.ts";
-import { serveChat } from "./chat_server.ts";
+import { serveChat } from "../../support/chat_server.ts";
 import { hasChromium } from "../../support/chromium.ts";
 import { serveLoginSite } from "../../support/login_site.ts";
 import { endpoint, inFolder, SETTINGS } from "../../support/tiny_web_agents.ts";

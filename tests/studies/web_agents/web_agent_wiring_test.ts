@@ -9,7 +9,7 @@ import { ShopSite } from "../../../lib/gyms/shop/shop_site.ts";
 import { siteTasks } from "../../../lib/gyms/shop/site_tasks.ts";
 import { SimulatedBrowser } from "../../../lib/gyms/shop/simulated_browser.ts";
 import { taskJson } from "../../../lib/worlds/web_page/web_task.ts";
-import { said, serveChat } from "./chat_server.ts";
+import { said, serveChat } from "../../support/chat_server.ts";
 import { hasChromium } from "../../support/chromium.ts";
 import { digest, replace } from "../../support/config_fields.ts";
 import { endpoint, inFolder, lines, SETTINGS, taskFile } from "../../support/tiny_web_agents.ts";

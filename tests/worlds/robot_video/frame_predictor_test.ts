@@ -15,7 +15,7 @@ import { multiStepPredictor } from "../../../lib/worlds/robot_video/multi_step_p
 import { STREAM } from "../../../lib/base/streams.ts";
 import { singleStepQuestion } from "../../../lib/worlds/robot_video/single_step_sequences.ts";
 import { singleStepVocabulary } from "../../../lib/worlds/robot_video/vocabulary.ts";
-import { smallModel, take } from "../../models/causal_transformer_support.ts";
+import { smallModel, take } from "../../support/small_transformer.ts";
 import { forEachEngine } from "../../support/engines.ts";
 import {
   BINS,

@@ -10,7 +10,7 @@ import { ActionBins } from "../../../lib/worlds/robot_video/actions.ts";
 import { type Clip, cutClip } from "../../../lib/worlds/robot_video/clips.ts";
 import type { ClipTokenizer } from "../../../lib/worlds/robot_video/multi_step_world.ts";
 import { multiStepVocabulary } from "../../../lib/worlds/robot_video/vocabulary.ts";
-import { smallModel } from "../../models/causal_transformer_support.ts";
+import { smallModel } from "../../support/small_transformer.ts";
 
 export const SIDE = 16;
 export const BINS = new ActionBins({

@@ -8,7 +8,7 @@ import { LikelihoodTrainer } from "../../../lib/train/likelihood.ts";
 import { mae, psnr } from "../../../lib/worlds/robot_video/metrics.ts";
 import { MultiStepWorld } from "../../../lib/worlds/robot_video/multi_step_world.ts";
 import type { FrameAggregate } from "../../../lib/worlds/robot_video/video_metrics.ts";
-import { take } from "../../models/causal_transformer_support.ts";
+import { take } from "../../support/small_transformer.ts";
 import { assertClose } from "../../support/compare.ts";
 import { forEachEngine } from "../../support/engines.ts";
 import { BINS, noting, SIDE, tinyClip, tinyTokenizer, tinyTransformer, VOCABULARY } from "./multi_step_support.ts";

@@ -7,7 +7,7 @@ import { readWebPageRows, webPageRecord, writeWebPageParquet } from "../../../li
 import { buildWebPrompt } from "../../../lib/worlds/web_page/prompt.ts";
 import { scoreWebAnswersFile } from "../../../lib/worlds/web_page/score_answers.ts";
 import { answerOf } from "../../../lib/worlds/web_page/transition.ts";
-import { rejectsUserError, withFolder } from "../../io/support.ts";
+import { rejectsUserError, withFolder } from "../../support/files.ts";
 
 const COLUMNS = [
   ...["task_id", "step_idx", "previous_actions", "next_state_acctree", "refined_tao", "raw_prediction"],

@@ -13,7 +13,7 @@ import { transformerConfig, type TransformerOptions } from "../../lib/models/tra
 
 /** Folder of a fixture model made by `fixtures/make_tiny_transformers.py`. */
 export function fixture(name: string): string {
-  return fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
+  return fileURLToPath(new URL(`../models/fixtures/${name}`, import.meta.url));
 }
 
 /** A model of two blocks with grouped heads and weights large enough that attention matters. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UserError } from "../../lib/base/user_error.ts";
 
-export const FIXTURES = join(import.meta.dirname!, "fixtures");
+export const FIXTURES = join(import.meta.dirname!, "../io/fixtures");
 
 export interface ExpectedArray {
   dtype: string;

@@ -5,17 +5,17 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { RobotVideoExperiment } from "../../lib/recipes/robot_video/experiment.ts";
-import type { RobotVideoConfig } from "../../lib/recipes/robot_video/config.ts";
-import { run as runRecipe } from "../../lib/runs/run.ts";
-import { trainControl, trainLikelihood, trainPolicy } from "../../lib/runs/training.ts";
-import { mergeSettings } from "../../lib/runs/settings.ts";
-import { writeNpz } from "../../lib/io/npz.ts";
-import { fromFloat32, readSafetensors, toFloat32, writeSafetensors } from "../../lib/io/safetensors.ts";
-import type { Engine } from "../../lib/tensor/engine.ts";
-import { silentProgress } from "../../lib/runs/progress.ts";
-import { RunFolder } from "../../lib/runs/run_folder.ts";
-import { tinyConfig } from "../support/tiny_run.ts";
+import { RobotVideoExperiment } from "../../../lib/recipes/robot_video/experiment.ts";
+import type { RobotVideoConfig } from "../../../lib/recipes/robot_video/config.ts";
+import { run as runRecipe } from "../../../lib/runs/run.ts";
+import { trainControl, trainLikelihood, trainPolicy } from "../../../lib/runs/training.ts";
+import { mergeSettings } from "../../../lib/runs/settings.ts";
+import { writeNpz } from "../../../lib/io/npz.ts";
+import { fromFloat32, readSafetensors, toFloat32, writeSafetensors } from "../../../lib/io/safetensors.ts";
+import type { Engine } from "../../../lib/tensor/engine.ts";
+import { silentProgress } from "../../../lib/runs/progress.ts";
+import { RunFolder } from "../../../lib/runs/run_folder.ts";
+import { tinyConfig } from "../../support/tiny_run.ts";
 
 /** Nested plain values. */
 export type Plain = Record<string, unknown>;
@@ -49,7 +49,7 @@ export const MULTI: Plain = mergeSettings(SINGLE, {
   grpo: { groupSize: 4 },
 });
 
-const LPIPS = new URL("../models/fixtures/lpips.safetensors", import.meta.url).pathname;
+const LPIPS = new URL("../../models/fixtures/lpips.safetensors", import.meta.url).pathname;
 
 /** Looks at configurations on one engine. */
 export class Looker {
