@@ -1,12 +1,12 @@
 /** `tokenizer.augment`: which frames are varied, which alike, and that episodes stay what they are. */
 import assert from "node:assert/strict";
-import { openRobotVideoData } from "../../lib/recipes/robot_video/data.ts";
-import { videoKind } from "../../lib/recipes/robot_video/kinds.ts";
-import { augmentTokenizerFrames } from "../../lib/recipes/robot_video/video_kind.ts";
-import { robotVideoConfig } from "../../lib/recipes/robot_video/config.ts";
-import { mergeSettings } from "../../lib/runs/settings.ts";
-import { openEngine } from "../../lib/tensor/registry.ts";
-import { MULTI_STEP, tinyConfig } from "../support/tiny_run.ts";
+import { openRobotVideoData } from "../../../lib/recipes/robot_video/data.ts";
+import { videoKind } from "../../../lib/recipes/robot_video/kinds.ts";
+import { augmentTokenizerFrames } from "../../../lib/recipes/robot_video/video_kind.ts";
+import { robotVideoConfig } from "../../../lib/recipes/robot_video/config.ts";
+import { mergeSettings } from "../../../lib/runs/settings.ts";
+import { openEngine } from "../../../lib/tensor/registry.ts";
+import { MULTI_STEP, tinyConfig } from "../../support/tiny_run.ts";
 
 const SIZE = { height: 16, width: 20 };
 
