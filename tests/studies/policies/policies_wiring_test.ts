@@ -21,7 +21,7 @@ import { RunFolder } from "../../../lib/runs/run_folder.ts";
 import { TableTopVectorEnv } from "../../../lib/gyms/table_top/table_top_env.ts";
 import { RandomPolicy } from "../../../lib/worlds/robot_video/random_policy.ts";
 import { ScriptedPolicy } from "../../../lib/gyms/table_top/policies/scripted_policy.ts";
-import { withFolder } from "../../io/support.ts";
+import { withFolder } from "../../support/files.ts";
 import { MULTI_STEP, tinyConfig, tinyRun } from "../../support/tiny_run.ts";
 import { mergeSettings } from "../../../lib/runs/settings.ts";
 
