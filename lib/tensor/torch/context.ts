@@ -76,6 +76,12 @@ export class Context {
     this.#one = permanent(new Uint8Array(one.buffer));
   }
 
+  /** Itself, for calls that do not come through a tensor, which has checked this already. */
+  open(what: string): this {
+    if (this.closed) throw new Error(`${what}: the torch engine on ${this.device.text} has been closed`);
+    return this;
+  }
+
   /** Starts a call. */
   get call(): Call {
     return this.#call.begin();
@@ -229,8 +235,13 @@ export class Context {
     this.#call.check(cuda.torch_cuda_stream_synchronize(this.#big[0], this.device.index), "cuda_stream_synchronize");
   }
 
-  /** Frees what the context itself keeps. */
+  /** Gives a handle back. */
+  release(handle: TorchHandle): void {
+    if (!this.closed && this.ledger.remove(handle)) this.free(handle.address);
+  }
+  /** Frees everything, what the context itself keeps too. A second call does nothing. */
   close(): void {
+    for (const handle of this.ledger.all()) this.release(handle);
     this.closed = true;
     this.#forgetNumbers();
   }

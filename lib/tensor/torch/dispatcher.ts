@@ -179,6 +179,10 @@ export class Call {
     this.#big[at] = this.#scratch[0];
     return this;
   }
+  /** An optional tensor of ours. */
+  optional(x: Operand | undefined): this {
+    return x === undefined ? this.none() : this.tensor(x).some();
+  }
   /** A string. */
   text(value: string): this {
     let kept = this.#texts.get(value);

@@ -1,22 +1,14 @@
 /**
- * Elementwise operators, comparisons and reductions on LibTorch.
+ * Elementwise operators and comparisons on LibTorch.
  *
  * Operators whose usual form takes a number of schema type Scalar are written with tensors of rank 0. Such a number has
  * the operand's type, but stands in float32 beside bfloat16 of one axis or more: LibTorch then computes with the exact
  * number, as PyTorch does, and still returns bfloat16.
  */
-import type {
-  BinaryOperator,
-  CompareOperator,
-  LogicalOperator,
-  Operand,
-  ReduceOperator,
-  UnaryOperator,
-} from "../engine.ts";
-import type { DType, Shape } from "../dtype.ts";
+import type { BinaryOperator, CompareOperator, Engine, LogicalOperator, Operand, UnaryOperator } from "../engine.ts";
 import { addressOf, type Context, lend } from "./context.ts";
-import { operator, type OperatorName, TORCH_DTYPE } from "./dispatcher.ts";
-import type { Borrowed, Owned, TorchHandle } from "./memory.ts";
+import { operator, type OperatorName } from "./dispatcher.ts";
+import type { Borrowed, Owned } from "./memory.ts";
 
 const UNARY: Readonly<Record<Exclude<UnaryOperator, "gelu" | "softplus">, OperatorName>> = {
   neg: operator("aten::neg"),
@@ -62,14 +54,67 @@ const WHERE = operator("aten::where", "self");
 const LESS = COMPARE.less, GREATER = COMPARE.greater;
 const CLAMP = operator("aten::clamp", "Tensor");
 const PRELU = operator("aten::prelu");
-const SUM = operator("aten::sum", "dim_IntList");
-const MEAN = operator("aten::mean", "dim");
-const SUM_ALL = operator("aten::sum"), MEAN_ALL = operator("aten::mean");
-const MAX = operator("aten::amax"), MIN = operator("aten::amin");
-const LOG_SUM_EXP = operator("aten::logsumexp");
-const ARGMAX = operator("aten::argmax");
-const CUMSUM = operator("aten::cumsum");
-const TOP_K = operator("aten::topk");
+
+export function elementwise(c: Context) {
+  return {
+    unary(name, x) {
+      if (name === "gelu") return c.own(c.call.tensor(x).text("none").run(GELU));
+      if (name === "softplus") {
+        const zero = c.number(0, x.dtype, false);
+        return c.own(c.call.tensor(x).borrow(zero).run(LOG_ADD_EXP));
+      }
+      return c.own(c.call.tensor(x).run(UNARY[name]));
+    },
+    binary(name, a, b, outShape) {
+      if (name === "add" || name === "sub") {
+        const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
+        return c.ownDense(c.sum(addressOf(a), other, name === "sub", outShape, a.dtype), outShape, a.dtype);
+      }
+      if (name === "mul") {
+        const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
+        return c.ownDense(c.product(a, other, outShape), outShape, a.dtype);
+      }
+      if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(BINARY[name]));
+      // Cheaper than the general power, and exact.
+      if (name === "pow" && b === 2) return c.own(c.call.tensor(a).run(UNARY.square));
+      if (name === "pow" && b === 0.5) return c.own(c.call.tensor(a).run(UNARY.sqrt));
+      const other = numberBeside(c, b, a, name === "div");
+      return c.own(c.call.tensor(a).borrow(other).run(BINARY[name]));
+    },
+    compare(name, a, b) {
+      if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(COMPARE[name]));
+      const other = numberBeside(c, b, a, false);
+      return c.own(c.call.tensor(a).borrow(other).run(COMPARE[name]));
+    },
+    logical: (name, a, b) => c.own(c.call.tensor(a).tensor(b).run(LOGICAL[name])),
+    logicalNot: (x) => c.own(c.call.tensor(x).run(LOGICAL_NOT)),
+    where: (condition, a, b) => c.own(c.call.tensor(condition).tensor(a).tensor(b).run(WHERE)),
+    clamp(x, low, high) {
+      // A bound at infinity is no bound, also for integers.
+      const below = low === -Infinity ? undefined : c.number(low, x.dtype, false);
+      const above = high === Infinity ? undefined : c.number(high, x.dtype, false);
+      if (below === undefined && above === undefined) return c.view(c.another(addressOf(x)), x);
+      // Versions of LibTorch differ in the gradient at a bound: all of it, or half. Comparisons give all of it.
+      if (c.recording > 0) {
+        const raised = below === undefined ? undefined : replacedWhere(c, LESS, addressOf(x), below);
+        if (above === undefined) return c.own(raised!);
+        const both = replacedWhere(c, GREATER, raised === undefined ? addressOf(x) : lend(raised), above);
+        if (raised !== undefined) c.free(raised);
+        return c.own(both);
+      }
+      const call = c.call.tensor(x);
+      if (below === undefined) call.none();
+      else call.borrow(below).some();
+      if (above === undefined) call.none();
+      else call.borrow(above).some();
+      return c.own(call.run(CLAMP));
+    },
+    leakyRelu(x, negativeSlope) {
+      const slope = c.number(negativeSlope, x.dtype, false);
+      return c.own(c.call.tensor(x).borrow(slope).run(PRELU));
+    },
+  } satisfies Partial<Engine>;
+}
 
 /** The number as an operand beside `beside`. Arithmetic takes it from the host, whatever the device. */
 function numberBeside(c: Context, value: number, beside: Operand, arithmetic: boolean): Borrowed {
@@ -77,135 +122,8 @@ function numberBeside(c: Context, value: number, beside: Operand, arithmetic: bo
   return c.number(value, exact ? "float32" : beside.dtype, arithmetic);
 }
 
-export function unary(c: Context, name: UnaryOperator, x: Operand): TorchHandle {
-  if (name === "gelu") return c.own(c.call.tensor(x).text("none").run(GELU));
-  if (name === "softplus") {
-    const zero = c.number(0, x.dtype, false);
-    return c.own(c.call.tensor(x).borrow(zero).run(LOG_ADD_EXP));
-  }
-  return c.own(c.call.tensor(x).run(UNARY[name]));
-}
-
-export function binary(
-  c: Context,
-  name: BinaryOperator,
-  a: Operand,
-  b: Operand | number,
-  outShape: Shape,
-): TorchHandle {
-  if (name === "add" || name === "sub") {
-    const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
-    return c.ownDense(c.sum(addressOf(a), other, name === "sub", outShape, a.dtype), outShape, a.dtype);
-  }
-  if (name === "mul") {
-    const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
-    return c.ownDense(c.product(a, other, outShape), outShape, a.dtype);
-  }
-  if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(BINARY[name]));
-  if (name === "pow") {
-    // Cheaper than the general power, and exact.
-    if (b === 2) return unary(c, "square", a);
-    if (b === 0.5) return unary(c, "sqrt", a);
-  }
-  const other = numberBeside(c, b, a, name === "div");
-  return c.own(c.call.tensor(a).borrow(other).run(BINARY[name]));
-}
-
-export function compare(c: Context, name: CompareOperator, a: Operand, b: Operand | number): TorchHandle {
-  if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(COMPARE[name]));
-  const other = numberBeside(c, b, a, false);
-  return c.own(c.call.tensor(a).borrow(other).run(COMPARE[name]));
-}
-
-export function logical(c: Context, name: LogicalOperator, a: Operand, b: Operand): TorchHandle {
-  return c.own(c.call.tensor(a).tensor(b).run(LOGICAL[name]));
-}
-
-export function logicalNot(c: Context, x: Operand): TorchHandle {
-  return c.own(c.call.tensor(x).run(LOGICAL_NOT));
-}
-
-export function where(c: Context, condition: Operand, a: Operand, b: Operand): TorchHandle {
-  return c.own(c.call.tensor(condition).tensor(a).tensor(b).run(WHERE));
-}
-
-export function clamp(c: Context, x: Operand, low: number, high: number): TorchHandle {
-  // A bound at infinity is no bound, also for integers.
-  const below = low === -Infinity ? undefined : c.number(low, x.dtype, false);
-  const above = high === Infinity ? undefined : c.number(high, x.dtype, false);
-  if (below === undefined && above === undefined) return c.view(c.another(addressOf(x)), x);
-  // Versions of LibTorch differ in the gradient at a bound: all of it, or half. Comparisons give all of it.
-  if (c.recording > 0) {
-    const raised = below === undefined ? undefined : replacedWhere(c, LESS, addressOf(x), below);
-    if (above === undefined) return c.own(raised!);
-    const both = replacedWhere(c, GREATER, raised === undefined ? addressOf(x) : lend(raised), above);
-    if (raised !== undefined) c.free(raised);
-    return c.own(both);
-  }
-  const call = c.call.tensor(x);
-  if (below === undefined) call.none();
-  else call.borrow(below).some();
-  if (above === undefined) call.none();
-  else call.borrow(above).some();
-  return c.own(call.run(CLAMP));
-}
-
 /** x, but the bound where x is beyond it; not a number stays what it is. */
 function replacedWhere(c: Context, beyond: OperatorName, x: Borrowed, bound: Borrowed): Owned {
   const mask = c.call.borrow(x).borrow(bound).run(beyond);
   return c.call.give(mask).borrow(bound).borrow(x).run(WHERE);
-}
-
-export function leakyRelu(c: Context, x: Operand, negativeSlope: number): TorchHandle {
-  const slope = c.number(negativeSlope, x.dtype, false);
-  return c.own(c.call.tensor(x).borrow(slope).run(PRELU));
-}
-
-export function reduce(
-  c: Context,
-  name: ReduceOperator,
-  x: Operand,
-  axes: readonly number[],
-  keepDims: boolean,
-): TorchHandle {
-  // LibTorch reads an empty list as all axes.
-  if (axes.length === 0 && x.rank > 0) {
-    return x.dtype === "bool" && name === "sum" ? cast(c, x, "int64") : c.view(c.another(addressOf(x)), x);
-  }
-  if (axes.length === x.rank && !keepDims) {
-    if (name === "sum") return c.own(c.call.tensor(x).none().run(SUM_ALL));
-    if (name === "mean") return c.own(c.call.tensor(x).none().run(MEAN_ALL));
-  }
-  const call = c.call.tensor(x).ints(axes);
-  switch (name) {
-    case "sum":
-      return c.own(call.some().bool(keepDims).none().run(SUM));
-    case "mean":
-      return c.own(call.some().bool(keepDims).none().run(MEAN));
-    case "max":
-      return c.own(call.bool(keepDims).run(MAX));
-    case "min":
-      return c.own(call.bool(keepDims).run(MIN));
-    case "logSumExp":
-      return c.own(call.bool(keepDims).run(LOG_SUM_EXP));
-  }
-}
-
-export function argmax(c: Context, x: Operand, axis: number): TorchHandle {
-  return c.own(c.call.tensor(x).int(axis).some().bool(false).run(ARGMAX));
-}
-
-export function cumsum(c: Context, x: Operand, axis: number): TorchHandle {
-  return c.own(c.call.tensor(x).int(axis).int(TORCH_DTYPE[x.dtype]).some().run(CUMSUM));
-}
-
-export function topK(c: Context, x: Operand, k: number): { values: TorchHandle; indices: TorchHandle } {
-  const [values, indices] = c.call.tensor(x).int(k).int(-1).bool(true).bool(true).runPair(TOP_K);
-  return { values: c.own(values), indices: c.own(indices) };
-}
-
-const TO = operator("aten::to", "dtype");
-
-export function cast(c: Context, x: Operand, dtype: DType): TorchHandle {
-  return c.ownOrView(c.call.tensor(x).int(TORCH_DTYPE[dtype]).bool(false).bool(false).none().run(TO), x);
 }

@@ -4,33 +4,57 @@
  * On a CPU they are copied once. For another device they go through a tensor on the CPU; LibTorch copies that over.
  */
 import { type DType, type HostData, type ReadData, type Shape, sizeOf } from "../dtype.ts";
-import type { Operand } from "../engine.ts";
+import type { Engine } from "../engine.ts";
 import { addressOf, type Context, CPU, lend } from "./context.ts";
 import { operator, TORCH_DTYPE } from "./dispatcher.ts";
-import type { Borrowed, Owned, TorchHandle } from "./memory.ts";
+import type { Borrowed, Owned } from "./memory.ts";
 
 const COPY = operator("aten::copy_");
 const TO = operator("aten::to", "dtype");
 const CONTIGUOUS = operator("aten::contiguous");
 
+export function host(c: Context) {
+  return {
+    fromHost(data, shape, dtype) {
+      c.open("fromHost");
+      // bfloat16 has no array type here: LibTorch rounds.
+      const hostType = dtype === "bfloat16" ? "float32" : dtype;
+      let x = c.empty(shape, hostType, CPU);
+      try {
+        if (data.length > 0) write(c, lend(x), data, hostType);
+        if (c.deviceType !== CPU) x = replace(c, x, onDevice(c, x, shape, hostType));
+        if (dtype !== hostType) x = replace(c, x, cast(c, lend(x), dtype));
+      } catch (error) {
+        c.free(x);
+        throw error;
+      }
+      return c.own(x);
+    },
+    full: (value, shape, dtype) => c.own(c.open("full").full(value, shape, dtype)),
+    // Nothing here waits, but an error of the copy is a rejection, as on engines that copy later.
+    // deno-lint-ignore require-await
+    async read(x) {
+      c.open("read");
+      const n = sizeOf(x.shape);
+      const dtype = x.dtype === "bfloat16" ? "float32" : x.dtype;
+      let here = c.another(addressOf(x));
+      try {
+        if (x.dtype !== dtype) here = replace(c, here, cast(c, lend(here), dtype));
+        // Zeros that were never written down.
+        if (n > 0 && c.isWithoutMemory(lend(here))) return zeros(n, dtype);
+        if (!c.isContiguous(lend(here))) here = replace(c, here, c.call.borrow(lend(here)).int(0).run(CONTIGUOUS));
+        if (c.deviceType !== CPU) here = replace(c, here, onHost(c, here, x.shape, dtype));
+        return copyOut(c, lend(here), n, dtype);
+      } finally {
+        c.free(here);
+      }
+    },
+  } satisfies Partial<Engine>;
+}
+
 /** The memory of a contiguous tensor on the CPU, without a copy. Valid while the tensor lives. */
 function memoryOf(c: Context, x: Borrowed, bytes: number): ArrayBuffer {
   return Deno.UnsafePointerView.getArrayBuffer(Deno.UnsafePointer.create(c.data(x))!, bytes);
-}
-
-export function fromHost(c: Context, data: HostData, shape: Shape, dtype: DType): TorchHandle {
-  // bfloat16 has no array type here: LibTorch rounds.
-  const hostType = dtype === "bfloat16" ? "float32" : dtype;
-  let x = c.empty(shape, hostType, CPU);
-  try {
-    if (data.length > 0) write(c, lend(x), data, hostType);
-    if (c.deviceType !== CPU) x = replace(c, x, onDevice(c, x, shape, hostType));
-    if (dtype !== hostType) x = replace(c, x, cast(c, lend(x), dtype));
-  } catch (error) {
-    c.free(x);
-    throw error;
-  }
-  return c.own(x);
 }
 
 function replace(c: Context, old: Owned, by: Owned): Owned {
@@ -82,22 +106,6 @@ function write(c: Context, x: Borrowed, data: HostData, dtype: Exclude<DType, "b
 
 function numbers(data: HostData): ArrayLike<number> {
   return data instanceof BigInt64Array ? Array.from(data, Number) : data;
-}
-
-export function read(c: Context, x: Operand): ReadData {
-  const n = sizeOf(x.shape);
-  const dtype = x.dtype === "bfloat16" ? "float32" : x.dtype;
-  let here = c.another(addressOf(x));
-  try {
-    if (x.dtype !== dtype) here = replace(c, here, cast(c, lend(here), dtype));
-    // Zeros that were never written down.
-    if (n > 0 && c.isWithoutMemory(lend(here))) return zeros(n, dtype);
-    if (!c.isContiguous(lend(here))) here = replace(c, here, c.call.borrow(lend(here)).int(0).run(CONTIGUOUS));
-    if (c.deviceType !== CPU) here = replace(c, here, onHost(c, here, x.shape, dtype));
-    return copyOut(c, lend(here), n, dtype);
-  } finally {
-    c.free(here);
-  }
 }
 
 function zeros(n: number, dtype: Exclude<DType, "bfloat16">): ReadData {

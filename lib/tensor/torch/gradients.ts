@@ -5,7 +5,7 @@
  * `aten::_backward` leaves each leaf's gradient beside the leaf, and from there it is taken without a copy. The call goes
  * through the dispatcher, so that running out of memory in the backward pass is an error and not the end of the process.
  */
-import type { Differentiated, Operand } from "../engine.ts";
+import type { Differentiated, Engine, Operand } from "../engine.ts";
 import { tidy } from "../scope.ts";
 import { addressOf, type Context, handleOf, lend } from "./context.ts";
 import { operator } from "./dispatcher.ts";
@@ -18,16 +18,22 @@ const DETACH = operator("aten::detach");
 const ZEROS_LIKE = operator("aten::zeros_like");
 const CLONE = operator("aten::clone");
 
-export interface Gradients {
+/** Tensors that a running call differentiates by: how many calls each. */
+const activeLeaves = new WeakMap<TorchHandle, number>();
+
+export function gradients(c: Context) {
+  return {
+    gradients: (fn, leaves, createGraph) => differentiate(c.open("gradients"), fn, leaves, createGraph),
+  } satisfies Partial<Engine>;
+}
+
+interface Gradients {
   loss: TorchHandle;
   aux: TorchHandle[];
   gradients: TorchHandle[];
 }
 
-/** Tensors that a running call differentiates by: how many calls each. */
-const activeLeaves = new WeakMap<TorchHandle, number>();
-
-export function gradients(
+function differentiate(
   c: Context,
   fn: () => Differentiated,
   leaves: readonly Operand[],
