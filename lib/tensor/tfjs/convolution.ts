@@ -4,14 +4,24 @@
  * tfjs' WASM backend has no filter gradient, a slow input gradient and a wrong gradient of max pooling; here a filter gradient
  * is a product of patches, an input gradient is a convolution with the turned kernel, pooling compares four strided views.
  */
-import type { Conv2dOptions, Padding2d } from "../engine.ts";
-import { sumTo } from "./elementwise.ts";
+import type { Conv2dOptions, Engine, Padding2d } from "../engine.ts";
+import { sumTo } from "./broadcast.ts";
+import { type Context, of } from "./context.ts";
 import { type Kernels, kernels } from "./kernels.ts";
 import { product } from "./products.ts";
 import { dims, tf } from "./runtime.ts";
 import { inGraph, operator } from "./tape.ts";
 
 type T = tf.Tensor;
+
+export function convolution(c: Context) {
+  return {
+    conv2d: (x, weight, bias, options, outShape) =>
+      c.run(() => conv2d(of(x), of(weight), bias && of(bias), options, outShape)),
+    upsampleNearest2x: (x) => c.run(() => upsampleNearest2x(of(x))),
+    maxPool2x2: (x) => c.run(() => maxPool2x2(of(x))),
+  } satisfies Partial<Engine>;
+}
 
 function padded(x: T, [top, bottom, left, right]: Padding2d): T {
   if (!top && !bottom && !left && !right) return x;
@@ -46,7 +56,7 @@ function patches(x: T, kernelH: number, kernelW: number, stride: number, outH: n
 }
 
 /** Convolution of x with a PyTorch weight [O, C, kH, kW]. */
-export function conv2d(x: T, weight: T, bias: T | undefined, options: Conv2dOptions, outShape: readonly number[]): T {
+function conv2d(x: T, weight: T, bias: T | undefined, options: Conv2dOptions, outShape: readonly number[]): T {
   const fast = kernels();
   if (fast && !inGraph()) return fused(fast, x, weight, bias, options, outShape);
   const result = inGraph() ? composed(x, weight, options, outShape) : direct(x, weight, options, outShape);
@@ -172,7 +182,7 @@ function filterGradient(
 }
 
 /** Each pixel twice in both directions. */
-export function upsampleNearest2x(x: T): T {
+function upsampleNearest2x(x: T): T {
   const [, height, width] = x.shape;
   return operator({
     name: "upsampleNearest2x",
@@ -193,7 +203,7 @@ function sumPool2x2(x: T): T {
 }
 
 /** Maximum of windows of 2 × 2; the first of equals gets the gradient. */
-export function maxPool2x2(x: T): T {
+function maxPool2x2(x: T): T {
   const [batch, height, width, channels] = x.shape;
   const h = Math.floor(height / 2), w = Math.floor(width / 2);
   const even = height === 2 * h && width === 2 * w ? x : tf.slice(x, [0, 0, 0, 0], [batch, 2 * h, 2 * w, channels]);

@@ -3,13 +3,28 @@
  *
  * tfjs sends the whole gradient to one side of a tie of maximum and minimum, and −1 through |x| at 0.
  */
-import type { BinaryOperator, CompareOperator, LogicalOperator, UnaryOperator } from "../engine.ts";
+import type { BinaryOperator, CompareOperator, Engine, UnaryOperator } from "../engine.ts";
 import { broadcastShapes } from "../dtype.ts";
-import { type Kernels, kernels } from "./kernels.ts";
+import { repeated, stretched, sumTo } from "./broadcast.ts";
+import { type Context, of } from "./context.ts";
+import { kernels } from "./kernels.ts";
 import { tf } from "./runtime.ts";
 import { inGraph, operator } from "./tape.ts";
 
 type T = tf.Tensor;
+
+export function elementwise(c: Context) {
+  return {
+    unary: (name, x) => c.run(() => unary(name, of(x))),
+    binary: (name, a, b) => c.run(() => binary(name, of(a), typeof b === "number" ? b : of(b))),
+    compare: (name, a, b) => c.run(() => compare(name, of(a), typeof b === "number" ? b : of(b))),
+    logical: (name, a, b) => c.run(() => name === "and" ? tf.logicalAnd(of(a), of(b)) : tf.logicalOr(of(a), of(b))),
+    logicalNot: (x) => c.run(() => tf.logicalNot(of(x))),
+    where: (condition, a, b, outShape) => c.run(() => where(of(condition), of(a), of(b), outShape)),
+    clamp: (x, low, high) => c.run(() => clamp(of(x), low, high)),
+    leakyRelu: (x, negativeSlope) => c.run(() => leakyRelu(of(x), negativeSlope)),
+  } satisfies Partial<Engine>;
+}
 
 const UNARY: Record<UnaryOperator, (x: T) => T> = {
   neg: (x) => tf.neg(x),
@@ -46,7 +61,7 @@ const UNARY: Record<UnaryOperator, (x: T) => T> = {
 const FUSED: UnaryOperator[] = ["exp", "sigmoid", "tanh", "silu", "gelu"];
 
 /** An elementwise function of one operand. */
-export function unary(name: UnaryOperator, x: T): T {
+function unary(name: UnaryOperator, x: T): T {
   const fast = inGraph() ? undefined : kernels(), op = FUSED.indexOf(name);
   if (!fast || op < 0) return UNARY[name](x);
   return operator({
@@ -65,69 +80,6 @@ export function unary(name: UnaryOperator, x: T): T {
       return { x: dx };
     },
   });
-}
-
-/** Numbers that backends may add up one after the other, and the length above which sums are made of such blocks. */
-const BLOCK = 64, LONGEST = 512;
-
-/** Sum over some axes (sorted); differentiable to any order. tfjs adds one number after the other, which loses digits. */
-export function sum(x: T, axes: readonly number[], keepDims: boolean): T {
-  const fast = kernels(), count = axes.reduce((product, axis) => product * x.shape[axis], 1);
-  if (x.dtype !== "float32" || x.size === 0 || axes.length === 0 || (!fast && count <= LONGEST)) {
-    return tf.sum(x, [...axes], keepDims);
-  }
-  const shape = x.shape.map((n, i) => axes.includes(i) ? 1 : n);
-  const outShape = keepDims ? shape : x.shape.filter((_, i) => !axes.includes(i));
-  return operator({
-    name: "sum",
-    inputs: { x },
-    forward: () => tf.reshape(fast ? sumRuns(fast, x, axes) : sumBlocks(x, axes), outShape),
-    gradient: (dy) => ({ x: stretched(tf.reshape(dy, shape), x.shape) }),
-  });
-}
-
-/** Brings the axes together behind the others and adds them up in blocks. */
-function sumBlocks(x: T, axes: readonly number[]): T {
-  const order = [...x.shape.map((_, i) => i).filter((i) => !axes.includes(i)), ...axes];
-  const length = axes.reduce((product, axis) => product * x.shape[axis], 1);
-  return rowSums(tf.reshape(tf.transpose(x, order), [x.size / length, length]));
-}
-
-/** Sums of rows: x [R, N] → [R]; long ones by sums of blocks, those by blocks again. */
-function rowSums(x: T): T {
-  const [rows, length] = x.shape as [number, number];
-  if (length <= LONGEST) return tf.sum(x, 1);
-  const blocks = Math.floor(length / BLOCK), whole = blocks * BLOCK;
-  const parts = tf.sum(tf.reshape(tf.slice(x, [0, 0], [rows, whole]), [rows, blocks, BLOCK]), 2);
-  const total = rowSums(tf.reshape(parts, [rows, blocks]));
-  return whole === length ? total : tf.add(total, tf.sum(tf.slice(x, [0, whole], [rows, length - whole]), 1));
-}
-
-/** Sums over each run of neighbouring axes, the last first. */
-function sumRuns(fast: Kernels, x: T, axes: readonly number[]): T {
-  const extents = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
-  let shape: number[] = x.shape, out = x;
-  for (let last = axes.length - 1; last >= 0;) {
-    let first = last;
-    while (first > 0 && axes[first - 1] === axes[first] - 1) first--;
-    const begin = axes[first], end = axes[last] + 1;
-    const outer = shape.slice(0, begin), inner = shape.slice(end);
-    const next = fast.make([...outer, ...inner]), columns = extents(inner);
-    fast.run.sums(
-      ...[extents(outer), extents(shape.slice(begin, end)), columns] as const,
-      ...[fast.at(out), fast.at(next), fast.room(3 * columns)] as const,
-    );
-    [out, shape] = [next, next.shape];
-    last = first - 1;
-  }
-  return out;
-}
-
-/** Sums a gradient over the axes along which its operand was stretched. */
-export function sumTo(dy: T, shape: readonly number[]): T {
-  const lead = dy.rank - shape.length;
-  const axes = dy.shape.map((n, i) => i < lead || (shape[i - lead] === 1 && n !== 1) ? i : -1).filter((i) => i >= 0);
-  return tf.reshape(axes.length > 0 ? sum(dy, axes, false) : dy, [...shape]);
 }
 
 /** The larger or the smaller; a tie sends half the gradient each way, as torch does. */
@@ -178,7 +130,7 @@ function broadcasting(name: keyof typeof BINARY, a: T, b: T): T {
 }
 
 /** An elementwise function of two operands; a number takes the type of `a`. */
-export function binary(name: BinaryOperator, a: T, b: T | number): T {
+function binary(name: BinaryOperator, a: T, b: T | number): T {
   const other = typeof b === "number" ? tf.scalar(b, a.dtype as "float32" | "int32") : b;
   switch (name) {
     case "maximum":
@@ -203,7 +155,7 @@ const COMPARE = {
 } satisfies Record<CompareOperator, (a: T, b: T) => T>;
 
 /** A comparison. */
-export function compare(name: CompareOperator, a: T, b: T | number): T {
+function compare(name: CompareOperator, a: T, b: T | number): T {
   // Not every backend compares booleans.
   const plain = (x: T) => x.dtype === "bool" ? tf.cast(x, "int32") : x;
   const left = plain(a);
@@ -215,13 +167,8 @@ export function compare(name: CompareOperator, a: T, b: T | number): T {
   return COMPARE[name](wide(left), wide(right));
 }
 
-/** A function of two booleans. */
-export function logical(name: LogicalOperator, a: T, b: T): T {
-  return name === "and" ? tf.logicalAnd(a, b) : tf.logicalOr(a, b);
-}
-
 /** `condition ? a : b`, broadcast. */
-export function where(condition: T, a: T, b: T, shape: readonly number[]): T {
+function where(condition: T, a: T, b: T, shape: readonly number[]): T {
   const stretch = (x: T): T => x.shape.join() === shape.join() ? x : stretched(x, shape);
   const [c, x, y] = [stretch(condition), stretch(a), stretch(b)];
   if (x.dtype !== "float32") {
@@ -243,7 +190,7 @@ export function where(condition: T, a: T, b: T, shape: readonly number[]): T {
 }
 
 /** dy where the condition has this value, 0 elsewhere; differentiable in dy. */
-export function masked(condition: T, dy: T, value: boolean): T {
+function masked(condition: T, dy: T, value: boolean): T {
   return operator({
     name: "masked",
     inputs: { dy },
@@ -253,47 +200,8 @@ export function masked(condition: T, dy: T, value: boolean): T {
   });
 }
 
-/**
- * Stretched by copying runs of numbers, where one stretch of neighbouring axes is all there is: [A, 1, N] → [A, S, N].
- * tfjs' own kernel is a hundred times slower on five axes.
- */
-function repeated(x: T, shape: readonly number[]): T | undefined {
-  const fast = kernels();
-  if (!fast || x.size === 0) return undefined;
-  const lead = shape.length - x.rank;
-  const stretches = shape.map((n, i) => i < lead || (x.shape[i - lead] === 1 && n !== 1));
-  const first = stretches.indexOf(true), last = stretches.lastIndexOf(true);
-  if (first === -1 || !stretches.slice(first, last + 1).every(Boolean)) return undefined;
-  const extent = (from: number, to: number) => shape.slice(from, to).reduce((a, b) => a * b, 1);
-  const [outer, times, inner] = [extent(0, first), extent(first, last + 1), extent(last + 1, shape.length)];
-  const out = fast.make(shape), from = fast.floats(x), to = fast.floats(out);
-  for (let a = 0, at = 0; a < outer; a++) {
-    if (inner === 1) {
-      to.fill(from[a], at, at += times);
-      continue;
-    }
-    const run = from.subarray(a * inner, (a + 1) * inner);
-    for (let s = 0; s < times; s++, at += inner) to.set(run, at);
-  }
-  return out;
-}
-
-/** Stretches by NumPy's rule, any type. */
-export function stretched(x: T, shape: readonly number[]): T {
-  if (x.dtype === "float32") {
-    return operator({
-      name: "broadcastTo",
-      inputs: { x },
-      forward: () => repeated(x, shape) ?? tf.broadcastTo(x, [...shape]),
-      gradient: (dy) => ({ x: sumTo(dy, x.shape) }),
-    });
-  }
-  const wide = tf.broadcastTo(tf.cast(x, "int32"), [...shape]);
-  return tf.cast(wide, x.dtype);
-}
-
 /** Limits to [low, high]. */
-export function clamp(x: T, low: number, high: number): T {
+function clamp(x: T, low: number, high: number): T {
   if (x.dtype !== "float32") {
     const type = x.dtype as "int32";
     return tf.minimum(
@@ -313,7 +221,7 @@ export function clamp(x: T, low: number, high: number): T {
 }
 
 /** x where positive, slope · x elsewhere. */
-export function leakyRelu(x: T, slope: number): T {
+function leakyRelu(x: T, slope: number): T {
   return operator({
     name: "leakyRelu",
     inputs: { x },

@@ -1,14 +1,30 @@
 /**
  * Numbers in from the host and out to it.
  */
-import type { HostData, ReadData, Shape } from "../dtype.ts";
+import type { HostData } from "../dtype.ts";
+import type { Engine } from "../engine.ts";
+import { type Context, KIND, of } from "./context.ts";
 import { tf } from "./runtime.ts";
 
-/** A copy of host numbers as tfjs holds them. */
-export function fromHost(data: HostData, shape: Shape, kind: "float32" | "int32" | "bool"): tf.Tensor {
-  return tf.tensor(converted(data, kind), [...shape], kind);
+export function host(c: Context) {
+  const fromHost: Engine["fromHost"] = (data, shape, dtype) => {
+    const kind = KIND[dtype]!;
+    return c.run(() => tf.tensor(converted(data, kind), [...shape], kind));
+  };
+  return {
+    fromHost,
+    full(value, shape, dtype) {
+      if (dtype === "float32") return c.run(() => tf.fill([...shape], value, "float32"));
+      return fromHost(new Array(shape.reduce((a, b) => a * b, 1)).fill(value), shape, dtype);
+    },
+    async read(x) {
+      const data = await of(x).data() as Float32Array | Int32Array | Uint8Array;
+      return x.dtype === "bool" ? Uint8Array.from(data) : data.slice();
+    },
+  } satisfies Partial<Engine>;
 }
 
+/** A copy of host numbers as tfjs holds them. */
 function converted(data: HostData, kind: "float32" | "int32" | "bool"): Float32Array | Int32Array | Uint8Array {
   if (kind === "float32") {
     return data instanceof BigInt64Array ? Float32Array.from(data, Number) : Float32Array.from(data);
@@ -29,11 +45,4 @@ function converted(data: HostData, kind: "float32" | "int32" | "bool"): Float32A
     }
   }
   return out;
-}
-
-/** A copy of the numbers. */
-export async function toHost(x: tf.Tensor): Promise<ReadData> {
-  const data = await x.data() as Float32Array | Int32Array | Uint8Array;
-  if (x.dtype === "bool") return Uint8Array.from(data);
-  return data.slice();
 }

@@ -1,11 +1,20 @@
 /**
  * Picking rows and numbers, and putting them back: each is the other's gradient, to any order.
  */
+import type { Engine } from "../engine.ts";
+import { type Context, of } from "./context.ts";
 import { type Kernels, kernels } from "./kernels.ts";
 import { tf } from "./runtime.ts";
 import { operator } from "./tape.ts";
 
 type T = tf.Tensor;
+
+export function indexing(c: Context) {
+  return {
+    gather: (x, indices, axis) => c.run(() => gather(of(x), of(indices), axis)),
+    takeAlong: (x, indices, axis) => c.run(() => takeAlong(of(x), of(indices), axis)),
+  } satisfies Partial<Engine>;
+}
 
 /** @throws {RangeError} When an index lies outside: our kernels would write where they must not. */
 function checkWithin(fast: Kernels, indices: T, count: number): void {
@@ -17,7 +26,7 @@ function checkWithin(fast: Kernels, indices: T, count: number): void {
 }
 
 /** Rows of a table: x [N, W], indices [M] → [M, W]. */
-export function pickRows(x: T, indices: T): T {
+function pickRows(x: T, indices: T): T {
   return operator({
     name: "pickRows",
     inputs: { x },
@@ -35,7 +44,7 @@ export function pickRows(x: T, indices: T): T {
 }
 
 /** Adds rows into a table of zeros: y [M, W], indices [M] → [N, W]. */
-export function addRows(y: T, indices: T, count: number): T {
+function addRows(y: T, indices: T, count: number): T {
   return operator({
     name: "addRows",
     inputs: { y },
@@ -61,7 +70,7 @@ function inverse(order: number[]): number[] {
 }
 
 /** Rows along an axis by a list of indices. */
-export function gather(x: T, indices: T, axis: number): T {
+function gather(x: T, indices: T, axis: number): T {
   if (x.dtype !== "float32") {
     if (x.dtype === "int32") return tf.gather(x, indices as tf.Tensor1D, axis);
     return tf.cast(tf.gather(tf.cast(x, "int32"), indices as tf.Tensor1D, axis), x.dtype);

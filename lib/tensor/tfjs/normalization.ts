@@ -2,11 +2,24 @@
  * Softmax and normalizations: one kernel of our own each way on WASM; composed of tfjs operators elsewhere, and wherever a
  * gradient is itself to be differentiated.
  */
+import type { Engine } from "../engine.ts";
+import { type Context, of } from "./context.ts";
 import { type Kernels, kernels } from "./kernels.ts";
 import { dims, tf } from "./runtime.ts";
 import { inGraph, operator } from "./tape.ts";
 
 type T = tf.Tensor;
+
+export function normalization(c: Context) {
+  return {
+    softmax: (x) => c.run(() => softmax(of(x))),
+    logSoftmax: (x) => c.run(() => logSoftmax(of(x))),
+    rmsNorm: (x, weight, epsilon) => c.run(() => rmsNorm(of(x), of(weight), epsilon)),
+    layerNorm: (x, weight, bias, epsilon) => c.run(() => layerNorm(of(x), of(weight), of(bias), epsilon)),
+    groupNorm: (x, groups, weight, bias, epsilon) =>
+      c.run(() => groupNorm(of(x), groups, of(weight), of(bias), epsilon)),
+  } satisfies Partial<Engine>;
+}
 
 function once(): Kernels | undefined {
   return inGraph() ? undefined : kernels();
@@ -33,19 +46,19 @@ function fusedRows(fast: Kernels, name: "softmax" | "log_softmax", x: T): T {
 }
 
 /** Softmax over the last axis. */
-export function softmax(x: T): T {
+function softmax(x: T): T {
   const fast = once();
   return fast ? fusedRows(fast, "softmax", x) : tf.softmax(x);
 }
 
 /** log softmax over the last axis. */
-export function logSoftmax(x: T): T {
+function logSoftmax(x: T): T {
   const fast = once();
   return fast ? fusedRows(fast, "log_softmax", x) : tf.logSoftmax(x);
 }
 
 /** Root-mean-square normalization over the last axis. */
-export function rmsNorm(x: T, weight: T, epsilon: number): T {
+function rmsNorm(x: T, weight: T, epsilon: number): T {
   const fast = once();
   if (!fast) return tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon))), weight);
   const n = weight.size, rows = x.size / n;
@@ -68,13 +81,13 @@ export function rmsNorm(x: T, weight: T, epsilon: number): T {
 }
 
 /** Layer normalization over the last axis. */
-export function layerNorm(x: T, weight: T, bias: T, epsilon: number): T {
+function layerNorm(x: T, weight: T, bias: T, epsilon: number): T {
   const rows = tf.reshape(x, [x.size / weight.size, weight.size]);
   return tf.reshape(groupNorm(rows, 1, weight, bias, epsilon), x.shape);
 }
 
 /** Group normalization of [B, …, C]. */
-export function groupNorm(x: T, groups: number, weight: T, bias: T, epsilon: number): T {
+function groupNorm(x: T, groups: number, weight: T, bias: T, epsilon: number): T {
   const batch = dims(x)[0], channels = weight.size, positions = x.size / (batch * channels);
   const fast = once();
   if (!fast) {

@@ -3,15 +3,26 @@
  *
  * On WASM they run on our own kernels, which take transposed operands as they are.
  */
-import { stretched, sumTo } from "./elementwise.ts";
+import type { Engine } from "../engine.ts";
+import { stretched, sumTo } from "./broadcast.ts";
+import { type Context, of } from "./context.ts";
 import { type Kernels, kernels } from "./kernels.ts";
 import { dims, tf } from "./runtime.ts";
 import { inGraph, operator } from "./tape.ts";
 
 type T = tf.Tensor;
 
+export function products(c: Context) {
+  return {
+    matmul: (a, b, transposeA, transposeB, outShape) =>
+      c.run(() => matmul(of(a), of(b), transposeA, transposeB, outShape)),
+    linear: (x, weight, bias) => c.run(() => linear(of(x), of(weight), bias && of(bias))),
+    attention: (q, k, v, causal, scale) => c.run(() => attention(of(q), of(k), of(v), causal, scale)),
+  } satisfies Partial<Engine>;
+}
+
 /** Batched product over the last two axes; leading axes broadcast. */
-export function matmul(a: T, b: T, transposeA: boolean, transposeB: boolean, outShape: readonly number[]): T {
+function matmul(a: T, b: T, transposeA: boolean, transposeB: boolean, outShape: readonly number[]): T {
   const lead = outShape.slice(0, -2);
   const wide = (x: T) =>
     x.shape.slice(0, -2).join() === lead.join() ? x : stretched(x, [...lead, ...x.shape.slice(-2)]);
@@ -81,14 +92,14 @@ function addBias(x: T, bias: T): T {
 }
 
 /** x [.., in] · weight [out, in]ᵀ + bias. */
-export function linear(x: T, weight: T, bias: T | undefined): T {
+function linear(x: T, weight: T, bias: T | undefined): T {
   const [out, width] = dims(weight);
   const rows = product(tf.reshape(x, [x.size / width, width]), weight, false, true);
   return tf.reshape(bias ? addBias(rows, bias) : rows, [...x.shape.slice(0, -1), out]);
 }
 
 /** Scaled dot-product attention. */
-export function attention(q: T, k: T, v: T, causal: boolean, scale: number): T {
+function attention(q: T, k: T, v: T, causal: boolean, scale: number): T {
   const fast = inGraph() ? undefined : kernels();
   if (fast) return fused(fast, q, k, v, causal, scale);
   const scores = tf.mul(product(q, k, false, true), scale);

@@ -1,16 +1,29 @@
 /**
  * Reductions and searches on tfjs. Extrema split the gradient evenly between equals, as torch's `amax` does.
  */
-import type { ReduceOperator } from "../engine.ts";
-import { sum } from "./elementwise.ts";
+import type { Engine, ReduceOperator } from "../engine.ts";
+import { sum } from "./broadcast.ts";
+import { type Context, of } from "./context.ts";
 import { takeAlong } from "./indexing.ts";
-import { alias, tf } from "./runtime.ts";
+import { alias, internals, tf } from "./runtime.ts";
 import { operator } from "./tape.ts";
 
 type T = tf.Tensor;
 
+export function reduction(c: Context) {
+  return {
+    reduce: (name, x, axes, keepDims) => c.run(() => reduce(name, of(x), axes, keepDims)),
+    argmax: (x, axis) => c.run(() => tf.argMax(x.dtype === "float32" ? of(x) : tf.cast(of(x), "float32"), axis)),
+    cumsum: (x, axis) => c.run(() => cumsum(of(x), axis)),
+    topK(x, k) {
+      const { values, indices } = internals.tidy(() => topK(of(x), k));
+      return { values: c.own(values), indices: c.own(indices) };
+    },
+  } satisfies Partial<Engine>;
+}
+
 /** A reduction over axes. */
-export function reduce(name: ReduceOperator, x: T, axes: readonly number[], keepDims: boolean): T {
+function reduce(name: ReduceOperator, x: T, axes: readonly number[], keepDims: boolean): T {
   const over = [...axes];
   switch (name) {
     case "sum":
@@ -55,13 +68,8 @@ function logSumExp(x: T, axes: number[], keepDims: boolean): T {
   return tf.reshape(tf.add(tf.log(tf.sum(tf.exp(tf.sub(x, shift)), axes, true)), shift), outShape);
 }
 
-/** Index of the first largest along an axis. */
-export function argmax(x: T, axis: number): T {
-  return tf.argMax(x.dtype === "float32" ? x : tf.cast(x, "float32"), axis);
-}
-
 /** Running sum, from the end when `reverse`. tfjs' own gradient is wrong on any axis but the last. */
-export function cumsum(x: T, axis: number, reverse = false): T {
+function cumsum(x: T, axis: number, reverse = false): T {
   if (x.dtype !== "float32") return tf.cumsum(x.dtype === "bool" ? tf.cast(x, "int32") : x, axis, false, reverse);
   return operator({
     name: "cumsum",
@@ -72,7 +80,7 @@ export function cumsum(x: T, axis: number, reverse = false): T {
 }
 
 /** The k largest of the last axis; values are differentiable. */
-export function topK(x: T, k: number): { values: T; indices: T } {
+function topK(x: T, k: number): { values: T; indices: T } {
   const found = tf.topk(alias(x), k, true);
   if (x.dtype !== "float32") return found;
   return { values: takeAlong(x, found.indices, x.rank - 1), indices: found.indices };

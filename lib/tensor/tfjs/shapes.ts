@@ -1,16 +1,33 @@
 /**
  * Moving numbers about: what tfjs' kernels refuse for a type goes through one that they take.
  */
-import { kernels } from "./kernels.ts";
+import type { Engine } from "../engine.ts";
+import { stretched } from "./broadcast.ts";
+import { type Context, KIND, of } from "./context.ts";
 import { alias, tf } from "./runtime.ts";
 
 type T = tf.Tensor;
+
+export function shapes(c: Context) {
+  return {
+    reshape: (x, shape) => c.run(() => tf.reshape(of(x), [...shape])),
+    permute: (x, order) => c.run(() => permute(of(x), order)),
+    slice: (x, begin, size) => c.run(() => slice(of(x), begin, size)),
+    concat: (xs, axis) => c.run(() => concat(xs.map(of), axis)),
+    pad: (x, paddings, value) =>
+      c.run(() => asNumbers([of(x)], ([y]) => tf.pad(y, paddings.map(([a, b]) => [a, b]), value))),
+    broadcastTo: (x, shape) => c.run(() => stretched(of(x), shape)),
+    cast: (x, dtype) => c.run(() => cast(of(x), KIND[dtype]!)),
+    detach: (x) => c.own(alias(of(x))),
+    clone: (x) => c.run(() => tf.clone(of(x))),
+  } satisfies Partial<Engine>;
+}
 
 /**
  * Axes in another order. Axes of extent 1 are left out and axes that stay together are moved as one: tfjs' kernel is slow
  * on more than four.
  */
-export function permute(x: T, order: readonly number[]): T {
+function permute(x: T, order: readonly number[]): T {
   const shape = x.shape, outShape = order.map((axis) => shape[axis]);
   const moved = order.filter((axis) => shape[axis] !== 1);
   const runs: number[][] = [];
@@ -47,7 +64,7 @@ export function concat(xs: T[], axis: number): T {
 }
 
 /** A block. Axes that are taken whole are merged with the one before them, for the same reason. */
-export function slice(x: T, begin: readonly number[], size: readonly number[]): T {
+function slice(x: T, begin: readonly number[], size: readonly number[]): T {
   const merged: { extent: number; begin: number; size: number }[] = [];
   x.shape.forEach((extent, i) => {
     const before = merged[merged.length - 1];
@@ -62,40 +79,8 @@ export function slice(x: T, begin: readonly number[], size: readonly number[]): 
   return tf.reshape(block, [...size]);
 }
 
-/** A border of one value. */
-export function pad(x: T, paddings: readonly (readonly [number, number])[], value: number): T {
-  return asNumbers([x], ([y]) => tf.pad(y, paddings.map(([a, b]) => [a, b]), value));
-}
-
 /** Another type; floats are truncated towards zero. */
-export function cast(x: T, kind: "float32" | "int32" | "bool"): T {
+function cast(x: T, kind: "float32" | "int32" | "bool"): T {
   if (kind === "bool" && x.dtype !== "bool") return tf.notEqual(x, tf.scalar(0, x.dtype as "int32"));
   return tf.cast(x, kind);
-}
-
-/** Writes a block over numbers that nobody else holds; false where that cannot be done. */
-function overwrite(x: T, value: T, axis: number, start: number): boolean {
-  const fast = kernels();
-  if (!fast || x.dtype !== "float32" || x.dataId === value.dataId || !fast.isSole(x)) return false;
-  const inner = x.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const step = x.shape[axis] * inner, length = value.shape[axis] * inner;
-  const to = fast.floats(x), from = fast.floats(value);
-  for (let i = 0, at = start * inner; i < from.length; i += length, at += step) {
-    to.set(from.subarray(i, i + length), at);
-  }
-  fast.touched(x);
-  return true;
-}
-
-/** `x` with a block along one axis replaced: in place where it can be. */
-export function withSlice(x: T, value: T, axis: number, start: number): T {
-  if (value.size === 0 || overwrite(x, value, axis, start)) return alias(x);
-  const end = start + value.shape[axis];
-  const part = (from: number, to: number) =>
-    tf.slice(x, x.shape.map((_, i) => i === axis ? from : 0), x.shape.map((n, i) => i === axis ? to - from : n));
-  const pieces: T[] = [];
-  if (start > 0) pieces.push(part(0, start));
-  pieces.push(value);
-  if (end < x.shape[axis]) pieces.push(part(end, x.shape[axis]));
-  return pieces.length === 1 ? tf.clone(value) : concat(pieces, axis);
 }
