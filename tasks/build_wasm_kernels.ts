@@ -1,5 +1,6 @@
 /**
- * Compiles `lib/tensor/tfjs/kernels/*.c` into `lib/tensor/tfjs/kernels/binary.ts`: for contributors who change a kernel.
+ * Compiles `lib/tensor/tfjs/kernels/*.c` into `lib/tensor/tfjs/kernels/binary.json`, for contributors who change a kernel: as JSON it can be
+ * imported from wherever the module comes, over http too.
  *
  * Needs clang 19 or newer with its WebAssembly linker (Debian: `apt install clang-19 lld-19`). CLANG names another compiler.
  */
@@ -47,13 +48,8 @@ async function build(): Promise<void> {
       throw new UserError(`${compiler} failed: its own messages are above`);
     }
     const binary = Deno.readFileSync(output);
-    const lines = binary.toBase64().match(/.{1,116}/g)!.map((line) => `  "${line}"`).join(" +\n");
-    Deno.writeTextFileSync(
-      `${folder}binary.ts`,
-      `/** SHA-256 of the sources that the kernels were compiled from. */\nexport const SOURCES = "${await sourcesHash()}";\n\n` +
-        "/** Compiled from the `.c` files beside this one by `deno task build-wasm-kernels`; do not edit. Base64. */\n" +
-        "// deno-fmt-ignore\nexport const KERNELS: string =\n" + lines + ";\n",
-    );
+    const contents = { sources: await sourcesHash(), wasm: binary.toBase64() };
+    Deno.writeTextFileSync(`${folder}binary.json`, JSON.stringify(contents, undefined, 2) + "\n");
     console.log(`${sources.length} files → ${binary.length} bytes of WebAssembly`);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

@@ -2,11 +2,11 @@
  * Kernels of our own on the WASM backend, working on numbers where tfjs keeps them.
  *
  * tfjs multiplies transposed and batched matrices without vectors (1 GFLOP/s where a plain product has 17), has no filter
- * gradient, and takes a dozen kernels for a normalization. `kernels/*.c`, compiled with relaxed SIMD into `kernels/binary.ts`, is
+ * gradient, and takes a dozen kernels for a normalization. `kernels/*.c`, compiled with relaxed SIMD into `kernels/binary.json`, is
  * instantiated on the memory of tfjs' own module, so nothing is copied. Where the instructions or the memory are not there,
  * `kernels()` is undefined and the callers compose tfjs operators.
  */
-import { KERNELS } from "./kernels/binary.ts";
+import binary from "./kernels/binary.json" with { type: "json" };
 import { internals, tf } from "./runtime.ts";
 
 /** Where numbers begin in the module's memory. */
@@ -65,7 +65,7 @@ export class Kernels {
   /** For `startKernels`. */
   constructor(backend: WasmBackend) {
     this.#backend = backend;
-    const bytes = Uint8Array.fromBase64(KERNELS);
+    const bytes = Uint8Array.fromBase64(binary.wasm);
     const module = new WebAssembly.Module(bytes);
     const instance = new WebAssembly.Instance(module, { env: { memory: backend.wasm.asm.memory, log: Math.log } });
     (instance.exports.__stack_pointer as WebAssembly.Global).value =
