@@ -1,6 +1,6 @@
 /** `deno task install-libtorch`: puts LibTorch into the project's own folder, where the torch engine finds it. */
 import { UserError } from "../lib/base/user_error.ts";
-import { type Build, BUILDS, DEFAULT_VERSION, installLibtorch } from "../lib/tensor/torch/install.ts";
+import { type Build, BUILDS, DEFAULT_VERSION, installLibtorch } from "../lib/tensor/install/libtorch.ts";
 import { loadLibrary } from "../lib/tensor/torch/symbols.ts";
 import { readFlags, runCommand } from "./cli.ts";
 

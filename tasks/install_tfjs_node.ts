@@ -1,6 +1,6 @@
 /** `deno task install-tfjs-node`: builds tfjs' TensorFlow backend into the project's own folder, where the engine finds it. */
 import { UserError } from "../lib/base/user_error.ts";
-import { installTfjsNode, TENSORFLOW_VERSION } from "../lib/tensor/tfjs/install.ts";
+import { installTfjsNode, TENSORFLOW_VERSION } from "../lib/tensor/install/tfjs_node.ts";
 import { openTfjsEngine } from "../lib/tensor/tfjs/engine.ts";
 import { readFlags, runCommand } from "./cli.ts";
 

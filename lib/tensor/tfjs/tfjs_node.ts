@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import nodeUtil from "node:util";
 import { UserError } from "../../base/user_error.ts";
-import { BRIDGE, findInstallation, installationFolder } from "./install.ts";
+import { BRIDGE, findInstallation, installationFolder } from "./location.ts";
 import { tf } from "./runtime.ts";
 
 /** What was loaded. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { UserError } from "../../../lib/base/user_error.ts";
 import { writeNpz } from "../../../lib/io/npz.ts";
-import { findInstallation } from "../../../lib/tensor/tfjs/install.ts";
+import { findInstallation } from "../../../lib/tensor/tfjs/location.ts";
 import { SavedModel } from "../../../lib/tensor/tfjs/saved_model.ts";
 import { openEmbeddings } from "../../../lib/studies/policies/instruction_embeddings.ts";
 import { makePolicy } from "../../../lib/studies/policies/make_policy.ts";

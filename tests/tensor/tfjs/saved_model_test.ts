@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { valueAndGrad } from "../../../lib/tensor/gradient.ts";
 import { tensor } from "../../../lib/tensor/tensor.ts";
-import { findInstallation } from "../../../lib/tensor/tfjs/install.ts";
+import { findInstallation } from "../../../lib/tensor/tfjs/location.ts";
 import { SavedModel } from "../../../lib/tensor/tfjs/saved_model.ts";
 import { readSavedGraph } from "../../../lib/tensor/tfjs/saved_model_file.ts";
 import { forEachEngine } from "../../support/engines.ts";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { UserError } from "../../../lib/base/user_error.ts";
 import { writeZip } from "../../../lib/io/zip.ts";
-import { download, sha256OfFile } from "../../../lib/tensor/torch/download.ts";
-import { installLibtorch, libtorchArchive } from "../../../lib/tensor/torch/install.ts";
+import { download, sha256OfFile } from "../../../lib/tensor/install/download.ts";
+import { installLibtorch, libtorchArchive } from "../../../lib/tensor/install/libtorch.ts";
 import { libraryName } from "../../../lib/tensor/torch/location.ts";
 
 const CPU = libraryName("torch_cpu"), C10 = libraryName("c10");

@@ -1,5 +1,5 @@
 /**
- * What `install.ts` takes from npm: a tarball, unpacked.
+ * What `tfjs_node.ts` takes from npm: a tarball, unpacked.
  */
 import { dirname, join, normalize } from "node:path";
 import { readAnswer } from "../../io/answer.ts";

@@ -11,7 +11,7 @@ import { cannotRead } from "../../io/random_access.ts";
 import { UserError } from "../../base/user_error.ts";
 import { ZipFile } from "../../io/zip.ts";
 import { download, removeIfThere, sha256OfFile } from "./download.ts";
-import { cacheFolder, libraryName, NOT_ON_WINDOWS } from "./location.ts";
+import { cacheFolder, libraryName, NOT_ON_WINDOWS } from "../torch/location.ts";
 import { chooseWheel } from "./wheels.ts";
 
 /** Builds that PyTorch publishes. */

@@ -1,6 +1,6 @@
 /** Choosing a wheel from an index page as PyPI and PyTorch serve it. */
 import assert from "node:assert/strict";
-import { wheelOf } from "../../../lib/tensor/torch/wheels.ts";
+import { wheelOf } from "../../../lib/tensor/install/wheels.ts";
 
 const SUM = "0123456789abcdef".repeat(4);
 const link = (name: string, hash = `#sha256=${SUM}`) =>

@@ -1,6 +1,6 @@
 /** Archives as npm serves them. */
 import assert from "node:assert/strict";
-import { unpackTarball } from "../../../lib/tensor/tfjs/archives.ts";
+import { unpackTarball } from "../../../lib/tensor/install/archives.ts";
 import { UserError } from "../../../lib/base/user_error.ts";
 
 /** A tarball made by the system's `tar`. */

@@ -3,16 +3,17 @@
  *
  * The package brings its addon's sources; TensorFlow's libraries and C headers come from a Python package that is there, or from
  * its wheel. One compiler call joins them. The result lies in the project's folder for downloads and is loaded by
- * `tfjs_node.ts`; `installed.json` in it is written last, so that a broken installation is not taken for one.
+ * `tensor/tfjs/tfjs_node.ts`; `installed.json` in it is written last, so that a broken installation is not taken for one.
  */
 import { join, resolve } from "node:path";
 import { readAnswer } from "../../io/answer.ts";
 import { UserError } from "../../base/user_error.ts";
 import { ZipFile } from "../../io/zip.ts";
-import { download, fetchSecurely, removeIfThere } from "../torch/download.ts";
+import { BRIDGE, findInstallation, type Installation, installationFolder } from "../tfjs/location.ts";
 import { cacheFolder, pythonPackageFolders } from "../torch/location.ts";
-import { chooseWheel } from "../torch/wheels.ts";
 import { unpackTarball } from "./archives.ts";
+import { download, fetchSecurely, removeIfThere } from "./download.ts";
+import { chooseWheel } from "./wheels.ts";
 
 /** TensorFlow's version that is downloaded when none is on the machine. */
 export const TENSORFLOW_VERSION = "2.21.0";
@@ -36,15 +37,6 @@ const LIBRARIES = ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"];
 /** What the addon's sources include of TensorFlow's headers. */
 const HEADERS = ["tensorflow/c/", "tensorflow/core/platform/", "tsl/platform/", "xla/tsl/c/"];
 
-/** Symbol under which the addon's JavaScript finds our tfjs. */
-export const BRIDGE = "rlvr-world.tfjs";
-
-/** What `installed.json` says. */
-export interface Installation {
-  /** The folder of TensorFlow's libraries. */
-  tensorflow: string;
-}
-
 /** How to install. */
 export interface InstallOptions {
   /** The folder of a `tensorflow` Python package. */
@@ -59,20 +51,6 @@ export interface InstallOptions {
   cache?: string;
   onProgress?: (stage: string, done: number, total: number | undefined) => void;
   signal?: AbortSignal;
-}
-
-/** Where the package is installed. */
-export function installationFolder(cache: string = cacheFolder()): string {
-  return join(cache, "tfjs-node");
-}
-
-/** The installation that is there, if it is whole. */
-export function findInstallation(cache?: string): Installation | undefined {
-  try {
-    return JSON.parse(Deno.readTextFileSync(join(installationFolder(cache), "installed.json")));
-  } catch {
-    return undefined;
-  }
 }
 
 /**
