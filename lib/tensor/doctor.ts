@@ -4,8 +4,9 @@
  * Each engine is opened, asked to describe itself, and closed. Nothing is installed or changed.
  */
 import { UserError } from "../base/user_error.ts";
-import { type ExaminedEngine, examineEngine, examineEngineApart } from "./examine_engine.ts";
-import { openEngine } from "./registry.ts";
+import type { EngineEntry } from "./engine_entry.ts";
+import { type ExaminedEngine, examineEngine, examineEngineApart, missingEngine } from "./examine_engine.ts";
+import { ENGINES, openEngine } from "./registry.ts";
 import { type CudaDevice, cudaDevices } from "./torch/cuda.ts";
 import type { LibraryFolder, SearchedPlace } from "./torch/location.ts";
 import { chooseLibrary, libraryName, searchLibrary, thisMachine } from "./torch/location.ts";
@@ -35,13 +36,10 @@ export async function examineEngines(): Promise<Examination> {
   const searched = searchLibrary();
   const chosen = chooseLibrary(searched);
   const cuda = cudaDevices();
-  const engines: ExaminedEngine[] = [
-    await examineTorch("cpu", chosen),
-    await examineTorch("cuda", chosen),
-    await examineEngineApart("tensorflow"),
-    await examineEngineApart("webgpu"),
-    await examineEngine("wasm"),
-  ];
+  const engines: ExaminedEngine[] = [];
+  for (const entry of ENGINES) {
+    for (const device of entry.devices ?? [undefined]) engines.push(await examine(entry, device));
+  }
   const memory = Deno.systemMemoryInfo();
   return {
     deno: Deno.version.deno,
@@ -59,11 +57,10 @@ export async function examineEngines(): Promise<Examination> {
   };
 }
 
-const NO_LIBTORCH = "there is no LibTorch: deno task install-libtorch, or pip install torch";
-
-async function examineTorch(device: string, chosen: LibraryFolder | undefined): Promise<ExaminedEngine> {
-  if (chosen === undefined) return { engine: "torch", device, available: false, text: NO_LIBTORCH };
-  return await examineEngine("torch", device);
+async function examine(entry: EngineEntry, device: string | undefined): Promise<ExaminedEngine> {
+  const [name] = entry.names, { missing } = entry.find(device);
+  if (missing !== undefined) return missingEngine(name, device, missing);
+  return await (entry.isUnruly ? examineEngineApart : examineEngine)(name, device);
 }
 
 async function recommend(): Promise<string> {

@@ -4,7 +4,7 @@
  */
 import { UserError } from "../base/user_error.ts";
 import type { Engine } from "./engine.ts";
-import { openEngine } from "./registry.ts";
+import { type EngineName, openEngine } from "./registry.ts";
 
 /** One engine on one device. */
 export interface ExaminedEngine {
@@ -20,36 +20,39 @@ export interface ExaminedEngine {
   text: string;
 }
 
-/** Engines that are examined. */
-export type ExaminedName = "torch" | "tensorflow" | "wasm" | "webgpu";
-
 /** Opens an engine, asks it to describe itself, and closes it. Never throws. */
-export async function examineEngine(engine: ExaminedName, device?: string): Promise<ExaminedEngine> {
+export async function examineEngine(engine: string, device?: string): Promise<ExaminedEngine> {
   let opened: Engine | undefined;
   try {
-    ({ engine: opened } = await openEngine({ engine, device }));
+    ({ engine: opened } = await openEngine({ engine: engine as EngineName, device }));
     return { engine, device: opened.device, available: true, version: opened.version, text: opened.description };
   } catch (error) {
-    return { engine, device: device ?? "", available: false, text: (error as Error).message.split("\n")[0] };
+    return missingEngine(engine, device, (error as Error).message);
   } finally {
     opened?.close();
   }
 }
 
 /** The same in a process of its own, which may fail. What it writes to its terminal is not shown. Never throws. */
-export async function examineEngineApart(engine: ExaminedName): Promise<ExaminedEngine> {
+export async function examineEngineApart(engine: string, device?: string): Promise<ExaminedEngine> {
   try {
-    const args = ["run", "--quiet", "--allow-all", import.meta.url, engine];
+    const args = ["run", "--quiet", "--allow-all", import.meta.url, engine, ...device === undefined ? [] : [device]];
     const { code, signal, stdout } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" }).output();
     if (code !== 0) throw new UserError(`looking for it ended with ${signal ?? `exit code ${code}`}`);
     return JSON.parse(new TextDecoder().decode(stdout));
   } catch (error) {
-    return { engine, device: "", available: false, text: (error as Error).message.split("\n")[0] };
+    return missingEngine(engine, device, (error as Error).message);
   }
 }
 
+/** An engine that is not there, and why: the first line of `text`. */
+export function missingEngine(engine: string, device: string | undefined, text: string): ExaminedEngine {
+  return { engine, device: device ?? "", available: false, text: text.split("\n")[0] };
+}
+
 if (import.meta.main) {
-  console.log(JSON.stringify(await examineEngine(Deno.args[0] as ExaminedName)));
+  const [engine, device] = Deno.args;
+  console.log(JSON.stringify(await examineEngine(engine, device)));
   // A driver's own threads may keep the process alive.
   Deno.exit(0);
 }

@@ -1,47 +1,53 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../lib/base/user_error.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
-import { type EngineChoice, type EngineSources, openEngine, openEngineFrom } from "../../lib/tensor/registry.ts";
+import type { EngineEntry } from "../../lib/tensor/engine_entry.ts";
+import { ENGINE_NAMES, type EngineChoice, ENGINES, openEngine, openEngineFrom } from "../../lib/tensor/registry.ts";
+import { tfjsEntries } from "../../lib/tensor/tfjs/entry.ts";
+import { torchEntry } from "../../lib/tensor/torch/entry.ts";
 
 interface Machine {
   torch?: { cuda: boolean; fails?: string };
   gpus?: string[];
   tensorflow?: "cpu" | "gpu";
-  tensorflowFails?: string;
 }
 
-/** A machine with these engines; remembers what was opened and closed. */
-function sources({ torch, gpus = [], tensorflow }: Machine) {
+/** The engines of a machine; remembers what was opened and closed. */
+function enginesOf({ torch, gpus = [], tensorflow }: Machine) {
   const opened: string[] = [], closed: string[] = [];
   const engine = (name: string, device: string): Engine => {
     opened.push(`${name} ${device}`);
     const made = { name, device, description: `${name} on ${device}`, close: () => closed.push(`${name} ${device}`) };
     return made as unknown as Engine;
   };
-  const from: EngineSources = {
-    findTorch: () => ({ found: torch !== undefined, cuda: torch?.cuda ?? false }),
+  const torchEngine = torchEntry({
+    findLibrary: () => ({ found: torch !== undefined, cuda: torch?.cuda ?? false }),
     cudaDevices: () => ({
       devices: gpus.map((name) => ({ name, bytes: 8e9 })),
       reason: gpus.length > 0 ? "" : "no NVIDIA driver (libcuda) on this machine",
     }),
-    openTorch: (device) => {
+    open: (device) => {
       if (torch === undefined) return Promise.reject(new UserError("no LibTorch found"));
       if (device !== "cpu" && torch.fails) return Promise.reject(new UserError(torch.fails));
       return Promise.resolve(engine("torch", device));
     },
-    openTfjs: (backend) => {
+  });
+  const tfjsEngines = tfjsEntries({
+    hasTensorflow: () => tensorflow !== undefined,
+    hasGpu: () => gpus.length > 0,
+    open: (backend) => {
       if (backend === "tensorflow" && tensorflow === undefined) return Promise.reject(new UserError("no TensorFlow"));
       return Promise.resolve(
         engine(backend, backend === "tensorflow" ? tensorflow! : backend === "webgpu" ? "gpu" : "cpu"),
       );
     },
-  };
-  return { from, opened, closed };
+  });
+  return { entries: [torchEngine, ...tfjsEngines], opened, closed };
 }
 
 async function choose(machine: Machine, choice: EngineChoice = {}) {
-  const { from, opened, closed } = sources(machine);
-  const { engine, reason } = await openEngineFrom(from, choice);
+  const { entries, opened, closed } = enginesOf(machine);
+  const { engine, reason } = await openEngineFrom(entries, choice);
   assert.ok(!reason.includes("\n"), reason);
   assert.ok(reason.startsWith(engine.description), reason);
   // What was tried and not taken has been closed.
@@ -56,7 +62,7 @@ Deno.test("auto takes the best that is there, and says what would be faster", as
 
   const tensorflow = await choose({ tensorflow: "cpu" });
   assert.equal(tensorflow.name, "tensorflow cpu");
-  assert.match(tensorflow.reason, /no LibTorch found; for a much faster one/);
+  assert.match(tensorflow.reason, /TensorFlow is installed; for a much faster one run deno task install-libtorch/);
 
   const cpu = await choose({ torch: { cuda: true }, tensorflow: "cpu" });
   assert.equal(cpu.name, "torch cpu");
@@ -107,6 +113,30 @@ Deno.test("what is asked for is taken, or refused", async () => {
     choose(all, { engine: "gpu" as EngineChoice["engine"] }),
     /engine must be one of auto, torch, tfjs, wasm, tensorflow, webgpu: received "gpu"/,
   );
+});
+
+Deno.test("every name that flags take is an engine's, and an engine that is added is taken by its rank", async () => {
+  assert.deepEqual(ENGINES.flatMap(({ names }) => names).sort(), ENGINE_NAMES.filter((name) => name !== "auto").sort());
+
+  const made = { description: "Abacus on beads", close: () => {} } as unknown as Engine;
+  const abacus = (rank: number): EngineEntry => ({
+    names: ["abacus"],
+    find: () => ({ offers: [{ rank, why: "it is there" }] }),
+    open: () => Promise.resolve(made),
+  });
+  const { entries } = enginesOf({ torch: { cuda: false } });
+  const { reason } = await openEngineFrom([...entries, abacus(1)]);
+  assert.equal(reason, "Abacus on beads: it is there; no NVIDIA driver (libcuda) on this machine");
+  assert.match((await openEngineFrom([...entries, abacus(99)])).reason, /^torch on cpu/);
+});
+
+Deno.test("where nothing opens, auto says why", async () => {
+  const broken: EngineEntry = {
+    names: ["wasm"],
+    find: () => ({ offers: [{ rank: 1, why: "" }] }),
+    open: () => Promise.reject(new UserError("it is broken\nbadly")),
+  };
+  await assert.rejects(openEngineFrom([broken]), { name: "UserError", message: "no engine opens: it is broken" });
 });
 
 Deno.test("this machine has an engine", async () => {

@@ -7,6 +7,9 @@ import { cacheFolder } from "../torch/location.ts";
 /** Symbol under which the addon's JavaScript finds our tfjs. */
 export const BRIDGE = "rlvr-world.tfjs";
 
+/** What people are told who ask for TensorFlow. */
+export const NOT_INSTALLED = "tfjs: the tensorflow backend is not installed: run deno task install-tfjs-node";
+
 /** What `installed.json` says. */
 export interface Installation {
   /** The folder of TensorFlow's libraries. */

@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import nodeUtil from "node:util";
 import { UserError } from "../../base/user_error.ts";
-import { BRIDGE, findInstallation, installationFolder } from "./location.ts";
+import { BRIDGE, findInstallation, installationFolder, NOT_INSTALLED } from "./location.ts";
 import { tf } from "./runtime.ts";
 
 /** What was loaded. */
@@ -55,9 +55,7 @@ let loadedAddon: TfjsNodeAddon | undefined;
 export function loadTfjsNode(): TfjsNode {
   if (loaded) return loaded;
   const installation = findInstallation();
-  if (!installation) {
-    throw new UserError("tfjs: the tensorflow backend is not installed: run deno task install-tfjs-node");
-  }
+  if (!installation) throw new UserError(NOT_INSTALLED);
   const folder = join(installationFolder(), "package");
   const load = createRequire(join(folder, "package.json"));
   // TensorFlow greets on the console otherwise.
