@@ -36,8 +36,10 @@ export function examinationText(found: Examination): string {
       : [`  none: ${cuda.reason}`]),
     "",
     "Engines:",
-    ...found.engines.map(({ available, text }, i) =>
-      `  ${available ? "+" : "-"} ${names[i].padEnd(engineWidth)}${text}`
+    ...found.engines.map(({ available, text, lacks = [] }, i) =>
+      `  ${available ? "+" : "-"} ${names[i].padEnd(engineWidth)}${text}${
+        lacks.map((dtype) => `, no ${dtype}`).join("")
+      }`
     ),
     "",
     `--engine auto takes: ${found.recommendation}`,

@@ -43,7 +43,7 @@ const TABLE_LENGTH = 8192;
 
 /** Options of a transformer. */
 export interface TransformerSettings {
-  /** Type of products: the parameters' own when left out, or `bfloat16` (torch engine only). */
+  /** Type of products: the parameters' own when left out, or `bfloat16` where the engine has it. */
   computeType?: DType;
 }
 

@@ -15,7 +15,7 @@ import { type Parameters, toHost } from "../nn/parameters.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { Philox } from "../tensor/random.ts";
 import { keep, tidy } from "../tensor/scope.ts";
-import { concat, ones, type Tensor, zeros } from "../tensor/tensor.ts";
+import { checkSupported, concat, ones, type Tensor, zeros } from "../tensor/tensor.ts";
 import type { ShapeList, WeightLookup } from "./vision_blocks.ts";
 
 /** Type that convolutions compute in; parameters, pixels and the quantizer stay float32. */
@@ -67,11 +67,7 @@ export function checkOptions(engine: Engine, computeType: ComputeType, framesPer
   if (framesPerChunk !== undefined && !(Number.isInteger(framesPerChunk) && framesPerChunk >= 1)) {
     throw new RangeError(`framesPerChunk must be a positive integer: received ${framesPerChunk}`);
   }
-  if (!engine.supports(computeType)) {
-    throw new TypeError(
-      `computeType ${computeType} does not exist on the ${engine.name} engine: use float32, or the torch engine`,
-    );
-  }
+  checkSupported(engine, computeType, "computeType");
 }
 
 /** Frames whose largest activation takes about 256 MiB. */

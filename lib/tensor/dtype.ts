@@ -2,7 +2,7 @@
  * Element types and shapes: what a tensor's numbers are on the engine and on the host.
  *
  * `int64` is the one integer type (token ids, indices). The tfjs engine holds it in 32 bits and refuses values beyond.
- * `float64` and `bfloat16` exist on the torch engine only.
+ * Not every engine has `float64` and `bfloat16`: `Engine.supports` tells.
  */
 
 /** Element type of a tensor. */

@@ -3,6 +3,7 @@
  * graphics drivers and TensorFlow write what they like to the terminal of the process that opens them, or end it, so another one asks.
  */
 import { UserError } from "../base/user_error.ts";
+import { BYTES_PER_ELEMENT, type DType } from "./dtype.ts";
 import type { Engine } from "./engine.ts";
 import { type EngineName, openEngine } from "./registry.ts";
 
@@ -16,18 +17,22 @@ export interface ExaminedEngine {
   available: boolean;
   /** Of the library that computes. */
   version?: string;
+  /** Types of numbers that do not exist there. */
+  lacks?: DType[];
   /** What it says of itself, or why it is not there. */
   text: string;
 }
 
 /** Opens an engine, asks it to describe itself, and closes it. Never throws. */
-export async function examineEngine(engine: string, device?: string): Promise<ExaminedEngine> {
+export async function examineEngine(engine: string, asked?: string): Promise<ExaminedEngine> {
   let opened: Engine | undefined;
   try {
-    ({ engine: opened } = await openEngine({ engine: engine as EngineName, device }));
-    return { engine, device: opened.device, available: true, version: opened.version, text: opened.description };
+    ({ engine: opened } = await openEngine({ engine: engine as EngineName, device: asked }));
+    const { device, version, description } = opened;
+    const lacks = (Object.keys(BYTES_PER_ELEMENT) as DType[]).filter((dtype) => !opened!.supports(dtype));
+    return { engine, device, available: true, version, lacks, text: description };
   } catch (error) {
-    return missingEngine(engine, device, (error as Error).message);
+    return missingEngine(engine, asked, (error as Error).message);
   } finally {
     opened?.close();
   }

@@ -732,8 +732,8 @@ export class Tensor implements Operand {
 export function checkSupported(engine: Engine, dtype: DType, operator: string): void {
   if (!engine.supports(dtype)) {
     throw new TypeError(
-      `${operator}: ${dtype} does not exist on the ${engine.name} engine (${engine.backend}): use the torch engine ` +
-        `(deno task install-libtorch), or float32`,
+      `${operator}: ${dtype} does not exist on the ${engine.name} engine (${engine.backend}): use float32, or an engine ` +
+        `that has it (deno task doctor)`,
     );
   }
 }

@@ -111,7 +111,10 @@ Deno.test("train-video: flags", async () => {
       },
       "type that the engine lacks": {
         args: () => [...wasm, "--set", "model.computeType=bfloat16"],
-        says: ["model.computeType bfloat16 does not exist on tfjs", "use the torch engine"],
+        says: [
+          "model.computeType bfloat16 does not exist on tfjs",
+          "use float32, or an engine that has it (deno task doctor)",
+        ],
       },
       "no LibTorch": {
         args: () => ["--engine", "torch"],

@@ -44,6 +44,7 @@ Deno.test({
 
     const text = examinationText(found);
     for (const { text: each } of found.engines) assert.ok(text.includes(each), each);
+    assert.match(text, /on WASM \(CPU, one thread\), no float64, no bfloat16$/m);
     assert.ok(text.includes(found.recommendation));
     assert.ok(text.includes(torch.available ? "* is used: " : "none found: deno task install-libtorch"));
     assert.deepEqual(JSON.parse(JSON.stringify(found)).engines.length, 5);

@@ -134,7 +134,7 @@ Deno.test("where nothing opens, auto says why", async () => {
   const broken: EngineEntry = {
     names: ["wasm"],
     find: () => ({ offers: [{ rank: 1, why: "" }] }),
-    open: () => Promise.reject(new UserError("it is broken\nbadly")),
+    open: () => Promise.reject(new UserError("it is broken")),
   };
   await assert.rejects(openEngineFrom([broken]), { name: "UserError", message: "no engine opens: it is broken" });
 });

@@ -273,8 +273,8 @@ forEachEngine("data goes in and comes out", async (engine) => {
       assert.throws(() => tensor(engine, [1], [1], dtype), {
         name: "TypeError",
         message:
-          `tensor: ${dtype} does not exist on the ${engine.name} engine (${engine.backend}): use the torch engine ` +
-          "(deno task install-libtorch), or float32",
+          `tensor: ${dtype} does not exist on the ${engine.name} engine (${engine.backend}): use float32, or an engine ` +
+          "that has it (deno task doctor)",
       });
       continue;
     }

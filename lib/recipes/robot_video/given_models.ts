@@ -82,7 +82,8 @@ export async function openGivenModels(
   const { vgg, linear } = usedLpips(config, use);
   if (!engine.supports(computeType)) {
     throw new UserError(
-      `model.computeType ${computeType} does not exist on ${engine.description}: use the torch engine, or float32`,
+      `model.computeType ${computeType} does not exist on ${engine.description}: use float32, or an engine that has it ` +
+        `(deno task doctor)`,
     );
   }
   if (vgg && linear && Math.min(height, width) < LPIPS_LEAST) {

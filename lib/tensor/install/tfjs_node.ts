@@ -65,7 +65,9 @@ export async function installTfjsNode(
   const present = findInstallation(cache);
   if (present && !options.force) return { folder: target, already: true, tensorflow: present.tensorflow };
   if (Deno.build.os !== "linux") {
-    throw new UserError(`install-tfjs-node: works on Linux only: this is ${Deno.build.os}; use the torch engine`);
+    throw new UserError(
+      `install-tfjs-node: works on Linux only: this is ${Deno.build.os}; use another engine (deno task doctor)`,
+    );
   }
   const compiler = await findCompiler();
   const aside = `${target}.new-${Deno.pid}`;

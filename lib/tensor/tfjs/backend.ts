@@ -81,7 +81,7 @@ async function start(backend: TfjsBackend): Promise<StartedBackend> {
     case "webgpu": {
       const adapter = await navigator.gpu?.requestAdapter();
       if (!adapter) {
-        throw new UserError("tfjs: WebGPU finds no adapter on this machine: use the wasm backend, or the torch engine");
+        throw new UserError("tfjs: WebGPU finds no adapter on this machine: use another engine (deno task doctor)");
       }
       await import("@tensorflow/tfjs-backend-webgpu");
       if (!await tf.setBackend("webgpu")) throw new UserError("tfjs: the WebGPU backend did not start");
