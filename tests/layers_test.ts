@@ -128,13 +128,26 @@ Deno.test("layers: training knows no world by name, the torch engine nothing of 
   ));
 });
 
-Deno.test("layers: the torch engine needs no npm package", async () => {
-  for await (const path of sources(join(ROOT, "lib/tensor/torch"))) {
+Deno.test("layers: neither the torch engine nor finding or installing an engine needs an npm package", async () => {
+  const paths = ["entry", "location"].map((name) => join(ROOT, `lib/tensor/tfjs/${name}.ts`));
+  for (const folder of ["torch", "install"]) {
+    paths.push(...await Array.fromAsync(sources(join(ROOT, "lib/tensor", folder))));
+  }
+  for (const path of paths) {
     const text = await Deno.readTextFile(path);
     const packages = [...text.matchAll(/from\s+"([^".][^"]*)"/g)].map(([, name]) => name)
       .filter((name) => !name.startsWith("node:"));
     assert.deepEqual(packages, [], `${relative(ROOT, path)} imports ${packages.join(", ")}`);
   }
+});
+
+Deno.test("a file of lib is read in one sitting: at most 500 lines, but for the tensor with its operators", async () => {
+  const long: string[] = [];
+  for await (const path of sources(join(ROOT, "lib"))) {
+    const lines = (await Deno.readTextFile(path)).split("\n").length - 1;
+    if (lines > 500) long.push(relative(ROOT, path));
+  }
+  assert.deepEqual(long, ["lib/tensor/tensor.ts"]);
 });
 
 Deno.test("comments: `file.ts` lies beside the comment, `room/file.ts` in lib or in the project's folder", async () => {

@@ -1,5 +1,5 @@
 /**
- * The part of a string that `string.ts`, which see, has taken, and what must be known of it: to look through it again at
+ * The part of a string that `string_body.ts`, which see, has taken, and what must be known of it: to look through it again at
  * every quote would take ever longer.
  */
 import { isSpaceCharacter } from "./text.ts";
