@@ -7,6 +7,9 @@
  *
  * What an engine does not do: shape inference, broadcasting checks, scopes. Those are the same for all and live in
  * `tensor.ts` and `scope.ts`. Operators that a backend lacks are composed inside its engine, with their gradients.
+ *
+ * A new operator is a signature here, a method in `tensor.ts`, an entry in one module of each engine (`torch/shapes.ts` and
+ * `tfjs/shapes.ts`, say; an engine that lacks it does not compile), and cases in `tests/tensor/conformance_table.ts`.
  */
 import type { DType, HostData, ReadData, Shape } from "./dtype.ts";
 
