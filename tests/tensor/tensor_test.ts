@@ -1,6 +1,7 @@
 /** What `Tensor` itself does: shapes and types of results, and one error for each kind of mistake, the same on every engine. */
 import assert from "node:assert/strict";
 import { adamW, concat, full, ones, scalar, stack, Tensor, tensor, zeros } from "../../lib/tensor/tensor.ts";
+import { valueAndGrad } from "../../lib/tensor/gradient.ts";
 import { tidy } from "../../lib/tensor/scope.ts";
 import type { DType } from "../../lib/tensor/dtype.ts";
 import { forEachEngine } from "../support/engines.ts";
@@ -304,4 +305,16 @@ forEachEngine("data goes in and comes out", async (engine) => {
   assert.deepEqual([...await copied.data()], [1.5, 2.5], "nor with what was read");
   copied.dispose();
   if (engine.name === "tfjs") assert.throws(() => tensor(engine, BigInt64Array.of(2n ** 40n), [1]), RangeError);
+});
+
+forEachEngine("reductions of no numbers are what they are of none, whatever lay in memory before", async (engine) => {
+  for (const size of [3, 3, 3, 3, 1, 1]) full(engine, [size], 7).dispose();
+  const none = zeros(engine, [0, 3]), row = ones(engine, [3]);
+  assert.deepEqual([...await none.sum(0).data()], [0, 0, 0]);
+  assert.deepEqual([...await none.cast("int64").sum(0).data()], [0, 0, 0]);
+  assert.equal(await none.sum().item(), 0);
+  assert.deepEqual([...await none.mean(0).data()], [NaN, NaN, NaN]);
+  assert.deepEqual([...await none.logSumExp(0).data()], [-Infinity, -Infinity, -Infinity]);
+  const { gradients: [towards] } = valueAndGrad(() => none.add(row).sum(), [row]);
+  assert.deepEqual([...await towards.data()], [0, 0, 0]);
 });

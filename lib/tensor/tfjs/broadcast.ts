@@ -13,11 +13,11 @@ const BLOCK = 64, LONGEST = 512;
 /** Sum over some axes (sorted); differentiable to any order. tfjs adds one number after the other, which loses digits. */
 export function sum(x: T, axes: readonly number[], keepDims: boolean): T {
   const fast = kernels(), count = axes.reduce((product, axis) => product * x.shape[axis], 1);
-  if (x.dtype !== "float32" || x.size === 0 || axes.length === 0 || (!fast && count <= LONGEST)) {
-    return tf.sum(x, [...axes], keepDims);
-  }
   const shape = x.shape.map((n, i) => axes.includes(i) ? 1 : n);
   const outShape = keepDims ? shape : x.shape.filter((_, i) => !axes.includes(i));
+  // tfjs' WASM backend writes nothing where there is nothing to add.
+  if (x.size === 0) return tf.zeros(outShape, x.dtype);
+  if (x.dtype !== "float32" || axes.length === 0 || (!fast && count <= LONGEST)) return tf.sum(x, [...axes], keepDims);
   return operator({
     name: "sum",
     inputs: { x },

@@ -62,6 +62,7 @@ function logSumExp(x: T, axes: number[], keepDims: boolean): T {
   const outShape = keepDims
     ? x.shape.map((n, i) => axes.includes(i) ? 1 : n)
     : x.shape.filter((_, i) => !axes.includes(i));
+  if (x.size === 0) return tf.fill(outShape, -Infinity);
   const peak = tf.max(alias(x), axes, true);
   // A row of −∞ has no finite peak; subtracting 0 leaves it −∞.
   const shift = tf.where(tf.isFinite(peak), peak, tf.zerosLike(peak));
