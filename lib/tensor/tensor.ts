@@ -33,6 +33,9 @@ import {
 } from "./dtype.ts";
 import { adopt } from "./scope.ts";
 
+/** What types an operator takes: `numbers` are all but `bool`. */
+type Kind = "any" | "numbers" | "floating" | "bool";
+
 /** Numbers of one type in a rectangular arrangement, held by an engine. */
 export class Tensor implements Operand {
   /** Who holds the numbers. */
@@ -250,15 +253,14 @@ export class Tensor implements Operand {
   }
   /** The opposite; of bool. */
   not(): Tensor {
-    this.#checkUsable("not");
-    this.#checkType("not", "bool");
+    this.#check("not", "bool");
     return this.#make(this.engine.logicalNot(this), this.shape, "bool");
   }
 
   /** This bool tensor as a condition: `a` where true, `b` where false, broadcast. */
   where(a: Tensor, b: Tensor): Tensor {
     this.#checkWith("where", a, b);
-    this.#checkType("where", "bool");
+    this.#checkKind("where", "bool");
     if (a.dtype !== b.dtype) throw new TypeError(`where: types ${a.dtype} and ${b.dtype} differ: cast one of them`);
     const shape = broadcastShapes(broadcastShapes(this.shape, a.shape, "where"), b.shape, "where");
     return this.#make(this.engine.where(this, a, b, shape), shape, a.dtype);
@@ -266,16 +268,14 @@ export class Tensor implements Operand {
 
   /** Limits every number to [low, high]; the gradient is 1 inside, bounds included, and 0 outside. */
   clamp(low: number, high: number): Tensor {
-    this.#checkUsable("clamp");
-    this.#checkNumeric("clamp");
+    this.#check("clamp", "numbers");
     if (!(low <= high)) throw new RangeError(`clamp: low must not exceed high: received ${low} and ${high}`);
     return this.#make(this.engine.clamp(this, low, high), this.shape, this.dtype);
   }
 
   /** x where positive, `negativeSlope` · x elsewhere. */
   leakyRelu(negativeSlope: number): Tensor {
-    this.#checkUsable("leakyRelu");
-    this.#checkFloating("leakyRelu");
+    this.#check("leakyRelu", "floating");
     return this.#make(this.engine.leakyRelu(this, negativeSlope), this.shape, this.dtype);
   }
 
@@ -303,8 +303,7 @@ export class Tensor implements Operand {
   }
   /** Index of the largest number along `axis`, the first of equals; int64. */
   argmax(axis = -1): Tensor {
-    this.#checkUsable("argmax");
-    this.#checkNumeric("argmax");
+    this.#check("argmax", "numbers");
     const at = normalizeAxis(axis, this.rank, "argmax");
     if (this.shape[at] === 0) {
       throw new RangeError(`argmax: there are no numbers along an axis of ${shapeText(this.shape)}`);
@@ -313,15 +312,13 @@ export class Tensor implements Operand {
   }
   /** Running sum along `axis`. */
   cumsum(axis = -1): Tensor {
-    this.#checkUsable("cumsum");
-    this.#checkNumeric("cumsum");
+    this.#check("cumsum", "numbers");
     const at = normalizeAxis(axis, this.rank, "cumsum");
     return this.#make(this.engine.cumsum(this, at), this.shape, this.dtype);
   }
   /** The k largest numbers of the last axis, largest first, and where they are. */
   topK(k: number): { values: Tensor; indices: Tensor } {
-    this.#checkUsable("topK");
-    this.#checkNumeric("topK");
+    this.#check("topK", "numbers");
     const last = this.shape[this.rank - 1] ?? 0;
     if (!(Number.isInteger(k) && k >= 1 && k <= last)) {
       throw new RangeError(`topK: k must be from 1 to the last extent ${last}: received ${k}`);
@@ -449,9 +446,7 @@ export class Tensor implements Operand {
 
   /** Product over the last two axes, leading axes broadcast; either operand may be transposed there. */
   matmul(other: Tensor, { transposeA = false, transposeB = false } = {}): Tensor {
-    this.#checkWith("matmul", other);
-    this.#checkSameType("matmul", other);
-    this.#checkFloating("matmul");
+    this.#check("matmul", "floating", other);
     const a = this.shape, b = other.shape;
     if (a.length < 2 || b.length < 2) {
       throw new RangeError(`matmul: needs two axes on both sides: received ${shapeText(a)} and ${shapeText(b)}`);
@@ -469,9 +464,7 @@ export class Tensor implements Operand {
   }
   /** `x [.., in] · weight [out, in]ᵀ + bias [out]`. */
   linear(weight: Tensor, bias?: Tensor): Tensor {
-    this.#checkWith("linear", weight, bias);
-    this.#checkSameType("linear", weight, bias);
-    this.#checkFloating("linear");
+    this.#check("linear", "floating", weight, bias);
     const fits = this.rank >= 1 && weight.rank === 2 && weight.shape[1] === this.shape[this.rank - 1] &&
       (!bias || sameShape(bias.shape, [weight.shape[0]]));
     if (!fits) {
@@ -488,9 +481,7 @@ export class Tensor implements Operand {
   }
   /** x [B, H, W, C] with weight [O, C, kH, kW] and bias [O] → [B, H', W', O]. */
   conv2d(weight: Tensor, bias: Tensor | undefined, options: Conv2dOptions): Tensor {
-    this.#checkWith("conv2d", weight, bias);
-    this.#checkSameType("conv2d", weight, bias);
-    this.#checkFloating("conv2d");
+    this.#check("conv2d", "floating", weight, bias);
     const [batch, height, width, channels] = this.shape, [out, inner, kernelH, kernelW] = weight.shape;
     const { stride, padding: [top, bottom, left, right] } = options;
     if (!(Number.isInteger(stride) && stride >= 1) || options.padding.some((n) => !(Number.isInteger(n) && n >= 0))) {
@@ -527,14 +518,12 @@ export class Tensor implements Operand {
   }
   /** Softmax over the last axis. */
   softmax(): Tensor {
-    this.#checkUsable("softmax");
-    this.#checkFloating("softmax");
+    this.#check("softmax", "floating");
     return this.#make(this.engine.softmax(this), this.shape, this.dtype);
   }
   /** log softmax over the last axis. */
   logSoftmax(): Tensor {
-    this.#checkUsable("logSoftmax");
-    this.#checkFloating("logSoftmax");
+    this.#check("logSoftmax", "floating");
     return this.#make(this.engine.logSoftmax(this), this.shape, this.dtype);
   }
   /** Root-mean-square normalization over the last axis. */
@@ -569,9 +558,7 @@ export class Tensor implements Operand {
     values: Tensor,
     { causal = false, scale }: { causal?: boolean; scale?: number } = {},
   ): Tensor {
-    this.#checkWith("attention", keys, values);
-    this.#checkSameType("attention", keys, values);
-    this.#checkFloating("attention");
+    this.#check("attention", "floating", keys, values);
     const [batch, heads, queries, width] = this.shape;
     const fits = this.rank === 4 && sameShape(keys.shape, values.shape) && keys.rank === 4 &&
       keys.shape[0] === batch && keys.shape[1] === heads && keys.shape[3] === width &&
@@ -593,8 +580,7 @@ export class Tensor implements Operand {
 
   /** Overwrites this tensor's numbers with those of `value`. Outside gradients only. */
   assign(value: Tensor): void {
-    this.#checkWith("assign", value);
-    this.#checkSameType("assign", value);
+    this.#check("assign", "any", value);
     if (!sameShape(this.shape, value.shape)) {
       throw new RangeError(`assign: shapes ${shapeText(this.shape)} and ${shapeText(value.shape)} differ`);
     }
@@ -602,8 +588,7 @@ export class Tensor implements Operand {
   }
   /** Overwrites the block that begins at `start` along `axis` with `value`. Outside gradients only. */
   assignSlice(value: Tensor, axis: number, start: number): void {
-    this.#checkWith("assignSlice", value);
-    this.#checkSameType("assignSlice", value);
+    this.#check("assignSlice", "any", value);
     const at = normalizeAxis(axis, this.rank, "assignSlice");
     const fits = value.rank === this.rank &&
       value.shape.every((n, i) => i === at ? start >= 0 && start + n <= this.shape[i] : n === this.shape[i]);
@@ -623,18 +608,13 @@ export class Tensor implements Operand {
     return new Tensor(this.engine, handle, shape, dtype);
   }
   #unary(operator: UnaryOperator): Tensor {
-    this.#checkUsable(operator);
-    if (operator === "neg" || operator === "abs" || operator === "sign" || operator === "square") {
-      this.#checkNumeric(operator);
-    } else {
-      this.#checkFloating(operator);
-    }
+    const takesIntegers = operator === "neg" || operator === "abs" || operator === "sign" || operator === "square";
+    this.#check(operator, takesIntegers ? "numbers" : "floating");
     return this.#make(this.engine.unary(operator, this), this.shape, this.dtype);
   }
   #binary(operator: BinaryOperator, other: Tensor | number): Tensor {
     const shape = this.#checkOperand(operator, other);
-    if (operator === "div" || operator === "pow") this.#checkFloating(operator);
-    else this.#checkNumeric(operator);
+    this.#checkKind(operator, operator === "div" || operator === "pow" ? "floating" : "numbers");
     return this.#make(this.engine.binary(operator, this, other, shape), shape, this.dtype);
   }
   #compare(operator: CompareOperator, other: Tensor | number): Tensor {
@@ -643,14 +623,13 @@ export class Tensor implements Operand {
   }
   #logical(operator: LogicalOperator, other: Tensor): Tensor {
     const shape = this.#checkOperand(operator, other);
-    this.#checkType(operator, "bool");
+    this.#checkKind(operator, "bool");
     return this.#make(this.engine.logical(operator, this, other, shape), shape, "bool");
   }
   #reduce(operator: ReduceOperator, axes: number | readonly number[] | undefined, keepDims: boolean): Tensor {
-    this.#checkUsable(operator);
-    if (operator === "mean" || operator === "logSumExp") this.#checkFloating(operator);
+    const takesIntegers = operator === "max" || operator === "min";
+    this.#check(operator, operator === "sum" ? "any" : takesIntegers ? "numbers" : "floating");
     const list = axes === undefined ? this.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : axes;
-    if (operator !== "sum") this.#checkNumeric(operator);
     const over = [...new Set(list.map((axis) => normalizeAxis(axis, this.rank, operator)))].sort((a, b) => a - b);
     const shape = keepDims
       ? this.shape.map((n, i) => over.includes(i) ? 1 : n)
@@ -660,6 +639,16 @@ export class Tensor implements Operand {
     }
     const dtype = operator === "sum" && this.dtype === "bool" ? "int64" : this.dtype;
     return this.#make(this.engine.reduce(operator, this, over, keepDims), shape, dtype);
+  }
+  /** That this and the others can be used together, have one type, and this of the kind that the operator takes. */
+  #check(operator: string, kind: Kind, ...others: (Tensor | undefined)[]): void {
+    this.#checkWith(operator, ...others);
+    for (const other of others) {
+      if (other && other.dtype !== this.dtype) {
+        throw new TypeError(`${operator}: types ${this.dtype} and ${other.dtype} differ: cast one of them`);
+      }
+    }
+    this.#checkKind(operator, kind);
   }
   #checkUsable(operator: string): void {
     if (this.engine.closed) {
@@ -680,13 +669,6 @@ export class Tensor implements Operand {
       void other.handle;
     }
   }
-  #checkSameType(operator: string, ...others: (Tensor | undefined)[]): void {
-    for (const other of others) {
-      if (other && other.dtype !== this.dtype) {
-        throw new TypeError(`${operator}: types ${this.dtype} and ${other.dtype} differ: cast one of them`);
-      }
-    }
-  }
   #checkOperand(operator: string, other: Tensor | number): Shape {
     if (typeof other === "number") {
       this.#checkUsable(operator);
@@ -695,23 +677,19 @@ export class Tensor implements Operand {
       }
       return this.shape;
     }
-    this.#checkWith(operator, other);
-    this.#checkSameType(operator, other);
+    this.#check(operator, "any", other);
     return sameShape(this.shape, other.shape) ? this.shape : broadcastShapes(this.shape, other.shape, operator);
   }
-  #checkType(operator: string, dtype: DType): void {
-    if (this.dtype !== dtype) throw new TypeError(`${operator}: needs ${dtype}: received ${this.dtype}`);
-  }
-  #checkFloating(operator: string): void {
-    if (!isFloating(this.dtype)) throw new TypeError(`${operator}: needs a floating type: received ${this.dtype}`);
-  }
-  #checkNumeric(operator: string): void {
-    if (this.dtype === "bool") throw new TypeError(`${operator}: needs numbers: received bool: cast it first`);
+  #checkKind(operator: string, kind: Kind): void {
+    if (kind === "floating" ? !isFloating(this.dtype) : kind === "bool" && this.dtype !== "bool") {
+      throw new TypeError(`${operator}: needs ${kind === "bool" ? "bool" : "a floating type"}: received ${this.dtype}`);
+    }
+    if (kind === "numbers" && this.dtype === "bool") {
+      throw new TypeError(`${operator}: needs numbers: received bool: cast it first`);
+    }
   }
   #checkNorm(operator: string, weight: Tensor, bias?: Tensor): void {
-    this.#checkWith(operator, weight, bias);
-    this.#checkSameType(operator, weight, bias);
-    this.#checkFloating(operator);
+    this.#check(operator, "floating", weight, bias);
     const channels = [this.shape[this.rank - 1]];
     if (!sameShape(weight.shape, channels) || (bias && !sameShape(bias.shape, channels))) {
       throw new RangeError(`${operator}: weight ${shapeText(weight.shape)} does not fit x ${shapeText(this.shape)}`);
