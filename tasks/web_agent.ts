@@ -8,7 +8,7 @@ import { TOLD_HISTORIES, VALUE_SCALES } from "../lib/studies/web_agents/chat_rol
 import { plainText } from "../lib/studies/policies/report.ts";
 import { CONDITION_NAMES, type ConditionName } from "../lib/studies/web_agents/agent_conditions.ts";
 import { ENDPOINT_ROLES, type EndpointChoice, type EndpointRole } from "../lib/studies/web_agents/agent_endpoints.ts";
-import { differenceRows, successRows } from "../lib/studies/web_agents/agent_report.ts";
+import { agentDifferenceRows, agentSuccessRows } from "../lib/studies/web_agents/agent_report.ts";
 import { agentHeadline, errorLines } from "../lib/studies/web_agents/agent_results.ts";
 import { runWebAgents, type WebAgentSettings } from "../lib/studies/web_agents/agent_run.ts";
 import { UserError } from "../lib/base/user_error.ts";
@@ -124,8 +124,8 @@ await runCommand(async (signal) => {
     progress,
     signal,
   });
-  console.log(`success in per cent [95 % interval]\n${plainText(successRows(result.table))}\n`);
-  if (result.table.differences.length > 0) console.log(`${plainText(differenceRows(result.table))}\n`);
+  console.log(`success in per cent [95 % interval]\n${plainText(agentSuccessRows(result.table))}\n`);
+  if (result.table.differences.length > 0) console.log(`${plainText(agentDifferenceRows(result.table))}\n`);
   console.log(`${agentHeadline(result.table)}\nreport: ${report}\nreplay: ${replay}`);
   for (const line of errorLines(result.table)) console.error(line);
   // A condition without a result is not one that does badly.

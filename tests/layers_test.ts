@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { dirname, join, relative, resolve } from "node:path";
+import denoJson from "../deno.json" with { type: "json" };
 
 const ROOT = resolve(import.meta.dirname!, "..");
 
@@ -31,7 +32,11 @@ const ROOMS = [
 const CORE = ["base", "io", "json_repair_0_61_7", "tensor", "nn", "models", "worlds", "train", "report", "runs"];
 
 /** Entry points and commands: they import from everywhere, and nothing in a room imports them. */
-const TOP = ["mod.ts", "lib/recipes/mod.ts", "tasks", "bench"];
+const TOP = [
+  ...Object.values(denoJson.exports as Record<string, string>).map((path) => path.slice("./".length)),
+  "tasks",
+  "bench",
+];
 
 interface Import {
   readonly from: string;

@@ -39,7 +39,11 @@ export class PythonFloat {
 /** TypeScript's library does not know `JSON.rawJSON` yet; the engine does. */
 const JSON_WITH_RAW = JSON as unknown as { rawJSON(text: string): unknown };
 
-/** A number as read from a file. */
+/**
+ * A number as read from a file.
+ *
+ * @internal
+ */
 export type JsonNumber = number | PythonFloat;
 
 /** A JSON value; see {@linkcode PythonFloat} for its numbers. */

@@ -4,7 +4,11 @@
  */
 import { type JsonValue, PythonFloat, pythonFloatRepr } from "./json_value.ts";
 
-/** What {@linkcode pythonRepr} prints: JSON values, and dictionaries with integer keys (a Map). */
+/**
+ * What {@linkcode pythonRepr} prints: JSON values, and dictionaries with integer keys (a Map).
+ *
+ * @internal
+ */
 export type ReprValue =
   | JsonValue
   | ReadonlyMap<number | string, ReprValue>

@@ -18,7 +18,6 @@ export interface RowPlace {
 
 /** A row that was skipped. */
 export interface SkippedRow extends RowPlace {
-  /** Why. */
   reason: string;
 }
 
@@ -69,7 +68,6 @@ function reasonOf(error: unknown): string | undefined {
 
 /** Counts what is skipped, and says it. */
 export class SkippedRows {
-  /** How many. */
   count = 0;
   #first?: SkippedRow;
 

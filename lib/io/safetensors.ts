@@ -34,7 +34,6 @@ export interface WeightsReader extends Disposable {
 
 /** An open safetensors file. Close it when done, or hold it with `using`. */
 export class SafetensorsFile implements WeightsReader {
-  /** The file. */
   readonly path: string;
   /** Of all tensors, in the order of the header. */
   readonly names: string[];

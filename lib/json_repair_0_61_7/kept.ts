@@ -4,7 +4,6 @@
  */
 import { isSpaceCharacter } from "./text.ts";
 
-/** See the file's head. */
 export class KeptText {
   /** How many braces are open in it. */
   openBraces = 0;

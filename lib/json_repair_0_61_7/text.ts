@@ -36,7 +36,6 @@ interface Outlook {
   readonly fill: (place: number, answers: Int32Array) => void;
 }
 
-/** See the file's head. */
 export class LenientText {
   /** Where the next character is read. */
   at = 0;

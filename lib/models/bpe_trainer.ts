@@ -22,7 +22,11 @@ import { TextTokenizer } from "./text_tokenizer.ts";
  */
 export type BpePattern = "words" | "long" | "code" | "items";
 
-/** Options of {@linkcode trainBpe}. */
+/**
+ * Options of {@linkcode trainBpe}.
+ *
+ * @internal
+ */
 export interface BpeOptions {
   /** Tokens in all: 256 bytes, merges, special tokens. Fewer come out when the text has no more pairs to merge. */
   vocabularySize: number;
@@ -56,7 +60,7 @@ const PATTERNS: Record<BpePattern, string> = {
 };
 
 /**
- * Trains a vocabulary.
+ * Trains a byte-pair vocabulary on texts; the tokenizer is in Hugging Face's form.
  *
  * @param texts What it is trained on: about five megabytes and 4,096 merges take seconds.
  * @throws {RangeError} When an option is out of its range: names it.

@@ -47,23 +47,15 @@ export interface TransformerSettings {
   computeType?: DType;
 }
 
-/** Options of {@linkcode CausalTransformer.prefill}. */
-export interface PrefillOptions {
-  /** G: samples of each prompt. */
-  group: number;
-  /** Tokens that each sample may get. */
-  maxNewTokens: number;
-}
-
 /** A causal transformer with its parameters. */
 export class CausalTransformer {
-  /** Who computes. */
+  /** The engine that holds the parameters and computes. */
   readonly engine: Engine;
-  /** Sizes and constants. */
+  /** Sizes, rotary embedding, special tokens: what `config.json` says. */
   readonly config: TransformerConfig;
   /** Kept tensors; an optimizer changes them in place. */
   readonly parameters: Parameters;
-  /** Type of products. */
+  /** Type of activations and products: `float32`, or `bfloat16` on torch. */
   readonly computeType: DType;
   #adapters: LoraAdapters | undefined;
 
@@ -232,7 +224,11 @@ export class CausalTransformer {
     return tidy(() => runLayers(this.hiddenPass(tokens)));
   }
 
-  /** {@linkcode hidden} in pieces. Makes tensors: to be called in a scope. */
+  /**
+   * {@linkcode hidden} in pieces. Makes tensors: to be called in a scope.
+   *
+   * @internal
+   */
   hiddenPass(tokens: Tensor): Layerwise<Tensor> {
     const [batch, length] = this.#checkTokens("hidden", tokens);
     this.#checkLength("hidden", length);
@@ -262,7 +258,11 @@ export class CausalTransformer {
     return tidy(() => runLayers(this.hiddenSharedPass(prompts, answers, options)));
   }
 
-  /** {@linkcode hiddenShared} in pieces. Makes tensors: to be called in a scope. */
+  /**
+   * {@linkcode hiddenShared} in pieces. Makes tensors: to be called in a scope.
+   *
+   * @internal
+   */
   hiddenSharedPass(
     prompts: Tensor,
     answers: Tensor,
@@ -307,6 +307,8 @@ export class CausalTransformer {
    * @returns prompts: rows of all prompts one after the other [Σ Tp, D] (or [P, D]); answers: rows of all answers [Σ Ta, D],
    * undefined where there are none.
    * @throws {RangeError} When there is no prompt, one is empty, or a sequence is too long.
+   *
+   * @internal
    */
   hiddenPackedPass(
     groups: readonly PackedGroup[],
@@ -333,10 +335,17 @@ export class CausalTransformer {
    *
    * @param prompts int64 [P, Tp], or P prompts of any lengths.
    * @returns The cache (dispose of it) and the last position's hidden state [P, D], which predicts the first new token.
+   *
+   * @internal
    */
   prefill(
     prompts: Tensor | readonly Int32Array[],
-    { group, maxNewTokens }: PrefillOptions,
+    { group, maxNewTokens }: {
+      /** G: samples of each prompt. */
+      group: number;
+      /** Tokens that each sample may get. */
+      maxNewTokens: number;
+    },
   ): { cache: SharedCache; hidden: Tensor } {
     const promptLengths = prompts instanceof Tensor
       ? new Array<number>(this.#checkTokens("prefill", prompts)[0]).fill(prompts.shape[1])
@@ -390,6 +399,8 @@ export class CausalTransformer {
    * @param tokens int64 [P · G], or [P · G, n] for n given tokens at once.
    * @returns [P · G, D]: of the last token.
    * @throws {RangeError} When the cache has no room left.
+   *
+   * @internal
    */
   decode(cache: SharedCache, tokens: Tensor): Tensor {
     const samples = cache.prompts * cache.group;

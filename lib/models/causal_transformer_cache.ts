@@ -42,7 +42,11 @@ const FIRST_ROOM = 512;
 /** Finite, so that a row of them alone would still have a softmax; far below any score. */
 const MASKED = -1e9;
 
-/** Keys and values of P prompts and P · G samples. Made by `CausalTransformer.prefill`; dispose of it when done. */
+/**
+ * Keys and values of P prompts and P · G samples. Made by `CausalTransformer.prefill`; dispose of it when done.
+ *
+ * @internal
+ */
 export class SharedCache {
   /** Tokens that each sample may have. */
   readonly maxNewTokens: number;

@@ -26,7 +26,11 @@ import { formatTransformerConfig, parseGenerationConfig, parseTransformerConfig 
 /** Type that parameters are held in. */
 export type ParameterType = "float32" | "bfloat16";
 
-/** Options of `CausalTransformer.save`. */
+/**
+ * Options of `CausalTransformer.save`.
+ *
+ * @internal
+ */
 export interface SaveOptions {
   /** Type in the file: the parameters' own when left out. */
   dtype?: ParameterType;

@@ -66,7 +66,11 @@ export interface CompressiveTokenizerOptions {
   framesPerChunk?: number;
 }
 
-/** What `reconstruct` gives; differentiable but for the tokens. */
+/**
+ * What `reconstruct` gives; differentiable but for the tokens.
+ *
+ * @internal
+ */
 export interface ClipReconstruction {
   /** Unclamped float32 [B, H, W, 3]. */
   context: Tensor;
@@ -82,11 +86,14 @@ export interface ClipReconstruction {
   frameLatents: Tensor;
 }
 
-/** Clips ↔ tokens. */
+/**
+ * Clips to tokens and back: a context frame in many tokens, later frames in few that look the rest up in it by
+ * cross-attention.
+ */
 export class CompressiveTokenizer {
-  /** Who computes. */
+  /** The engine that holds the parameters and computes. */
   readonly engine: Engine;
-  /** All sizes. */
+  /** Sizes of the networks, and of frames in pixels. */
   readonly config: CompressiveTokenizerConfig;
   /** Kept float32 tensors by the released names. */
   readonly parameters: Parameters;
@@ -184,13 +191,13 @@ export class CompressiveTokenizer {
     await saveTokenizer(folder, this.parameters, compressiveTokenizerConfigToJson(this.config));
   }
 
-  /** Nc. */
+  /** Nc, the tokens of a context frame. */
   get contextTokens(): number {
     const [rows, columns] = contextGrid(this.config);
     return rows * columns;
   }
 
-  /** N. */
+  /** N, the tokens of each frame after the context. */
   get tokensPerFrame(): number {
     const [rows, columns] = frameGrid(this.config);
     return rows * columns;
@@ -308,7 +315,7 @@ export class CompressiveTokenizer {
     };
   }
 
-  /** Gives the parameters back. */
+  /** Frees the parameters; the tokenizer is not to be used any more. */
   dispose(): void {
     disposeParameters(this.parameters);
   }

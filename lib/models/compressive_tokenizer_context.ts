@@ -8,7 +8,11 @@ import { keep, tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { ContextKeys } from "./cross_attention.ts";
 
-/** The context decoder's feature maps of B context frames, ready for any number of frames of their clips. */
+/**
+ * The context decoder's feature maps of B context frames, ready for any number of frames of their clips.
+ *
+ * @internal
+ */
 export class ContextFeatures {
   /** B. */
   readonly batch: number;

@@ -33,7 +33,11 @@ export interface CrossAttentionSettings {
   dropout?: Dropout;
 }
 
-/** Zeroes a share of numbers and enlarges the others to the same mean (Srivastava et al. 2014). */
+/**
+ * Zeroes a share of numbers and enlarges the others to the same mean (Srivastava et al. 2014).
+ *
+ * @internal
+ */
 export interface Dropout {
   /** Share that becomes 0, below 1. */
   rate: number;

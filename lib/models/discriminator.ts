@@ -40,9 +40,7 @@ const INSTANCE_EPSILON = 1e-5, SPECTRAL_EPSILON = 1e-12;
 
 /** Scores patches of images: high for real ones. */
 export class Discriminator {
-  /** Who computes. */
   readonly engine: Engine;
-  /** All sizes. */
   readonly config: DiscriminatorConfig;
   /** What is trained: kept float32 tensors by PyTorch's names. */
   readonly parameters: Parameters;

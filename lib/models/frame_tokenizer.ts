@@ -48,11 +48,11 @@ export interface FrameTokenizerOptions {
   framesPerChunk?: number;
 }
 
-/** Frames ↔ tokens. */
+/** Frames to tokens and back, each frame by itself: a convolutional encoder, finite scalar quantization, a decoder. */
 export class FrameTokenizer {
-  /** Who computes. */
+  /** The engine that holds the parameters and computes. */
   readonly engine: Engine;
-  /** All sizes. */
+  /** Sizes of the networks, and of frames in pixels. */
   readonly config: FrameTokenizerConfig;
   /** Kept float32 tensors by the released names. */
   readonly parameters: Parameters;
@@ -138,13 +138,13 @@ export class FrameTokenizer {
     await saveTokenizer(folder, this.parameters, frameTokenizerConfigToJson(this.config));
   }
 
-  /** N. */
+  /** N, the tokens of a frame: rows × columns of the latent grid. */
   get tokensPerFrame(): number {
     const [rows, columns] = tokenGrid(this.config);
     return rows * columns;
   }
 
-  /** Number of different tokens. */
+  /** How many different tokens there are: the product of the quantizer's levels. */
   get codebookSize(): number {
     return this.quantizer.codebookSize;
   }
@@ -194,7 +194,7 @@ export class FrameTokenizer {
     return { reconstruction: this.#pixels(codes, weights), indices, latents };
   }
 
-  /** Gives the parameters back. */
+  /** Frees the parameters; the tokenizer is not to be used any more. */
   dispose(): void {
     disposeParameters(this.parameters);
   }

@@ -44,6 +44,8 @@ interface Constants {
  * assert.equal(fsq.codebookSize, 4375);
  * assert.equal(fsq.indexOf([0, 0, 0, 0, 0]), 2187);
  * ```
+ *
+ * @internal
  */
 export class FiniteScalarQuantizer {
   /** Number of values in each dimension. */

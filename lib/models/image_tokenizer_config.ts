@@ -7,9 +7,7 @@ import { FSQ_LEVELS } from "./fsq.ts";
 
 /** Sizes that every image tokenizer has; see `FrameTokenizerConfig`. */
 export interface ImageSizes {
-  /** Pixels. */
   height: number;
-  /** Pixels. */
   width: number;
   /** One a block. */
   channels: readonly number[];

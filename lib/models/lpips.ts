@@ -30,15 +30,9 @@ export interface LpipsPaths {
   linear: string;
 }
 
-/** Options of a distance. */
-export interface LpipsOptions {
-  /** Most pairs computed at once; all when left out. Memory for 256 × 320 pixels is about 0.25 GB a pair. */
-  imagesPerChunk?: number;
-}
-
 /** The perceptual distance with one set of weights. */
 export class Lpips {
-  /** Who computes. */
+  /** The engine that holds the weights and computes. */
   readonly engine: Engine;
   readonly #weights: Parameters;
 
@@ -48,7 +42,7 @@ export class Lpips {
   }
 
   /**
-   * Reads the two files.
+   * Reads the two weight files, `.pth` or safetensors.
    *
    * @throws {UserError} When a file is missing, or is not what it should be: says which tensor is missing or misshapen.
    */
@@ -59,7 +53,7 @@ export class Lpips {
   }
 
   /**
-   * Takes weights from memory.
+   * Makes it of weights in memory, by the names of the two files.
    *
    * @param vgg Names as torchvision's (`features.0.weight`) or the `lpips` package's (`net.slice1.0.weight`).
    * @param linear Names as taming-transformers' and the `lpips` package's (`lin0.model.1.weight`).
@@ -134,7 +128,10 @@ export class Lpips {
    * @param b Of the same shape.
    * @throws {RangeError} When shapes differ or images are too small.
    */
-  distance(a: Tensor, b: Tensor, { imagesPerChunk }: LpipsOptions = {}): Tensor {
+  distance(a: Tensor, b: Tensor, { imagesPerChunk }: {
+    /** Most pairs computed at once; all when left out. Memory for 256 × 320 pixels is about 0.25 GB a pair. */
+    imagesPerChunk?: number;
+  } = {}): Tensor {
     const [count, height, width, channels] = a.shape;
     if (a.rank !== 4 || channels !== 3 || `${a.shape}` !== `${b.shape}` || height < 16 || width < 16) {
       throw new RangeError(
@@ -156,7 +153,7 @@ export class Lpips {
     });
   }
 
-  /** Gives the weights back. */
+  /** Frees the weights. */
   dispose(): void {
     disposeParameters(this.#weights);
   }

@@ -67,11 +67,8 @@ export function instructionWords(instruction: string): string[] {
   return instruction.toLowerCase().match(/[\p{L}\p{N}-]+/gu) ?? [];
 }
 
-/** See the file's head. */
 export class SuccessClassifier {
-  /** Who computes. */
   readonly engine: Engine;
-  /** All sizes. */
   readonly config: Required<SuccessClassifierConfig>;
   /** What is trained: kept float32 tensors. */
   readonly parameters: Parameters;

@@ -16,7 +16,11 @@ import { readTextFile } from "../io/plain_file.ts";
 import { cannotRead } from "../io/random_access.ts";
 import { UserError } from "../base/user_error.ts";
 
-/** A token with a role of its own. */
+/**
+ * A token with a role of its own.
+ *
+ * @internal
+ */
 export interface SpecialToken {
   /** Its id. */
   id: number;
@@ -28,16 +32,8 @@ export interface SpecialToken {
 export interface ChatMessage {
   /** Who speaks: `system`, `user` or `assistant`, or what else the template knows. */
   role: string;
-  /** What is said. */
+  /** The turn's text. */
   content: string;
-}
-
-/** Options of {@linkcode TextTokenizer.chat}. */
-export interface ChatOptions {
-  /** Whether the text ends where the assistant's answer begins: true when left out. */
-  addGenerationPrompt?: boolean;
-  /** What a folder without template does: refuse (when left out), or put the contents one after the other, a line break after each. */
-  withoutTemplate?: "refuse" | "concatenate";
 }
 
 /** Files of a folder that belong to its tokenizer; the first is the one that must be there. */
@@ -59,19 +55,19 @@ const MOST_IDS = 2 ** 24;
 
 type Json = Record<string, unknown>;
 
-/** A folder's tokenizer. */
+/** A language model's tokenizer: text to ids and back, with special tokens and chat template. */
 export class TextTokenizer {
   /** One more than the highest id: rows that an embedding must have at least. */
   readonly vocabularySize: number;
-  /** Ends a text. */
+  /** Ends a text; absent where the folder names none. */
   readonly eosToken?: SpecialToken;
-  /** Begins a text. */
+  /** Begins a text; absent where the folder names none. */
   readonly bosToken?: SpecialToken;
-  /** Fills up. */
+  /** Fills up sequences of a batch; absent where the folder names none. */
   readonly padToken?: SpecialToken;
   /** Where it comes from, for messages. */
   readonly source: string;
-  /** The folder's chat template. */
+  /** The folder's chat template, in Jinja; absent where it has none. */
   readonly chatTemplate?: string;
   readonly #files: ReadonlyMap<string, string>;
   readonly #tokenizer: Tokenizer;
@@ -194,7 +190,12 @@ export class TextTokenizer {
    */
   chat(
     messages: readonly ChatMessage[],
-    { addGenerationPrompt = true, withoutTemplate = "refuse" }: ChatOptions = {},
+    { addGenerationPrompt = true, withoutTemplate = "refuse" }: {
+      /** Whether the text ends where the assistant's answer begins: true when left out. */
+      addGenerationPrompt?: boolean;
+      /** What a folder without template does: refuse (when left out), or put the contents one after the other, a line break after each. */
+      withoutTemplate?: "refuse" | "concatenate";
+    } = {},
   ): string {
     if (this.chatTemplate === undefined) {
       if (withoutTemplate === "concatenate") return messages.map(({ content }) => `${content}\n`).join("");

@@ -13,9 +13,9 @@ export interface TransformerConfig {
   vocabularySize: number;
   /** D: width of the residual stream. */
   hiddenSize: number;
-  /** Number of blocks. */
+  /** Number of transformer blocks. */
   layers: number;
-  /** Query heads. */
+  /** Attention heads of the queries; keys and values may have fewer. */
   heads: number;
   /** Key and value heads; divides `heads`. */
   keyValueHeads: number;
@@ -39,11 +39,11 @@ export interface TransformerConfig {
   initializerRange: number;
   /** Id of the beginning, kept for the file's sake like the two below. */
   bosToken?: number;
-  /** Id of the end. */
+  /** Id of the token that ends a text. */
   eosToken?: number;
   /** All ids that end a text, where the file lists several; `eosToken` is the first of them. */
   eosTokens?: readonly number[];
-  /** Id that fills up. */
+  /** Id of the token that fills up. */
   padToken?: number;
   /** What the folder's `generation_config.json` says, kept for the file's sake; of it only {@linkcode endTokens} are used. */
   generation?: Readonly<Record<string, unknown>>;

@@ -16,7 +16,11 @@ import { concat, type Tensor } from "../tensor/tensor.ts";
 /** Elements of one chunk's logits where no chunk size is given: 64 MiB in float32. */
 const DEFAULT_CHUNK_ELEMENTS = 2 ** 24;
 
-/** Options of {@linkcode tokenLogProbabilities} and {@linkcode tokenLoss}. */
+/**
+ * Options of both functions.
+ *
+ * @internal
+ */
 export interface LogProbabilityOptions {
   /** Tokens a chunk. @default {as many as make 2²⁴ logits} */
   chunkSize?: number;
@@ -35,9 +39,6 @@ export interface TokenLogProbabilities {
   /** [N], in nats; there when asked for. */
   entropy?: Tensor;
 }
-
-/** Loss of one chunk: the SUM of its tokens' losses, a scalar. */
-export type ChunkLoss = (logProbabilities: Tensor, start: number, entropy?: Tensor) => Tensor;
 
 /** Loss of one chunk, and other sums over its tokens, for the log: scalars that get no gradient. */
 export type ChunkLossAndSums = (
@@ -99,7 +100,7 @@ export function tokenLoss(
   hidden: Tensor,
   head: Tensor,
   targets: Tensor,
-  perChunk: ChunkLoss,
+  perChunk: (logProbabilities: Tensor, start: number, entropy?: Tensor) => Tensor,
   options: LogProbabilityOptions = {},
 ): Tensor {
   const plain: ChunkLossAndSums = (...chunk) => ({ loss: perChunk(...chunk), sums: {} });

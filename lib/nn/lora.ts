@@ -18,7 +18,11 @@ import { concat, type Tensor } from "../tensor/tensor.ts";
 import { constantInitial, uniformInitial } from "./initializers.ts";
 import { disposeParameters, type Parameters } from "./parameters.ts";
 
-/** What to adapt, and how strongly. */
+/**
+ * What to adapt, and how strongly.
+ *
+ * @internal
+ */
 export interface LoraOptions {
   /** r, the rank of A and B (PEFT's `r`). */
   rank: number;
@@ -64,7 +68,11 @@ export function loraShapes(
   );
 }
 
-/** The pairs A, B of a model's adapted layers, and whether they are computed with, merged, or left out. */
+/**
+ * The pairs A, B of a model's adapted layers, and whether they are computed with, merged, or left out.
+ *
+ * @internal
+ */
 export class LoraAdapters {
   /** The options that the adapters were made with. */
   readonly options: Readonly<LoraOptions>;

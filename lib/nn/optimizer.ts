@@ -23,15 +23,11 @@ export interface AdamWSettings {
   weightDecay: number;
 }
 
-/** Options of one `AdamW.step`. */
-export interface StepOptions {
-  /** Instead of the settings' rate. */
-  learningRate?: number;
-  /** Every gradient is multiplied by this first: {@linkcode clipScale} bounds their norm. @default {1} */
-  gradientScale?: number;
-}
-
-/** What must be saved to go on with an optimizer. */
+/**
+ * What must be saved to go on with an optimizer.
+ *
+ * @internal
+ */
 export interface OptimizerState {
   /** Number of updates made. */
   stepCount: number;
@@ -39,7 +35,11 @@ export interface OptimizerState {
   tensors: Map<string, HostTensor>;
 }
 
-/** Gradients by parameter name, or in the order of the parameters. */
+/**
+ * Gradients by parameter name, or in the order of the parameters.
+ *
+ * @internal
+ */
 export type Gradients = ReadonlyMap<string, Tensor> | readonly Tensor[];
 
 /** Adam with decoupled weight decay (Loshchilov & Hutter 2019), as `torch.optim.AdamW`. */
@@ -51,7 +51,7 @@ export class AdamW {
   #stepCount = 0;
 
   /**
-   * Moments of zeros.
+   * An optimizer that has made no update: moments are zero.
    *
    * @param parameters float32; the optimizer changes their numbers in place and does not own them.
    * @throws {RangeError} When a setting is out of its range or there are no parameters.
@@ -80,7 +80,7 @@ export class AdamW {
     this.#second = moments();
   }
 
-  /** Number of updates made so far. */
+  /** Updates made so far, those before a resumed checkpoint included. */
   get stepCount(): number {
     return this.#stepCount;
   }
@@ -91,7 +91,12 @@ export class AdamW {
    * @param gradients One for each parameter. Not disposed of.
    * @throws {RangeError} When a gradient is missing or of another shape.
    */
-  step(gradients: Gradients, { learningRate, gradientScale = 1 }: StepOptions = {}): void {
+  step(gradients: Gradients, { learningRate, gradientScale = 1 }: {
+    /** Instead of the settings' rate. */
+    learningRate?: number;
+    /** Every gradient is multiplied by this first: {@linkcode clipScale} bounds their norm. Default: 1. */
+    gradientScale?: number;
+  } = {}): void {
     const names = [...this.#parameters.keys()];
     const ordered = gradients instanceof Map
       ? names.map((name) => gradients.get(name))

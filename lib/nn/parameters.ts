@@ -13,7 +13,11 @@ import type { Engine } from "../tensor/engine.ts";
 import { keep, tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 
-/** Kept tensors by the names of the released state dict. */
+/**
+ * Kept tensors by the names of the released state dict.
+ *
+ * @internal
+ */
 export type Parameters = Map<string, Tensor>;
 
 /** Where numbers are looked up by name: a map in memory or an open file. */

@@ -60,7 +60,11 @@ export interface YarnRopeScaling {
   truncate?: boolean;
 }
 
-/** How rotary frequencies are stretched; absent is not at all. */
+/**
+ * How rotary frequencies are stretched; absent is not at all.
+ *
+ * @internal
+ */
 export type RopeScaling = LinearRopeScaling | DynamicRopeScaling | Llama3RopeScaling | YarnRopeScaling;
 
 const f32 = Math.fround;

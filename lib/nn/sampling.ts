@@ -11,7 +11,11 @@ import type { Engine } from "../tensor/engine.ts";
 import { tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 
-/** How tokens are drawn: greedily, or at a temperature among some. */
+/**
+ * How tokens are drawn.
+ *
+ * @internal
+ */
 export interface SamplingOptions {
   /** Logits are divided by it; 0 takes the most likely token, as `greedy` does. @default {1} */
   temperature?: number;

@@ -6,14 +6,10 @@
 /** The learning rate of update `step` (0 for the first). */
 export type Schedule = (step: number) => number;
 
-/** Options of {@linkcode constantSchedule}. */
-export interface ConstantScheduleOptions {
-  /** Updates over which the rate rises from 0 linearly; the first update already has 1 / warmupSteps of it. */
-  warmupSteps?: number;
-}
-
 /** Options of the schedules that end. */
-export interface DecayScheduleOptions extends ConstantScheduleOptions {
+export interface DecayScheduleOptions {
+  /** Updates over which the rate rises from 0 linearly; the first update already has 1 / warmupSteps of it. @default {0} */
+  warmupSteps?: number;
   /** Updates of the whole run, warm-up included; later ones keep the final rate. */
   totalSteps: number;
   /** Rate at the end. @default {0} */
@@ -25,7 +21,10 @@ export interface DecayScheduleOptions extends ConstantScheduleOptions {
  *
  * @throws {RangeError} When a number is out of its range.
  */
-export function constantSchedule(rate: number, { warmupSteps = 0 }: ConstantScheduleOptions = {}): Schedule {
+export function constantSchedule(rate: number, { warmupSteps = 0 }: {
+  /** Updates over which the rate rises from 0 linearly; the first update already has 1 / warmupSteps of it. @default {0} */
+  warmupSteps?: number;
+} = {}): (step: number) => number {
   checkRate("learning rate", rate);
   checkSteps("warmupSteps", warmupSteps);
   return (step) => rate * warmUp(step, warmupSteps);
@@ -49,20 +48,22 @@ export function cosineSchedule(rate: number, options: DecayScheduleOptions): Sch
   return decay(rate, options, (progress) => 0.5 * (1 + Math.cos(Math.PI * progress)));
 }
 
-/** Options of {@linkcode stableSchedule}. */
-export interface StableScheduleOptions extends DecayScheduleOptions {
-  /** Last updates of the run, over which the rate falls linearly. */
-  decaySteps: number;
-}
-
 /**
  * Linear warm-up, a constant rate, and a linear fall at the end ("warm-up, stable, decay", Hu et al. 2024). Unlike the
  * other schedules that end, a longer run shares all of a shorter one but its fall.
  *
  * @throws {RangeError} When a number is out of its range.
  */
-export function stableSchedule(rate: number, options: StableScheduleOptions): Schedule {
-  const { warmupSteps = 0, totalSteps, decaySteps, finalRate = 0 } = options;
+export function stableSchedule(rate: number, { warmupSteps = 0, totalSteps, decaySteps, finalRate = 0 }: {
+  /** Updates over which the rate rises from 0 linearly; the first update already has 1 / warmupSteps of it. @default {0} */
+  warmupSteps?: number;
+  /** Updates of the whole run, warm-up and fall included; later ones keep the final rate. */
+  totalSteps: number;
+  /** Last updates of the run, over which the rate falls linearly. */
+  decaySteps: number;
+  /** Rate at the end. @default {0} */
+  finalRate?: number;
+}): (step: number) => number {
   checkSteps("decaySteps", decaySteps);
   const fallsFrom = totalSteps - decaySteps;
   if (fallsFrom < 0) {

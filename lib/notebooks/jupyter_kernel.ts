@@ -33,9 +33,7 @@ export interface ExecuteReply {
   status: "ok" | "error" | "aborted";
   /** The number in In[n]. */
   execution_count: number | null;
-  /** The error's class. */
   ename?: string;
-  /** The error's message. */
   evalue?: string;
   /** Lines; may hold terminal colours. */
   traceback?: string[];

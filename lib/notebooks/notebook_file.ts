@@ -32,7 +32,6 @@ export interface NotebookCell {
 
 /** A notebook; fields that are not named here are kept as they are. */
 export interface Notebook {
-  /** In order. */
   cells: NotebookCell[];
   /** Major version of the format: 4. */
   nbformat: number;

@@ -33,9 +33,7 @@ export interface CellFailure {
   cell: number;
   /** The cell's code. */
   source: string;
-  /** The error's class. */
   ename: string;
-  /** The error's message. */
   evalue: string;
   /** May hold terminal colours. */
   traceback: string[];

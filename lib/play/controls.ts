@@ -4,7 +4,6 @@ import { emptyAction } from "../worlds/robot_video/policy.ts";
 
 /** A number of the action that two buttons change while they are pressed. */
 export interface AxisControl {
-  /** Which number. */
   dimension: number;
   /** Towards its smallest values. */
   negative: ControlButton;
@@ -14,7 +13,6 @@ export interface AxisControl {
 
 /** A button of an axis. */
 export interface ControlButton {
-  /** What it says. */
   label: string;
   /** Keys that stand for it, as `KeyboardEvent.code` has them. */
   keys: string[];
@@ -24,7 +22,6 @@ export interface ControlButton {
 
 /** A number that one button switches between two values: the gripper. */
 export interface ToggleControl {
-  /** Which number. */
   dimension: number;
   /** What it says, off and on. */
   labels: [off: string, on: string];

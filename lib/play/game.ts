@@ -3,7 +3,7 @@
  * what was seen. It knows nothing of sockets or pages; several players have a game each.
  */
 import { writeNpz } from "../io/npz.ts";
-import { type Clip, clip, sideBySide } from "../report/frames.ts";
+import { frameClip, type ShownClip, sideBySide } from "../report/frames.ts";
 import { encodeGif } from "../report/gif.ts";
 import type { TableTopEnv, TableTopStart } from "../gyms/table_top/table_top_env.ts";
 import type { WorldModelEnv } from "../worlds/robot_video/world_model_env.ts";
@@ -56,7 +56,6 @@ export interface PlayView {
   frames: Partial<Record<Side, Uint8Array>>;
   /** The last action; null after a reset. */
   action: number[] | null;
-  /** The task's text. */
   instruction: string | null;
   /** Whether the simulator's goal is reached; null where there is none. */
   success: boolean | null;
@@ -83,7 +82,6 @@ const MOST_BYTES = 128 * 2 ** 20, MOST_FRAMES = 1000;
 /** Side of a GIF's view to aim at: small frames are shown with larger pixels. */
 const GIF_WIDTH = 256;
 
-/** See the file's head. */
 export class PlayGame implements Disposable {
   readonly #ground: Playground;
   readonly #envs: Awaited<ReturnType<Playground["open"]>>;
@@ -178,10 +176,10 @@ export class PlayGame implements Disposable {
     const { height, width, controls } = this.#ground, t = this.#frames.length;
     const name = `play-start-${this.#view.start}-${t}-frames.${format}`;
     const sides = Object.keys(this.#frames[0]) as Side[];
-    const views: Clip[] = sides.map((side) => {
+    const views: ShownClip[] = sides.map((side) => {
       const all = new Uint8Array(t * height * width * 3);
       this.#frames.forEach((frames, i) => all.set(frames[side]!, i * height * width * 3));
-      return clip(all, t, height, width);
+      return frameClip(all, t, height, width);
     });
     if (format === "gif") {
       const { frames, h, w } = sideBySide(views);

@@ -20,7 +20,6 @@ import { taskStart } from "./simulator_playground.ts";
 
 /** Stages whose models can be played. */
 export const PLAY_STAGES = ["likelihood", "grpo"] as const;
-/** One of them. */
 export type PlayStage = typeof PLAY_STAGES[number];
 
 /** Episodes that tell how a robot is usually driven. */
@@ -28,7 +27,6 @@ const USUAL_EPISODES = 16;
 
 /** What is to be played. */
 export interface RunPlaygroundOptions {
-  /** Who computes. */
   engine: Engine;
   /** The run's folder. */
   run: string;

@@ -7,18 +7,6 @@
  */
 import { normalQuantile } from "./intervals.ts";
 
-/** Pearson's r; the ends of the interval are absent where too few pairs, or a perfect fit, leave none. */
-export interface Correlation {
-  /** In [−1, 1]; NaN where one of the lists does not vary. */
-  r: number;
-  /** Lower end of the interval. */
-  low?: number;
-  /** Upper end of the interval. */
-  high?: number;
-  /** Pairs. */
-  n: number;
-}
-
 /**
  * Pearson's correlation of pairs and its interval by Fisher's transformation, atanh(r) ± z / √(n − 3).
  *
@@ -32,7 +20,16 @@ export interface Correlation {
  * assert.ok(Math.abs(r - 0.8) < 1e-12 && low! < r && r < high!);
  * ```
  */
-export function pearson(x: ArrayLike<number>, y: ArrayLike<number>, confidence = 0.95): Correlation {
+export function pearson(x: ArrayLike<number>, y: ArrayLike<number>, confidence = 0.95): {
+  /** In [−1, 1]; NaN where one of the lists does not vary. */
+  r: number;
+  /** Lower end of the interval. */
+  low?: number;
+  /** Upper end of the interval. */
+  high?: number;
+  /** Pairs. */
+  n: number;
+} {
   if (!(confidence > 0 && confidence < 1)) {
     throw new RangeError(`confidence must lie between 0 and 1: received ${confidence}`);
   }

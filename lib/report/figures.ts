@@ -7,7 +7,11 @@
 import { colors, fontStack, runColors } from "./theme.ts";
 import { type Interval, type MetricResult, relativeImprovement } from "./result.ts";
 
-/** What Plotly draws. */
+/**
+ * What Plotly draws.
+ *
+ * @internal
+ */
 export interface PlotlyFigure {
   /** Traces. */
   data: Record<string, unknown>[];
@@ -15,7 +19,11 @@ export interface PlotlyFigure {
   layout: Record<string, unknown>;
 }
 
-/** One line of a metric log: numbers by name beside the stage and step they belong to. */
+/**
+ * One line of a metric log: numbers by name beside the stage and step they belong to.
+ *
+ * @internal
+ */
 export interface CurveRecord {
   /** "tokenizer", "likelihood", "grpo"…; records of one stage stand together. */
   stage: string;
@@ -25,33 +33,31 @@ export interface CurveRecord {
   [metric: string]: unknown;
 }
 
-/** A named run for {@link trainingCurve}. */
-export interface CurveRun {
-  /** Name in the legend. */
-  name: string;
-  /** The log, in order. */
-  records: readonly CurveRecord[];
-}
-
-/** Options of {@link trainingCurve}. */
-export interface CurveOptions {
-  /** Title; the metric's name unless told. */
-  title?: string;
-  /** Title of the vertical axis, with its unit; the metric's name unless told. */
-  yTitle?: string;
-  /** Share of the running average that each step keeps, in [0, 1); 0.9 unless told, 0 for none. */
-  smoothing?: number;
-  /** Logarithmic vertical axis. */
-  logY?: boolean;
-}
-
 /**
  * One metric over the steps of one or several runs: the raw values faint, their running average strong, and a dashed line
  * where a stage ends. Stages that never logged the metric take no room; values that are not finite leave a gap.
  *
  * @throws {RangeError} when no run logged the metric (naming those that exist) or `smoothing` is out of range.
  */
-export function trainingCurve(runs: readonly CurveRun[], metric: string, options: CurveOptions = {}): PlotlyFigure {
+export function trainingCurve(
+  runs: readonly {
+    /** Name in the legend. */
+    name: string;
+    /** The log, in order. */
+    records: readonly CurveRecord[];
+  }[],
+  metric: string,
+  options: {
+    /** Title; the metric's name unless told. */
+    title?: string;
+    /** Title of the vertical axis, with its unit; the metric's name unless told. */
+    yTitle?: string;
+    /** Share of the running average that each step keeps, in [0, 1); 0.9 unless told, 0 for none. */
+    smoothing?: number;
+    /** Logarithmic vertical axis. */
+    logY?: boolean;
+  } = {},
+): PlotlyFigure {
   const { title = metric, yTitle = metric, smoothing = 0.9, logY = false } = options;
   if (!(smoothing >= 0 && smoothing < 1)) {
     throw new RangeError(`smoothing must be at least 0 and below 1: received ${smoothing}`);
@@ -204,7 +210,11 @@ export function improvementFigure(metrics: Record<string, MetricResult>): Plotly
   };
 }
 
-/** One point of {@link bestOfNFigure}: the metric of the best of `n` samples. */
+/**
+ * One point of {@link bestOfNFigure}: the metric of the best of `n` samples.
+ *
+ * @internal
+ */
 export interface BestOfPoint {
   /** Samples N that the best was taken of. */
   n: number;

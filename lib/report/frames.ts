@@ -6,8 +6,12 @@
  * Axis legend: T time, H height, W width; three channels last, bytes.
  */
 
-/** A clip of raw frames: uint8 [T, H, W, 3]. */
-export interface Clip {
+/**
+ * A clip of raw frames: uint8 [T, H, W, 3].
+ *
+ * @internal
+ */
+export interface ShownClip {
   /** Pixels, frame after frame, row after row. */
   frames: Uint8Array;
   /** Number of frames. */
@@ -26,7 +30,7 @@ const GAP_COLOR = 255;
  *
  * @throws {RangeError} when the bytes are not [T, H, W, 3].
  */
-export function clip(frames: Uint8Array, t: number, h: number, w: number): Clip {
+export function frameClip(frames: Uint8Array, t: number, h: number, w: number): ShownClip {
   if (!(t > 0 && h > 0 && w > 0) || frames.length !== t * h * w * 3) {
     throw new RangeError(`frames must be [${t}, ${h}, ${w}, 3] bytes: received ${frames.length}`);
   }
@@ -46,7 +50,7 @@ export function toBytes(values: ArrayLike<number>): Uint8Array<ArrayBuffer> {
  *
  * @throws {RangeError} when there is no clip or the sizes differ.
  */
-export function sideBySide(clips: readonly Clip[], gap = 2): Clip {
+export function sideBySide(clips: readonly ShownClip[], gap = 2): ShownClip {
   if (clips.length === 0) throw new RangeError("clips must hold at least one clip: received none");
   const [{ t, h, w }] = clips;
   clips.forEach((one, i) => {
@@ -67,14 +71,17 @@ export function sideBySide(clips: readonly Clip[], gap = 2): Clip {
 }
 
 /** The frames of a clip in one row, first on the left: one image [1, H, T·W + (T − 1)·gap, 3]. */
-export function strip(source: Clip, gap = 2): Clip {
+export function strip(source: ShownClip, gap = 2): ShownClip {
   const { frames, t, h, w } = source;
   const size = h * w * 3;
-  return sideBySide(Array.from({ length: t }, (_, i) => clip(frames.subarray(i * size, (i + 1) * size), 1, h, w)), gap);
+  return sideBySide(
+    Array.from({ length: t }, (_, i) => frameClip(frames.subarray(i * size, (i + 1) * size), 1, h, w)),
+    gap,
+  );
 }
 
 /** Every `stride`-th frame, at most `count`: what fits into a strip. */
-export function pickFrames(source: Clip, count: number): Clip {
+export function pickFrames(source: ShownClip, count: number): ShownClip {
   const { frames, t, h, w } = source;
   if (t <= count) return source;
   const size = h * w * 3, picked = new Uint8Array(count * size);
@@ -90,7 +97,7 @@ export function pickFrames(source: Clip, count: number): Clip {
  *
  * @throws {RangeError} when `scale` is not a positive integer.
  */
-export function upscale(source: Clip, scale: number): Clip {
+export function upscale(source: ShownClip, scale: number): ShownClip {
   if (!Number.isInteger(scale) || scale < 1) {
     throw new RangeError(`scale must be a positive integer: received ${scale}`);
   }
@@ -111,7 +118,7 @@ export function upscale(source: Clip, scale: number): Clip {
 }
 
 /** The clip at 1/k of its size, k the smallest whole number that brings the width to `maxWidth` or less; pixels are averaged. */
-export function shrink(source: Clip, maxWidth: number): Clip {
+export function shrink(source: ShownClip, maxWidth: number): ShownClip {
   const k = Math.ceil(source.w / maxWidth);
   if (k <= 1) return source;
   const { frames, t } = source, h = Math.max(1, Math.floor(source.h / k)), w = Math.max(1, Math.floor(source.w / k));
@@ -139,7 +146,7 @@ export function shrink(source: Clip, maxWidth: number): Clip {
  *
  * @throws {RangeError} when the two clips differ in size.
  */
-export function errorMap(prediction: Clip, truth: Clip, full = 64): Clip {
+export function errorMap(prediction: ShownClip, truth: ShownClip, full = 64): ShownClip {
   const { t, h, w } = truth;
   if (prediction.t !== t || prediction.h !== h || prediction.w !== w) {
     throw new RangeError(

@@ -2,22 +2,30 @@
  * A gallery of predicted clips: truth, base and RLVR playing in one GIF, so that they stay in step, and the same frames as
  * strips to look at in peace. Labels are HTML.
  */
-import { type Clip, pickFrames, shrink, sideBySide, strip } from "./frames.ts";
+import { pickFrames, type ShownClip, shrink, sideBySide, strip } from "./frames.ts";
 import { encodeGif } from "./gif.ts";
 import { escapeHtml } from "./html.ts";
 import { dataUri, encodePng } from "./png.ts";
 
-/** One clip of the gallery. */
+/**
+ * One clip of the gallery.
+ *
+ * @internal
+ */
 export interface GalleryClip {
   /** What is seen: "Held-out clip 3 · push the red block". */
   label: string;
   /** A line under it, such as the clip's own numbers. */
   note?: string;
   /** Panels from left to right by their label, usually Truth, Base, RLVR; all of one size. */
-  panels: Record<string, Clip>;
+  panels: Record<string, ShownClip>;
 }
 
-/** Options of {@link galleryHtml}. */
+/**
+ * Options of {@link galleryHtml}.
+ *
+ * @internal
+ */
 export interface GalleryOptions {
   /** Time a frame stays, in milliseconds; 250 unless told. */
   delayMs?: number;

@@ -1,6 +1,6 @@
 /** Animated GIFs of raw frames, for reports and notebooks. */
 import { applyPalette, GIFEncoder, quantize } from "./gifenc.ts";
-import { clip, upscale } from "./frames.ts";
+import { frameClip, upscale } from "./frames.ts";
 
 /** Options of {@link encodeGif}. */
 export interface GifOptions {
@@ -28,7 +28,7 @@ export function encodeGif(frames: Uint8Array, t: number, h: number, w: number, o
   if (!(delayMs >= 20 && delayMs <= 60_000)) {
     throw new RangeError(`delayMs must lie between 20 and 60000: received ${delayMs}`);
   }
-  const large = upscale(clip(frames, t, h, w), scale);
+  const large = upscale(frameClip(frames, t, h, w), scale);
   // An odd stride does not keep to some columns of the image only.
   const palette = quantize(withAlpha(frames, Math.ceil(t * h * w / PALETTE_PIXELS) | 1), 256);
   const rgba = withAlpha(large.frames, 1);

@@ -7,32 +7,29 @@
 import type { PlotlyFigure } from "./figures.ts";
 import { colors, fontStack } from "./theme.ts";
 
-/** One grid of {@linkcode heatMaps}. */
-export interface HeatMap {
-  /** Above the grid. */
-  title: string;
-  /** Rows from the top; each a number a column. */
-  values: readonly (readonly number[])[];
-  /** Cells to point at, as [column, row, symbol]: symbols are Plotly's (`x`, `circle-open`). */
-  marks?: readonly (readonly [column: number, row: number, symbol: string])[];
-}
-
-/** Looks of {@linkcode heatMaps}. */
-export interface HeatMapOptions {
-  /** What the colours mean, beside the scale. */
-  legend?: string;
-  /** Value of the darkest colour; the largest of all grids unless told. */
-  max?: number;
-  /** Pixels of the figure's height; 300 unless told. */
-  height?: number;
-}
-
 /**
  * Grids beside each other on one colour scale, white for 0.
  *
  * @throws {RangeError} When there is no grid, or one has no cell.
  */
-export function heatMaps(maps: readonly HeatMap[], options: HeatMapOptions = {}): PlotlyFigure {
+export function heatMaps(
+  maps: readonly {
+    /** Above the grid. */
+    title: string;
+    /** Rows from the top; each a number a column. */
+    values: readonly (readonly number[])[];
+    /** Cells to point at, as [column, row, symbol]: symbols are Plotly's (`x`, `circle-open`). */
+    marks?: readonly (readonly [column: number, row: number, symbol: string])[];
+  }[],
+  options: {
+    /** What the colours mean, beside the scale. */
+    legend?: string;
+    /** Value of the darkest colour; the largest of all grids unless told. */
+    max?: number;
+    /** Pixels of the figure's height; 300 unless told. */
+    height?: number;
+  } = {},
+): PlotlyFigure {
   if (maps.length === 0) throw new RangeError("heatMaps needs at least one grid: received none");
   const empty = maps.find(({ values }) => (values[0]?.length ?? 0) === 0);
   if (empty) throw new RangeError(`the grid ${JSON.stringify(empty.title)} must have at least one cell: it has none`);

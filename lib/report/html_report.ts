@@ -21,7 +21,6 @@ import { colors, monoStack } from "./theme.ts";
 
 /** A figure of the report with the words around it. */
 export interface ReportFigure {
-  /** Heading. */
   title: string;
   /** The figure; its own title is left out. */
   figure: PlotlyFigure;
@@ -29,9 +28,12 @@ export interface ReportFigure {
   caption?: string;
 }
 
-/** A table of the report. Cells are text; numbers are printed with four digits. */
+/**
+ * A table of the report. Cells are text; numbers are printed with four digits.
+ *
+ * @internal
+ */
 export interface ReportTable {
-  /** Heading. */
   title: string;
   /** Column headings. */
   columns: readonly string[];
@@ -43,7 +45,6 @@ export interface ReportTable {
 
 /** All that a report shows. Only title and result are needed; an empty part leaves no heading behind. */
 export interface ReportContent {
-  /** Heading. */
   title: string;
   /** The headline sentence; made from the first metric (see {@link headline}) unless told. */
   summary?: string;

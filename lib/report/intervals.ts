@@ -7,7 +7,11 @@
 import { Philox } from "../tensor/random.ts";
 import type { Interval } from "./result.ts";
 
-/** How an interval is computed. */
+/**
+ * How an interval is computed.
+ *
+ * @internal
+ */
 export interface IntervalOptions {
   /** Coverage in (0, 1); 0.95 unless told. */
   confidence?: number;

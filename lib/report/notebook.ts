@@ -7,7 +7,7 @@
  * function here waits a little after showing, and refuses outputs above 2 MB. Await them all.
  */
 import { Buffer } from "node:buffer";
-import { type Clip, shrink, upscale } from "./frames.ts";
+import { type ShownClip, shrink, upscale } from "./frames.ts";
 import type { PlotlyFigure } from "./figures.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions } from "./gallery.ts";
 import { encodeGif } from "./gif.ts";
@@ -62,7 +62,7 @@ export async function showFigure(figure: PlotlyFigure): Promise<void> {
 }
 
 /** Shows the frame of a clip of one frame, or its first, as PNG; small frames are enlarged to about 256 pixels. */
-export async function showImage(image: Clip): Promise<void> {
+export async function showImage(image: ShownClip): Promise<void> {
   const { frames, h, w } = enlarge({ ...image, t: 1, frames: image.frames.subarray(0, image.h * image.w * 3) });
   const png = encodePng(frames, h, w);
   await show({ "image/png": Buffer.from(png).toString("base64"), "text/plain": `[image ${image.w} × ${image.h}]` });
@@ -83,7 +83,7 @@ export async function showPng(png: Uint8Array): Promise<void> {
 }
 
 /** Shows a clip as a GIF; small frames are enlarged to about 256 pixels. */
-export async function showClip(clip: Clip, options: { delayMs?: number } = {}): Promise<void> {
+export async function showClip(clip: ShownClip, options: { delayMs?: number } = {}): Promise<void> {
   const { frames, t, h, w } = enlarge(clip);
   const gif = encodeGif(frames, t, h, w, options);
   // An <img> in HTML: not every front end takes image/gif as a form of its own.
@@ -173,7 +173,7 @@ function figureBundle(figure: PlotlyFigure): MimeBundle {
   return { "application/vnd.plotly.v1+json": { ...figure }, "text/plain": `[figure${title && `: ${title}`}]` };
 }
 
-function enlarge(clip: Clip): Clip {
+function enlarge(clip: ShownClip): ShownClip {
   const small = shrink(clip, 640);
   return upscale(small, Math.max(1, Math.floor(256 / small.w)));
 }

@@ -4,13 +4,13 @@
 
 /** A mean with the ends of its confidence interval, over `n` held-out items. */
 export interface Interval {
-  /** The mean. */
+  /** Mean over the items. */
   mean: number;
   /** Lower end of the interval. */
   low: number;
   /** Upper end of the interval. */
   high: number;
-  /** Number of held-out items. */
+  /** How many held-out items it is over. */
   n: number;
 }
 
@@ -31,7 +31,11 @@ export interface MetricResult {
   unit?: string;
 }
 
-/** The content of `result.json`. */
+/**
+ * The content of `result.json`.
+ *
+ * @internal
+ */
 export interface RunResult {
   /** The command: "train-video". */
   task: string;

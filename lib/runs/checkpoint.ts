@@ -63,7 +63,11 @@ const MANIFEST = "manifest.json";
 const FILE_NAME = /^[A-Za-z0-9][\w.-]*$/;
 const NAME = /^step-(\d{8,15})(?:-(\d{1,9}))?$/;
 
-/** The checkpoints of one folder. One process writes to a folder at a time. */
+/**
+ * The checkpoints of one folder. One process writes to a folder at a time.
+ *
+ * @internal
+ */
 export class CheckpointStore {
   /** Path of the folder of all checkpoints. */
   readonly folder: string;

@@ -14,7 +14,11 @@ import { hashContent, HASHED_BYTES, HASHED_FILES } from "../io/content_hash.ts";
 import { cannotRead } from "../io/random_access.ts";
 import { UserError } from "../base/user_error.ts";
 
-/** What a stage learns from: it is not resumed on anything else. */
+/**
+ * What a stage learns from: it is not resumed on anything else.
+ *
+ * @internal
+ */
 export interface LearntFrom {
   /** Rule and hash of the data; equal where the data are. */
   fingerprint: string;

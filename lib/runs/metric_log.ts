@@ -24,7 +24,11 @@ export interface MetricEntry {
 
 const NEWLINE = 0x0a;
 
-/** A JSONL file that is appended to. One process writes to a log at a time. */
+/**
+ * A JSONL file that is appended to. One process writes to a log at a time.
+ *
+ * @internal
+ */
 export class MetricLog {
   /** Path of the file. */
   readonly path: string;

@@ -6,21 +6,22 @@
  */
 import { visible } from "../base/user_error.ts";
 
-/** Values shown beside the progress, by name: numbers are shortened, text is shown as it is. */
+/**
+ * Values shown beside the progress, by name: numbers are shortened, text is shown as it is.
+ *
+ * @internal
+ */
 export type ProgressMetrics = Record<string, number | string>;
-
-/** What a stage shows of its progress. */
-export interface StageOptions {
-  /** What is counted, in the plural; "steps" unless told. */
-  unit?: string;
-  /** The step at which a resumed stage goes on; 0 unless told. */
-  start?: number;
-}
 
 /** Where training code reports to. */
 export interface Progress {
   /** Begins a stage of `total` steps (Infinity when that is not known); ends the stage before. */
-  stage(name: string, total: number, options?: StageOptions): void;
+  stage(name: string, total: number, options?: {
+    /** What is counted, in the plural; "steps" unless told. */
+    unit?: string;
+    /** The step at which a resumed stage goes on; 0 unless told. */
+    start?: number;
+  }): void;
   /** Says that `n` steps of the stage are done. */
   step(n: number, metrics?: ProgressMetrics): void;
   /** A line that stays: a checkpoint was saved, a group was dropped. */
@@ -32,7 +33,11 @@ export interface Progress {
 /** Takes text as it is; line ends are part of it. */
 export type TextWriter = (text: string) => void;
 
-/** What all implementations are given. */
+/**
+ * What all implementations are given.
+ *
+ * @internal
+ */
 export interface ProgressOptions {
   /** Milliseconds that only grow; `performance.now` unless told. */
   now?: () => number;
@@ -312,16 +317,13 @@ function shorten(text: string, width: number): string {
   return text.length <= width ? text : width < 2 ? "" : `${text.slice(0, width - 1).trimEnd()}…`;
 }
 
-/** What {@link progressFor} needs of `Deno.stderr` or `Deno.stdout`. */
-export interface TextStream {
+/** The progress that fits a stream: rewriting in a terminal, plain lines anywhere else. */
+export function progressFor(stream: {
   /** Writes some of the bytes and says how many. */
   writeSync(bytes: Uint8Array): number;
   /** Whether the stream is a terminal, which a person may watch. */
   isTerminal(): boolean;
-}
-
-/** The progress that fits a stream: rewriting in a terminal, plain lines anywhere else. */
-export function progressFor(stream: TextStream, options: { noColor?: boolean } = {}): Progress {
+}, options: { noColor?: boolean } = {}): Progress {
   const encoder = new TextEncoder();
   let isGone = false;
   const write = (text: string) => {

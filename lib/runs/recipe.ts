@@ -34,7 +34,7 @@ export interface RecipeConfig {
     readonly batch: number;
     readonly decaySteps: number;
   };
-  /** Choices of GRPO. */
+  /** GRPO: group size, loss, learning rate, rollouts. */
   readonly grpo: GrpoFields;
 }
 
@@ -66,7 +66,11 @@ export interface ModelStore {
   save(model: CausalTransformer, name: string): Promise<void>;
 }
 
-/** A stage before the model's own, such as the training of a tokenizer. */
+/**
+ * A stage before the model's own, such as the training of a tokenizer.
+ *
+ * @internal
+ */
 export interface FirstStage {
   /** Name of the stage, as `--stage` calls it. */
   readonly name: string;
@@ -86,27 +90,28 @@ export interface PolicyRecipe<Example> {
   readonly options: Omit<GrpoOptions, keyof GrpoFields | "seed" | "logitChunk">;
   /** What the reward is called on the progress line. */
   readonly shownAs: string;
-  /** The P examples of a step; the same for the same step. */
+  /** The examples whose answers are sampled in a step. */
   batch(step: number): Promise<readonly Example[]> | readonly Example[];
   /** A line of `samples.jsonl`: the first example of a step and its answers. */
   describe(example: Example, sample: GrpoMetrics["sample"]): Record<string, unknown>;
   /** Who samples answers instead of the model, here. */
   sampler?(model: CausalTransformer): (AsyncDisposable & { sampler: AnswerSampler }) | undefined;
   /** Held-out examples that are looked at every so many steps. */
-  readonly watch?: WatchedPolicy;
+  readonly watch?: {
+    /** Steps from one look to the next. */
+    readonly every: number;
+    /** What of the log says how good the policy is. */
+    metric(world: Pick<World<never, never>, "metrics">): WatchedMetric;
+    /** Numbers for the log. */
+    measure(model: CausalTransformer): Promise<Record<string, unknown>>;
+  };
 }
 
-/** How a policy is watched while it is trained. */
-export interface WatchedPolicy {
-  /** Steps from one look to the next. */
-  readonly every: number;
-  /** What of the log says how good the policy is. */
-  metric(world: Pick<World<never, never>, "metrics">): WatchedMetric;
-  /** Numbers of held-out examples, for the log. */
-  measure(model: CausalTransformer): Promise<Record<string, unknown>>;
-}
-
-/** How an evaluation is watched and stopped. */
+/**
+ * How an evaluation is watched and stopped.
+ *
+ * @internal
+ */
 export interface EvaluationWatch {
   /** Called with the number of examples that are done. */
   onProgress?: (done: number, total: number) => void;
@@ -114,7 +119,11 @@ export interface EvaluationWatch {
   breathe?: () => Promise<void>;
 }
 
-/** Evaluations of a run's models on the same examples, by name: `likelihood`, `control`, and each policy's. */
+/**
+ * Evaluations of a run's models on the same examples, by name: `likelihood`, `control`, and each policy's.
+ *
+ * @internal
+ */
 export type Evaluations<Evaluation> = Readonly<Record<string, Evaluation>>;
 
 /** A recipe that has been opened. */
@@ -131,7 +140,7 @@ export interface OpenRecipe<Example, States, Evaluation, Result extends RunResul
   readonly learntFrom: LearntFrom;
   /** Stages before the model's own. */
   readonly firstStages: readonly FirstStage[];
-  /** The models of the run, by the stages that leave them behind. */
+  /** Where the run's models come from and are kept. */
   readonly models: ModelStore;
   /** What is said where there is no likelihood training; undefined where there is. */
   readonly withoutLikelihood: string | undefined;
@@ -143,7 +152,7 @@ export interface OpenRecipe<Example, States, Evaluation, Result extends RunResul
   readonly control?: { readonly steps: number | null };
   /** What the evaluation counts: `clips`. */
   readonly evaluated: string;
-  /** The world that the models are trained on. */
+  /** Makes the world: tokens, decoder, metrics. */
   loadWorld(): Promise<World<Example, States>>;
   /** Examples of a step of likelihood training. */
   likelihoodBatch(step: number): Promise<readonly Example[]> | readonly Example[];
@@ -160,7 +169,11 @@ export interface OpenRecipe<Example, States, Evaluation, Result extends RunResul
   ): Promise<RecipeReport> | RecipeReport;
 }
 
-/** What of a report is a recipe's own. */
+/**
+ * What of a report is a recipe's own.
+ *
+ * @internal
+ */
 export interface RecipeReport extends Omit<ReportContent, "result" | "summary" | "curves" | "config" | "environment"> {
   /** Which numbers of the log are drawn. */
   curves: readonly CurvePanel[];

@@ -13,9 +13,13 @@ import { checkLearntFrom, stopper } from "./stage.ts";
 import { StageSeconds } from "./stage_seconds.ts";
 import { trainControl, trainLikelihood, trainPolicy } from "./training.ts";
 
-/** What a run leaves behind. */
-export interface Outcome<Evaluation, Result extends RunResult> {
-  /** Seconds that each stage took, by name. */
+/**
+ * What a run gave.
+ *
+ * @internal
+ */
+export interface RunOutcome<Evaluation, Result extends RunResult> {
+  /** Seconds of each stage. */
   seconds: Record<string, number>;
   /** There when the evaluation was among the stages. */
   result?: Result;
@@ -33,7 +37,7 @@ export interface Outcome<Evaluation, Result extends RunResult> {
 export async function run<Example, States, Evaluation, Result extends RunResult>(
   recipe: OpenRecipe<Example, States, Evaluation, Result>,
   stages?: readonly string[],
-): Promise<Outcome<Evaluation, Result>> {
+): Promise<RunOutcome<Evaluation, Result>> {
   const { config, context: { run, progress }, control } = recipe;
   const asks = (stage: string) => stages === undefined || stages.includes(stage);
   const trained = [

@@ -59,7 +59,7 @@ const MAY_CHANGE = ["steps", "engine", "device"];
 
 /** A run's folder. While it is open to be written to, other processes cannot write to it: close it, or hold it with `using`. */
 export class RunFolder implements Disposable {
-  /** Path of the folder. */
+  /** The folder's path; with `unique`, the one that was free. */
   readonly path: string;
   /** The configuration as it was stored when the run was created. */
   readonly config: Record<string, unknown>;
@@ -166,7 +166,7 @@ export class RunFolder implements Disposable {
     return new CheckpointStore(join(this.path, "checkpoints", stage), options);
   }
 
-  /** Writes `result.json`, atomically. */
+  /** Writes `result.json` at once or not at all: an interrupted write leaves the old one. */
   async writeResult(result: object): Promise<void> {
     await writeFileAtomic(this.file(RESULT), toText(result));
   }

@@ -18,7 +18,11 @@ import type { RunFolder } from "./run_folder.ts";
 import { noteSavedStep, readSavedSteps } from "./saved_steps.ts";
 import { type Divergence, StageHistory, type WatchedMetric } from "./stage_history.ts";
 
-/** What a stage needs of the run. */
+/**
+ * What a stage needs of the run.
+ *
+ * @internal
+ */
 export interface StageContext {
   /** Where checkpoints and logs are written. */
   run: RunFolder;

@@ -10,7 +10,11 @@ import { type MetricEntry, metricNumber } from "./metric_log.ts";
 /** Entries that are kept of each end of a log, and batches over which a noisy number is averaged. */
 export const HISTORY_WINDOW = 20;
 
-/** A logged number by which checkpoints are compared. */
+/**
+ * A logged number by which checkpoints are compared.
+ *
+ * @internal
+ */
 export interface WatchedMetric {
   /** Name of the number in the log. */
   name: string;

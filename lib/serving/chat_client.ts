@@ -17,7 +17,7 @@ export type ContentPart =
   | { readonly type: "image_url"; readonly image_url: { readonly url: string } };
 
 /** A message of a conversation. */
-export interface ChatMessage {
+export interface ChatRequestMessage {
   /** Who speaks. */
   role: "system" | "user" | "assistant";
   /** What is said, as a text or in parts. */
@@ -25,13 +25,13 @@ export interface ChatMessage {
 }
 
 /** A message that is a text. */
-export interface TextMessage extends ChatMessage {
+export interface TextMessage extends ChatRequestMessage {
   /** What is said. */
   content: string;
 }
 
 /** Options of a {@linkcode ChatClient}. */
-export interface ChatOptions extends Omit<JsonClientOptions, "check"> {
+export interface ChatClientOptions extends Omit<JsonClientOptions, "check"> {
   /** Name of the model; the only one that the server has when left out. */
   model?: string;
   /** `chat`, or `completions` for models without a chat template: messages are then joined by empty lines. `chat` when left out. */
@@ -49,7 +49,7 @@ export interface ChatOptions extends Omit<JsonClientOptions, "check"> {
 /** A model of a server. */
 export class ChatClient {
   readonly #server: JsonClient;
-  readonly #options: ChatOptions;
+  readonly #options: ChatClientOptions;
   readonly #slots: Slots;
   #model: string | undefined;
   /** What this server does not take, by what it said. */
@@ -62,7 +62,7 @@ export class ChatClient {
    * @throws {UserError} When that is no HTTP address.
    * @throws {RangeError} When an option is out of its range.
    */
-  constructor(base: string, options: ChatOptions = {}) {
+  constructor(base: string, options: ChatClientOptions = {}) {
     const { concurrency = 16, temperature = 1, topP = 0.95, maxTokens = 1024 } = options;
     for (const [name, value] of Object.entries({ concurrency, maxTokens })) {
       if (!(Number.isInteger(value) && value >= 1)) {
@@ -127,7 +127,7 @@ export class ChatClient {
    * @throws Only the signal's reason.
    */
   async ask(
-    messages: readonly ChatMessage[],
+    messages: readonly ChatRequestMessage[],
     samples: number,
     stream: readonly number[],
     signal?: AbortSignal,
@@ -163,7 +163,11 @@ export class ChatClient {
     return data.map(({ id }) => id).filter((id) => typeof id === "string");
   }
 
-  async #query(messages: readonly ChatMessage[], stream: readonly number[], signal?: AbortSignal): Promise<Answer> {
+  async #query(
+    messages: readonly ChatRequestMessage[],
+    stream: readonly number[],
+    signal?: AbortSignal,
+  ): Promise<Answer> {
     // A request for a second dialect, and a third, at most.
     for (let attempt = 0;; attempt++) {
       try {
@@ -175,7 +179,7 @@ export class ChatClient {
     }
   }
 
-  async #body(messages: readonly ChatMessage[], stream: readonly number[]): Promise<Record<string, unknown>> {
+  async #body(messages: readonly ChatRequestMessage[], stream: readonly number[]): Promise<Record<string, unknown>> {
     const { temperature = 1, topP = 0.95, maxTokens = 1024, kind = "chat" } = this.#options;
     if (this.#model === undefined) await this.check();
     return {

@@ -28,7 +28,6 @@ export interface ServedAnswersOptions {
   onNote?: (note: string) => void;
 }
 
-/** See the file's head. */
 export class ServedAnswers implements AnswerSampler {
   /** True with LoRA. */
   readonly followsPolicy: boolean;
@@ -36,7 +35,6 @@ export class ServedAnswers implements AnswerSampler {
   readonly #options: ServedAnswersOptions;
   #loaded: { name: string; folder: string } | undefined;
 
-  /** Nothing is sent yet. */
   constructor(client: CompletionsClient, options: ServedAnswersOptions) {
     this.#client = client;
     this.#options = options;

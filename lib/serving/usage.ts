@@ -14,7 +14,11 @@ export interface Usage {
   seconds: number;
 }
 
-/** What a role answered, and what that cost. */
+/**
+ * What a role answered, and what that cost.
+ *
+ * @internal
+ */
 export interface Reply<T> {
   /** The answer. */
   value: T;

@@ -8,12 +8,18 @@
 /** Element type of a tensor. */
 export type DType = "float32" | "float64" | "bfloat16" | "int64" | "bool";
 
-/** Numbers on the host that a tensor can be made from. `int64` takes Int32Array, BigInt64Array or number[]. */
+/**
+ * Numbers on the host that a tensor can be made from. `int64` takes Int32Array, BigInt64Array or number[].
+ *
+ * @internal
+ */
 export type HostData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | readonly number[];
 
 /**
  * Numbers read back from a tensor: float32 and bfloat16 → Float32Array, float64 → Float64Array, int64 → Int32Array,
  * bool → Uint8Array of 0 and 1.
+ *
+ * @internal
  */
 export type ReadData = Float32Array | Float64Array | Int32Array | Uint8Array;
 

@@ -16,7 +16,11 @@ import type { DType, HostData, ReadData, Shape } from "./dtype.ts";
 /** An engine's own reference to numbers on its device. */
 export type Handle = unknown;
 
-/** What an engine reads of a tensor. `Tensor` is the one that there is. */
+/**
+ * What an engine reads of a tensor. `Tensor` is the one that there is.
+ *
+ * @internal
+ */
 export interface Operand {
   /** The engine's own reference. @throws {Error} When the tensor has been disposed of. */
   readonly handle: Handle;
@@ -69,7 +73,11 @@ export type ReduceOperator = "sum" | "mean" | "max" | "min" | "logSumExp";
 /** Zero rows and columns around an image: top, bottom, left, right. */
 export type Padding2d = readonly [top: number, bottom: number, left: number, right: number];
 
-/** Options of a two-dimensional convolution. */
+/**
+ * Options of a two-dimensional convolution.
+ *
+ * @internal
+ */
 export interface Conv2dOptions {
   /** Step of the window in both directions. */
   stride: number;
@@ -103,7 +111,11 @@ export interface Differentiated {
   aux: Operand[];
 }
 
-/** Live tensors and memory of an engine. */
+/**
+ * Live tensors and memory of an engine.
+ *
+ * @internal
+ */
 export interface EngineMemory {
   /** Handles that are alive. */
   tensors: number;
@@ -113,24 +125,12 @@ export interface EngineMemory {
   peakBytes: number;
 }
 
-/** A computer of tensors. One engine object owns one device. */
-export interface Engine {
-  /** `torch` or `tfjs`. */
-  readonly name: string;
-  /** `libtorch`, `wasm`, `tensorflow`, `webgpu`. */
-  readonly backend: string;
-  /** `cpu`, `cuda:0`, … */
-  readonly device: string;
-  /** One line for people: library, version, device, threads. */
-  readonly description: string;
-  /** Version of the library that computes. */
-  readonly version: string;
-  /** Whether the engine has been closed. */
-  readonly closed: boolean;
-
-  /** Whether tensors of this type exist here. */
-  supports(dtype: DType): boolean;
-
+/**
+ * What `Tensor` asks of an engine, with operands that it has checked.
+ *
+ * @internal
+ */
+export interface EngineOperators {
   // Data in, data out.
   /** A tensor of numbers from the host, row-major. */
   fromHost(data: HostData, shape: Shape, dtype: DType): Handle;
@@ -140,14 +140,6 @@ export interface Engine {
   read(x: Operand): Promise<ReadData>;
   /** Gives a handle back. */
   release(handle: Handle): void;
-  /** Waits until everything asked for has been computed. */
-  synchronize(): Promise<void>;
-  /** What is alive now. */
-  memory(): EngineMemory;
-  /** Starts a new count of the peak. */
-  resetPeak(): void;
-  /** Gives everything back; using a tensor of this engine is an error from then on. */
-  close(): void;
 
   // Elementwise. `b` may be a number, which then has the type of `a`.
   /** See `UnaryOperator`. */
@@ -250,4 +242,35 @@ export interface Engine {
     leaves: readonly Operand[],
     createGraph: boolean,
   ): { loss: Handle; aux: Handle[]; gradients: Handle[] };
+}
+
+/**
+ * A computer of tensors. One engine object owns one device; `openEngine` opens it, whoever opened it closes it. What it computes is
+ * asked for through `Tensor`.
+ */
+export interface Engine extends EngineOperators {
+  /** Which implementation: `torch` or `tfjs`. */
+  readonly name: string;
+  /** Which library computes: `libtorch`, `wasm`, `tensorflow`, `webgpu`. */
+  readonly backend: string;
+  /** Where it computes: `cpu`, `cuda:0`, … */
+  readonly device: string;
+  /** One line for people: library, version, device, threads. */
+  readonly description: string;
+  /** Version of the library that computes. */
+  readonly version: string;
+  /** Whether the engine has been closed. */
+  readonly closed: boolean;
+
+  /** Whether tensors of this type exist here. */
+  supports(dtype: DType): boolean;
+
+  /** Waits until everything asked for has been computed. */
+  synchronize(): Promise<void>;
+  /** Tensors that are alive, their bytes, and the most bytes since the start. */
+  memory(): EngineMemory;
+  /** Starts a new count of the peak. */
+  resetPeak(): void;
+  /** Gives everything back; using a tensor of this engine is an error from then on. */
+  close(): void;
 }

@@ -8,7 +8,11 @@ import type { Engine } from "./engine.ts";
 import { tidy } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
 
-/** What `valueAndGrad` returns. */
+/**
+ * What `valueAndGrad` returns.
+ *
+ * @internal
+ */
 export interface ValueAndGradients<A> {
   /** The loss, a scalar. */
   value: Tensor;

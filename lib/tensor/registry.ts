@@ -19,7 +19,11 @@ export type EngineName = (typeof ENGINE_NAMES)[number];
 /** All engines. A new one is its folder, its name above and its entry here. */
 export const ENGINES: readonly EngineEntry[] = [torchEntry(), ...tfjsEntries()];
 
-/** Which engine, on what. */
+/**
+ * Which engine, on what.
+ *
+ * @internal
+ */
 export interface EngineChoice {
   /** `auto` when left out. */
   engine?: EngineName;
@@ -27,7 +31,11 @@ export interface EngineChoice {
   device?: string;
 }
 
-/** An engine, and one line on why it is this one. */
+/**
+ * An engine, and one line on why it is this one.
+ *
+ * @internal
+ */
 export interface OpenedEngine {
   /** Close it when done. */
   engine: Engine;
@@ -36,7 +44,7 @@ export interface OpenedEngine {
 }
 
 /**
- * Opens an engine.
+ * Opens an engine: the best one that is found, or the one that is named.
  *
  * @throws {UserError} When the engine or device that was asked for is not there: says what to do. `auto` always finds one.
  */

@@ -5,7 +5,11 @@
  * in what `tidy` returns (then it belongs to the next scope out) or was kept. Outside every scope the maker disposes of it.
  */
 
-/** What a scope can free. */
+/**
+ * What a scope can free.
+ *
+ * @internal
+ */
 export interface Disposable {
   /** Gives back what is held; a second call does nothing. */
   dispose(): void;

@@ -38,11 +38,11 @@ type Kind = "any" | "numbers" | "floating" | "bool";
 
 /** Numbers of one type in a rectangular arrangement, held by an engine. */
 export class Tensor implements Operand {
-  /** Who holds the numbers. */
+  /** The engine that holds the numbers; operands of an operator share it. */
   readonly engine: Engine;
   /** Extents of the axes, outermost first. */
   readonly shape: Shape;
-  /** Element type. */
+  /** Element type: `float32`, `int64`, `bool` everywhere; `float64`, `bfloat16` on torch. */
   readonly dtype: DType;
   #handle: Handle;
   #disposed = false;
@@ -56,7 +56,11 @@ export class Tensor implements Operand {
     adopt(this);
   }
 
-  /** The engine's own reference. For engines. */
+  /**
+   * The engine's own reference. For engines.
+   *
+   * @internal
+   */
   get handle(): Handle {
     if (this.#disposed) {
       throw new Error(
@@ -69,7 +73,11 @@ export class Tensor implements Operand {
     return this.#handle;
   }
 
-  /** Gives the tensor other numbers; the engine has taken care of the old ones. For engines. */
+  /**
+   * Gives the tensor other numbers; the engine has taken care of the old ones. For engines.
+   *
+   * @internal
+   */
   replaceHandle(handle: Handle): void {
     this.#handle = handle;
   }
@@ -97,7 +105,10 @@ export class Tensor implements Operand {
     this.#handle = undefined;
   }
 
-  /** Reads all numbers, row-major. */
+  /**
+   * Reads all numbers, row-major: Float32Array of float32 and bfloat16, Float64Array of float64, Int32Array of int64,
+   * Uint8Array of bool.
+   */
   data(): Promise<ReadData> {
     this.#checkUsable("data");
     return this.engine.read(this);
@@ -139,7 +150,7 @@ export class Tensor implements Operand {
   reciprocal(): Tensor {
     return this.#unary("reciprocal");
   }
-  /** |x|. */
+  /** Absolute value |x|. */
   abs(): Tensor {
     return this.#unary("abs");
   }
@@ -191,27 +202,27 @@ export class Tensor implements Operand {
   round(): Tensor {
     return this.#unary("round");
   }
-  /** Sum. */
+  /** Sum with a tensor or a number, broadcast. */
   add(other: Tensor | number): Tensor {
     return this.#binary("add", other);
   }
-  /** Difference. */
+  /** Difference from a tensor or a number, broadcast. */
   sub(other: Tensor | number): Tensor {
     return this.#binary("sub", other);
   }
-  /** Product. */
+  /** Elementwise product with a tensor or a number, broadcast. */
   mul(other: Tensor | number): Tensor {
     return this.#binary("mul", other);
   }
-  /** Quotient of floating numbers. */
+  /** Quotient of floating numbers, by a tensor or a number, broadcast. */
   div(other: Tensor | number): Tensor {
     return this.#binary("div", other);
   }
-  /** The larger of two. */
+  /** The larger of two numbers, elementwise, broadcast. */
   maximum(other: Tensor | number): Tensor {
     return this.#binary("maximum", other);
   }
-  /** The smaller of two. */
+  /** The smaller of two numbers, elementwise, broadcast. */
   minimum(other: Tensor | number): Tensor {
     return this.#binary("minimum", other);
   }
@@ -219,39 +230,39 @@ export class Tensor implements Operand {
   pow(other: Tensor | number): Tensor {
     return this.#binary("pow", other);
   }
-  /** Equal; bool. */
+  /** Where the two are equal, broadcast; bool. */
   equal(other: Tensor | number): Tensor {
     return this.#compare("equal", other);
   }
-  /** Not equal; bool. */
+  /** Where the two differ, broadcast; bool. */
   notEqual(other: Tensor | number): Tensor {
     return this.#compare("notEqual", other);
   }
-  /** Less; bool. */
+  /** Where this is below the other, broadcast; bool. */
   less(other: Tensor | number): Tensor {
     return this.#compare("less", other);
   }
-  /** Less or equal; bool. */
+  /** Where this is at most the other, broadcast; bool. */
   lessEqual(other: Tensor | number): Tensor {
     return this.#compare("lessEqual", other);
   }
-  /** Greater; bool. */
+  /** Where this is above the other, broadcast; bool. */
   greater(other: Tensor | number): Tensor {
     return this.#compare("greater", other);
   }
-  /** Greater or equal; bool. */
+  /** Where this is at least the other, broadcast; bool. */
   greaterEqual(other: Tensor | number): Tensor {
     return this.#compare("greaterEqual", other);
   }
-  /** Both; of bool. */
+  /** Where both are true; of bool tensors. */
   and(other: Tensor): Tensor {
     return this.#logical("and", other);
   }
-  /** Either; of bool. */
+  /** Where one of the two is true; of bool tensors. */
   or(other: Tensor): Tensor {
     return this.#logical("or", other);
   }
-  /** The opposite; of bool. */
+  /** Where this is false; of a bool tensor. */
   not(): Tensor {
     this.#check("not", "bool");
     return this.#make(this.engine.logicalNot(this), this.shape, "bool");
@@ -352,7 +363,7 @@ export class Tensor implements Operand {
     }
     return this.#make(this.engine.permute(this, axes), axes.map((axis) => this.shape[axis]), this.dtype);
   }
-  /** Two axes exchanged. */
+  /** The tensor with two axes exchanged. */
   transpose(a = -2, b = -1): Tensor {
     const order = this.shape.map((_, i) => i);
     const i = normalizeAxis(a, this.rank, "transpose"), j = normalizeAxis(b, this.rank, "transpose");
@@ -746,7 +757,7 @@ export function full(engine: Engine, shape: Shape, value: number, dtype: DType =
   return new Tensor(engine, engine.full(value, shape, dtype), shape, dtype);
 }
 
-/** A tensor of zeros. */
+/** A tensor of zeros of a shape. */
 export function zeros(engine: Engine, shape: Shape, dtype: DType = "float32"): Tensor {
   return full(engine, shape, 0, dtype);
 }

@@ -19,10 +19,18 @@
  * Source: RLVR-World Eq. 1; Shao et al. 2024 (GRPO); Liu et al. 2025 (Dr. GRPO).
  */
 
-/** How a group's centred rewards are scaled. */
+/**
+ * How a group's centred rewards are scaled.
+ *
+ * @internal
+ */
 export type AdvantageScale = "group-std" | "uniform-std" | "none";
 
-/** Advantages of a batch of groups. */
+/**
+ * Advantages of a batch of groups.
+ *
+ * @internal
+ */
 export interface GroupAdvantages {
   /** [P·G]: the samples of prompt 0, then of prompt 1, … */
   advantages: Float64Array;

@@ -32,7 +32,11 @@ export interface SampledAnswers {
   retries?: number;
 }
 
-/** Draws answers to a step's questions: the policy in this process, a server, or a test. */
+/**
+ * Samples answers to questions.
+ *
+ * @internal
+ */
 export interface AnswerSampler {
   /**
    * Whether answers are drawn from the policy as it is at each step. Where not, GRPO's ratio is taken to the sampler's

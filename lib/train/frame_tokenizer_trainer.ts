@@ -20,8 +20,8 @@ export type { TokenizerStepMetrics, TokenizerTrainerState } from "./image_tokeni
 export { latentSpread, roundingError } from "./tokenizer_losses.ts";
 export { RELEASED_TOKENIZER_TRAINING, type TokenizerTrainingConfig } from "./tokenizer_training_config.ts";
 
-/** Frames that one step learns from. */
-export interface FrameBatch {
+/** Frames of one step. */
+export interface TokenizerBatch {
   /** uint8 [B, H, W, 3] of the tokenizer's H and W. */
   frames: Uint8Array;
   /** Weight of each pixel's errors [B, H, W]; see `changeWeights`. @default {1 each} */
@@ -35,7 +35,7 @@ export interface TokenizerTrainerParts {
   /** Anything left out has the released value. */
   config: Partial<TokenizerTrainingConfig>;
   /** The frames of a step (0 for the first); the same for the same step, so that a resumed run sees what it would have. */
-  frames: (step: number) => FrameBatch | Promise<FrameBatch>;
+  frames: (step: number) => TokenizerBatch | Promise<TokenizerBatch>;
   /** Without it there is no perceptual loss. */
   perceptual?: Lpips;
   /** Without it there is no adversarial loss. */
@@ -43,7 +43,7 @@ export interface TokenizerTrainerParts {
 }
 
 /** Trains a per-frame tokenizer step by step. */
-export class TokenizerTrainer extends ImageTokenizerTrainer<FrameBatch, { frames: Tensor; weights?: Tensor }> {
+export class TokenizerTrainer extends ImageTokenizerTrainer<TokenizerBatch, { frames: Tensor; weights?: Tensor }> {
   readonly #tokenizer: FrameTokenizer;
 
   /**
@@ -58,7 +58,7 @@ export class TokenizerTrainer extends ImageTokenizerTrainer<FrameBatch, { frames
   }
 
   /** Bytes as tensors; refuses what does not have the tokenizer's size. */
-  protected override prepare({ frames, pixelWeights }: FrameBatch): { frames: Tensor; weights?: Tensor } {
+  protected override prepare({ frames, pixelWeights }: TokenizerBatch): { frames: Tensor; weights?: Tensor } {
     const { engine, config: { height, width } } = this.#tokenizer;
     const count = frames.length / (height * width * 3);
     if (!Number.isInteger(count) || count < 1) {

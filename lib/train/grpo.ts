@@ -48,9 +48,9 @@ export type { GrpoOptions } from "./grpo_options.ts";
 
 /** Trains a transformer on a world by GRPO, a step at a time. */
 export class GrpoTrainer<Transition, States> {
-  /** AdamW on what is trained of the model; its moments belong into a checkpoint. */
+  /** AdamW with its moments, which a checkpoint keeps. */
   readonly optimizer: AdamW;
-  /** Every choice, defaults filled in. */
+  /** The options with every default filled in. */
   readonly options: GrpoSettings;
   readonly #sampler: AnswerSampler;
   readonly #schedule: Schedule;

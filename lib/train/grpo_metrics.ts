@@ -20,7 +20,7 @@ export interface GrpoMetrics {
   duplicateAnswers: number;
   /** Largest |advantage| of a token: with the scale `group-std` at most (G − 1)/√G. */
   largestAdvantage: number;
-  /** Loss, mean over the step's updates. */
+  /** The loss, mean over the step's updates. With one update a batch it is about 0 by construction, and its gradient is not. */
   loss: number;
   /** Estimated divergence from the reference model, in nats a token; absent without one. */
   kl?: number;
@@ -37,7 +37,7 @@ export interface GrpoMetrics {
   gradientNorm: number;
   /** Updates that were skipped because their gradient was not finite. */
   skippedUpdates: number;
-  /** Number of tokens that the model spoke. */
+  /** Tokens that were sampled in the step, over all answers. */
   tokens: number;
   /** Share of answers that had to be cut, where answers end when the model says so. */
   cutAnswers?: number;

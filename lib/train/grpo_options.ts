@@ -3,17 +3,20 @@
  * their help and the trainer read it from here; what a world or a demo chooses otherwise is a default that it gives.
  */
 import { z } from "zod";
+import type { GrpoFields } from "./grpo_fields_type.ts";
 import type { World } from "../worlds/world.ts";
 import { LOSSES } from "./losses/losses.ts";
 import type { PolicyLoss } from "./losses/loss.ts";
 import { lossOf } from "./objective.ts";
 import { checkReward, type RewardTerm } from "./reward.ts";
 
+export type { GrpoFields } from "./grpo_fields_type.ts";
+
 const count = z.int().min(1);
 
 /**
- * Fields of a configuration that mean the same in every world, with the paper's values where it says them. Their own type can only
- * be inferred, which documentation cannot show.
+ * Fields of a configuration that mean the same in every world, with the paper's values where it says them; `grpo_fields_type.ts` is
+ * written out from them.
  *
  * @internal
  */
@@ -57,9 +60,6 @@ export const GRPO_FIELDS = {
  */
 export const GRPO_SCHEMA = z.object(GRPO_FIELDS);
 
-/** Fields of every GRPO configuration, with their values. */
-export type GrpoFields = (typeof GRPO_SCHEMA)["_output"];
-
 /** Choices of a GRPO trainer: those of a configuration, each with its default, and what a world adds. */
 export interface GrpoOptions extends Partial<Omit<GrpoFields, "promptsPerStep" | "loss">> {
   /** A name among `LOSSES`, or a loss of one's own. @default {"clip"} */
@@ -87,7 +87,11 @@ export interface GrpoOptions extends Partial<Omit<GrpoFields, "promptsPerStep" |
   seed?: number;
 }
 
-/** {@linkcode GrpoOptions} with every default. */
+/**
+ * {@linkcode GrpoOptions} with every default.
+ *
+ * @internal
+ */
 export type GrpoSettings = Required<GrpoOptions>;
 
 const SETTINGS = z.object({

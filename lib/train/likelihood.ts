@@ -26,7 +26,7 @@ export interface LikelihoodOptions {
   warmupSteps: number;
   /** How the rate falls at the end: linearly to 0 over the last `steps` of `totalSteps` updates. Left out: it stays. */
   decay?: { steps: number; totalSteps: number };
-  /** AdamW's decoupled weight decay. */
+  /** AdamW's decoupled weight decay: parameters shrink by learningRate · weightDecay an update. */
   weightDecay: number;
   /** Bound of the gradient's global L2 norm. */
   maxGradientNorm: number;
@@ -43,7 +43,11 @@ export interface LikelihoodOptions {
 /** Nats a token: with a loss below it a gradient may be rounded to 0. */
 const FITTED = 1e-3;
 
-/** What a step of likelihood training reports. */
+/**
+ * What a step reports.
+ *
+ * @internal
+ */
 export interface LikelihoodMetrics {
   /** Mean negative log-likelihood of the trained tokens, in nats. */
   loss: number;
@@ -57,7 +61,7 @@ export interface LikelihoodMetrics {
 
 /** Trains a transformer by maximum likelihood, a step at a time. */
 export class LikelihoodTrainer {
-  /** AdamW on what is trained of the model; its moments belong into a checkpoint. */
+  /** AdamW with its moments, which a checkpoint keeps. */
   readonly optimizer: AdamW;
   readonly #schedule: Schedule;
 
@@ -79,7 +83,7 @@ export class LikelihoodTrainer {
   }
 
   /**
-   * One update.
+   * One update on a batch of true transitions.
    *
    * @param step Counted from 0; sets the learning rate.
    * @throws {TrainingDivergedError} When the loss or the gradient is not finite, or the gradient is exactly 0 and the loss is not;

@@ -18,7 +18,11 @@ import { policyLossOf } from "./losses/losses.ts";
 /** Estimator of the divergence from the reference model, from d = log p_ref − log p. */
 export type KlEstimator = "none" | "k1" | "k2" | "k3";
 
-/** Choices of the GRPO objective; the formula is in the file's head. */
+/**
+ * Choices of the objective.
+ *
+ * @internal
+ */
 export interface ObjectiveOptions extends LossBounds {
   /** L: a name among `LOSSES`, or a loss of one's own. */
   loss: string | PolicyLoss;
@@ -91,7 +95,11 @@ export function tokenWeights(
  */
 const LARGEST_DIFFERENCE = 80;
 
-/** Tensors of some tokens, all [n]. */
+/**
+ * Tensors of some tokens, all [n].
+ *
+ * @internal
+ */
 export interface TokenTerms {
   /** log p of the chosen tokens, differentiable. */
   logProbabilities: Tensor;
@@ -107,7 +115,11 @@ export interface TokenTerms {
   entropy: Tensor | undefined;
 }
 
-/** Sums over some tokens: the loss, and what the log shows of it. */
+/**
+ * Sums over some tokens: the loss, and what the log shows of it.
+ *
+ * @internal
+ */
 export interface ObjectiveSums {
   /** Σ_t w_t · (L_t + β·kl_t − η·entropy_t), differentiable. */
   loss: Tensor;

@@ -15,7 +15,11 @@ export interface RewardTerm {
   weight: number;
 }
 
-/** Rewards of N answers, with what they are made of. */
+/**
+ * Rewards of a batch, with their parts.
+ *
+ * @internal
+ */
 export interface Rewards {
   /** R of each answer, [N]. */
   total: Float64Array;

@@ -14,7 +14,11 @@ import { tidy } from "../tensor/scope.ts";
 import { stack, type Tensor, tensor } from "../tensor/tensor.ts";
 import type { AnswerPlan, Tokens } from "../worlds/world.ts";
 
-/** Which answers of a fixed form to sample. */
+/**
+ * Which answers to sample.
+ *
+ * @internal
+ */
 export interface RolloutRequest {
   /** P questions of one length. */
   questions: readonly Tokens[];
@@ -36,7 +40,11 @@ export interface RolloutRequest {
   breathe?: () => Promise<void>;
 }
 
-/** Sampled answers. Rows are prompt 0's G samples, then prompt 1's, … */
+/**
+ * Sampled answers. Rows are prompt 0's G samples, then prompt 1's, …
+ *
+ * @internal
+ */
 export interface Rollout {
   /** [P·G] answers of T tokens, given tokens included. */
   answers: Tokens[];

@@ -15,7 +15,11 @@ export interface LanguageExample {
   readonly target: string;
 }
 
-/** Options of {@linkcode LanguageTokens}. */
+/**
+ * Options of {@linkcode LanguageTokens}.
+ *
+ * @internal
+ */
 export interface LanguageTokensOptions {
   /** Of the model. Must have a token that ends a text. */
   tokenizer: TextTokenizer;
@@ -34,7 +38,6 @@ export interface LanguageTokensOptions {
   trainsQuestions?: boolean;
 }
 
-/** See the file's head. */
 export class LanguageTokens {
   /** Answers end with the tokenizer's end of text, which comes first, or with another token that ends texts. */
   readonly openAnswers: OpenAnswers;

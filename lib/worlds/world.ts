@@ -8,7 +8,7 @@
  * Source: RLVR-World, §4.1–§4.3.
  */
 
-/** Token ids. */
+/** Token ids of one sequence, [T]. */
 export type Tokens = Int32Array;
 
 /**
@@ -26,11 +26,11 @@ export interface AnswerPlan {
   parts?: Uint16Array;
 }
 
-/** A transition in tokens. */
+/** A transition in tokens: what the model reads, and what it is to say. */
 export interface EncodedTransition {
-  /** q(s, a). */
+  /** q(s, a): state and action. */
   question: Tokens;
-  /** o(s'). */
+  /** o(s'): the next state, and which of its tokens the model says. */
   answer: AnswerPlan;
   /** How many tokens at the end of the question are trained by likelihood as well (RT-1's sequences train the BOS). */
   trainedQuestionTokens: number;
@@ -67,9 +67,9 @@ export interface AnswerParts {
 
 /** A domain: its tokens, its decoder, its metrics. */
 export interface World<Transition, States> {
-  /** `robot-video`, … */
+  /** What logs and messages call it: `robot-video`, `text-game`. */
   readonly name: string;
-  /** Number of token ids. */
+  /** Number of token ids; ids are 0 … vocabularySize − 1. */
   readonly vocabularySize: number;
   /** Set where answers have no fixed form: the model speaks until it ends them. Their plans are then sampled throughout. */
   readonly openAnswers?: OpenAnswers;
@@ -81,7 +81,7 @@ export interface World<Transition, States> {
   encode(transitions: readonly Transition[]): Promise<EncodedTransition[]>;
   /** States that answers stand for; `transitions[i]` belongs to `answers[i]`. Never throws on what a model may say. */
   decode(answers: readonly Tokens[], transitions: readonly Transition[]): Promise<States>;
-  /** The true next states; loops ask for them once a transition, however many answers it has. */
+  /** The true next states, in the order of the transitions. */
   truth(transitions: readonly Transition[]): Promise<States>;
   /** States by their places in a batch, in the order asked for, as often as asked for; released by themselves. */
   select(states: States, places: readonly number[]): States;

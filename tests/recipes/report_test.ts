@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { robotVideoConfig } from "../../lib/recipes/robot_video/config.ts";
-import type { Evaluation } from "../../lib/recipes/robot_video/evaluation.ts";
+import type { VideoEvaluation } from "../../lib/recipes/robot_video/evaluation.ts";
 import { RobotVideoExperiment } from "../../lib/recipes/robot_video/experiment.ts";
 import { robotVideoHeadline, robotVideoResult, scoreTable } from "../../lib/recipes/robot_video/report.ts";
 import { formatNumber } from "../../lib/report/html.ts";
@@ -124,7 +124,7 @@ Deno.test("the report's clips are as long as episodes have frames at the clips' 
 });
 
 /** Two clips of each of nine episodes: numbers that no other evaluation has, nor another part of this one. */
-function evaluation(start: number): Evaluation {
+function evaluation(start: number): VideoEvaluation {
   const numbers = (shift: number) => Float64Array.from({ length: 18 }, (_, i) => ((start + shift + i) ** 2 % 19) / 19);
   return {
     values: { mae: numbers(0), psnr: numbers(3) },
@@ -140,8 +140,8 @@ Deno.test("results: every interval is that of its model, over episodes, and foll
   const config = robotVideoConfig("demo", { seed: 5, evaluation: { samples: 2 } });
   const options = { seed: 5, groups: control.episodes }, mean = (values: Float64Array) => meanInterval(values, options);
   const { repetition, trueRepetition } = control;
-  const withControl: Record<string, Evaluation> = { likelihood, control, rlvr };
-  for (const models of [withControl, { likelihood, rlvr } as Record<string, Evaluation>]) {
+  const withControl: Record<string, VideoEvaluation> = { likelihood, control, rlvr };
+  for (const models of [withControl, { likelihood, rlvr } as Record<string, VideoEvaluation>]) {
     const base = models.control ?? likelihood;
     const result = robotVideoResult(config, models);
     assert.equal(result.base, models.control ? "control" : "likelihood");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { clip } from "../../lib/report/frames.ts";
+import { frameClip } from "../../lib/report/frames.ts";
 import { trainingCurve } from "../../lib/report/figures.ts";
 import {
   escapeHtml,
@@ -33,7 +33,7 @@ const result: RunResult = {
   seconds: { likelihood: 61, grpo: 7250 },
   peakMemoryBytes: 2_147_483_648,
 };
-const frames = (value: number) => clip(new Uint8Array(2 * 8 * 8 * 3).fill(value), 2, 8, 8);
+const frames = (value: number) => frameClip(new Uint8Array(2 * 8 * 8 * 3).fill(value), 2, 8, 8);
 const content: ReportContent = {
   title: "A run",
   result,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import sharp from "sharp";
 import {
-  type Clip,
-  clip,
   errorMap,
+  frameClip,
   pickFrames,
+  type ShownClip,
   shrink,
   sideBySide,
   strip,
@@ -16,12 +16,12 @@ import { dataUri, encodePng } from "../../lib/report/png.ts";
 import { Philox } from "../../lib/tensor/random.ts";
 
 /** A square that moves one pixel a frame over a plain ground: few colours, so a GIF holds them exactly. */
-function moving(t: number, h: number, w: number, color = [200, 40, 40]): Clip {
+function moving(t: number, h: number, w: number, color = [200, 40, 40]): ShownClip {
   const frames = new Uint8Array(t * h * w * 3).fill(128);
   for (let i = 0; i < t; i++) {
     for (let y = 2; y < 5; y++) for (let x = i; x < i + 3; x++) frames.set(color, ((i * h + y) * w + x) * 3);
   }
-  return clip(frames, t, h, w);
+  return frameClip(frames, t, h, w);
 }
 
 /** Decodes every frame of a file with an independent decoder: [T, H, W, 3]. */
@@ -71,7 +71,8 @@ Deno.test("GIF options out of range are refused", () => {
 });
 
 Deno.test("clips stand side by side with a white gap", () => {
-  const one = clip(Uint8Array.of(1, 2, 3, 4, 5, 6), 2, 1, 1), two = clip(Uint8Array.of(7, 8, 9, 10, 11, 12), 2, 1, 1);
+  const one = frameClip(Uint8Array.of(1, 2, 3, 4, 5, 6), 2, 1, 1),
+    two = frameClip(Uint8Array.of(7, 8, 9, 10, 11, 12), 2, 1, 1);
   const joined = sideBySide([one, two], 1);
   assert.deepEqual([joined.t, joined.h, joined.w], [2, 1, 3]);
   assert.deepEqual([...joined.frames], [1, 2, 3, 255, 255, 255, 7, 8, 9, 4, 5, 6, 255, 255, 255, 10, 11, 12]);
@@ -80,13 +81,13 @@ Deno.test("clips stand side by side with a white gap", () => {
 });
 
 Deno.test("a strip is the frames from left to right", () => {
-  const row = strip(clip(Uint8Array.of(1, 2, 3, 4, 5, 6), 2, 1, 1), 0);
+  const row = strip(frameClip(Uint8Array.of(1, 2, 3, 4, 5, 6), 2, 1, 1), 0);
   assert.deepEqual([row.t, row.h, row.w, ...row.frames], [1, 1, 2, 1, 2, 3, 4, 5, 6]);
 });
 
 Deno.test("picking frames keeps the first and the last", () => {
-  const ten = clip(Uint8Array.from({ length: 30 }, (_, i) => Math.floor(i / 3)), 10, 1, 1);
-  const first = (source: Clip) => Array.from({ length: source.t }, (_, i) => source.frames[3 * i]);
+  const ten = frameClip(Uint8Array.from({ length: 30 }, (_, i) => Math.floor(i / 3)), 10, 1, 1);
+  const first = (source: ShownClip) => Array.from({ length: source.t }, (_, i) => source.frames[3 * i]);
   assert.deepEqual(first(pickFrames(ten, 4)), [0, 3, 6, 9]);
   assert.deepEqual(first(pickFrames(ten, 1)), [0]);
   assert.equal(pickFrames(ten, 10), ten);
@@ -98,13 +99,13 @@ Deno.test("scaling up repeats pixels, scaling down averages them: there and back
   assert.deepEqual([large.t, large.h, large.w], [2, 18, 24]);
   assert.deepEqual(shrink(large, 8), source);
   assert.equal(shrink(source, 8), source);
-  const mixed = shrink(clip(Uint8Array.of(0, 0, 0, 100, 50, 10, 50, 50, 50, 50, 0, 0), 1, 2, 2), 1);
+  const mixed = shrink(frameClip(Uint8Array.of(0, 0, 0, 100, 50, 10, 50, 50, 50, 50, 0, 0), 1, 2, 2), 1);
   assert.deepEqual([...mixed.frames], [50, 25, 15]);
 });
 
 Deno.test("an error map is white where nothing is off and darkens with the error", () => {
-  const truth = clip(new Uint8Array(9).fill(100), 1, 1, 3);
-  const prediction = clip(Uint8Array.of(100, 100, 100, 110, 110, 110, 200, 200, 200), 1, 1, 3);
+  const truth = frameClip(new Uint8Array(9).fill(100), 1, 1, 3);
+  const prediction = frameClip(Uint8Array.of(100, 100, 100, 110, 110, 110, 200, 200, 200), 1, 1, 3);
   const { frames } = errorMap(prediction, truth);
   assert.deepEqual([...frames.subarray(0, 3)], [255, 255, 255]);
   const sums = [0, 1, 2].map((i) => frames[3 * i] + frames[3 * i + 1] + frames[3 * i + 2]);

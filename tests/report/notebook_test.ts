@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
-import { clip } from "../../lib/report/frames.ts";
+import { frameClip } from "../../lib/report/frames.ts";
 import {
   inNotebook,
   show,
@@ -19,12 +19,12 @@ import { joinLines } from "../../lib/notebooks/notebook_file.ts";
 import { runNotebook } from "../../lib/notebooks/notebook_runner.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const image = clip(new Uint8Array(3 * 8 * 8 * 3).fill(77), 3, 8, 8);
+const image = frameClip(new Uint8Array(3 * 8 * 8 * 3).fill(77), 3, 8, 8);
 
 // deno-lint-ignore no-explicit-any
 async function outputs(...sources: string[]): Promise<any[][]> {
   const head =
-    'import * as report from "../../lib/report/notebook.ts";\nimport { clip } from "../../lib/report/frames.ts";';
+    'import * as report from "../../lib/report/notebook.ts";\nimport { frameClip } from "../../lib/report/frames.ts";';
   const cells = [head, ...sources].map((source) => ({ cell_type: "code" as const, source, metadata: {} }));
   const { notebook, failure } = await runNotebook({ nbformat: 4, cells }, { cwd: here, timeoutSeconds: 30 });
   assert.equal(failure, undefined, JSON.stringify(failure));
@@ -66,7 +66,7 @@ Deno.test("a screenshot is shown as it is; what is no PNG is refused", async () 
 Deno.test("in a notebook figures, images, clips and tables appear in the forms that front ends draw", async () => {
   const [figures, images, clips, tables] = await outputs(
     "await report.showFigure({ data: [{ type: 'scatter', y: [1, 2] }], layout: { title: { text: 'T' } } });",
-    "const c = clip(new Uint8Array(2 * 4 * 4 * 3).fill(9), 2, 4, 4);\nawait report.showImage(c);",
+    "const c = frameClip(new Uint8Array(2 * 4 * 4 * 3).fill(9), 2, 4, 4);\nawait report.showImage(c);",
     "await report.showClip(c); await report.showGallery([{ label: 'one <b>', panels: { Truth: c, Base: c } }]);",
     "await report.showTable(['m', 'v'], [['<b>', 0.5], ['long name', 12]])",
   );

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { ChatClient, type ChatOptions } from "../../lib/serving/chat_client.ts";
+import { ChatClient, type ChatClientOptions } from "../../lib/serving/chat_client.ts";
 import { UserError } from "../../lib/base/user_error.ts";
 import { type ChatServer, type Fault, said, serveChat } from "../support/chat_server.ts";
 
 const QUESTION = [{ role: "user", content: "Where to?" }] as const;
-const QUICK: ChatOptions = { backoffSeconds: 0.01, timeoutSeconds: 0.4, retries: 2 };
+const QUICK: ChatClientOptions = { backoffSeconds: 0.01, timeoutSeconds: 0.4, retries: 2 };
 
 const status = (code: number, headers: Record<string, string> = {}): Fault => () =>
   Response.json({ error: { message: `failing with ${code}` } }, { status: code, headers });

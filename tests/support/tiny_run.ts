@@ -6,9 +6,9 @@ import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import { RobotVideoExperiment } from "../../lib/recipes/robot_video/experiment.ts";
 import { type RobotVideoConfig, robotVideoConfig } from "../../lib/recipes/robot_video/config.ts";
-import type { Evaluation } from "../../lib/recipes/robot_video/evaluation.ts";
+import type { VideoEvaluation } from "../../lib/recipes/robot_video/evaluation.ts";
 import type { RobotVideoResult } from "../../lib/recipes/robot_video/report.ts";
-import { type Outcome, run as runRecipe } from "../../lib/runs/run.ts";
+import { run as runRecipe, type RunOutcome } from "../../lib/runs/run.ts";
 import { mergeSettings } from "../../lib/runs/settings.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
@@ -84,7 +84,7 @@ export async function tinyRun(
   engine: Engine,
   folder: string,
   options: TinyRunOptions = {},
-): Promise<Outcome<Evaluation, RobotVideoResult>> {
+): Promise<RunOutcome<VideoEvaluation, RobotVideoResult>> {
   const { resume = false, stages, progress = silentProgress, signal } = options;
   const config = tinyConfig(options.change);
   using run = resume ? await RunFolder.open(folder, { config }) : await RunFolder.create(folder, { config });

@@ -5,7 +5,7 @@ import { TextGameExperiment } from "../../lib/recipes/text_game/experiment.ts";
 import { type TextGameConfig, textGameConfig } from "../../lib/recipes/text_game/config.ts";
 import type { TextGameEvaluation } from "../../lib/recipes/text_game/evaluation.ts";
 import type { TextGameResult } from "../../lib/recipes/text_game/report.ts";
-import { type Outcome, run as runRecipe } from "../../lib/runs/run.ts";
+import { run as runRecipe, type RunOutcome } from "../../lib/runs/run.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
@@ -69,7 +69,7 @@ export async function tinyTextRun(
   engine: Engine,
   folder: string,
   options: TinyTextRunOptions = {},
-): Promise<Outcome<TextGameEvaluation, TextGameResult>> {
+): Promise<RunOutcome<TextGameEvaluation, TextGameResult>> {
   const { resume = false, stages, progress = silentProgress, signal } = options;
   const config = tinyTextConfig(options.change);
   const open = () => resume ? RunFolder.open(folder, { config }) : RunFolder.create(folder, { config });

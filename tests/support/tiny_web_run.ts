@@ -4,7 +4,7 @@ import { WebPageExperiment } from "../../lib/recipes/web_page/experiment.ts";
 import { type WebPageConfig, webPageConfig } from "../../lib/recipes/web_page/config.ts";
 import type { WebPageEvaluation } from "../../lib/recipes/web_page/evaluation.ts";
 import type { WebPageResult } from "../../lib/recipes/web_page/report.ts";
-import { type Outcome, run as runRecipe } from "../../lib/runs/run.ts";
+import { run as runRecipe, type RunOutcome } from "../../lib/runs/run.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { type Progress, silentProgress } from "../../lib/runs/progress.ts";
 import { RunFolder } from "../../lib/runs/run_folder.ts";
@@ -60,7 +60,7 @@ export async function tinyWebRun(
   engine: Engine,
   folder: string,
   options: TinyWebRunOptions = {},
-): Promise<Outcome<WebPageEvaluation, WebPageResult>> {
+): Promise<RunOutcome<WebPageEvaluation, WebPageResult>> {
   const { resume = false, stages, progress = silentProgress, signal } = options;
   const config = tinyWebConfig(options.change);
   const open = () => resume ? RunFolder.open(folder, { config }) : RunFolder.create(folder, { config });

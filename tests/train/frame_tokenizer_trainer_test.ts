@@ -9,7 +9,7 @@ import { tensor } from "../../lib/tensor/tensor.ts";
 import { changeWeights, codeUsage } from "../../lib/train/code_usage.ts";
 import { TrainingDivergedError } from "../../lib/train/diverged.ts";
 import {
-  type FrameBatch,
+  type TokenizerBatch,
   TokenizerTrainer,
   type TokenizerTrainerParts,
 } from "../../lib/train/frame_tokenizer_trainer.ts";
@@ -22,7 +22,7 @@ const GOLDEN: Record<string, number | string>[] = JSON.parse(
 );
 
 /** The same arithmetic as the fixture's. */
-function goldenBatch(step: number): FrameBatch {
+function goldenBatch(step: number): TokenizerBatch {
   const frames = Uint8Array.from(
     { length: 2 * 16 * 24 * 3 },
     (_, i) => (i * 37 + Math.floor(i / 72) * 11 + step * 53) % 251,

@@ -29,9 +29,7 @@ export interface ChromiumAccessibilityNode {
   readonly nodeId: string;
   /** Whether it is left out of the tree; what is below it takes its place. */
   readonly ignored: boolean;
-  /** Its role. */
   readonly role?: { readonly value?: unknown };
-  /** Its name. */
   readonly name?: { readonly value?: unknown };
   /** What else is said of it. */
   readonly properties?: readonly { readonly name: string; readonly value: { readonly value?: unknown } }[];

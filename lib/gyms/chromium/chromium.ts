@@ -27,7 +27,11 @@ import { describePage, KeyNumbering, type Numbering, PageNumbering } from "../..
 /** Actions that point at a node. */
 type NodeAction = Extract<WebAction, { id: number }>;
 
-/** How to open a Chromium. */
+/**
+ * How to open a Chromium.
+ *
+ * @internal
+ */
 export interface ChromiumOptions {
   /**
    * Hosts that pages may reach: `shop.test` (by http and https on their usual ports), `127.0.0.1:8080`, `*.wikipedia.org`. Those of
@@ -57,7 +61,7 @@ export interface ChromiumOptions {
 }
 
 /**
- * Starts a Chromium.
+ * Starts a Chromium that reaches the allowed hosts and no others; every reset is a fresh profile.
  *
  * @throws {UserError} When there is none, or it does not start.
  * @throws {RangeError} When the hosts are no hosts.
@@ -72,7 +76,11 @@ const CLOSING_LIMIT = 5000;
 /** Notes kept until the next look. */
 const MOST_NOTES = 100;
 
-/** A running Chromium with one session. Open it with {@linkcode openChromium}; close it with `await using` or `close()`. */
+/**
+ * A running Chromium with one session. Open it with {@linkcode openChromium}; close it with `await using` or `close()`.
+ *
+ * @internal
+ */
 export class ChromiumBrowser implements WebBrowser {
   private readonly rules: TabRules;
   private readonly viewport: { readonly width: number; readonly height: number };

@@ -23,7 +23,6 @@ import { typedOption } from "../../worlds/web_page/typed_option.ts";
 export interface TabView {
   /** Its nodes. */
   readonly root: AccessibilityNode;
-  /** Its address. */
   readonly url: string;
   /** Its title. */
   readonly title: string;

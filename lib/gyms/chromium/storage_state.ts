@@ -27,7 +27,11 @@ const stateSchema = z.object({
   })).default([]),
 });
 
-/** A login. */
+/**
+ * A login.
+ *
+ * @internal
+ */
 export interface StorageState {
   /** Cookies as browsers keep them: `expires` in seconds since 1970, −1 for the session. */
   cookies: {

@@ -17,9 +17,12 @@ import { type GameState, scoredCurrent, scoredNext, type TextGameTransition } fr
 import { letters, pick, type TextGame } from "./game.ts";
 import { TEXT_GAMES } from "./games.ts";
 
-/** How many transitions of which games. */
+/**
+ * How many transitions of which games.
+ *
+ * @internal
+ */
 export interface BuiltInOptions {
-  /** Decides everything. */
   seed: number;
   /** Training transitions of each game; over 0. */
   perGame: number;
@@ -34,7 +37,11 @@ export interface BuiltInOptions {
   changedShare?: number;
 }
 
-/** Transitions in the order of the games and walks; `stateId` counts through both parts of a game. */
+/**
+ * Transitions in the order of the games and walks; `stateId` counts through both parts of a game.
+ *
+ * @internal
+ */
 export interface BuiltInTransitions {
   /** To train with. */
   train: TextGameTransition[];
@@ -102,7 +109,6 @@ export function transitionKey({ game, current, currentScore, action }: TextGameT
 
 /** What to collect of one game; see {@linkcode crawlGame}. */
 export interface CrawlOptions {
-  /** Decides everything. */
   seed: number;
   /** How many transitions. */
   count: number;

@@ -15,19 +15,11 @@ import type { GameObject, GameScore, GameState } from "../../worlds/text_game/st
 import { type Properties, Scene } from "./scene.ts";
 import { LOOK, offeredActions, parseAction, type Verb, WAIT } from "./verbs.ts";
 
-/** What a step makes of a state. */
-export interface TextGameStep {
-  /** After the action's own effect. */
-  actionState: GameState;
-  /** After the passing of time as well. */
-  nextState: GameState;
-  /** The score of the state before. */
-  currentScore: GameScore;
-  /** The score of `nextState`. */
-  nextScore: GameScore;
-}
-
-/** A game. Its states are plain JSON; none of its functions changes what it is given. */
+/**
+ * A game. Its states are plain JSON; none of its functions changes what it is given.
+ *
+ * @internal
+ */
 export interface TextGame {
   /** The name that rows carry: `boil-tea`. */
   readonly name: string;
@@ -40,7 +32,16 @@ export interface TextGame {
   /** The actions that make sense; some of them fail. */
   validActions(state: GameState): string[];
   /** Takes an action, any text, and lets time pass. */
-  step(state: GameState, action: string): TextGameStep;
+  step(state: GameState, action: string): {
+    /** After the action's own effect. */
+    actionState: GameState;
+    /** After the passing of time as well. */
+    nextState: GameState;
+    /** The score of the state before. */
+    currentScore: GameScore;
+    /** The score of `nextState`. */
+    nextScore: GameScore;
+  };
   /** The score of a state. */
   score(state: GameState): GameScore;
   /** What a player who knows the game does next. */
@@ -65,7 +66,6 @@ export interface Thing {
 export interface GameDefinition {
   /** The name that rows carry. */
   name: string;
-  /** The task in words. */
   taskDescription: string;
   /** One line a type: its properties and what time does to it. */
   objectRules: readonly string[];

@@ -16,7 +16,6 @@ export type Properties = Record<string, JsonValue>;
 
 /** The draft of a state's objects. */
 export class Scene {
-  /** The task in words. */
   readonly taskDescription: string;
   #objects: GameObject[];
   #byName: Map<string, GameObject>;

@@ -1,13 +1,13 @@
 /** Pages of the built-in site about the visitor: signing in and out, address, orders. */
 import { group, heading, link, postForm, text } from "./page.ts";
 import { money } from "./shop_data.ts";
-import { cleanLine, ownOrders, paged, type Reply, reply, type Visit } from "./shop_visit.ts";
+import { cleanLine, ownOrders, paged, reply, type ShopReply, type Visit } from "./shop_visit.ts";
 
 /** Orders on a page. */
 const ORDERS_SHOWN = 5;
 
 /** `GET /account` */
-export function accountPage(visit: Visit): Reply {
+export function accountPage(visit: Visit): ShopReply {
   return reply(visit, "Account", [
     heading("Account"),
     text(`Signed in as ${visit.data.customer.name}.`, { id: "account-name" }),
@@ -22,7 +22,7 @@ export function accountPage(visit: Visit): Reply {
 }
 
 /** `GET /account/sign-in` */
-export function signInPage(visit: Visit): Reply {
+export function signInPage(visit: Visit): ShopReply {
   const { customer, password } = visit.data;
   return reply(visit, "Sign in", [
     heading("Sign in"),
@@ -37,7 +37,7 @@ export function signInPage(visit: Visit): Reply {
 }
 
 /** `POST /account/sign-in` */
-export function signIn({ session, data, form }: Visit): Reply {
+export function signIn({ session, data, form }: Visit): ShopReply {
   const isRight = cleanLine(form.name).toLowerCase() === data.customer.name.toLowerCase() &&
     form.password === data.password;
   if (!isRight) return { redirect: "/account/sign-in?refused=password" };
@@ -46,19 +46,19 @@ export function signIn({ session, data, form }: Visit): Reply {
 }
 
 /** `POST /account/continue`: signs in without a password, since this is a demo. */
-export function continueAsCustomer({ session }: Visit): Reply {
+export function continueAsCustomer({ session }: Visit): ShopReply {
   session.isSignedIn = true;
   return { redirect: "/account" };
 }
 
 /** `POST /account/sign-out` */
-export function signOut({ session }: Visit): Reply {
+export function signOut({ session }: Visit): ShopReply {
   session.isSignedIn = false;
   return { redirect: "/account/sign-in?done=out" };
 }
 
 /** `GET /account/address` */
-export function addressPage(visit: Visit): Reply {
+export function addressPage(visit: Visit): ShopReply {
   const { address: { name, street, town }, wantsNews } = visit.session;
   return reply(visit, "My address", [
     heading("My address"),
@@ -74,7 +74,7 @@ export function addressPage(visit: Visit): Reply {
 }
 
 /** `POST /account/address` */
-export function saveAddress({ session, form }: Visit): Reply {
+export function saveAddress({ session, form }: Visit): ShopReply {
   const name = cleanLine(form.name), street = cleanLine(form.street), town = cleanLine(form.town);
   if (name === "" || street === "" || town === "") return { redirect: "/account/address?refused=empty" };
   session.address = { name, street, town };
@@ -83,7 +83,7 @@ export function saveAddress({ session, form }: Visit): Reply {
 }
 
 /** `GET /account/orders?page=N` */
-export function ordersPage(visit: Visit): Reply {
+export function ordersPage(visit: Visit): ShopReply {
   const { shown, links } = paged(visit, ownOrders(visit), ORDERS_SHOWN);
   const orders = shown.map(({ number, status, total }) =>
     group("card", [

@@ -8,8 +8,8 @@ import {
   paged,
   productOf,
   readWhole,
-  type Reply,
   reply,
+  type ShopReply,
   type Visit,
 } from "./shop_visit.ts";
 
@@ -17,7 +17,7 @@ import {
 const ROWS_SHOWN = 3;
 
 /** `GET /admin` */
-export function adminPage(visit: Visit): Reply {
+export function adminPage(visit: Visit): ShopReply {
   const { orders, products } = visit.data;
   const pending = orders.filter(({ status }) => status === ORDER_STATUSES[0]).length;
   const soldOut = products.filter(({ stock }) => stock === 0).length;
@@ -29,7 +29,7 @@ export function adminPage(visit: Visit): Reply {
 }
 
 /** `GET /admin/orders?page=N` */
-export function adminOrdersPage(visit: Visit): Reply {
+export function adminOrdersPage(visit: Visit): ShopReply {
   const { shown, links } = paged(visit, visit.data.orders, ROWS_SHOWN);
   const rows = shown.map(({ number, status, customer }) => [
     link(`Order ${number}`, `/admin/orders/${number}`),
@@ -39,7 +39,7 @@ export function adminOrdersPage(visit: Visit): Reply {
 }
 
 /** `GET /admin/orders/NUMBER` */
-export function adminOrderPage(visit: Visit): Reply {
+export function adminOrderPage(visit: Visit): ShopReply {
   const order = visit.data.orders.find(({ number }) => String(number) === visit.parts[0]);
   if (!order) return notFound(visit);
   return reply(visit, `Order ${order.number}`, [
@@ -62,7 +62,7 @@ export function adminOrderPage(visit: Visit): Reply {
 }
 
 /** `POST /admin/orders/NUMBER` */
-export function saveOrder(visit: Visit): Reply {
+export function saveOrder(visit: Visit): ShopReply {
   const order = visit.data.orders.find(({ number }) => String(number) === visit.parts[0]);
   if (!order) return notFound(visit);
   if ((ORDER_STATUSES as readonly string[]).includes(visit.form.status)) order.status = visit.form.status;
@@ -70,7 +70,7 @@ export function saveOrder(visit: Visit): Reply {
 }
 
 /** `GET /admin/products?page=N` */
-export function adminProductsPage(visit: Visit): Reply {
+export function adminProductsPage(visit: Visit): ShopReply {
   const { shown, links } = paged(visit, visit.data.products, ROWS_SHOWN);
   const rows = shown.map(({ name, slug, price, stock }) => [
     link(name, `/admin/products/${slug}`),
@@ -80,7 +80,7 @@ export function adminProductsPage(visit: Visit): Reply {
 }
 
 /** `GET /admin/products/SLUG` */
-export function adminProductPage(visit: Visit): Reply {
+export function adminProductPage(visit: Visit): ShopReply {
   const product = productOf(visit);
   if (!product) return notFound(visit);
   return reply(visit, `Edit ${product.name}`, [
@@ -97,7 +97,7 @@ export function adminProductPage(visit: Visit): Reply {
 }
 
 /** `POST /admin/products/SLUG` */
-export function saveProduct(visit: Visit): Reply {
+export function saveProduct(visit: Visit): ShopReply {
   const product = findProduct(visit.data, visit.parts[0]);
   if (!product) return notFound(visit);
   const address = `/admin/products/${product.slug}`;

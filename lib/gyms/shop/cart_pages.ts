@@ -8,8 +8,8 @@ import {
   ownOrders,
   paged,
   readWhole,
-  type Reply,
   reply,
+  type ShopReply,
   type Visit,
 } from "./shop_visit.ts";
 import { tileOf } from "./storefront_pages.ts";
@@ -22,7 +22,7 @@ const MOST_PIECES = 99;
 const MOST_LINES = 12;
 
 /** `GET /cart` */
-export function cartPage(visit: Visit): Reply {
+export function cartPage(visit: Visit): ShopReply {
   const { session, data } = visit;
   if (session.cart.length === 0) {
     return reply(visit, "Cart", [heading("Cart"), text("Your cart is empty.", { id: "cart-items" })]);
@@ -63,7 +63,7 @@ function totalOf(lines: readonly OrderLine[], data: ShopData): number {
 }
 
 /** `POST /cart/add` */
-export function addToCart(visit: Visit): Reply {
+export function addToCart(visit: Visit): ShopReply {
   const { session, data, form } = visit;
   const product = findProduct(data, form.product);
   if (!product) return notFound(visit);
@@ -81,14 +81,14 @@ export function addToCart(visit: Visit): Reply {
 }
 
 /** `POST /cart/remove` */
-export function removeFromCart({ session, form }: Visit): Reply {
+export function removeFromCart({ session, form }: Visit): ShopReply {
   const index = session.cart.findIndex(({ slug, choice }) => slug === form.product && choice === form.choice);
   if (index >= 0) session.cart.splice(index, 1);
   return { redirect: "/cart?done=removed" };
 }
 
 /** `GET /checkout` */
-export function checkoutPage(visit: Visit): Reply {
+export function checkoutPage(visit: Visit): ShopReply {
   const { session, data } = visit;
   if (session.cart.length === 0) return { redirect: "/cart" };
   const { name, street, town } = session.address;
@@ -107,7 +107,7 @@ export function checkoutPage(visit: Visit): Reply {
 }
 
 /** `POST /checkout` */
-export function placeOrder({ session, data, form }: Visit): Reply {
+export function placeOrder({ session, data, form }: Visit): ShopReply {
   if (session.cart.length === 0) return { redirect: "/cart" };
   const name = cleanLine(form.name), street = cleanLine(form.street), town = cleanLine(form.town);
   if (name === "" || street === "" || town === "") return { redirect: "/checkout?refused=empty" };
@@ -138,7 +138,7 @@ function piecesOf(lines: readonly OrderLine[], slug: string): number {
 }
 
 /** `GET /order/NUMBER` */
-export function orderPage(visit: Visit): Reply {
+export function orderPage(visit: Visit): ShopReply {
   const order = ownOrders(visit).find(({ number }) => String(number) === visit.parts[0]);
   if (!order) return notFound(visit);
   const lines = order.lines.flatMap((line) => {
@@ -161,7 +161,7 @@ export function orderPage(visit: Visit): Reply {
 }
 
 /** `GET /wish-list` */
-export function wishListPage(visit: Visit): Reply {
+export function wishListPage(visit: Visit): ShopReply {
   const wishes = visit.session.wishes.map((slug) => findProduct(visit.data, slug)!);
   if (wishes.length === 0) {
     return reply(visit, "Wish list", [heading("Wish list"), text("Your wish list is empty.", { id: "wishes" })]);
@@ -179,7 +179,7 @@ export function wishListPage(visit: Visit): Reply {
 }
 
 /** `POST /wish-list/add` */
-export function addToWishList(visit: Visit): Reply {
+export function addToWishList(visit: Visit): ShopReply {
   const { session, data, form } = visit;
   const product = findProduct(data, form.product);
   if (!product) return notFound(visit);
@@ -189,7 +189,7 @@ export function addToWishList(visit: Visit): Reply {
 }
 
 /** `POST /wish-list/remove` */
-export function removeFromWishList({ session, form }: Visit): Reply {
+export function removeFromWishList({ session, form }: Visit): ShopReply {
   const index = session.wishes.indexOf(form.product);
   if (index >= 0) session.wishes.splice(index, 1);
   return { redirect: "/wish-list?done=removed" };

@@ -1,7 +1,7 @@
 /** The built-in site's forum: posts, comments, votes. */
 import { group, heading, link, postForm, text } from "./page.ts";
 import { counted, type Post } from "./shop_data.ts";
-import { cleanLine, notFound, paged, type Reply, reply, type Visit, withQuery } from "./shop_visit.ts";
+import { cleanLine, notFound, paged, reply, type ShopReply, type Visit, withQuery } from "./shop_visit.ts";
 
 /** Posts on a page. */
 const POSTS_SHOWN = 5;
@@ -9,7 +9,7 @@ const POSTS_SHOWN = 5;
 const COMMENTS_SHOWN = 5;
 
 /** `GET /forum?sort=votes&page=N` */
-export function forumPage(visit: Visit): Reply {
+export function forumPage(visit: Visit): ShopReply {
   const byVotes = visit.query.get("sort") === "votes";
   const posts = byVotes
     ? [...visit.data.posts].sort((a, b) => b.votes - a.votes || b.number - a.number)
@@ -34,7 +34,7 @@ export function forumPage(visit: Visit): Reply {
 }
 
 /** `GET /forum/NUMBER` */
-export function postPage(visit: Visit): Reply {
+export function postPage(visit: Visit): ShopReply {
   const post = postOf(visit);
   if (!post) return notFound(visit);
   const comments = post.comments.slice(-COMMENTS_SHOWN).map(({ author, text: words }) =>
@@ -60,7 +60,7 @@ function postOf({ data, parts }: Visit): Post | undefined {
 }
 
 /** `POST /forum/NUMBER/vote` */
-export function vote(visit: Visit): Reply {
+export function vote(visit: Visit): ShopReply {
   const post = postOf(visit);
   if (!post) return notFound(visit);
   const { votes } = visit.session;
@@ -70,7 +70,7 @@ export function vote(visit: Visit): Reply {
 }
 
 /** `POST /forum/NUMBER/comment` */
-export function addComment(visit: Visit): Reply {
+export function addComment(visit: Visit): ShopReply {
   const post = postOf(visit);
   if (!post) return notFound(visit);
   const words = cleanLine(visit.form.comment);
@@ -84,7 +84,7 @@ function firstName({ session }: Visit): string {
 }
 
 /** `GET /forum/new` */
-export function newPostPage(visit: Visit): Reply {
+export function newPostPage(visit: Visit): ShopReply {
   return reply(visit, "New post", [
     heading("New post"),
     postForm("/forum/new", [
@@ -96,7 +96,7 @@ export function newPostPage(visit: Visit): Reply {
 }
 
 /** `POST /forum/new` */
-export function addPost(visit: Visit): Reply {
+export function addPost(visit: Visit): ShopReply {
   const { data, form } = visit;
   const title = cleanLine(form.title), words = cleanLine(form.text);
   if (title === "" || words === "") return { redirect: "/forum/new?refused=empty" };

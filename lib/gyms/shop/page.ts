@@ -10,21 +10,17 @@
 /** A field's name and value in a form. */
 export type FormValues = Readonly<Record<string, string>>;
 
-/** A heading. */
 export interface Heading {
   /** Which element it is. */
   readonly kind: "heading";
   /** 1 or 2. */
   readonly level: 1 | 2;
-  /** What it says. */
   readonly text: string;
 }
 
-/** A line of text. */
 export interface TextLine {
   /** Which element it is. */
   readonly kind: "text";
-  /** What it says. */
   readonly text: string;
   /** How it looks: `price` is large, `note` grey, `message` says what has just been done, `error` what was refused. */
   readonly look?: "price" | "note" | "message" | "error";
@@ -36,7 +32,6 @@ export interface TextLine {
 export interface Link {
   /** Which element it is. */
   readonly kind: "link";
-  /** What it says. */
   readonly text: string;
   /** Path and query: `/product/copper-kettle`. */
   readonly href: string;
@@ -96,7 +91,6 @@ export interface CheckBox {
 export interface Button {
   /** Which element it is. */
   readonly kind: "button";
-  /** What it says. */
   readonly text: string;
   /** Where the form goes when this button sends it, in place of the form's own address. */
   readonly action?: string;
@@ -200,7 +194,6 @@ export type ElementPath = string;
 
 /** An element with its place. */
 export interface PlacedElement {
-  /** Where it is. */
   readonly path: ElementPath;
   /** The element. */
   readonly element: PageElement;
@@ -238,12 +231,10 @@ export function childrenOf(element: PageElement): readonly PageElement[] {
   return "children" in element ? element.children : [];
 }
 
-/** A heading. */
 export function heading(text: string, level: 1 | 2 = 1): Heading {
   return { kind: "heading", level, text };
 }
 
-/** A line of text. */
 export function text(content: string, options: Omit<TextLine, "kind" | "text"> = {}): TextLine {
   return { kind: "text", text: content, ...options };
 }

@@ -9,7 +9,11 @@ import { UserError } from "../../base/user_error.ts";
 import { pageHtml } from "./page_html.ts";
 import { SHOP_ORIGIN, type ShopSite } from "./shop_site.ts";
 
-/** How the site is served. */
+/**
+ * How the site is served.
+ *
+ * @internal
+ */
 export interface ServeSiteOptions {
   /** 0, the default: any that is free. */
   readonly port?: number;
@@ -17,7 +21,11 @@ export interface ServeSiteOptions {
   readonly allowsReset?: boolean;
 }
 
-/** A site that is served. */
+/**
+ * A site that is served.
+ *
+ * @internal
+ */
 export interface ServedSite extends AsyncDisposable {
   /** `http://127.0.0.1:8000`. */
   readonly origin: string;
@@ -33,7 +41,7 @@ const MOST_FORM_BYTES = 16_384;
 const COOKIE = "shop_session";
 
 /**
- * Serves a site.
+ * Serves a shop over HTTP on the loopback, for a real browser.
  *
  * @throws {UserError} When the port is taken or not allowed.
  */

@@ -23,11 +23,9 @@ import {
 
 /** A review of a product. */
 export interface Review {
-  /** First name. */
   readonly author: string;
   /** 1 to 5. */
   readonly stars: number;
-  /** What it says. */
   readonly text: string;
 }
 
@@ -35,7 +33,6 @@ export interface Review {
 export interface Product {
   /** In its address: `copper-kettle`. */
   readonly slug: string;
-  /** As shown. */
   readonly name: string;
   /** Name of its category. */
   readonly category: string;
@@ -47,7 +44,6 @@ export interface Product {
   readonly option?: { readonly label: string; readonly choices: readonly string[] };
   /** US cents. */
   price: number;
-  /** Pieces. */
   stock: number;
   /** Newest first. */
   readonly reviews: Review[];
@@ -62,7 +58,6 @@ export interface OrderLine {
   readonly slug: string;
   /** The option chosen, if there was a choice. */
   readonly choice?: string;
-  /** Pieces. */
   quantity: number;
 }
 
@@ -90,9 +85,7 @@ export interface Post {
   readonly number: number;
   /** As shown; no two are equal. */
   readonly title: string;
-  /** What it says. */
   readonly text: string;
-  /** First name. */
   readonly author: string;
   /** Votes so far. */
   votes: number;
@@ -101,8 +94,7 @@ export interface Post {
 }
 
 /** An address. */
-export interface Address {
-  /** As shown. */
+export interface PostalAddress {
   readonly name: string;
   /** Number and street. */
   readonly street: string;
@@ -112,7 +104,6 @@ export interface Address {
 
 /** A question of the help page. */
 export interface HelpTopic {
-  /** What is asked. */
   readonly question: string;
   /** What is answered. */
   readonly answer: string;
@@ -133,7 +124,7 @@ export interface ShopData {
   /** The help page, from top to bottom. */
   readonly help: readonly HelpTopic[];
   /** Who the visitor is when signed in. */
-  readonly customer: Address;
+  readonly customer: PostalAddress;
   /** The customer's password. */
   readonly password: string;
   /** The product that the home page shows. */
@@ -244,7 +235,7 @@ function addReviews(products: readonly Product[], stream: Philox): void {
 
 const ORDER_COUNT = 9, FIRST_ORDER = 1001;
 
-function makeOrders(products: readonly Product[], customer: Address, stream: Philox): Order[] {
+function makeOrders(products: readonly Product[], customer: PostalAddress, stream: Philox): Order[] {
   const own = new Set([...stream.permutation(ORDER_COUNT)].slice(0, 3));
   const orders = Array.from({ length: ORDER_COUNT }, (_, index): Order => {
     const chosen = [...stream.permutation(products.length)].slice(0, 1 + stream.integer(0, 2));

@@ -22,7 +22,7 @@ import { removeFromCart, removeFromWishList, wishListPage } from "./cart_pages.t
 import { addComment, addPost, forumPage, newPostPage, postPage, vote } from "./forum_pages.ts";
 import type { SitePage } from "./page.ts";
 import { initialShopData, type ShopData } from "./shop_data.ts";
-import { type Handler, notFound, type Session, signedIn, type Visit } from "./shop_visit.ts";
+import { type Handler, notFound, type ShopSession, signedIn, type Visit } from "./shop_visit.ts";
 import { addReview, categoryPage, helpPage, homePage, productPage } from "./storefront_pages.ts";
 import { reviewFormPage, reviewsPage, searchPage } from "./storefront_pages.ts";
 
@@ -103,12 +103,12 @@ const ROUTES: readonly (readonly ["GET" | "POST", RegExp, Handler])[] = [
   ["POST", /^\/admin\/products\/([^/]+)$/, signedIn(saveProduct)],
 ];
 
-/** The built-in site. */
+/** The built-in shop: products, search, cart, account, reviews, an admin table and a forum, all decided by its seed. */
 export class ShopSite {
   /** What its catalogue follows from. */
   readonly seed: number;
   #data!: ShopData;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new Map<string, ShopSession>();
   #sessionCount = 0;
 
   /**
@@ -172,10 +172,10 @@ export class ShopSite {
     return notFound({ ...visit, parts: [] });
   }
 
-  #sessionOf(id: string | undefined): Session {
+  #sessionOf(id: string | undefined): ShopSession {
     const known = id === undefined ? undefined : this.#sessions.get(id);
     if (known) return known;
-    const session: Session = {
+    const session: ShopSession = {
       id: String(++this.#sessionCount),
       isSignedIn: true,
       cart: [],

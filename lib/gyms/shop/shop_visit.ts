@@ -5,10 +5,10 @@
  * (`?done=added`): loading a page, going back to it or looking at it for an evaluation changes nothing.
  */
 import { group, link, type PageElement, type SitePage, text } from "./page.ts";
-import type { Address, Order, OrderLine, Product, ShopData } from "./shop_data.ts";
+import type { Order, OrderLine, PostalAddress, Product, ShopData } from "./shop_data.ts";
 
 /** What one visitor has, known by a cookie. Visits begin signed in, as WebArena's saved logins do. */
-export interface Session {
+export interface ShopSession {
   /** What the cookie says. */
   readonly id: string;
   /** Whether the visitor is signed in. */
@@ -18,7 +18,7 @@ export interface Session {
   /** Slugs, newest first. */
   readonly wishes: string[];
   /** Where parcels go. */
-  address: Address;
+  address: PostalAddress;
   /** Whether the shop may send news. */
   wantsNews: boolean;
   /** Numbers of posts voted for. */
@@ -31,8 +31,7 @@ export interface Session {
 export interface Visit {
   /** What all visitors share. */
   readonly data: ShopData;
-  /** Who asks. */
-  readonly session: Session;
+  readonly session: ShopSession;
   /** Parts of the path that the route names. */
   readonly parts: readonly string[];
   /** What stands behind the question mark. */
@@ -44,10 +43,10 @@ export interface Visit {
 }
 
 /** A page to be shown, or the path and query of another. */
-export type Reply = { readonly page: SitePage; readonly status: number } | { readonly redirect: string };
+export type ShopReply = { readonly page: SitePage; readonly status: number } | { readonly redirect: string };
 
 /** Replies to a visit. */
-export type Handler = (visit: Visit) => Reply;
+export type Handler = (visit: Visit) => ShopReply;
 
 /** What has been done, by the code in the address. */
 const MESSAGES: Readonly<Record<string, string>> = {
@@ -73,7 +72,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
 };
 
 /** The page with its header, and with the message that the address asks for. */
-export function reply(visit: Visit, title: string, body: readonly PageElement[], status = 200): Reply {
+export function reply(visit: Visit, title: string, body: readonly PageElement[], status = 200): ShopReply {
   return {
     page: { title, header: header(visit), body: [...body.slice(0, 1), ...messages(visit), ...body.slice(1)] },
     status,
@@ -111,7 +110,7 @@ function messages({ query }: Visit): PageElement[] {
 }
 
 /** The page for an address that there is none for. */
-export function notFound(visit: Visit): Reply {
+export function notFound(visit: Visit): ShopReply {
   return reply(visit, "Not found", [
     { kind: "heading", level: 1, text: "Page not found" },
     text("There is nothing at this address."),

@@ -9,12 +9,14 @@ import type { WebAction } from "../../worlds/web_page/actions.ts";
 import type { Observation } from "../../worlds/web_page/browser.ts";
 import type { WebTask } from "../../worlds/web_page/web_task.ts";
 
-/** What a task asks for. */
-export type SiteTaskKind = "information" | "navigation" | "change";
 /** Which part of the site a task is about. */
 export type SiteArea = "shop" | "cart" | "account" | "wish list" | "reviews" | "help" | "admin" | "forum";
 
-/** One step of a solution: an action on the first element of that role and name, or the end with an answer. */
+/**
+ * One step of a solution: an action on the first element of that role and name, or the end with an answer.
+ *
+ * @internal
+ */
 export type SolutionStep =
   | { readonly select: ElementName; readonly action: "click" }
   | {
@@ -34,10 +36,14 @@ export interface ElementName {
   readonly name: string | RegExp;
 }
 
-/** A task with a way to solve it. */
+/**
+ * A task with a way to solve it.
+ *
+ * @internal
+ */
 export interface SiteTask extends WebTask {
   /** What is asked for. */
-  readonly kind: SiteTaskKind;
+  readonly kind: "information" | "navigation" | "change";
   /** Where it happens. */
   readonly area: SiteArea;
   /** Ends with a stop. */

@@ -1,7 +1,7 @@
 /** Pages of the built-in site where one looks around: home, categories, search, products, reviews, help. */
 import { group, heading, link, type PageElement, postForm, text } from "./page.ts";
 import { counted, meanStars, money, type Product, ratingText, slugOf, stockText } from "./shop_data.ts";
-import { cleanLine, notFound, paged, productOf, readWhole, type Reply, reply, type Visit } from "./shop_visit.ts";
+import { cleanLine, notFound, paged, productOf, readWhole, reply, type ShopReply, type Visit } from "./shop_visit.ts";
 
 /** Products on a page of a listing. */
 const LISTING_SIZE = 5;
@@ -9,7 +9,7 @@ const LISTING_SIZE = 5;
 const REVIEWS_SHOWN = 5;
 
 /** `GET /` */
-export function homePage(visit: Visit): Reply {
+export function homePage(visit: Visit): ShopReply {
   const { data } = visit;
   return reply(visit, "Home", [
     heading("Welcome to the shop"),
@@ -21,7 +21,7 @@ export function homePage(visit: Visit): Reply {
 }
 
 /** `GET /category/NAME?sort=price|rating&stock=1&page=N` */
-export function categoryPage(visit: Visit): Reply {
+export function categoryPage(visit: Visit): ShopReply {
   const category = visit.data.categories.find((name) => slugOf(name) === visit.parts[0]);
   if (category === undefined) return notFound(visit);
   const inStockOnly = visit.query.get("stock") === "1";
@@ -47,7 +47,7 @@ export function categoryPage(visit: Visit): Reply {
 }
 
 /** `GET /search?q=WORDS&page=N` */
-export function searchPage(visit: Visit): Reply {
+export function searchPage(visit: Visit): ShopReply {
   const asked = cleanLine(visit.query.get("q"));
   const words = asked.toLowerCase().split(" ").filter((word) => word !== "");
   const found = visit.data.products
@@ -93,7 +93,7 @@ export function tileOf({ name, category }: Product): PageElement {
 }
 
 /** `GET /product/SLUG` */
-export function productPage(visit: Visit): Reply {
+export function productPage(visit: Visit): ShopReply {
   const product = productOf(visit);
   if (!product) return notFound(visit);
   const { slug, name, option, description } = product, stock = stockText(product);
@@ -133,7 +133,7 @@ export function productPage(visit: Visit): Reply {
 }
 
 /** `GET /product/SLUG/reviews` */
-export function reviewsPage(visit: Visit): Reply {
+export function reviewsPage(visit: Visit): ShopReply {
   const product = productOf(visit);
   if (!product) return notFound(visit);
   const reviews = product.reviews.slice(0, REVIEWS_SHOWN).map(({ author, stars, text: words }) =>
@@ -157,7 +157,7 @@ export function reviewsPage(visit: Visit): Reply {
 const STARS = ["5 stars", "4 stars", "3 stars", "2 stars", "1 star"];
 
 /** `GET /product/SLUG/review` */
-export function reviewFormPage(visit: Visit): Reply {
+export function reviewFormPage(visit: Visit): ShopReply {
   const product = productOf(visit);
   if (!product) return notFound(visit);
   return reply(visit, "Write a review", [
@@ -171,7 +171,7 @@ export function reviewFormPage(visit: Visit): Reply {
 }
 
 /** `POST /product/SLUG/review` */
-export function addReview(visit: Visit): Reply {
+export function addReview(visit: Visit): ShopReply {
   const product = productOf(visit);
   if (!product) return notFound(visit);
   const stars = readWhole(visit.form.stars?.slice(0, 1), 1, 5), words = cleanLine(visit.form.review);
@@ -181,7 +181,7 @@ export function addReview(visit: Visit): Reply {
 }
 
 /** `GET /help` */
-export function helpPage(visit: Visit): Reply {
+export function helpPage(visit: Visit): ShopReply {
   return reply(visit, "Help", [
     heading("Help"),
     text("Click a question to see the answer.", { look: "note" }),

@@ -17,20 +17,6 @@ import { resolveStep, type SiteTask } from "./site_task.ts";
 import { SimulatedBrowser } from "./simulated_browser.ts";
 import type { WebPageTransition } from "../../worlds/web_page/transition.ts";
 
-/** Which walks. */
-export interface BuiltInWalksOptions {
-  /** Seeds of the shops. */
-  readonly sites: Iterable<number>;
-  /** Walks through each. */
-  readonly walks: number;
-  /** Transitions of each. */
-  readonly steps: number;
-  /** Leading part of the names of the walks' random streams; the shop's seed and the walk's number follow. */
-  readonly stream: readonly number[];
-  /** Ends it. */
-  readonly signal?: AbortSignal;
-}
-
 /** A transition and the shop that it was recorded in. */
 export interface SiteTransition {
   /** Seed of the shop. */
@@ -44,7 +30,18 @@ const OBJECTIVE = "Look around in the shop";
 
 /** Records walks; the same options give the same transitions. @throws The signal's reason once it is aborted. */
 export async function builtInWalks(
-  { sites, walks, steps, stream, signal }: BuiltInWalksOptions,
+  { sites, walks, steps, stream, signal }: {
+    /** Seeds of the shops. */
+    readonly sites: Iterable<number>;
+    /** Walks through each. */
+    readonly walks: number;
+    /** Transitions of each. */
+    readonly steps: number;
+    /** Leading part of the names of the walks' random streams; the shop's seed and the walk's number follow. */
+    readonly stream: readonly number[];
+    /** Ends it. */
+    readonly signal?: AbortSignal;
+  },
 ): Promise<SiteTransition[]> {
   const recorded: SiteTransition[] = [], breathe = breather(signal);
   let taskId = 0;

@@ -38,7 +38,6 @@ export const QUALITIES: readonly string[] = [
 
 /** A kind of product: its things, and what they are for. */
 export interface CategoryWords {
-  /** As shown. */
   readonly name: string;
   /** What its things are. */
   readonly nouns: readonly string[];

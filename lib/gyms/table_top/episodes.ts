@@ -19,9 +19,12 @@ import { TaskBehaviour, taskScene } from "./task_behaviour.ts";
  */
 export type TableTopBehaviour = "busy" | "tasks";
 
-/** What episodes to make. */
+/**
+ * What episodes to make.
+ *
+ * @internal
+ */
 export interface TableTopEpisodeOptions {
-  /** How many. */
   episodes: number;
   /** Frames of each; at least 2. Default 40. */
   length?: number;

@@ -15,7 +15,11 @@ import { describeTask, type TableTopTask, taskSucceeded } from "./tasks.ts";
 
 /** The kinds of tasks that episodes can be started for: those that scripted policies know. */
 export const START_TASKS = ["open-drawer", "close-drawer", "push-to-zone"] as const;
-/** A kind of task. */
+/**
+ * A kind of task.
+ *
+ * @internal
+ */
 export type StartTask = typeof START_TASKS[number];
 
 /** A generous number of steps for any of the tasks; longer episodes seldom end better. */

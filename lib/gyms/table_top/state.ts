@@ -38,7 +38,6 @@ export interface ArmState {
 export interface TableObject {
   /** What it looks like from above. */
   shape: ObjectShape;
-  /** Its colour. */
   colour: ObjectColour;
   /** Of the disc with which it collides. */
   radius: number;
@@ -74,7 +73,11 @@ export interface Zone {
   radius: number;
 }
 
-/** Everything there is. */
+/**
+ * Everything there is.
+ *
+ * @internal
+ */
 export interface TableTopState {
   /** Steps taken since the reset. */
   time: number;

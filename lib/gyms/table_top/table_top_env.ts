@@ -6,9 +6,13 @@ import { RT1_ACTION_RANGES, RT1_ACTION_WIDTH } from "../../worlds/robot_video/ac
 import type { TableTopState } from "./state.ts";
 import { TableTop, type TableTopConfig } from "./table_top.ts";
 import { describeTask, type TableTopTask, taskSucceeded } from "./tasks.ts";
-import { Env, type Outcome, VectorEnv } from "../../worlds/robot_video/environment.ts";
+import { Env, type EnvOutcome, VectorEnv } from "../../worlds/robot_video/environment.ts";
 
-/** Where an episode of the simulator starts. */
+/**
+ * Where an episode of the simulator starts.
+ *
+ * @internal
+ */
 export interface TableTopStart {
   /** The scene. */
   config: TableTopConfig;
@@ -51,15 +55,15 @@ export class TableTopVectorEnv extends VectorEnv<TableTopStart> {
     return table.state;
   }
 
-  /** See `VectorEnv`. */
+  /** The task in words: the start's own, or what describes its goal. */
   protected override instructionOf(start: TableTopStart): string | null {
     const { instruction, state, config, task } = start;
     if (instruction !== undefined) return instruction;
     return task ? describeTask(state ?? new TableTop(config).state, task) : null;
   }
 
-  /** See `VectorEnv`. */
-  protected override begin(starts: readonly TableTopStart[]): Promise<Outcome[]> {
+  /** Lays the scenes out and shows their first frames. */
+  protected override begin(starts: readonly TableTopStart[]): Promise<EnvOutcome[]> {
     this.#tables = starts.map(({ config, state }) => {
       const table = new TableTop(config);
       if (state) table.setState(state);
@@ -69,8 +73,8 @@ export class TableTopVectorEnv extends VectorEnv<TableTopStart> {
     return Promise.resolve(starts.map((_, i) => this.#outcome(i)));
   }
 
-  /** See `VectorEnv`. */
-  protected override advance(actions: readonly (Float32Array | null)[]): Promise<(Outcome | null)[]> {
+  /** One action in each scene; null leaves a scene as it is. */
+  protected override advance(actions: readonly (Float32Array | null)[]): Promise<(EnvOutcome | null)[]> {
     return Promise.resolve(actions.map((action, i) => {
       if (action === null) return null;
       this.#tables[i].step(action);
@@ -78,7 +82,7 @@ export class TableTopVectorEnv extends VectorEnv<TableTopStart> {
     }));
   }
 
-  #outcome(index: number): Outcome {
+  #outcome(index: number): EnvOutcome {
     const { height, width } = this.limits, task = this.#tasks[index], table = this.#tables[index];
     const success = task ? taskSucceeded(table.state, task) : null;
     return {

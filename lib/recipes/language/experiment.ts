@@ -138,7 +138,11 @@ export async function openLanguage<
   };
 }
 
-/** A recipe of a language model, opened. */
+/**
+ * A recipe of a language model, opened.
+ *
+ * @internal
+ */
 export abstract class LanguageExperiment<
   Config extends LanguageConfig,
   Example extends NamedExample,

@@ -8,6 +8,7 @@ import type { BpePattern } from "../../models/bpe_trainer.ts";
 import type { GrpoFields } from "../../train/grpo_options.ts";
 import type { RecipeConfig } from "../../runs/recipe.ts";
 import { grpoFields } from "../grpo_fields.ts";
+import type { LanguageLikelihoodFields, LanguageModelFields, LanguageTokenizerFields } from "./field_types.ts";
 
 const count = z.int().min(1);
 const rate = z.number().positive();
@@ -97,14 +98,14 @@ export function languageGrpoFields(defaults: Parameters<typeof grpoFields>[0]) {
 export interface LanguageConfig extends RecipeConfig {
   /** Limits of prompts and answers. */
   readonly data: { readonly maxQuestionTokens: number; readonly maxAnswerTokens: number; readonly strict: boolean };
-  /** Sizes of a new tokenizer: {@linkcode languageTokenizerSchema}. */
-  readonly tokenizer: ReturnType<typeof languageTokenizerSchema>["_output"];
+  /** The vocabulary that is trained where no model is given. */
+  readonly tokenizer: LanguageTokenizerFields;
   /** How many held-out transitions are judged; null: all. */
   readonly evaluation: { readonly maxItems: number | null };
-  /** The model, new or given: {@linkcode languageModelSchema}. */
-  readonly model: ReturnType<typeof languageModelSchema>["_output"];
-  /** Likelihood training: {@linkcode languageLikelihoodSchema}. */
-  readonly likelihood: ReturnType<typeof languageLikelihoodSchema>["_output"];
+  /** The given model, or the sizes of a new one. */
+  readonly model: LanguageModelFields;
+  /** Likelihood training. */
+  readonly likelihood: LanguageLikelihoodFields;
   /** GRPO: what all experiments have, and what concerns language models. */
   readonly grpo: GrpoFields & {
     readonly adapters: boolean;

@@ -51,7 +51,9 @@ export class LanguageModels implements ModelStore {
     return this.#withAdapters(await this.#first());
   }
 
-  async likelihood(parameterType = this.#options.config.model.parameterType): Promise<CausalTransformer> {
+  async likelihood(
+    parameterType: "float32" | "bfloat16" = this.#options.config.model.parameterType,
+  ): Promise<CausalTransformer> {
     if (this.#options.config.likelihood.steps === 0) return await this.#first(parameterType);
     return await this.#load("likelihood", "likelihood", parameterType);
   }

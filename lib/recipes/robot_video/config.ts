@@ -11,6 +11,9 @@ import { UserError } from "../../base/user_error.ts";
 import { checkCredit, completeGrpo, grpoFields } from "../grpo_fields.ts";
 import { ROBOT_VIDEO_PRESETS } from "./presets.ts";
 import { checkedConfig, describeFields } from "../../runs/settings.ts";
+import type { RobotVideoConfig } from "./config_type.ts";
+
+export type { RobotVideoConfig } from "./config_type.ts";
 
 const count = z.int().min(1);
 const rate = z.number().positive();
@@ -195,11 +198,7 @@ const lpipsSchema = z.strictObject({
   linear: z.string().nullable().default(null).describe("LPIPS linear weights (vgg.pth or .safetensors)"),
 });
 
-/**
- * The schema; `z.infer` of it is `RobotVideoConfig`. Its own type can only be inferred, which documentation cannot show.
- *
- * @internal
- */
+/** Every field; `config_type.ts` is written out from it. */
 export const robotVideoSchema = z.strictObject({
   preset: z.string().default("demo").describe("Name of the preset that the values started from"),
   seed: z.int().min(0).default(0).describe("Seed of every random number"),
@@ -215,12 +214,11 @@ export const robotVideoSchema = z.strictObject({
   logitChunk: count.default(4096).describe("Tokens whose logits exist at once"),
 });
 
-/** A checked configuration; see the schema for every field. */
-export type RobotVideoConfig = (typeof robotVideoSchema)["_output"];
-
 /**
  * What a configuration is used for: to train (and to evaluate what was trained), to evaluate trained models, or to predict with
  * them. Only what that use needs is checked and opened: a released model is evaluated without the weights of its training loss.
+ *
+ * @internal
  */
 export type RobotVideoUse = "training" | "evaluation" | "prediction";
 

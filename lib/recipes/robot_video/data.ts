@@ -27,7 +27,11 @@ import { splitEpisodes } from "../../worlds/robot_video/split.ts";
 import { tableTopEpisodes } from "../../gyms/table_top/episodes.ts";
 import type { RobotVideoConfig, RobotVideoUse } from "./config.ts";
 
-/** Episodes, cut into clips to train with and clips to judge by. */
+/**
+ * See the file's head.
+ *
+ * @internal
+ */
 export interface RobotVideoData {
   /** Episodes, from files or from the simulator. */
   source: EpisodeSource;

@@ -1,5 +1,5 @@
 /**
- * Evaluation on held-out clips: what follows every clip's question is sampled, decoded and compared by every metric.
+ * VideoEvaluation on held-out clips: what follows every clip's question is sampled, decoded and compared by every metric.
  *
  * One answer a clip gives the tables; N answers give the mean, and the best of the N for each metric on its own
  * (best-of-N). Where several frames are predicted, a metric is the mean over them, and its mean at each of them is kept. An
@@ -12,10 +12,9 @@ import type { CausalTransformer } from "../../models/causal_transformer.ts";
 import type { SamplingOptions } from "../../nn/sampling.ts";
 import { rollout } from "../../train/rollout.ts";
 import { STREAM } from "../../base/streams.ts";
-import type { Clip, EvaluationClips } from "../../worlds/robot_video/clips.ts";
+import type { EvaluationClips, VideoClip } from "../../worlds/robot_video/clips.ts";
 import type { VideoPrediction } from "./video_kind.ts";
 
-/** Which model to evaluate, on which clips, and how. */
 export interface EvaluationRequest {
   /** The model whose answers are judged. */
   model: CausalTransformer;
@@ -46,7 +45,7 @@ export interface EvaluationRequest {
 }
 
 /** Numbers of an evaluation, one an item. */
-export interface Evaluation {
+export interface VideoEvaluation {
   /** By metric: the mean over the item's samples. */
   values: Record<string, Float64Array>;
   /** By metric: the best of the item's samples. */
@@ -63,13 +62,12 @@ export interface Evaluation {
   episodes: string[];
 }
 
-/** Evaluates a model on held-out clips. */
-export async function evaluateRobotVideo(request: EvaluationRequest): Promise<Evaluation> {
+export async function evaluateRobotVideo(request: EvaluationRequest): Promise<VideoEvaluation> {
   const { prediction, clips, samples } = request, { world } = prediction;
   const metrics = [...new Set([...request.metrics, ...prediction.ownMetrics])];
   const items = Math.min(request.items ?? clips.length, clips.length);
   const empty = () => Object.fromEntries(metrics.map((name) => [name, new Float64Array(items)]));
-  const result: Evaluation = {
+  const result: VideoEvaluation = {
     values: empty(),
     best: empty(),
     repetition: new Float64Array(items),
@@ -80,7 +78,7 @@ export async function evaluateRobotVideo(request: EvaluationRequest): Promise<Ev
   const atOnce = Math.max(1, Math.floor(request.rows / samples));
   for (let from = 0; from < items; from += atOnce) {
     const numbers = Array.from({ length: Math.min(atOnce, items - from) }, (_, i) => from + i);
-    const drawn: Clip[] = [];
+    const drawn: VideoClip[] = [];
     for (const item of numbers) drawn.push(await clips.clip(item));
     result.episodes.push(...drawn.map((clip) => clip.episode));
     const { answers, repeating, truthRepeats, attempts } = await sampleAnswers(request, drawn, numbers);
@@ -121,13 +119,13 @@ function meanRow(values: Float32Array, rows: number, first: number, count: numbe
   return mean;
 }
 
-function keepFrames(result: Evaluation, name: string, item: number, items: number, values: Float64Array): void {
+function keepFrames(result: VideoEvaluation, name: string, item: number, items: number, values: Float64Array): void {
   const all = result.byFrame ??= {};
   const byFrame = all[name] ??= Array.from(values, () => new Float64Array(items));
   values.forEach((value, t) => byFrame[t][item] = value);
 }
 
-async function sampleAnswers(request: EvaluationRequest, clips: readonly Clip[], items: readonly number[]) {
+async function sampleAnswers(request: EvaluationRequest, clips: readonly VideoClip[], items: readonly number[]) {
   const { model, prediction, samples, sampling, seed, rows, maxAttempts = 20 } = request;
   const encoded = await prediction.world.encode(clips);
   const repeats = await prediction.repetitionRule(clips);

@@ -30,11 +30,11 @@ import type { RunFolder } from "../../runs/run_folder.ts";
 import { type StageContext, stopper } from "../../runs/stage.ts";
 import type { WatchedMetric } from "../../runs/stage_history.ts";
 import type { Engine } from "../../tensor/engine.ts";
-import type { Clip } from "../../worlds/robot_video/clips.ts";
+import type { VideoClip } from "../../worlds/robot_video/clips.ts";
 import type { World } from "../../worlds/world.ts";
 import { reportedMetrics, type RobotVideoConfig, type RobotVideoUse } from "./config.ts";
 import { openRobotVideoData, readActionRanges, type RobotVideoData } from "./data.ts";
-import { evaluateRobotVideo, type Evaluation } from "./evaluation.ts";
+import { evaluateRobotVideo, type VideoEvaluation } from "./evaluation.ts";
 import { type AnyVideoPrediction, videoKind } from "./kinds.ts";
 import { isThere, VideoModels } from "./model_store.ts";
 import { checkGivenFolders, givenFingerprints, type GivenModels, openGivenModels } from "./given_models.ts";
@@ -59,7 +59,11 @@ export interface RobotVideoContext extends RecipeContext<RobotVideoConfig> {
   use?: RobotVideoUse;
 }
 
-/** What a video is judged by, beside what the configuration says. */
+/**
+ * What a video is judged by, beside what the configuration says.
+ *
+ * @internal
+ */
 export interface VideoEvaluationOptions extends EvaluationWatch {
   /** At most so many clips. */
   items?: number;
@@ -73,7 +77,7 @@ export interface VideoEvaluationOptions extends EvaluationWatch {
 const WATCHED_ITEMS = 64;
 
 /** See the file's head. Its members are made when they are first needed. */
-export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluation, RobotVideoResult> {
+export class RobotVideoExperiment implements OpenRecipe<VideoClip, unknown, VideoEvaluation, RobotVideoResult> {
   readonly task = "train-video";
   readonly evaluated = "clips";
   readonly engine: Engine;
@@ -82,8 +86,8 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
   readonly learntFrom: LearntFrom;
   readonly models: VideoModels;
   readonly firstStages: readonly FirstStage[];
-  readonly policies: readonly PolicyRecipe<Clip>[];
-  /** The folder that the run writes to. */
+  readonly policies: readonly PolicyRecipe<VideoClip>[];
+  /** The run's folder, where everything is written. */
   readonly run: RunFolder;
   /** Episodes, split, clips, action bins. */
   readonly data: RobotVideoData;
@@ -167,11 +171,11 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
     return this.#prediction;
   }
 
-  async loadWorld(): Promise<World<Clip, unknown>> {
-    return (await this.prediction()).world as World<Clip, unknown>;
+  async loadWorld(): Promise<World<VideoClip, unknown>> {
+    return (await this.prediction()).world as World<VideoClip, unknown>;
   }
 
-  likelihoodBatch(step: number): Promise<Clip[]> {
+  likelihoodBatch(step: number): Promise<VideoClip[]> {
     return this.#trainingClips(STREAM.likelihoodBatch, step, this.config.likelihood.batch);
   }
 
@@ -179,7 +183,7 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
   async evaluate(
     model: CausalTransformer,
     { items, samples, rejectRepeating, ...watch }: VideoEvaluationOptions = {},
-  ): Promise<Evaluation> {
+  ): Promise<VideoEvaluation> {
     const { evaluation, seed, grpo } = this.config;
     return await evaluateRobotVideo({
       model,
@@ -198,7 +202,7 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
   }
 
   result(
-    evaluations: Evaluations<Evaluation>,
+    evaluations: Evaluations<VideoEvaluation>,
   ): Pick<RobotVideoResult, "metrics" | "base" | "headline" | "trueRepetition"> {
     return robotVideoResult(this.config, evaluations);
   }
@@ -223,7 +227,7 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
     return await imaginedClips({ config, data, prediction: await this.prediction(), stopIfAsked }, models);
   }
 
-  /** Frees the tokenizer, where one was loaded. */
+  /** Frees the tokenizer, if one was loaded. */
   dispose(): void {
     this.#tokenizer?.dispose();
     this.#tokenizer = undefined;
@@ -235,7 +239,7 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
     this.dispose();
   }
 
-  #policy(): PolicyRecipe<Clip> {
+  #policy(): PolicyRecipe<VideoClip> {
     const { config: { grpo: { reward, credit, creditDiscount, scoreRows, promptsPerStep }, evaluation: { every } } } =
       this;
     return {
@@ -261,8 +265,8 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
     return seconds;
   }
 
-  async #trainingClips(stream: number, step: number, count: number): Promise<Clip[]> {
-    const clips: Clip[] = [];
+  async #trainingClips(stream: number, step: number, count: number): Promise<VideoClip[]> {
+    const clips: VideoClip[] = [];
     for (let item = 0; item < count; item++) clips.push(await this.data.training.clip(stream, step, item));
     return clips;
   }
@@ -271,7 +275,7 @@ export class RobotVideoExperiment implements OpenRecipe<Clip, unknown, Evaluatio
 /** The reward of the held-out clips that are evaluated every so many steps, of those of its terms that they are measured by. */
 function heldOutReward(
   terms: RobotVideoConfig["grpo"]["reward"],
-  metrics: World<Clip, unknown>["metrics"],
+  metrics: World<VideoClip, unknown>["metrics"],
 ): WatchedMetric {
   return {
     name: "heldOutReward",

@@ -2,7 +2,7 @@
 import type { CausalTransformer } from "../../models/causal_transformer.ts";
 import type { SamplingOptions } from "../../nn/sampling.ts";
 import { rollout } from "../../train/rollout.ts";
-import type { Clip } from "../../worlds/robot_video/clips.ts";
+import type { VideoClip } from "../../worlds/robot_video/clips.ts";
 import { singleStepQuestion } from "../../worlds/robot_video/single_step_sequences.ts";
 import type { RobotVideoWorld } from "../../worlds/robot_video/single_step_world.ts";
 import type { Tokens } from "../../worlds/world.ts";
@@ -19,18 +19,18 @@ export async function imagine(
   model: CausalTransformer,
   world: RobotVideoWorld,
   bins: { encode(actions: Float32Array): Int32Array },
-  clips: readonly Clip[],
+  clips: readonly VideoClip[],
   history: number,
   options: { sampling: SamplingOptions; stream: readonly [seed: number, purpose: number, first: number] },
 ): Promise<Uint8Array[]> {
-  const bytes = ({ height, width }: Clip) => height * width * 3;
+  const bytes = ({ height, width }: VideoClip) => height * width * 3;
   const histories = clips.map((clip) => ({
     ...clip,
     frames: clip.frames.subarray(0, history * bytes(clip)),
     length: history,
   }));
   const frames: Tokens[][] = (await world.frameTokens(histories)).map((tokens) => [...tokens]);
-  const bin = ({ actions, actionWidth }: Clip, t: number) =>
+  const bin = ({ actions, actionWidth }: VideoClip, t: number) =>
     bins.encode(actions.subarray(t * actionWidth, (t + 1) * actionWidth));
   const answers: Tokens[][] = clips.map(() => []);
   const answerLength = world.tokenizer.tokensPerFrame + 1;

@@ -4,7 +4,11 @@ import { MULTI_STEP, type MultiStepPrediction } from "./multi_step.ts";
 import type { VideoKind } from "./video_kind.ts";
 import { SINGLE_STEP, type SingleStepPrediction } from "./single_step.ts";
 
-/** A frozen tokenizer and the world over it, of either kind. */
+/**
+ * A frozen tokenizer and the world over it, of either kind.
+ *
+ * @internal
+ */
 export type AnyVideoPrediction = SingleStepPrediction | MultiStepPrediction;
 
 /** The kind that `data.prediction` names. */

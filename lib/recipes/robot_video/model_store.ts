@@ -10,7 +10,11 @@ import { type RobotVideoData, writeActionRanges } from "./data.ts";
 import { loadFittingModel } from "./given_models.ts";
 import type { VideoPrediction } from "./video_kind.ts";
 
-/** The transformers of a run, by the stages that leave them behind. */
+/**
+ * See the file's head.
+ *
+ * @internal
+ */
 export class VideoModels implements ModelStore {
   /** Loads nothing yet. @param prediction The frozen tokenizer and the world over it, whose sizes models must have. */
   constructor(

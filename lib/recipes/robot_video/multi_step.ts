@@ -18,7 +18,7 @@ import type { Engine } from "../../tensor/engine.ts";
 import { Philox } from "../../tensor/random.ts";
 import { CompressiveTokenizerTrainer } from "../../train/compressive_tokenizer_trainer.ts";
 import { STREAM } from "../../base/streams.ts";
-import type { Clip } from "../../worlds/robot_video/clips.ts";
+import type { VideoClip } from "../../worlds/robot_video/clips.ts";
 import type { ImageMetric } from "../../worlds/robot_video/metrics.ts";
 import { multiStepLengths } from "../../worlds/robot_video/multi_step_sequences.ts";
 import { type FrameSequences, MultiStepWorld } from "../../worlds/robot_video/multi_step_world.ts";
@@ -90,7 +90,7 @@ export class MultiStepPrediction implements VideoPrediction {
   }
 
   /** Whether the last two frames were sampled alike; a single predicted frame is compared with the start frame. */
-  async repetitionRule(clips: readonly Clip[]): Promise<(clip: number, answer: Tokens) => boolean> {
+  async repetitionRule(clips: readonly VideoClip[]): Promise<(clip: number, answer: Tokens) => boolean> {
     const starts = (await this.world.clipTokens(clips)).map(({ frames }) => frames[0]);
     return (clip, answer) => endsRepeating(this.world.sampledFrames(answer, clips[clip]), starts[clip]);
   }
@@ -98,7 +98,7 @@ export class MultiStepPrediction implements VideoPrediction {
   /** The frames after the first of each clip, predicted together. */
   async imagine(
     model: CausalTransformer,
-    clips: readonly Clip[],
+    clips: readonly VideoClip[],
     options: { sampling: SamplingOptions; stream: readonly [seed: number, purpose: number, first: number] },
   ): Promise<Uint8Array[]> {
     const encoded = await this.world.encode(clips);

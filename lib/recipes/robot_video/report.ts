@@ -4,7 +4,7 @@
  * The base that RLVR is compared with is the control (likelihood training continued for as long as GRPO took) where there
  * is one, else the likelihood model; both are in the result. Clips of one episode are resampled together.
  */
-import { type Clip as ReportClip, clip as reportClip } from "../../report/frames.ts";
+import { frameClip, type ShownClip } from "../../report/frames.ts";
 import { horizonFigure } from "../../report/figures.ts";
 import type { ReportFigure, ReportTable } from "../../report/html_report.ts";
 import { formatNumber } from "../../report/html.ts";
@@ -15,8 +15,8 @@ import type { CausalTransformer } from "../../models/causal_transformer.ts";
 import { type CurvePanel, grpoPanels } from "../../runs/curves.ts";
 import type { Evaluations, RecipeReport } from "../../runs/recipe.ts";
 import { STREAM } from "../../base/streams.ts";
-import { type Clip, cutClip } from "../../worlds/robot_video/clips.ts";
-import type { Evaluation } from "./evaluation.ts";
+import { cutClip, type VideoClip } from "../../worlds/robot_video/clips.ts";
+import type { VideoEvaluation } from "./evaluation.ts";
 import type { RobotVideoConfig } from "./config.ts";
 import type { RobotVideoData } from "./data.ts";
 import type { VideoPrediction } from "./video_kind.ts";
@@ -31,7 +31,11 @@ export interface VideoMetricResult extends MetricResult {
   byFrame?: { base: Interval[]; rlvr: Interval[] };
 }
 
-/** `result.json` of a robot-video run. */
+/**
+ * `result.json` of a robot-video run.
+ *
+ * @internal
+ */
 export interface RobotVideoResult extends RunResult {
   /** By name; `repetition` among them: the share of answers that repeat the frame before (README, "Repetition"). */
   metrics: Record<string, VideoMetricResult>;
@@ -46,7 +50,7 @@ export interface RobotVideoResult extends RunResult {
 /** Puts evaluations together; pure but for the bootstrap's seeded draws. */
 export function robotVideoResult(
   config: RobotVideoConfig,
-  { likelihood, control, rlvr = likelihood }: Evaluations<Evaluation>,
+  { likelihood, control, rlvr = likelihood }: Evaluations<VideoEvaluation>,
 ): Pick<RobotVideoResult, "metrics" | "base" | "headline" | "trueRepetition"> {
   const base = control ?? likelihood;
   const options = { seed: config.seed, groups: base.episodes };
@@ -55,7 +59,7 @@ export function robotVideoResult(
   const difference = (before: Float64Array, after: Float64Array) =>
     isOneEpisode ? {} : { difference: pairedDifference(before, after, options) };
   const directions: Record<string, "lower" | "higher"> = { psnr: "higher", ssim: "higher" };
-  const frames = ({ byFrame }: Evaluation, name: string) =>
+  const frames = ({ byFrame }: VideoEvaluation, name: string) =>
     (byFrame?.[name] ?? []).map((values) => meanInterval(values, options));
   const metrics: Record<string, VideoMetricResult> = {};
   for (const name of Object.keys(base.values)) {
@@ -110,7 +114,7 @@ export async function imaginedClips(
   models: Record<string, CausalTransformer>,
 ): Promise<GalleryClip[]> {
   const { evaluation, data: { frameStep } } = config, { shown } = prediction;
-  const chosen: { label: string; truth: Clip }[] = [];
+  const chosen: { label: string; truth: VideoClip }[] = [];
   const count = Math.min(evaluation.gifs, data.split.test.length);
   for (let i = 0; i < count; i++) {
     const episode = await data.source.load(data.split.test[Math.floor(i * data.split.test.length / count)]);
@@ -132,7 +136,7 @@ export async function imaginedClips(
     });
   }
   const clips = chosen.map(({ label, truth }, i): GalleryClip => {
-    const shape = (frames: Uint8Array): ReportClip => reportClip(frames, truth.length, truth.height, truth.width);
+    const shape = (frames: Uint8Array): ShownClip => frameClip(frames, truth.length, truth.height, truth.width);
     return {
       label,
       note: `${shown.givenFrames} true frame${shown.givenFrames === 1 ? "" : "s"}, then ${
@@ -258,7 +262,7 @@ const CURVES: readonly CurvePanel[] = [
 /**
  * A plain-text table: a row a metric, a column a model, each with its 95 % interval; the best of N beside it where N > 1.
  */
-export function scoreTable(evaluations: Record<string, Evaluation>, seed: number): string {
+export function scoreTable(evaluations: Record<string, VideoEvaluation>, seed: number): string {
   const models = Object.entries(evaluations);
   const [, first] = models[0];
   const show = (values: Float64Array, groups: string[]) => {
@@ -276,7 +280,7 @@ export function scoreTable(evaluations: Record<string, Evaluation>, seed: number
       return isBestOfN ? [mean, show(evaluation.best[metric], evaluation.episodes)] : [mean];
     }),
   ]);
-  const addRow = (name: string, values: (evaluation: Evaluation) => Float64Array) =>
+  const addRow = (name: string, values: (each: VideoEvaluation) => Float64Array) =>
     void rows.push([
       name,
       ...models.flatMap(([, evaluation]) => {
@@ -296,7 +300,7 @@ export function scoreTable(evaluations: Record<string, Evaluation>, seed: number
 }
 
 /** How much rejection cost; nothing where nothing was drawn again. */
-function rejectionLine(models: readonly (readonly [name: string, evaluation: Evaluation])[]): string {
+function rejectionLine(models: readonly (readonly [name: string, evaluation: VideoEvaluation])[]): string {
   if (models.every(([, { attempts }]) => attempts === 1)) return "";
   const list = models.map(([name, { attempts }]) => `${name} ${formatNumber(attempts)}`).join(", ");
   return `\nanswers that repeat were drawn again; samplings an answer: ${list}`;

@@ -14,7 +14,7 @@ import type { Engine } from "../../tensor/engine.ts";
 import { Philox } from "../../tensor/random.ts";
 import { STREAM } from "../../base/streams.ts";
 import { TokenizerTrainer } from "../../train/frame_tokenizer_trainer.ts";
-import type { Clip } from "../../worlds/robot_video/clips.ts";
+import type { VideoClip } from "../../worlds/robot_video/clips.ts";
 import { repetition } from "../../worlds/robot_video/metrics.ts";
 import { singleStepLengths } from "../../worlds/robot_video/single_step_sequences.ts";
 import { type FrameBatch, RobotVideoWorld } from "../../worlds/robot_video/single_step_world.ts";
@@ -79,7 +79,7 @@ export class SingleStepPrediction implements VideoPrediction {
   }
 
   /** Whether all tokens are those of the last history frame. */
-  async repetitionRule(clips: readonly Clip[]): Promise<(clip: number, answer: Tokens) => boolean> {
+  async repetitionRule(clips: readonly VideoClip[]): Promise<(clip: number, answer: Tokens) => boolean> {
     const last = (await this.world.frameTokens(clips)).map((frames) => frames[frames.length - 2]);
     return (clip, answer) => repetition(answer.subarray(0, last[clip].length), last[clip]);
   }
@@ -87,7 +87,7 @@ export class SingleStepPrediction implements VideoPrediction {
   /** Frame after frame from the model's own predictions and the actions that were really taken. */
   imagine(
     model: CausalTransformer,
-    clips: readonly Clip[],
+    clips: readonly VideoClip[],
     options: { sampling: SamplingOptions; stream: readonly [seed: number, purpose: number, first: number] },
   ): Promise<Uint8Array[]> {
     return imagine(model, this.world, this.#bins, clips, this.#history, options);

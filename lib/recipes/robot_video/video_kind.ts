@@ -16,7 +16,7 @@ import { tensor } from "../../tensor/tensor.ts";
 import { STREAM } from "../../base/streams.ts";
 import type { TokenizerTrainerState, TokenizerTrainingConfig } from "../../train/frame_tokenizer_trainer.ts";
 import { drawColourJitter, TRAINING_COLOUR_JITTER } from "../../worlds/robot_video/augment.ts";
-import type { Clip } from "../../worlds/robot_video/clips.ts";
+import type { VideoClip } from "../../worlds/robot_video/clips.ts";
 import { type ImageMetric, lpipsMetric, mae, mse, psnr, ssim } from "../../worlds/robot_video/metrics.ts";
 import { cropAndJitter, drawCrop, TOKENIZER_CROP } from "../../worlds/robot_video/random_crop.ts";
 import type { SingleStepVocabulary } from "../../worlds/robot_video/vocabulary.ts";
@@ -59,7 +59,7 @@ export interface TrainerParts {
 }
 
 /** A world of robot video, whatever it predicts. */
-export type VideoWorld = World<Clip, unknown> & { readonly vocabulary: SingleStepVocabulary };
+export type VideoWorld = World<VideoClip, unknown> & { readonly vocabulary: SingleStepVocabulary };
 
 /** A frozen tokenizer and the world over it. */
 export interface VideoPrediction {
@@ -80,13 +80,13 @@ export interface VideoPrediction {
   /** Which way a metric improves. */
   better(name: string): "lower" | "higher";
   /** Whether an answer to clip i repeats the frame before, by the rule of the released evaluation. */
-  repetitionRule(clips: readonly Clip[]): Promise<(clip: number, answer: Tokens) => boolean>;
+  repetitionRule(clips: readonly VideoClip[]): Promise<(clip: number, answer: Tokens) => boolean>;
   /** Clips to show: how many frames, how many of them given, and how long before them the context frame lies, if there is one. */
   readonly shown: { frames: number; givenFrames: number; contextBefore?: number };
   /** Clips as the model sees them coming, uint8 [S, H, W, 3] each: the given frames as they were, then the predicted ones. */
   imagine(
     model: CausalTransformer,
-    clips: readonly Clip[],
+    clips: readonly VideoClip[],
     options: { sampling: SamplingOptions; stream: readonly [seed: number, purpose: number, first: number] },
   ): Promise<Uint8Array[]>;
 }

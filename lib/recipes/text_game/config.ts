@@ -14,6 +14,9 @@ import {
   languageTokenizerSchema,
 } from "../language/fields.ts";
 import { checkedConfig, describeFields } from "../../runs/settings.ts";
+import type { TextGameConfig } from "./config_type.ts";
+
+export type { TextGameConfig } from "./config_type.ts";
 
 const count = z.int().min(1);
 const fraction = z.number().min(0).max(1);
@@ -68,11 +71,7 @@ const evaluationSchema = z.strictObject({
   samples: z.int().min(0).default(8).describe("Answers shown in the report"),
 });
 
-/**
- * The schema; `z.infer` of it is `TextGameConfig`. Its own type can only be inferred, which documentation cannot show.
- *
- * @internal
- */
+/** Every field; `config_type.ts` is written out from it. */
 export const textGameSchema = z.strictObject({
   preset: z.string().default("demo").describe("Name of the preset that the values started from"),
   seed: z.int().min(0).default(0).describe("Seed of every random number"),
@@ -86,8 +85,6 @@ export const textGameSchema = z.strictObject({
   logitChunk: count.default(4096).describe("Tokens whose logits exist at once"),
 });
 
-/** A checked configuration; see the schema for every field. */
-export type TextGameConfig = (typeof textGameSchema)["_output"];
 /** Name of a reward. */
 export type TextGameRewardName = TextGameConfig["grpo"]["rewards"][number];
 

@@ -20,7 +20,11 @@ import { exampleOf, exampleOfRow, type TextGameExample } from "../../worlds/text
 import { checkFiles, checkUsable, findName, inFolder, mapBreathing, missingFile, namesIn } from "../language/data.ts";
 import type { TextGameConfig } from "./config.ts";
 
-/** See the file's head. */
+/**
+ * See the file's head.
+ *
+ * @internal
+ */
 export interface TextGameData {
   /** To train with. */
   train: TextGameExample[];
@@ -185,23 +189,20 @@ function namesOf(split: string): RegExp[] {
     .map((rest) => new RegExp(`^${split}${rest}$`));
 }
 
-/** Files of a folder, by what they are for. */
-export interface TextGameFiles {
-  /** To train with. */
-  train: string;
-  /** To judge by. */
-  test?: string;
-  /** With responses to imitate. */
-  imitation?: string;
-}
-
 /**
  * The training and test files of a folder; a file stands for itself, to be split.
  *
  * @param testPath The test file, where it is named: the folder's is then not looked for.
  * @throws {UserError} When the path does not exist, the folder has no training file, or it is not clear which is meant.
  */
-export async function findTextGameFiles(path: string, testPath?: string): Promise<TextGameFiles> {
+export async function findTextGameFiles(path: string, testPath?: string): Promise<{
+  /** To train with. */
+  train: string;
+  /** To judge by. */
+  test?: string;
+  /** With responses to imitate. */
+  imitation?: string;
+}> {
   const names = await namesIn(path);
   if (names === undefined) return { train: path, ...testPath === undefined ? {} : { test: testPath } };
   const train = findName(names, TRAIN_FILES, `Name it: --data ${path}/NAME`);

@@ -40,7 +40,11 @@ export interface TextGameEvaluationRequest {
   breathe?: () => Promise<void>;
 }
 
-/** Numbers of an evaluation, one an example. */
+/**
+ * Numbers of an evaluation, one an example.
+ *
+ * @internal
+ */
 export interface TextGameEvaluation {
   /** Binary reward: 1 where the predicted state is right. */
   binary: Float64Array;

@@ -19,7 +19,7 @@ import { evaluateTextGame, type TextGameEvaluation } from "./evaluation.ts";
 import { textGameWorld } from "./tokens.ts";
 import { textGameHeadline, textGameReport, type TextGameResult, textGameResult } from "./report.ts";
 
-/** The recipe of text games. */
+/** The experiment of text games, opened on its data and models: a recipe for `run`. */
 export class TextGameExperiment extends LanguageExperiment<
   TextGameConfig,
   TextGameExample,
@@ -72,17 +72,17 @@ export class TextGameExperiment extends LanguageExperiment<
     return await evaluateTextGame({ model, world, examples, scoring, seed, rows, sampledAnswers, ...watch });
   }
 
-  /** Intervals and differences of the evaluations, by part of the data. */
+  /** Accuracy of every model on changed, unchanged and all transitions, with intervals. */
   result(evaluations: Evaluations<TextGameEvaluation>): Pick<TextGameResult, "metrics" | "rewards" | "cutAnswers"> {
     return textGameResult(this, evaluations);
   }
 
-  /** The result in one sentence a reward. */
+  /** A sentence for each reward: accuracy before and after GRPO. */
   headline(result: TextGameResult): string {
     return textGameHeadline(result);
   }
 
-  /** Title, tables and curves of the report. */
+  /** Tables, curves and telling answers for `report.html`. */
   report(result: TextGameResult, evaluations: Evaluations<TextGameEvaluation>): RecipeReport {
     return textGameReport(this, result, evaluations);
   }

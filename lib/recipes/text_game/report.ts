@@ -30,7 +30,11 @@ export interface TextGameMetricResult extends MetricResult {
   unchangedBaseline: Interval;
 }
 
-/** `result.json` of a text-game run. */
+/**
+ * `result.json` of a text-game run.
+ *
+ * @internal
+ */
 export interface TextGameResult extends RunResult {
   /**
    * `changed`, `unchanged`, `all` (accuracies of greedy answers), `changedSampled` and so on (of answers drawn at temperature

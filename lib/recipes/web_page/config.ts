@@ -14,6 +14,9 @@ import {
   languageTokenizerSchema,
 } from "../language/fields.ts";
 import { checkedConfig, describeFields } from "../../runs/settings.ts";
+import type { WebPageConfig } from "./config_type.ts";
+
+export type { WebPageConfig } from "./config_type.ts";
 
 const count = z.int().min(1);
 
@@ -71,11 +74,7 @@ const evaluationSchema = z.strictObject({
   samples: z.int().min(0).default(8).describe("Answers shown in the report"),
 });
 
-/**
- * The schema; `z.infer` of it is `WebPageConfig`. Its own type can only be inferred, which documentation cannot show.
- *
- * @internal
- */
+/** Every field; `config_type.ts` is written out from it. */
 export const webPageSchema = z.strictObject({
   preset: z.string().default("demo").describe("Name of the preset that the values started from"),
   seed: z.int().min(0).default(0).describe("Seed of every random number"),
@@ -88,9 +87,6 @@ export const webPageSchema = z.strictObject({
   checkpointEvery: count.default(500).describe("Steps between checkpoints"),
   logitChunk: count.default(4096).describe("Tokens whose logits exist at once"),
 });
-
-/** A checked configuration; see the schema for every field. */
-export type WebPageConfig = (typeof webPageSchema)["_output"];
 
 /** What each preset changes of the defaults. */
 export const WEB_PAGE_PRESETS: Readonly<Record<string, { description: string; values: Record<string, unknown> }>> = {

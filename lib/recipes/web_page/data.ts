@@ -17,7 +17,11 @@ import { type WebPageExample, webPageExample, webPageExampleOfRow } from "../../
 import { checkFiles, checkUsable, findName, inFolder, mapBreathing, missingFile, namesIn } from "../language/data.ts";
 import type { WebPageConfig } from "./config.ts";
 
-/** Examples to train with and to judge by. */
+/**
+ * See the file's head.
+ *
+ * @internal
+ */
 export interface WebPageData {
   /** Examples to train with. */
   train: WebPageExample[];

@@ -42,10 +42,18 @@ export interface WebPageEvaluationRequest {
   breathe?: () => Promise<void>;
 }
 
-/** One number an example for each metric. */
+/**
+ * One number an example for each metric.
+ *
+ * @internal
+ */
 export type WebPageScores = Readonly<Record<WebPageMetric, Float64Array>>;
 
-/** Scores and answers, from {@linkcode evaluateWebPage}. */
+/**
+ * What {@linkcode evaluateWebPage} found.
+ *
+ * @internal
+ */
 export interface WebPageEvaluation {
   /** Scores of the greedy answers. */
   greedy: WebPageScores;

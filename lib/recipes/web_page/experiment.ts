@@ -19,7 +19,7 @@ import { evaluateWebPage, type WebPageEvaluation } from "./evaluation.ts";
 import { webPageWorld } from "./web_page_model.ts";
 import { webPageHeadline, webPageReport, type WebPageResult, webPageResult } from "./report.ts";
 
-/** The recipe of web pages. */
+/** The experiment of web pages, opened on its data and models: a recipe for `run`. */
 export class WebPageExperiment extends LanguageExperiment<
   WebPageConfig,
   WebPageExample,
@@ -31,7 +31,7 @@ export class WebPageExperiment extends LanguageExperiment<
 > {
   /** The command that it is run by. */
   readonly task = "train-web";
-  /** The one policy, rewarded by F1. */
+  /** The policy that GRPO trains: one, rewarded by F1. */
   readonly policies: readonly PolicyRecipe<WebPageExample>[] = [this.policy({
     stage: "grpo",
     name: "rlvr",
@@ -70,7 +70,7 @@ export class WebPageExperiment extends LanguageExperiment<
     return await evaluateWebPage({ model, world, examples, seed, rows, sampledAnswers, sampling, ...watch });
   }
 
-  /** Intervals and differences of the evaluations, by metric. */
+  /** F1, precision and recall of every model, with intervals. */
   result(evaluations: Evaluations<WebPageEvaluation>): Pick<WebPageResult, "metrics" | "cutAnswers"> {
     return webPageResult(this, evaluations);
   }
@@ -80,7 +80,7 @@ export class WebPageExperiment extends LanguageExperiment<
     return webPageHeadline(result);
   }
 
-  /** Title, tables and curves of the report. */
+  /** Tables and telling answers for `report.html`. */
   report(result: WebPageResult, evaluations: Evaluations<WebPageEvaluation>): RecipeReport {
     return webPageReport(this, result, evaluations);
   }

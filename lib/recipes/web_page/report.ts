@@ -28,7 +28,11 @@ export interface WebPageMetricResult extends MetricResult {
   unchangedBaseline: Interval;
 }
 
-/** `result.json` of a web-page run. */
+/**
+ * `result.json` of a web-page run.
+ *
+ * @internal
+ */
 export interface WebPageResult extends RunResult {
   /** `f1`, `precision`, `recall` (greedy answers), and `f1Sampled` and so on (of drawn answers, where they were asked for). */
   metrics: Record<string, WebPageMetricResult>;

@@ -17,7 +17,11 @@ import { mergeSettings } from "../../runs/settings.ts";
 import { type WebPageConfig, webPageConfig } from "./config.ts";
 import { cutObservation } from "./data.ts";
 
-/** The world in a model's tokens. */
+/**
+ * The world in a model's tokens.
+ *
+ * @internal
+ */
 export interface WebPageTokens {
   /** The model's tokenizer. */
   tokenizer: TextTokenizer;
@@ -63,27 +67,6 @@ export function webPageWorld(
   });
 }
 
-/** Which model is opened: a run's, or a folder's. */
-export type WebPageModelSource =
-  /** Of a run of `train-web`: after likelihood training, or after GRPO. */
-  | { readonly run: string; readonly which: "likelihood" | "rlvr" }
-  /** A language model as transformers saves it. */
-  | { readonly model: string };
-
-/** How many answers a question gets, and how they are drawn. */
-export interface PredictOptions {
-  /** Answers for each question. @default {1} */
-  readonly samples?: number;
-  /** The most likely answer instead of drawn ones. */
-  readonly greedy?: boolean;
-  /** Temperature of drawn answers. @default {1} */
-  readonly temperature?: number;
-  /** Probability that drawn answers' tokens are cut to, as the paper's agent asks. @default {0.95} */
-  readonly topP?: number;
-  /** Names the random numbers: (seed, purpose, step). */
-  readonly stream: readonly [seed: number, purpose: number, step: number];
-}
-
 /** A world model of web pages that can be asked. */
 export class WebPageModel implements Disposable {
   /** Trees that were cut to {@linkcode WebPageConfig}'s limit so far. */
@@ -105,7 +88,18 @@ export class WebPageModel implements Disposable {
    *
    * @throws {RangeError} When a prompt leaves no room for an answer.
    */
-  async predict(questions: readonly WebQuestion[], options: PredictOptions): Promise<string[][]> {
+  async predict(questions: readonly WebQuestion[], options: {
+    /** Answers for each question. Default 1. */
+    readonly samples?: number;
+    /** The most likely answer instead of drawn ones. */
+    readonly greedy?: boolean;
+    /** Of drawn answers. Default 1. */
+    readonly temperature?: number;
+    /** Likewise. Default 0.95, as the paper's agent asks. */
+    readonly topP?: number;
+    /** Names the random numbers: (seed, purpose, step). */
+    readonly stream: readonly [seed: number, purpose: number, step: number];
+  }): Promise<string[][]> {
     if (questions.length === 0) return [];
     const { samples = 1, greedy = false, temperature = 1, topP = 0.95, stream } = options;
     const { world, tokenizer } = this.tokens;
@@ -157,7 +151,12 @@ export class WebPageModel implements Disposable {
  */
 export async function openWebPageModel(
   engine: Engine,
-  source: WebPageModelSource,
+  source: (
+    /** Of a run of `train-web`: after likelihood training, or after GRPO. */
+    | { readonly run: string; readonly which: "likelihood" | "rlvr" }
+    /** A language model as transformers saves it. */
+    | { readonly model: string }
+  ),
   changes: Record<string, unknown> = {},
 ): Promise<WebPageModel> {
   const { folder, config } = "run" in source
@@ -173,8 +172,8 @@ const ANY_ENGINE = { model: { computeType: "float32" } };
 
 async function ofRun(path: string, which: "likelihood" | "rlvr", changes: Record<string, unknown>) {
   using run = await RunFolder.read(path);
-  const { preset, ...stored } = run.config as WebPageConfig;
-  const config = webPageConfig(preset, mergeSettings(stored, changes));
+  const { preset, ...stored } = run.config;
+  const config = webPageConfig(String(preset), mergeSettings(stored, changes));
   // Where no likelihood stage ran, GRPO began with the given model.
   if (which === "likelihood" && config.likelihood.steps === 0) return { folder: config.model.folder!, config };
   const folder = join(run.path, "models", which);

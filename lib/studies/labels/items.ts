@@ -20,7 +20,6 @@ import { openFrame } from "./frame.ts";
 export interface LabelItem {
   /** Says nothing of where the item comes from. */
   id: string;
-  /** The task's text. */
   instruction: string;
   /** A PNG, relative to the items' file. */
   frame: string;
@@ -28,7 +27,6 @@ export interface LabelItem {
 
 /** Where an item comes from. */
 export interface LabelKey {
-  /** The item's. */
   id: string;
   /** Who predicted the frame: `base`, `rlvr`, `truth`, … */
   model: string;
@@ -42,7 +40,6 @@ export interface LabelKey {
 
 /** A final frame to be labelled, with where it comes from. */
 export interface LabelCandidate extends Omit<LabelKey, "id"> {
-  /** The task's text. */
   instruction: string;
   /** RGB bytes, [H, W, 3]. */
   pixels: Uint8Array;

@@ -10,7 +10,6 @@ import { type LabelKey, nameField, readLines } from "./items.ts";
 
 /** One answer of one labeller. */
 export interface Label {
-  /** The item's. */
   id: string;
   /** Whether the goal is reached. */
   success: boolean;
@@ -112,7 +111,7 @@ export function labelProblems({ labels, missing, duplicates, unknown, cutOff }: 
 }
 
 /** How far two labellers agree. */
-export interface Agreement {
+export interface LabelAgreement {
   /** Who. */
   labellers: readonly [string, string];
   /** Items that both answered. */
@@ -127,7 +126,7 @@ export interface Agreement {
 }
 
 /** The agreement of every two labellers, on the items that both answered. */
-export function agreement(labels: readonly Label[]): Agreement[] {
+export function agreement(labels: readonly Label[]): LabelAgreement[] {
   const names = labellersOf(labels);
   const of = (labeller: string) =>
     new Map(labels.filter((label) => label.labeller === labeller).map(({ id, success }) => [id, success]));

@@ -15,7 +15,6 @@ import { Philox } from "../../tensor/random.ts";
 export interface LabelSessionOptions {
   /** A folder with an `items.jsonl`, or such a file. */
   frames: string;
-  /** Who answers. */
   labeller: string;
   /** The file of labels; made, or appended to. */
   out: string;
@@ -27,7 +26,6 @@ export interface LabelSessionOptions {
 export interface LabelTask {
   /** Position of the item in this labeller's order; null when all are answered. */
   position: number | null;
-  /** The task's text. */
   instruction: string | null;
   /** Items answered. */
   done: number;

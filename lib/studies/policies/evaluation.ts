@@ -19,10 +19,14 @@ import type { FramePredictor } from "../../worlds/robot_video/frame_predictor.ts
 import type { Policy } from "../../worlds/robot_video/policy.ts";
 import { renderStartFrames, type StartFrames } from "../../gyms/table_top/start_frames.ts";
 import { type StartState, startStates, type StartTask } from "../../gyms/table_top/start_states.ts";
-import { type Rollout, rollOut } from "./rollouts.ts";
-import { type Outcome, TRUTH } from "./table.ts";
+import { type PolicyRollout, rollOut } from "./rollouts.ts";
+import { type TrialOutcome, TRUTH } from "./table.ts";
 
-/** Where the roll-outs of one task start. */
+/**
+ * Where the roll-outs of one task start.
+ *
+ * @internal
+ */
 export interface TaskStarts {
   /** Name of the task. */
   task: string;
@@ -35,24 +39,22 @@ export interface TaskStarts {
 }
 
 /** One roll-out of an evaluation. */
-export interface Trial extends Omit<Outcome, "success"> {
+export interface PolicyTrial extends Omit<TrialOutcome, "success"> {
   /** What was to be done. */
   instruction: string;
   /** What happened. */
-  rollout: Rollout;
+  rollout: PolicyRollout;
   /** The rule's or the judge's answer; null while nobody has judged. */
   success: boolean | null;
   /** The judge's probability of success. */
   probability?: number;
 }
 
-/** What to evaluate. */
 export interface TrialsRequest {
   /** World models by name: `base`, `rlvr`. */
   models: Readonly<Record<string, FramePredictor>>;
   /** Values that the models know actions within. */
   actionRanges?: ActionRanges;
-  /** Who acts. */
   policies: readonly Policy[];
   /** At what, from where. */
   tasks: readonly TaskStarts[];
@@ -62,7 +64,6 @@ export interface TrialsRequest {
   width: number;
   /** Longest roll-out. */
   maxSteps: number;
-  /** Of everything random. */
   seed: number;
   /** Bytes of frames that may be kept for GIFs; beyond them only the first starts of each cell are. Default 512 MiB. */
   frameBytes?: number;
@@ -118,14 +119,14 @@ function splitFrames(task: string, { count, height, width, frames, instructions,
  * @throws {UserError} When two policies have one name.
  * @throws {RangeError} When an action does not fit the models, naming it.
  */
-export async function runTrials(request: TrialsRequest): Promise<Trial[]> {
+export async function runTrials(request: TrialsRequest): Promise<PolicyTrial[]> {
   const { models, policies, tasks, height, width, maxSteps, seed, actionRanges, progress, stopIfAsked } = request;
   checkPolicyNames(policies);
   const worlds = (task: TaskStarts) => [...task.states ? [TRUTH] : [], ...Object.keys(models)];
   const total = tasks.reduce((sum, task) => sum + task.frames.length * worlds(task).length, 0) * policies.length;
   const { frameBytes = 512 * 2 ** 20 } = request;
   const keepsAll = total * (maxSteps + 1) * height * width * 3 <= frameBytes;
-  const trials: Trial[] = [];
+  const trials: PolicyTrial[] = [];
   progress.stage("roll-outs", total, { unit: "roll-outs" });
   for (const task of tasks) {
     const { frames, instructions, states } = task;
@@ -191,9 +192,9 @@ const KEPT_STARTS = 2;
  */
 export async function judgeTrials(
   judge: SuccessClassifier,
-  trials: readonly Trial[],
+  trials: readonly PolicyTrial[],
   tasks: readonly TaskStarts[],
-): Promise<Trial[]> {
+): Promise<PolicyTrial[]> {
   const firsts = new Map(tasks.map(({ task, frames }) => [task, frames]));
   const open = trials.filter(({ world }) => world !== TRUTH);
   const probabilities = await judge.judge(open.map(({ task, start, instruction, rollout }) => ({
@@ -209,7 +210,7 @@ export async function judgeTrials(
 }
 
 /** Trials whose success is known. */
-export function outcomesOf(trials: readonly Trial[]): Outcome[] {
+export function outcomesOf(trials: readonly PolicyTrial[]): TrialOutcome[] {
   return trials.flatMap(({ world, task, policy, start, success }) =>
     success === null ? [] : [{ world, task, policy, start, success }]
   );

@@ -22,16 +22,20 @@ import { lockRun, type RunLock } from "../../runs/run_lock.ts";
 import { writeStartFrames } from "../../gyms/table_top/start_frames.ts";
 import { readLabelKey, writeLabelItems } from "../labels/items.ts";
 import { agreement, type Label, labelProblems, readLabels } from "../labels/labels.ts";
-import type { TaskStarts, Trial } from "./evaluation.ts";
+import type { PolicyTrial, TaskStarts } from "./evaluation.ts";
 import type { JudgeReport } from "./judge.ts";
-import { type Outcome, type PolicyTable, TRUTH } from "./table.ts";
+import { type PolicyTable, type TrialOutcome, TRUTH } from "./table.ts";
 
 /** Who said what succeeded in the models; a classifier's quality is there where there is a truth. */
 export type JudgedBy =
   | { kind: "classifier"; report?: JudgeReport }
   | { kind: "people" | "none"; note: string };
 
-/** `result.json` of a policy evaluation. */
+/**
+ * `result.json` of a policy evaluation.
+ *
+ * @internal
+ */
 export interface PolicyEvaluationResult extends RunResult {
   /** All rates and what follows from them. */
   table: PolicyTable;
@@ -75,7 +79,7 @@ export async function claimEvaluationFolder(
 /** Writes trials, starts, and the models' final frames to be labelled by people. */
 export async function writeTrials(
   folder: string,
-  trials: readonly Trial[],
+  trials: readonly PolicyTrial[],
   tasks: readonly TaskStarts[],
   { height, width, seed }: { height: number; width: number; seed: number },
 ): Promise<void> {
@@ -127,7 +131,7 @@ export async function writeGifs(
 }
 
 /** The truth's outcomes of an evaluation's folder; none where it had no simulator. @throws {UserError} When the file is damaged. */
-export async function readTrueOutcomes(folder: string): Promise<Outcome[]> {
+export async function readTrueOutcomes(folder: string): Promise<TrialOutcome[]> {
   const path = join(folder, TRIALS);
   let text: string;
   try {
@@ -139,7 +143,7 @@ export async function readTrueOutcomes(folder: string): Promise<Outcome[]> {
   return text.split("\n").flatMap((line, i) => {
     if (line.trim() === "") return [];
     try {
-      const { world, task, policy, start, success } = JSON.parse(line) as Outcome;
+      const { world, task, policy, start, success } = JSON.parse(line) as TrialOutcome;
       const isSound = [world, task, policy].every((each) => typeof each === "string") && Number.isInteger(start);
       if (!isSound) throw new SyntaxError("no trial");
       return world === TRUTH && typeof success === "boolean" ? [{ world, task, policy, start, success }] : [];
@@ -152,7 +156,7 @@ export async function readTrueOutcomes(folder: string): Promise<Outcome[]> {
 /** Outcomes by people's labels, with what one should know of them. */
 export interface LabelledOutcomes {
   /** Of the models by label, and of the truth as it was recorded beside the key. */
-  outcomes: Outcome[];
+  outcomes: TrialOutcome[];
   /** A line each: what is missing or double, and how far labellers agree. */
   notes: string[];
   /** Names of the labellers. */
@@ -174,7 +178,7 @@ export async function readLabelledOutcomes(labels: readonly string[], keyPath: s
   if (judged.length === 0) {
     throw new UserError(`${labels.join(", ")} answers none of the ${key.size} items of ${keyPath}: label them first`);
   }
-  const outcomes = judged.map(([id, vote]): Outcome => {
+  const outcomes = judged.map(([id, vote]): TrialOutcome => {
     const { model, task, policy, start } = key.get(id)!;
     return { world: model, task, policy, start, success: vote > 0 };
   });

@@ -30,7 +30,11 @@ import { OBJECT_COLOURS, OBJECT_SHAPES } from "../../gyms/table_top/state.ts";
 import { taskSucceeded } from "../../gyms/table_top/tasks.ts";
 import type { FramePair } from "./models.ts";
 
-/** How much goes into a judge. */
+/**
+ * How much goes into a judge.
+ *
+ * @internal
+ */
 export interface JudgeTraining {
   /** Scenes of each task; every skill attempts each. Default 120. */
   starts?: number;
@@ -40,7 +44,6 @@ export interface JudgeTraining {
 
 /** How a judge is made. */
 export interface JudgeRequest extends JudgeTraining {
-  /** Who computes. */
   engine: Engine;
   /** H of the frames. */
   height: number;
@@ -52,7 +55,6 @@ export interface JudgeRequest extends JudgeTraining {
   objects: number;
   /** Longest attempt. */
   maxSteps: number;
-  /** Of everything random. */
   seed: number;
   /** What a model shows of frames. */
   asModelShows: (pairs: readonly FramePair[]) => Promise<Uint8Array[]>;

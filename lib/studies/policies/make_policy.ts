@@ -10,22 +10,19 @@ import { openRt1Policy } from "./rt1_policy.ts";
 import { ScriptedPolicy } from "../../gyms/table_top/policies/scripted_policy.ts";
 import { SKILL_NAMES, type SkillName } from "../../gyms/table_top/policies/scripted_skill.ts";
 
-/** What only some policies need. */
-export interface MakePolicyOptions {
+/**
+ * Makes the policy that a word names.
+ *
+ * @throws {UserError} if the word names none, or the policy cannot be opened.
+ */
+export async function makePolicy(spec: string, options: {
   /** For `rt1:`: a file of instruction embeddings, or the folder of a sentence encoder's SavedModel. */
   embeddings?: string;
   /** For `http://…`: told why a request is tried again, in one line. */
   onRetry?: (note: string) => void;
   /** For `http://…`: ends requests. */
   signal?: AbortSignal;
-}
-
-/**
- * Makes the policy that a word names.
- *
- * @throws {UserError} if the word names none, or the policy cannot be opened.
- */
-export async function makePolicy(spec: string, options: MakePolicyOptions = {}): Promise<Policy> {
+} = {}): Promise<Policy> {
   if (spec === "random") return new RandomPolicy();
   if (/^https?:\/\//.test(spec)) return new HttpPolicy(spec, { onRetry: options.onRetry, signal: options.signal });
   const [, kind, rest] = /^(scripted|rt1):(.+)$/.exec(spec) ?? [];

@@ -4,17 +4,21 @@
  * notebook and the terminal.
  */
 import type { PlotlyFigure } from "../../report/figures.ts";
-import { clip } from "../../report/frames.ts";
+import { frameClip } from "../../report/frames.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml } from "../../report/gallery.ts";
 import { escapeHtml, figureHtml, formatNumber, formatSeconds, page, plotlyScript } from "../../report/html.ts";
 import type { Interval } from "../../report/result.ts";
 import { colors, fontStack, runColors } from "../../report/theme.ts";
-import type { Trial } from "./evaluation.ts";
+import type { PolicyTrial } from "./evaluation.ts";
 import type { PolicyEvaluationResult } from "./files.ts";
 import type { JudgeReport } from "./judge.ts";
-import { type Agreement, type PolicyTable, TRUTH } from "./table.ts";
+import { type PolicyTable, type RateAgreement, TRUTH } from "./table.ts";
 
-/** A table to be shown: on a page, in a notebook or a terminal. */
+/**
+ * A table to be shown: on a page, in a notebook or a terminal.
+ *
+ * @internal
+ */
 export interface TextTable {
   /** Column headings. */
   columns: string[];
@@ -54,7 +58,7 @@ export function rateTable({ tasks, worlds, policies, cells }: PolicyTable): Text
 
 /** Gap in percentage points and Pearson's r of each model: over all cells, and over the policies of each task. */
 export function agreementTable({ tasks, models }: PolicyTable): TextTable {
-  const pair = (each: Agreement | undefined) =>
+  const pair = (each: RateAgreement | undefined) =>
     each ? `${each.gap.toFixed(1)} / ${each.r === undefined ? "—" : each.r.toFixed(3).replace("-", "−")}` : "—";
   return {
     columns: ["Model", "Gap (points)", "Pearson r", ...tasks.map((task) => `${task}: gap / r`)],
@@ -101,7 +105,7 @@ export function judgeTable({ quality, tasks, trueFrames }: JudgeReport): TextTab
 }
 
 /** Success in the models over success in truth: on the diagonal a model says what really happens. */
-export function successFigure(table: PolicyTable): PlotlyFigure {
+export function policySuccessFigure(table: PolicyTable): PlotlyFigure {
   const symbols = ["circle", "diamond", "square", "triangle-up", "cross", "star"];
   const models = Object.keys(table.models);
   const data = models.flatMap((model, m) => {
@@ -196,6 +200,35 @@ export function policyHeadline({ table }: PolicyEvaluationResult): string {
     : "Nobody has judged these roll-outs yet: label their final frames, then read the labels.";
 }
 
+/**
+ * What an evaluation says: a headline, the tables behind it (success rates, agreement with the truth, starts counted by success in
+ * truth and model; the judge's quality where a classifier judged) and model against truth as a figure.
+ */
+export function policySummary(result: PolicyEvaluationResult): {
+  /** One sentence or a few. */
+  headline: string;
+  /** Success in per cent with its interval, a row a task and world, a column a policy. */
+  rates: TextTable;
+  /** Gap in percentage points and Pearson's r of each model. */
+  agreement: TextTable;
+  /** Starts of each policy by success in truth and model. */
+  confusion: TextTable;
+  /** Accuracy, precision and recall of the classifier that judged; absent where people judged. */
+  judge?: TextTable;
+  /** Success in the models over success in truth. */
+  figure: PlotlyFigure;
+} {
+  const { table, judge } = result;
+  return {
+    headline: policyHeadline(result),
+    rates: rateTable(table),
+    agreement: agreementTable(table),
+    confusion: confusionTable(table),
+    ...(judge.kind === "classifier" && judge.report ? { judge: judgeTable(judge.report) } : {}),
+    figure: policySuccessFigure(table),
+  };
+}
+
 /** A plain-text table for a terminal. */
 export function plainText({ columns, rows }: TextTable): string {
   const widths = columns.map((_, i) => Math.max(...[columns, ...rows].map((row) => [...row[i]].length)));
@@ -219,10 +252,10 @@ export interface ClipChoice {
 
 /** Roll-outs from one start side by side: one of each task and policy, and some in which a model and the truth disagree. */
 export function rolloutClips(
-  trials: readonly Trial[],
+  trials: readonly PolicyTrial[],
   { height, width, examples = 8, disagreements = 6 }: ClipChoice,
 ): { examples: GalleryClip[]; disagreements: GalleryClip[] } {
-  const groups = new Map<string, Trial[]>();
+  const groups = new Map<string, PolicyTrial[]>();
   for (const trial of trials) {
     if (!trial.rollout.frames) continue;
     const key = JSON.stringify([trial.task, trial.policy, trial.start]), own = groups.get(key) ?? [];
@@ -235,7 +268,7 @@ export function rolloutClips(
     return typeof truth === "boolean" && group.some(({ success }) => success !== null && success !== truth);
   });
   // One of each cell before a second of any.
-  const spread = (from: readonly Trial[][], count: number) => {
+  const spread = (from: readonly PolicyTrial[][], count: number) => {
     const rank = new Map<string, number>();
     return from.map((group) => {
       const cell = JSON.stringify([group[0].task, group[0].policy]), place = rank.get(cell) ?? 0;
@@ -249,14 +282,14 @@ export function rolloutClips(
   };
 }
 
-function toClip(group: readonly Trial[], height: number, width: number): GalleryClip {
+function toClip(group: readonly PolicyTrial[], height: number, width: number): GalleryClip {
   const longest = Math.max(...group.map(({ rollout }) => rollout.frames!.length)), size = height * width * 3;
   const panels = group.map(({ world, rollout: { frames, steps }, success }) => {
     const pixels = new Uint8Array(longest * size);
     // A roll-out that ended earlier stands still.
     for (let t = 0; t < longest; t++) pixels.set(frames![Math.min(t, steps)], t * size);
     const judged = success === null ? "" : success ? ": success" : ": failure";
-    return [`${worldName(world)}${judged}`, clip(pixels, longest, height, width)] as const;
+    return [`${worldName(world)}${judged}`, frameClip(pixels, longest, height, width)] as const;
   });
   const { instruction, policy, start } = group[0];
   const steps = group.map(({ world, rollout }) => `${worldName(world)} ${rollout.steps}`).join(", ");
@@ -276,7 +309,7 @@ export async function policyReportHtml(
 ): Promise<string> {
   const { table, judge, engine, device, seed, seconds, settings } = result;
   const compared = Object.keys(table.models).length > 0;
-  const figure = compared ? successFigure(table) : undefined;
+  const figure = compared ? policySuccessFigure(table) : undefined;
   const chips = [result.task, result.preset, `${engine} on ${device}`, `seed ${seed}`].map((text) =>
     `<span class="chip">${escapeHtml(text)}</span>`
   );

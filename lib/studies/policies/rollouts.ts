@@ -11,10 +11,9 @@ import type { VectorEnv } from "../../worlds/robot_video/environment.ts";
 import type { Policy } from "../../worlds/robot_video/policy.ts";
 
 /** What to roll out. */
-export interface RolloutRequest<Start extends { instruction?: string }> {
+export interface PolicyRolloutRequest<Start extends { instruction?: string }> {
   /** Where; its limits end what a policy does not. */
   env: VectorEnv<Start>;
-  /** Who acts. */
   policy: Policy;
   /** One a roll-out. */
   starts: readonly (Start & { instruction: string })[];
@@ -27,7 +26,7 @@ export interface RolloutRequest<Start extends { instruction?: string }> {
 }
 
 /** One roll-out. */
-export interface Rollout {
+export interface PolicyRollout {
   /** Actions taken. */
   steps: number;
   /** Whether the policy ended it. */
@@ -49,15 +48,15 @@ export interface Rollout {
  * @throws {RangeError} When there is no start, or the environment has no largest number of steps: random policies never end.
  */
 export async function rollOut<Start extends { instruction?: string }>(
-  request: RolloutRequest<Start>,
-): Promise<Rollout[]> {
+  request: PolicyRolloutRequest<Start>,
+): Promise<PolicyRollout[]> {
   const { env, policy, starts, seed, keepFrames = () => false, onStep } = request;
   if (env.limits.maxSteps === undefined) {
     throw new RangeError("rollOut needs an environment with maxSteps: random policies never end");
   }
   const first = await env.reset({ starts, seed });
   await policy.reset(starts.map(({ instruction }) => instruction), starts.map((_, i) => policySeed(seed, i)));
-  const rollouts: Rollout[] = first.observations.map(({ pixels }, i) => ({
+  const rollouts: PolicyRollout[] = first.observations.map(({ pixels }, i) => ({
     steps: 0,
     terminated: false,
     success: first.infos[i].success,

@@ -14,7 +14,14 @@ import type { Progress } from "../../runs/progress.ts";
 import { RunInterruptedError } from "../../runs/stage.ts";
 import type { Policy } from "../../worlds/robot_video/policy.ts";
 import { START_TASKS, type StartTask } from "../../gyms/table_top/start_states.ts";
-import { checkPolicyNames, judgeTrials, outcomesOf, runTrials, type TaskStarts, type Trial } from "./evaluation.ts";
+import {
+  checkPolicyNames,
+  judgeTrials,
+  outcomesOf,
+  type PolicyTrial,
+  runTrials,
+  type TaskStarts,
+} from "./evaluation.ts";
 import {
   agreementMetrics,
   claimEvaluationFolder,
@@ -38,11 +45,11 @@ export interface PolicyEvaluationOptions {
   models: Readonly<Record<string, CausalTransformer>>;
   /** Who acts. They stay the caller's. */
   policies: readonly Policy[];
-  /** At what, from where. */
+  /** Tasks with their starts: first frames, instructions, and in the simulator the true state. */
   tasks: readonly TaskStarts[];
-  /** Longest roll-out. */
+  /** Actions of a roll-out at most; it ends earlier when the policy terminates. */
   maxSteps: number;
-  /** Of everything random. */
+  /** Decides everything random: policies, sampled frames, the judge. */
   seed: number;
   /** How the models' frames are drawn; as the experiment evaluates when left out. */
   sampling?: SamplingOptions;
@@ -61,12 +68,16 @@ export interface PolicyEvaluationOptions {
   signal?: AbortSignal;
 }
 
-/** What an evaluation gave. */
+/**
+ * What an evaluation gave.
+ *
+ * @internal
+ */
 export interface PolicyEvaluationOutcome {
   /** As in `result.json`. */
   result: PolicyEvaluationResult;
   /** Every roll-out, judged. */
-  trials: Trial[];
+  trials: PolicyTrial[];
   /** Those that the report shows. */
   clips: { examples: GalleryClip[]; disagreements: GalleryClip[] };
   /** Path of the report. */
@@ -269,7 +280,7 @@ async function newJudge(
 async function qualityInTruth(
   judge: SuccessClassifier,
   { experiment, tasks }: PolicyEvaluationOptions,
-  trials: readonly Trial[],
+  trials: readonly PolicyTrial[],
 ): Promise<JudgeReport | undefined> {
   const firsts = new Map(tasks.map(({ task, frames }) => [task, frames]));
   const episodes = trials.filter(({ world }) => world === TRUTH).map((trial) => ({

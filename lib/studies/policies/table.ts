@@ -20,7 +20,7 @@ import { STREAM } from "../../base/streams.ts";
 export const TRUTH = "truth";
 
 /** Whether one roll-out reached its goal. */
-export interface Outcome {
+export interface TrialOutcome {
   /** `truth`, or a model's name: `base`, `rlvr`. */
   world: string;
   /** Name of the task. */
@@ -58,7 +58,7 @@ export interface PolicyCell {
 }
 
 /** How near rates of a model are to the truth's. */
-export interface Agreement {
+export interface RateAgreement {
   /** Mean |model − truth| in percentage points. */
   gap: number;
   /** Pearson's r; absent where one side does not vary, or there are less than two rates. */
@@ -68,13 +68,13 @@ export interface Agreement {
 }
 
 /** How near a model is to the truth. */
-export interface ModelAgreement extends Agreement {
+export interface ModelAgreement extends RateAgreement {
   /** 95 % interval of the gap, over starts. */
   gapInterval: Interval;
   /** 95 % interval of r, over starts; absent where r is. */
   rInterval?: Interval;
   /** Over the policies of each task. */
-  tasks: Record<string, Agreement>;
+  tasks: Record<string, RateAgreement>;
 }
 
 /** Everything that is said about some outcomes. */
@@ -108,7 +108,7 @@ export interface PolicyTableOptions {
  * @param model The same cells.
  * @throws {RangeError} When the lengths differ or are 0.
  */
-export function agreement(truth: readonly number[], model: readonly number[]): Agreement {
+export function agreement(truth: readonly number[], model: readonly number[]): RateAgreement {
   const gap = 100 * meanAbsoluteGap(truth, model), n = truth.length;
   const r = n < 2 ? NaN : correlation(truth, model);
   return Number.isNaN(r) ? { gap, n } : { gap, r, n };
@@ -119,9 +119,9 @@ export function agreement(truth: readonly number[], model: readonly number[]): A
  *
  * @throws {RangeError} When there is none, or one of the same world, task, policy and start is there twice.
  */
-export function policyTable(outcomes: readonly Outcome[], options: PolicyTableOptions): PolicyTable {
+export function policyTable(outcomes: readonly TrialOutcome[], options: PolicyTableOptions): PolicyTable {
   if (outcomes.length === 0) throw new RangeError("policyTable needs at least one outcome: received none");
-  const distinct = (of: (outcome: Outcome) => string) => [...new Set(outcomes.map(of))];
+  const distinct = (of: (outcome: TrialOutcome) => string) => [...new Set(outcomes.map(of))];
   const worlds = distinct((each) => each.world).sort((a, b) => Number(b === TRUTH) - Number(a === TRUTH));
   const tasks = distinct((each) => each.task), policies = distinct((each) => each.policy);
   const found = new Map<string, Map<number, boolean>>();
@@ -223,7 +223,7 @@ function resampledRates(
   });
 }
 
-function agreementOf(draw: Draw, cells: readonly PolicyCell[], model: string): Agreement {
+function agreementOf(draw: Draw, cells: readonly PolicyCell[], model: string): RateAgreement {
   const truth: number[] = [], rates: number[] = [];
   for (const { task, policy } of cells) {
     const a = draw.get(cellKey(TRUTH, task, policy)), b = draw.get(cellKey(model, task, policy));

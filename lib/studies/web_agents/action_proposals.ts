@@ -6,7 +6,11 @@
  * query that failed) proposes nothing; there it proposes `None`.
  */
 
-/** An action that was proposed, as it was written. */
+/**
+ * An action that was proposed, as it was written.
+ *
+ * @internal
+ */
 export interface Proposal {
   /** `click [12]`. */
   text: string;

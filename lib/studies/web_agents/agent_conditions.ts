@@ -12,7 +12,11 @@ import type { AgentTask } from "./agent_tasks.ts";
 
 /** Names of conditions, in the order in which they are compared. */
 export const CONDITION_NAMES = ["none", "likelihood", "rlvr", "served", "oracle"] as const;
-/** One of them. */
+/**
+ * One of them.
+ *
+ * @internal
+ */
 export type ConditionName = typeof CONDITION_NAMES[number];
 
 /** An agent under comparison. */
@@ -29,9 +33,7 @@ export interface AgentCondition {
 export interface SharedRoles {
   /** Proposes. */
   policyFor(task: AgentTask): PolicyRole;
-  /** Sums up. */
   summarizer: SummarizerRole;
-  /** Describes. */
   translator: TranslatorRole;
   /** Judges; undefined where none is known, which only `none` can do without. */
   value?: ValueRole;

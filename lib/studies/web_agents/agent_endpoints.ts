@@ -1,11 +1,10 @@
 /** Endpoints of a comparison: which role asks which model where, with which key; one client for those that are the same. */
-import { ChatClient, type ChatOptions } from "../../serving/chat_client.ts";
+import { ChatClient, type ChatClientOptions } from "../../serving/chat_client.ts";
 import { JUDGE_SAMPLING } from "./chat_judge.ts";
 import { UserError } from "../../base/user_error.ts";
 
 /** Roles that may be models behind endpoints. */
 export const ENDPOINT_ROLES = ["policy", "world-model", "summarizer", "translator", "value", "judge"] as const;
-/** One of them. */
 export type EndpointRole = typeof ENDPOINT_ROLES[number];
 
 /** One endpoint. */
@@ -20,7 +19,11 @@ export interface EndpointSettings {
   keyVariable: string | null;
 }
 
-/** Endpoints by role. */
+/**
+ * Endpoints by role.
+ *
+ * @internal
+ */
 export type EndpointChoice = Partial<Record<EndpointRole, EndpointSettings>>;
 
 /** Clients by role, and what their servers made them repeat. */
@@ -33,7 +36,7 @@ export class Endpoints {
    * @param options What all have in common.
    * @throws {UserError} When an address is none, or a variable that should hold a key is not set.
    */
-  constructor(choice: EndpointChoice, options: Omit<ChatOptions, "apiKey" | "model" | "kind"> = {}) {
+  constructor(choice: EndpointChoice, options: Omit<ChatClientOptions, "apiKey" | "model" | "kind"> = {}) {
     const known = new Map<string, ChatClient>();
     for (
       const [role, { url, model, kind, keyVariable }] of Object.entries(choice) as [EndpointRole, EndpointSettings][]

@@ -11,14 +11,18 @@ import type { SkippedTask } from "./tasks/task_file.ts";
 import type { TextTable } from "../policies/report.ts";
 import {
   agentHeadline,
+  type AgentTrialResult,
   conditionName,
   errorLines,
   type SuccessRow,
   type SuccessTable,
-  type TrialResult,
 } from "./agent_results.ts";
 
-/** `result.json` of a comparison. */
+/**
+ * `result.json` of a comparison.
+ *
+ * @internal
+ */
 export interface WebAgentResult {
   /** The command. */
   task: "web-agent";
@@ -40,7 +44,7 @@ function percent({ mean, low, high }: Interval): string {
 }
 
 /** Success in per cent: a row over all, one a kind of site, one a kind of task; a column a condition. */
-export function successRows({ conditions, all, byKind, byArea }: SuccessTable): TextTable {
+export function agentSuccessRows({ conditions, all, byKind, byArea }: SuccessTable): TextTable {
   const named = (rows: readonly SuccessRow[], word: string) =>
     rows.map((row) => ({ ...row, group: `${word} ${row.group}` }));
   const rows = [{ ...all, group: "all tasks" }, ...named(byKind, "kind:"), ...named(byArea, "site:")];
@@ -55,7 +59,7 @@ export function successRows({ conditions, all, byKind, byArea }: SuccessTable): 
 }
 
 /** Differences in points. */
-export function differenceRows({ differences }: SuccessTable): TextTable {
+export function agentDifferenceRows({ differences }: SuccessTable): TextTable {
   const points = (value: number) => `${value > 0 ? "+" : ""}${(100 * value).toFixed(1)}`.replace("-", "−");
   return {
     columns: ["From", "To", "Points", "95 % interval", "Trials"],
@@ -70,7 +74,7 @@ export function differenceRows({ differences }: SuccessTable): TextTable {
 }
 
 /** Costs by condition and role. */
-export function costRows({ conditions, costs, steps, errors }: SuccessTable): TextTable {
+export function agentCostRows({ conditions, costs, steps, errors }: SuccessTable): TextTable {
   return {
     columns: ["Agent", "Role", "Queries", "Failed", "Prompt tokens", "Answer tokens", "Seconds"],
     rows: conditions.flatMap((name) => [
@@ -113,7 +117,7 @@ function colorOf(condition: string): string {
 }
 
 /** Rates with their intervals: a row a group, a dot a condition. */
-export function successFigure({ conditions, all, byKind, byArea }: SuccessTable): PlotlyFigure {
+export function agentSuccessFigure({ conditions, all, byKind, byArea }: SuccessTable): PlotlyFigure {
   const groups = [all, ...byKind, ...byArea], slots = conditions.length + 1;
   // Group 0 is at the top; within a group the first condition is.
   const place = (group: number, condition: number) => -(group * slots + condition);
@@ -164,14 +168,36 @@ export function successFigure({ conditions, all, byKind, byArea }: SuccessTable)
   };
 }
 
+/** What a study of web agents says: a headline, the tables behind it, and success by condition as a figure. */
+export function agentSummary({ table }: Pick<WebAgentResult, "table">): {
+  /** One sentence or a few. */
+  headline: string;
+  /** Success in per cent with its interval, a row a condition. */
+  success: TextTable;
+  /** Differences of success between conditions, with their intervals. */
+  differences: TextTable;
+  /** Steps, queries, tokens and seconds of each condition. */
+  costs: TextTable;
+  /** Success by condition. */
+  figure: PlotlyFigure;
+} {
+  return {
+    headline: agentHeadline(table),
+    success: agentSuccessRows(table),
+    differences: agentDifferenceRows(table),
+    costs: agentCostRows(table),
+    figure: agentSuccessFigure(table),
+  };
+}
+
 /** The report as one page of HTML. @param replay Name of the replay page beside it. */
 export async function webAgentReportHtml(
   result: WebAgentResult,
-  trials: readonly TrialResult[],
+  trials: readonly AgentTrialResult[],
   replay: string,
 ): Promise<string> {
   const { table, settings, seconds, retries, skipped } = result;
-  const figure = successFigure(table), errors = errorRows(trials);
+  const figure = agentSuccessFigure(table), errors = errorRows(trials);
   const facts = [
     ...Object.entries(seconds).map(([name, value]) => `${conditionName(name)} ${formatSeconds(value)}`),
     ...Object.entries(retries).filter(([, count]) => count > 0).map(([name, count]) =>
@@ -183,19 +209,19 @@ export async function webAgentReportHtml(
 <p><a href="${escapeHtml(replay)}">Replay every task step by step</a></p></header>`,
     section(
       "Success",
-      `<div class="card">${figureHtml(figure, "success")}</div>${card(successRows(table))}`,
+      `<div class="card">${figureHtml(figure, "success")}</div>${card(agentSuccessRows(table))}`,
       "Per cent of the trials, with Wilson's 95 % interval. Trials that could not go on count as failures.",
     ),
     table.differences.length > 0
       ? section(
         "Differences",
-        card(differenceRows(table)),
+        card(agentDifferenceRows(table)),
         "Trial by trial: the same task, site and seed under both. The interval is that of tasks drawn anew, with all their seeds.",
       )
       : "",
     section(
       "Costs",
-      card(costRows(table)),
+      card(agentCostRows(table)),
       "Seconds of queries at the same time are counted once a task; local models count no tokens.",
     ),
     errors.rows.length > 0
@@ -231,7 +257,7 @@ export async function webAgentReportHtml(
   );
 }
 
-function errorRows(trials: readonly TrialResult[]): TextTable {
+function errorRows(trials: readonly AgentTrialResult[]): TextTable {
   const failed = trials.filter(({ error }) => error !== undefined);
   return {
     columns: ["Agent", "Site", "Task", "Seed", "Why"],

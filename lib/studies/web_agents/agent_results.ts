@@ -14,7 +14,7 @@ import { wilsonInterval } from "../../report/proportions.ts";
 import type { Interval } from "../../report/result.ts";
 
 /** A task to be done once. */
-export interface Trial {
+export interface AgentTrial {
   /** `none`, `rlvr`, …: who looks ahead. */
   condition: string;
   /** The built-in site's seed; null on other sites. */
@@ -26,7 +26,7 @@ export interface Trial {
 }
 
 /** How it went. */
-export interface TrialResult extends Trial {
+export interface AgentTrialResult extends AgentTrial {
   /** What the user wants. */
   objective: string;
   /** Kind of site: `cart`, `forum`, … */
@@ -52,12 +52,12 @@ export interface TrialResult extends Trial {
 }
 
 /** A name for a trial within its condition, fit for a folder. */
-export function trialName({ site, task, seed }: Trial): string {
+export function trialName({ site, task, seed }: AgentTrial): string {
   return `${site === null ? "" : `site-${site}_`}task-${task}_seed-${seed}`;
 }
 
 /** The trial and its condition as one text. */
-export function trialKey(trial: Trial): string {
+export function trialKey(trial: AgentTrial): string {
   return `${trial.condition}/${trialName(trial)}`;
 }
 
@@ -72,7 +72,7 @@ export interface ReleasedResults {
 }
 
 /** One condition's trials in the released form. @param total Trials that it is to have. */
-export function releasedResults(results: readonly TrialResult[], total: number): ReleasedResults {
+export function releasedResults(results: readonly AgentTrialResult[], total: number): ReleasedResults {
   const finished = results.length, successes = results.filter(({ success }) => success === 1).length;
   return {
     overall: finished === 0 ? 0 : successes / finished,
@@ -135,7 +135,7 @@ export interface SuccessTable {
 const MOST_REASONS = 3;
 
 /** Computes the table. @param conditions In the order in which they are compared. */
-export function successTable(results: readonly TrialResult[], conditions: readonly string[]): SuccessTable {
+export function successTable(results: readonly AgentTrialResult[], conditions: readonly string[]): SuccessTable {
   const present = conditions.filter((name) => results.some(({ condition }) => condition === name));
   const of = (name: string) => results.filter(({ condition }) => condition === name);
   const failed = present.filter((name) => of(name).every(({ error }) => error !== undefined));
@@ -143,7 +143,7 @@ export function successTable(results: readonly TrialResult[], conditions: readon
   const groups = (key: "area" | "kind") =>
     [...new Set(results.map((each) => each[key]))].sort()
       .map((group) => rowOf(group, results.filter((each) => each[key] === group), compared));
-  const byCondition = <T>(value: (own: TrialResult[]) => T): Record<string, T> =>
+  const byCondition = <T>(value: (own: AgentTrialResult[]) => T): Record<string, T> =>
     Object.fromEntries(present.map((name) => [name, value(of(name))]));
   return {
     conditions: present,
@@ -165,7 +165,7 @@ export function successTable(results: readonly TrialResult[], conditions: readon
   };
 }
 
-function rowOf(group: string, results: readonly TrialResult[], conditions: readonly string[]): SuccessRow {
+function rowOf(group: string, results: readonly AgentTrialResult[], conditions: readonly string[]): SuccessRow {
   const rates: Record<string, Interval> = {};
   for (const name of conditions) {
     const own = results.filter(({ condition }) => condition === name);
@@ -175,7 +175,7 @@ function rowOf(group: string, results: readonly TrialResult[], conditions: reado
 }
 
 /** Trials of one task, its seeds, are drawn together: they are not independent. */
-function differenceOf(from: readonly TrialResult[], to: readonly TrialResult[]): Interval | undefined {
+function differenceOf(from: readonly AgentTrialResult[], to: readonly AgentTrialResult[]): Interval | undefined {
   const others = new Map(from.map((each) => [trialName(each), each.success]));
   const pairs = to.filter((each) => others.has(trialName(each)));
   if (pairs.length === 0) return undefined;
@@ -186,7 +186,7 @@ function differenceOf(from: readonly TrialResult[], to: readonly TrialResult[]):
   );
 }
 
-function costsOf(results: readonly TrialResult[]): SuccessTable["costs"][string] {
+function costsOf(results: readonly AgentTrialResult[]): SuccessTable["costs"][string] {
   const costs: SuccessTable["costs"][string] = {};
   for (const result of results) {
     for (const [role, usage] of Object.entries(result.costs) as [RoleName, Usage][]) {
@@ -196,7 +196,7 @@ function costsOf(results: readonly TrialResult[]): SuccessTable["costs"][string]
   return costs;
 }
 
-function reasonsOf(results: readonly TrialResult[]): { reason: string; count: number }[] {
+function reasonsOf(results: readonly AgentTrialResult[]): { reason: string; count: number }[] {
   const byReason = Map.groupBy(results.filter(({ error }) => error !== undefined), ({ error }) => error!);
   return [...byReason].map(([reason, { length }]) => ({ reason, count: length }))
     .sort((a, b) => b.count - a.count).slice(0, MOST_REASONS);
@@ -214,14 +214,14 @@ export function errorLines({ conditions, errors, reasons, failed, trials }: Succ
 }
 
 /** Reads a line of `results.jsonl`. @throws {UserError} When it is none. */
-export function readTrialResult(entry: Record<string, unknown>, place: string): TrialResult {
+export function readTrialResult(entry: Record<string, unknown>, place: string): AgentTrialResult {
   const { condition, site, task, seed, success, area, kind } = entry;
   const isSound = [condition, area, kind].every((each) => typeof each === "string") &&
     [0, 1].includes(success as number) &&
     Number.isInteger(task) && Number.isInteger(seed) && (site === null || Number.isInteger(site));
   if (!isSound) throw new UserError(`${place} is no trial's result: mend or remove it`);
   const { stage: _stage, step: _step, ...rest } = entry;
-  return rest as unknown as TrialResult;
+  return rest as unknown as AgentTrialResult;
 }
 
 /** Sums and rates in one sentence. */
@@ -241,7 +241,7 @@ export function agentHeadline({ conditions, all, differences, failed }: SuccessT
   });
   const n = all.rates[compared[0]]?.n ?? 0;
   return `Tasks that succeed: ${rates} (${n} trials each).${
-    told.length > 0 ? ` Trial by trial: ${told.join("; ")}.` : ""
+    told.length > 0 ? ` AgentTrial by trial: ${told.join("; ")}.` : ""
   }`;
 }
 

@@ -47,7 +47,7 @@ import { openWebPageModel, type WebPageModel } from "../../recipes/web_page/web_
 export interface WebAgentSettings {
   /** A run of train-web, for the conditions `likelihood` and `rlvr`. */
   run: string | null;
-  /** Who is compared. */
+  /** World models that are compared: `none`, a model of the run, the site itself. */
   conditions: ConditionName[];
   /** A task file; null: the built-in site's tasks. */
   tasks: string | null;
@@ -57,9 +57,9 @@ export interface WebAgentSettings {
   sites: Record<string, string>;
   /** Seeds of the built-in site. */
   siteSeeds: number[];
-  /** Seeds of the agents. */
+  /** Seeds of the agents: each task is done once with each. */
   seeds: number[];
-  /** Which browser. */
+  /** What shows the pages: the simulated browser, or Chromium. */
   browser: "simulated" | "chromium";
   /** Hosts that Chromium may reach besides those where tasks begin. */
   allowedHosts: string[];
@@ -81,23 +81,26 @@ export interface WebAgentSettings {
   branching: number;
   /** Samples of the policy; null: as in the paper. */
   samples: number | null;
-  /** Scores of each action. */
+  /** How often each candidate is scored; the mean counts. */
   valueSamples: number;
   /** Actions of a task at most; null: its solution's and `slack`, 5 where it is not known. */
   maxSteps: number | null;
-  /** Actions beyond the solution's. */
+  /** Actions that an agent may need beyond the known solution's. */
   slack: number;
   /** Share of the steps in which the built-in policy's likeliest action is wrong. */
   confusion: number;
   /** Whether a trained model says its likeliest answer, or draws one as the paper's agent does. */
   greedy: boolean;
-  /** Tasks side by side. */
+  /** Tasks that are done side by side. */
   workers: number;
 }
 
-/** What a comparison runs in. */
+/**
+ * What a comparison runs in.
+ *
+ * @internal
+ */
 export interface WebAgentContext {
-  /** Where everything is written. */
   out: string;
   /** Writes to `out-2`, `out-3`… where there is a folder `out` already; false when left out. */
   unique?: boolean;

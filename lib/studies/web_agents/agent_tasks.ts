@@ -19,7 +19,7 @@ import type { WebTask } from "../../worlds/web_page/web_task.ts";
 
 /** A task, where it is done, and how long it may take. */
 export interface AgentTask {
-  /** What is asked. */
+  /** The task: words, first pages, how success is judged. */
   readonly task: WebTask;
   /** Seed of the built-in site; null: another site. */
   readonly site: number | null;
@@ -27,7 +27,7 @@ export interface AgentTask {
   readonly area: string;
   /** Kind of task: `information`, `navigation`, `change`; where that is not known, how it is judged. */
   readonly kind: string;
-  /** Actions at most. */
+  /** Actions that the agent may take at most. */
   readonly maxSteps: number;
   /** For the policy that knows it; undefined where it is not known. */
   readonly solution?: Solution;
@@ -38,15 +38,19 @@ export interface AgentTask {
 }
 
 /** A browser for one task. */
-export interface Session extends AsyncDisposable {
+export interface BrowserSession extends AsyncDisposable {
   /** With the site as new. */
   readonly browser: WebBrowser;
 }
 
 /** Opens a browser for a task. */
-export type SessionOpener = (task: AgentTask) => Promise<Session>;
+export type SessionOpener = (task: AgentTask) => Promise<BrowserSession>;
 
-/** How long tasks may take. */
+/**
+ * How long tasks may take.
+ *
+ * @internal
+ */
 export interface StepLimits {
   /** Actions at most; by the solution where left out. */
   maxSteps?: number;
@@ -197,7 +201,7 @@ export function addressBook(sites: SitePlaces): AddressBook {
 }
 
 /** Opens the built-in site in its simulated browser. @throws {UserError} When the task begins elsewhere. */
-export function openSimulated({ site, task }: AgentTask): Promise<Session> {
+export function openSimulated({ site, task }: AgentTask): Promise<BrowserSession> {
   if (site === null) {
     throw new UserError(
       `task_id ${task.taskId} begins at ${

@@ -5,7 +5,11 @@
  * Source: RLVR-World's `world_model_agent.py`.
  */
 
-/** Texts of the sections; undefined where there is none, or its text is `None`. */
+/**
+ * Texts of the sections; undefined where there is none, or its text is `None`.
+ *
+ * @internal
+ */
 export interface ChangeSectionTexts {
   /** Lines of items that will be there. */
   newItems?: string;

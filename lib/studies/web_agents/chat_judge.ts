@@ -5,11 +5,11 @@
 import { UserError } from "../../base/user_error.ts";
 import type { AnswerJudge } from "./tasks/evaluators.ts";
 import type { PictureJudge } from "./tasks/page_pictures.ts";
-import type { ChatClient, ChatMessage, ChatOptions } from "../../serving/chat_client.ts";
+import type { ChatClient, ChatClientOptions, ChatRequestMessage } from "../../serving/chat_client.ts";
 import type { PromptSet } from "./prompt_files.ts";
 
 /** How WebArena's judge is sampled. */
-export const JUDGE_SAMPLING = { temperature: 0, topP: 1, maxTokens: 768 } as const satisfies ChatOptions;
+export const JUDGE_SAMPLING = { temperature: 0, topP: 1, maxTokens: 768 } as const satisfies ChatClientOptions;
 
 /** Words of a verdict: any of the first says no, else the last says yes. */
 const VERDICTS = {
@@ -42,14 +42,18 @@ export function chatJudge(client: ChatClient, prompts: PromptSet, stream: readon
 export function chatPictureJudge(client: ChatClient, prompts: PromptSet, stream: readonly number[]): PictureJudge {
   return async ({ bytes, type }, question) => {
     const picture = { type: "image_url", image_url: { url: `data:${type};base64,${bytes.toBase64()}` } } as const;
-    const messages: ChatMessage[] = prompts.picture_question.fill({ question }).map(({ role, content }) =>
+    const messages: ChatRequestMessage[] = prompts.picture_question.fill({ question }).map(({ role, content }) =>
       role === "user" ? { role, content: [picture, { type: "text", text: content }] } : { role, content }
     );
     return await ask(client, messages, stream);
   };
 }
 
-async function ask(client: ChatClient, messages: readonly ChatMessage[], stream: readonly number[]): Promise<string> {
+async function ask(
+  client: ChatClient,
+  messages: readonly ChatRequestMessage[],
+  stream: readonly number[],
+): Promise<string> {
   const { value: [text], problems = [] } = await client.ask(messages, 1, stream);
   if (problems.length > 0) throw new UserError(`the judge does not answer: ${problems[0]}`);
   return text;

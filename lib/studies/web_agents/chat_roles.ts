@@ -9,7 +9,7 @@
  */
 import { buildWebPrompt } from "../../worlds/web_page/prompt.ts";
 import { NO_ACTION, type WebQuestion } from "../../worlds/web_page/transition.ts";
-import type { ChatClient, ChatMessage } from "../../serving/chat_client.ts";
+import type { ChatClient, ChatRequestMessage } from "../../serving/chat_client.ts";
 import type { PromptSet } from "./prompt_files.ts";
 import type {
   AgentState,
@@ -34,7 +34,11 @@ export interface ChatRoleOptions {
 
 /** What a policy is told of the actions so far: all, as the released agent's, or the last, as WebArena's. */
 export const TOLD_HISTORIES = ["all", "last"] as const;
-/** One of them. */
+/**
+ * One of them.
+ *
+ * @internal
+ */
 export type ToldHistory = typeof TOLD_HISTORIES[number];
 
 /** Proposes actions. */
@@ -67,7 +71,6 @@ export function questionOf(state: AgentState, { text }: Pick<Candidate, "text">)
 
 /** Predicts what actions change: by a prompt file, or by the prompt that world models are trained with. */
 export class ChatWorldModel implements WorldModelRole {
-  /** Nothing is sent yet. */
   constructor(private readonly options: ChatRoleOptions) {}
 
   /** {@inheritDoc WorldModelRole.predict} */
@@ -85,7 +88,6 @@ export class ChatWorldModel implements WorldModelRole {
 
 /** Sums changes up. */
 export class ChatSummarizer implements SummarizerRole {
-  /** Nothing is sent yet. */
   constructor(private readonly options: ChatRoleOptions) {}
 
   /** {@inheritDoc SummarizerRole.summarize} */
@@ -110,7 +112,6 @@ export class ChatSummarizer implements SummarizerRole {
 
 /** Describes expected states. */
 export class ChatTranslator implements TranslatorRole {
-  /** Nothing is sent yet. */
   constructor(private readonly options: ChatRoleOptions) {}
 
   /** {@inheritDoc TranslatorRole.translate} */
@@ -134,12 +135,15 @@ export class ChatTranslator implements TranslatorRole {
 
 /** Scales of values: 1 to 5 in whole numbers, as the paper's agent has it, or 0 to 1, as its trained value models. */
 export const VALUE_SCALES = ["1-5", "0-1"] as const;
-/** One of them. */
+/**
+ * One of them.
+ *
+ * @internal
+ */
 export type ValueScale = typeof VALUE_SCALES[number];
 
 /** Scores expected states. */
 export class ChatValue implements ValueRole {
-  /** Nothing is sent yet. */
   constructor(private readonly options: ChatRoleOptions, private readonly scale: ValueScale = "1-5") {}
 
   /** {@inheritDoc ValueRole.score} */
@@ -207,7 +211,7 @@ async function askEach<T>(
   state: AgentState,
   role: number,
   candidates: readonly T[],
-  messages: (candidate: T) => ChatMessage[],
+  messages: (candidate: T) => ChatRequestMessage[],
 ): Promise<Reply<string[]>> {
   const replies = await Promise.all(
     candidates.map((each, i) => client.ask(messages(each), 1, streamOf(state, role, i), state.signal)),

@@ -7,13 +7,11 @@ import { type Reply, timed } from "../../serving/usage.ts";
 
 /** A question, and the name of the random stream in which its answer is sampled. */
 export interface WorldModelRequest {
-  /** What is asked. */
   readonly question: WebQuestion;
   /** Seed, purpose, site, task, step, role, candidate. */
   readonly stream: readonly number[];
 }
 
-/** See the file's head. */
 export class LocalWorldModel implements WorldModelRole {
   /** Asks nobody yet. @param batches Who answers. The task must have joined it. */
   constructor(private readonly batches: LockStep<WorldModelRequest, string>) {}

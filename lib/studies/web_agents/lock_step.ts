@@ -4,7 +4,6 @@
  * run is repeatable.
  */
 
-/** See the file's head. */
 export class LockStep<Question, Answer> {
   readonly #answer: (questions: readonly Question[]) => Promise<readonly Answer[]>;
   #running = 0;

@@ -38,9 +38,9 @@ import {
 } from "./roles.ts";
 import type { Reply, Usage } from "../../serving/usage.ts";
 
-/** Who does what. */
+/** The roles of an agent, each a model behind an endpoint, a local model, or a program. */
 export interface AgentRoles {
-  /** Proposes. */
+  /** Proposes actions; the most frequent ones are looked at. */
   policy: PolicyRole;
   /** Looks ahead; left out, the most frequent proposal is taken. */
   lookahead?: LookaheadRoles;
@@ -56,7 +56,11 @@ export interface AgentOptions extends EarlyStopOptions {
   valueSamples?: number;
 }
 
-/** A candidate with what became of it. */
+/**
+ * A candidate with what became of it.
+ *
+ * @internal
+ */
 export interface JudgedCandidate extends Candidate, Partial<Omit<PredictedCandidate, keyof Candidate>> {
   /** Its scores. */
   readonly scores?: readonly number[];
@@ -67,13 +71,16 @@ export interface JudgedCandidate extends Candidate, Partial<Omit<PredictedCandid
 /** Why an action was taken. */
 export type ChoiceReason = "early stop" | "stop proposed" | "highest value" | "most frequent";
 
-/** What was chosen, and all that led to it. */
+/**
+ * What was chosen, and all that led to it.
+ *
+ * @internal
+ */
 export interface Decision {
   /** What to do. */
   action: WebAction;
   /** As it is told in histories. */
   described: string;
-  /** Why. */
   reason: ChoiceReason;
   /** Its place among the candidates; −1 for an early stop. */
   chosen: number;
@@ -90,7 +97,7 @@ export interface Decision {
 /** Names of roles, as costs are filed. */
 export type RoleName = "policy" | keyof LookaheadRoles;
 
-/** See the file's head. */
+/** An agent that looks before it acts: proposes, predicts what each action changes, values that, and does the best. */
 export class PlanningAgent {
   readonly #roles: AgentRoles;
   readonly #options: AgentOptions;
@@ -107,7 +114,7 @@ export class PlanningAgent {
   }
 
   /**
-   * Chooses the next action.
+   * Chooses the next action on a page, and says what it looked at.
    *
    * @throws {RoleFailedError} When every query of a role failed.
    */

@@ -16,7 +16,7 @@ import { parseChanges } from "../../worlds/web_page/f1_reward.ts";
 import { itemChanges } from "../../worlds/web_page/item_changes.ts";
 import { trialFolder } from "./trials.ts";
 import replayHtml from "./replay.html" with { type: "text" };
-import { conditionName, type TrialResult } from "./agent_results.ts";
+import { type AgentTrialResult, conditionName } from "./agent_results.ts";
 
 /** Width of a screenshot on the page, in pixels. */
 const SHOT_WIDTH = 720;
@@ -25,7 +25,7 @@ const SHOT_WIDTH = 720;
 type SignedItem = readonly [sign: "+" | "~" | "−", item: string];
 
 /** Writes the page of a comparison's trials. @throws {UserError} When a trial's steps are damaged. */
-export async function replayPage(run: RunFolder, results: readonly TrialResult[]): Promise<string> {
+export async function replayPage(run: RunFolder, results: readonly AgentTrialResult[]): Promise<string> {
   const trials = [];
   for (const result of results) {
     const { condition, site, task, seed, objective, area, kind, success, answer, parts, error } = result;

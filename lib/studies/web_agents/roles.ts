@@ -9,7 +9,11 @@ import type { Observation } from "../../worlds/web_page/browser.ts";
 import type { ChangeSectionTexts } from "./change_sections.ts";
 import type { Reply } from "../../serving/usage.ts";
 
-/** An action that was done. */
+/**
+ * An action that was done.
+ *
+ * @internal
+ */
 export interface PastAction {
   /** Parsed. */
   readonly action: WebAction;
@@ -19,9 +23,9 @@ export interface PastAction {
 
 /** What the agent knows before it chooses. */
 export interface AgentState {
-  /** What the user wants. */
+  /** The task in the user's words. */
   readonly objective: string;
-  /** The page. */
+  /** The page as it is now: its tree, its nodes, its address. */
   readonly observation: Observation;
   /** The page's address as models are told it: the site's own name instead of where it is hosted. */
   readonly url: string;
@@ -37,11 +41,11 @@ export interface AgentState {
 export interface Candidate {
   /** As it was proposed: `click [12]`. */
   readonly text: string;
-  /** Parsed. */
+  /** The action that `text` stands for. */
   readonly action: WebAction;
   /** With what stands at its id. */
   readonly described: string;
-  /** Samples that proposed it. */
+  /** How many of the policy's samples proposed it. */
   readonly count: number;
   /** Its share of the samples of all candidates. */
   readonly share: number;
@@ -59,7 +63,11 @@ export interface PredictedCandidate extends Candidate {
   readonly description: string;
 }
 
-/** Proposes actions. */
+/**
+ * Proposes actions.
+ *
+ * @internal
+ */
 export interface PolicyRole {
   /** Answers that each name an action between back-ticks. */
   propose(state: AgentState, samples: number): Promise<Reply<string[]>>;
@@ -71,7 +79,11 @@ export interface WorldModelRole {
   predict(state: AgentState, candidates: readonly Candidate[]): Promise<Reply<string[]>>;
 }
 
-/** Says what changes amount to. */
+/**
+ * Says what changes amount to.
+ *
+ * @internal
+ */
 export interface SummarizerRole {
   /** For each candidate a short list. */
   summarize(
@@ -80,7 +92,11 @@ export interface SummarizerRole {
   ): Promise<Reply<string[]>>;
 }
 
-/** Describes the expected state. */
+/**
+ * Describes the expected state.
+ *
+ * @internal
+ */
 export interface TranslatorRole {
   /** For each candidate some sentences. */
   translate(
@@ -89,19 +105,25 @@ export interface TranslatorRole {
   ): Promise<Reply<string[]>>;
 }
 
-/** Says how good the expected state is for the objective. */
+/**
+ * Says how good the expected state is for the objective.
+ *
+ * @internal
+ */
 export interface ValueRole {
   /** For each candidate its scores, of whatever scale. Their mean is what counts; 0 where there is none. */
   score(state: AgentState, candidates: readonly PredictedCandidate[], samples: number): Promise<Reply<number[][]>>;
 }
 
-/** What looking ahead takes. */
+/**
+ * What looking ahead takes.
+ *
+ * @internal
+ */
 export interface LookaheadRoles {
   /** Predicts. */
   worldModel: WorldModelRole;
-  /** Sums up. */
   summarizer: SummarizerRole;
-  /** Describes. */
   translator: TranslatorRole;
   /** Judges. */
   value: ValueRole;

@@ -9,7 +9,6 @@ import { UserError } from "../../base/user_error.ts";
 import { JsonClient, type JsonClientOptions } from "../../serving/json_client.ts";
 import type { TaskHelpers } from "./tasks/task_helpers.ts";
 
-/** Who asks. */
 export interface ShopAccount {
   /** Name of an administrator. */
   username: string;

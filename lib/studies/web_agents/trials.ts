@@ -35,20 +35,19 @@ import { WebActionError } from "../../worlds/web_page/browser.ts";
 import { evaluateTask, type EvaluationOptions } from "./tasks/evaluators.ts";
 import type { AgentCondition } from "./agent_conditions.ts";
 import {
+  type AgentTrial,
+  type AgentTrialResult,
   readTrialResult,
   releasedResults,
   type SuccessTable,
   successTable,
-  type Trial,
   trialKey,
   trialName,
-  type TrialResult,
 } from "./agent_results.ts";
 import type { AgentTask, SessionOpener } from "./agent_tasks.ts";
 
 /** What is compared. */
 export interface WebAgentComparison {
-  /** Where everything is written. */
   run: RunFolder;
   /** Who is compared. */
   conditions: readonly AgentCondition[];
@@ -75,7 +74,7 @@ export interface WebAgentComparison {
 /** What came of it. */
 export interface ComparisonResult {
   /** Every trial. */
-  results: TrialResult[];
+  results: AgentTrialResult[];
   /** Rates and differences. */
   table: SuccessTable;
   /** Seconds by condition, of this call. */
@@ -137,8 +136,8 @@ export async function compareWebAgents(comparison: WebAgentComparison): Promise<
 }
 
 /** Reads the results of a folder; none where it has none yet. @throws {UserError} When they are damaged. */
-export async function readResults(run: RunFolder): Promise<TrialResult[]> {
-  const results = new Map<string, TrialResult>();
+export async function readResults(run: RunFolder): Promise<AgentTrialResult[]> {
+  const results = new Map<string, AgentTrialResult>();
   let line = 0;
   for await (const entry of new MetricLog(run.file(RESULTS)).entries()) {
     const result = readTrialResult(entry, `${run.file(RESULTS)}, line ${++line}`);
@@ -148,13 +147,13 @@ export async function readResults(run: RunFolder): Promise<TrialResult[]> {
 }
 
 /** Folder of a trial within its run. */
-export function trialFolder(trial: Trial): string {
+export function trialFolder(trial: AgentTrial): string {
   return join(trial.condition, "trials", trialName(trial));
 }
 
 interface PlannedTrial {
   task: AgentTask;
-  trial: Trial;
+  trial: AgentTrial;
 }
 
 /** Workers that take one trial after the other. Each counts as one that asks the condition's model, until it has no more. */
@@ -182,7 +181,7 @@ async function runTrial(
   comparison: WebAgentComparison,
   condition: AgentCondition,
   { task: planned, trial }: PlannedTrial,
-): Promise<TrialResult> {
+): Promise<AgentTrialResult> {
   const { run, openSession, means, signal, takesScreenshots, agent: options } = comparison;
   const { task, maxSteps, area, kind } = planned;
   const folder = run.file(trialFolder(trial)), start = performance.now();
@@ -196,9 +195,9 @@ async function runTrial(
     kind,
   };
   const finish = (
-    result: Pick<TrialResult, "success" | "parts" | "answer" | "reason"> & { error?: string },
-  ): TrialResult => {
-    const costs: TrialResult["costs"] = {};
+    result: Pick<AgentTrialResult, "success" | "parts" | "answer" | "reason"> & { error?: string },
+  ): AgentTrialResult => {
+    const costs: AgentTrialResult["costs"] = {};
     for (const step of steps) {
       for (const [role, usage] of Object.entries(step.costs) as [keyof typeof costs, ReturnType<typeof usageOf>][]) {
         costs[role] = addUsage(costs[role] ?? usageOf(), usage);

@@ -10,7 +10,11 @@ import { type Observation, WebActionError, type WebBrowser } from "../../worlds/
 import type { ChoiceReason, Decision, JudgedCandidate, PlanningAgent } from "./planning_agent.ts";
 import type { PastAction } from "./roles.ts";
 
-/** A task to be run. */
+/**
+ * A task to be run.
+ *
+ * @internal
+ */
 export interface WebTaskRun {
   /** The session. */
   browser: WebBrowser;
@@ -32,7 +36,11 @@ export interface WebTaskRun {
   signal?: AbortSignal;
 }
 
-/** Sites by the names that models know, in place of where they are hosted. */
+/**
+ * Sites by the names that models know, in place of where they are hosted.
+ *
+ * @internal
+ */
 export interface AddressBook {
   /** What models are told. */
   told(url: string): string;
@@ -42,11 +50,11 @@ export interface AddressBook {
 
 /** One step, as it is written to `steps.jsonl`. */
 export interface StepRecord extends Omit<Decision, "action" | "described" | "candidates"> {
-  /** From 0 on. */
+  /** Number of the action, from 0. */
   step: number;
-  /** Address of the page. */
+  /** Address of the page that the agent saw. */
   url: string;
-  /** The page. */
+  /** The page that the agent saw. */
   observation: string;
   /** Lines of it that were cut off. */
   linesLeftOut?: number;
@@ -54,7 +62,7 @@ export interface StepRecord extends Omit<Decision, "action" | "described" | "can
   action: string;
   /** The same as histories tell it. */
   described: string;
-  /** What was considered. */
+  /** The actions that were considered, with what was predicted of each. */
   candidates: Omit<JudgedCandidate, "action" | "sections">[];
   /** Why the action could not be done. */
   refused?: string;
@@ -64,7 +72,11 @@ export interface StepRecord extends Omit<Decision, "action" | "described" | "can
   seconds: number;
 }
 
-/** How a task went. */
+/**
+ * How a task went.
+ *
+ * @internal
+ */
 export interface WebTaskTrace {
   /** The answer of the last action. */
   answer: string;

@@ -16,14 +16,13 @@ import { chooseWheel } from "./wheels.ts";
 
 /** Builds that PyTorch publishes. */
 export const BUILDS = ["cpu", "cu126", "cu128", "cu130"] as const;
-/** One of them. */
 export type Build = (typeof BUILDS)[number];
 
 /** The version that this project is tested with. */
 export const DEFAULT_VERSION = "2.13.0";
 
 /** What to install, and where from. */
-export interface InstallOptions {
+export interface LibtorchInstallOptions {
   /** `cpu` when left out. */
   build?: Build;
   /** `DEFAULT_VERSION` when left out. */
@@ -107,7 +106,7 @@ export async function libtorchArchive(
 }
 
 /** Installs LibTorch and says where. @throws {UserError} When it cannot be downloaded or is not what it should be. */
-export async function installLibtorch(options: InstallOptions = {}): Promise<Installed> {
+export async function installLibtorch(options: LibtorchInstallOptions = {}): Promise<Installed> {
   const { build = "cpu", version = DEFAULT_VERSION, force = false, cache = cacheFolder(), onProgress } = options;
   const target = join(cache, "libtorch"), folder = join(target, "lib");
   if (!force && await exists(join(folder, libraryName("torch_cpu")))) {
@@ -164,7 +163,7 @@ async function fetchArchive(
   url: string,
   archive: string,
   sha256: string | undefined,
-  { onProgress, signal }: InstallOptions,
+  { onProgress, signal }: LibtorchInstallOptions,
 ): Promise<void> {
   try {
     await download(url, archive, {

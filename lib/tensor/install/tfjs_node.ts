@@ -38,7 +38,7 @@ const LIBRARIES = ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"];
 const HEADERS = ["tensorflow/c/", "tensorflow/core/platform/", "tsl/platform/", "xla/tsl/c/"];
 
 /** How to install. */
-export interface InstallOptions {
+export interface TfjsInstallOptions {
   /** The folder of a `tensorflow` Python package. */
   tensorflow?: string;
   /** A TensorFlow wheel on this machine. */
@@ -59,7 +59,7 @@ export interface InstallOptions {
  * @throws {UserError} When the system is not supported, no compiler is there, or something cannot be fetched.
  */
 export async function installTfjsNode(
-  options: InstallOptions = {},
+  options: TfjsInstallOptions = {},
 ): Promise<{ folder: string; already: boolean; tensorflow: string }> {
   const cache = options.cache ?? cacheFolder(), target = resolve(installationFolder(cache));
   const present = findInstallation(cache);
@@ -150,7 +150,7 @@ async function fetchPackage({ url, sha512 }: { url: string; sha512: string }, fo
 }
 
 /** Takes libraries and headers out of a wheel, the one given or one that is downloaded. */
-async function unpackTensorflow(options: InstallOptions, cache: string, folder: string): Promise<void> {
+async function unpackTensorflow(options: TfjsInstallOptions, cache: string, folder: string): Promise<void> {
   let path = options.wheel;
   if (path === undefined) {
     const name = options.build === "gpu" ? "tensorflow" : "tensorflow-cpu";

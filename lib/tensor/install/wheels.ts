@@ -7,7 +7,6 @@ import { fetchSecurely } from "./download.ts";
 export interface Wheel {
   /** Its file's name. */
   name: string;
-  /** Where it is. */
   url: string;
   /** What it must be, in hexadecimal digits. */
   sha256: string;

@@ -56,7 +56,6 @@ const STACK_BYTES = 1 << 16;
 
 /** The kernels, bound to the active WASM backend. */
 export class Kernels {
-  /** What to call. */
   readonly run: Functions;
   readonly #backend: WasmBackend;
   #scratch = 0;

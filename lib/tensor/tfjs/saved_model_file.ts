@@ -16,9 +16,7 @@ export interface SavedTensor {
 
 /** A function of a SavedModel. */
 export interface SavedSignature {
-  /** By name. */
   inputs: Record<string, SavedTensor>;
-  /** By name. */
   outputs: Record<string, SavedTensor>;
 }
 

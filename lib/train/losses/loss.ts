@@ -5,10 +5,18 @@
  */
 import type { Tensor } from "../../tensor/tensor.ts";
 
-/** What the loss of a batch is divided by. */
+/**
+ * What the loss of a batch is divided by.
+ *
+ * @internal
+ */
 export type LossDenominator = "token-mean" | "sequence-mean" | "fixed-length";
 
-/** What a loss is made of, all of one shape: [n] for n tokens, [N, 1] for N answers. */
+/**
+ * What a loss is made of, all of one shape: [n] for n tokens, [N, 1] for N answers.
+ *
+ * @internal
+ */
 export interface RatioTerms {
   /** ρ = exp(log p − log p_old), differentiable. */
   ratio: Tensor;
@@ -18,7 +26,11 @@ export interface RatioTerms {
   advantages: Tensor;
 }
 
-/** A loss's terms, in the shape of what they are made of. */
+/**
+ * A loss's terms, in the shape of what they are made of.
+ *
+ * @internal
+ */
 export interface LossTerms {
   /** L, differentiable. */
   loss: Tensor;
@@ -28,9 +40,12 @@ export interface LossTerms {
   slope: Tensor;
 }
 
-/** What is lowered to make good answers likelier: one number of every ratio. */
+/**
+ * The policy's part of the GRPO loss, from ratio and advantage of every token or answer; a loss of one's own is an
+ * object of this form.
+ */
 export interface PolicyLoss {
-  /** Name in configurations (`grpo.loss`). */
+  /** What configurations and logs call it. */
   readonly name: string;
   /** Of what there is one ratio: of each token, or of a whole answer (the geometric mean of its tokens'). */
   readonly ratioOf: "token" | "answer";

@@ -9,7 +9,11 @@ import { breather } from "../../base/breather.ts";
 import { UserError } from "../../base/user_error.ts";
 import type { EpisodeSource } from "./episode.ts";
 
-/** The smallest and largest value of each dimension of an action. */
+/**
+ * The smallest and largest value of each dimension of an action.
+ *
+ * @internal
+ */
 export interface ActionRanges {
   /** [A]. */
   readonly min: Float32Array;
@@ -102,7 +106,7 @@ export async function computeActionRanges(
  * ```
  */
 export class ActionBins {
-  /** A. */
+  /** A, the dimensions of an action. */
   readonly width: number;
   /** The range of each dimension. */
   readonly ranges: ActionRanges;

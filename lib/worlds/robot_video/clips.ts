@@ -17,22 +17,22 @@ import type { Episode, EpisodeSource } from "./episode.ts";
 import { NumpyRandomState } from "./numpy_random.ts";
 
 /** A short run of frames with the action taken at each. */
-export interface Clip {
+export interface VideoClip {
   /** The id of the episode it was cut from. */
   readonly episode: string;
   /** The index of its first frame in the episode. */
   readonly start: number;
   /** RGB pixels, [S, H, W, 3]. */
   readonly frames: Uint8Array;
-  /** [S, A]. */
+  /** [S, A], row-major: the action taken at each frame. */
   readonly actions: Float32Array;
-  /** S. */
+  /** S, the frames of the clip. */
   readonly length: number;
-  /** H, in pixels. */
+  /** H, the rows of a frame in pixels. */
   readonly height: number;
-  /** W, in pixels. */
+  /** W, the columns of a frame in pixels. */
   readonly width: number;
-  /** A. */
+  /** A, the dimensions of an action. */
   readonly actionWidth: number;
   /** The context frame of multi-step prediction, [H, W, 3]; only where it was asked for. */
   readonly contextFrame?: Uint8Array;
@@ -50,7 +50,11 @@ export interface ClipShape {
   contextReach?: number;
 }
 
-/** How training clips are drawn. */
+/**
+ * How training clips are drawn.
+ *
+ * @internal
+ */
 export interface TrainingClipOptions extends ClipShape {
   /** The run's seed. */
   seed: number;
@@ -70,7 +74,7 @@ const MAX_DRAWS = 1000;
 export class TrainingClips {
   /** Where the episodes come from. */
   readonly source: EpisodeSource;
-  /** How clips are drawn. */
+  /** How clips are drawn: segment, step, seed, what short episodes become. */
   readonly options: Readonly<TrainingClipOptions>;
   readonly #indices: readonly number[];
 
@@ -96,7 +100,7 @@ export class TrainingClips {
    * @throws {UserError} if `shortEpisodes` is `"drop"` and a thousand draws found no episode that is long enough, or it is
    *   `"refuse"` and the drawn episode is too short.
    */
-  async clip(...name: number[]): Promise<Clip> {
+  async clip(...name: number[]): Promise<VideoClip> {
     const { seed, segment, step = 1, shortEpisodes = "repeat", contextReach, augmentation } = this.options;
     const random = new Philox(seed, STREAM.clip, ...name);
     for (let draw = 0; draw < MAX_DRAWS; draw++) {
@@ -118,8 +122,8 @@ export class TrainingClips {
   }
 
   /** The clips of one training step: items 0 … size − 1 of `step`. */
-  async batch(step: number, size: number): Promise<Clip[]> {
-    const clips: Clip[] = [];
+  async batch(step: number, size: number): Promise<VideoClip[]> {
+    const clips: VideoClip[] = [];
     for (let item = 0; item < size; item++) clips.push(await this.clip(step, item));
     return clips;
   }
@@ -178,7 +182,7 @@ export class EvaluationClips {
    * @throws {RangeError} if there is no such item.
    * @throws {UserError} if the episode is too short and `shortEpisodes` is `"refuse"`.
    */
-  async clip(item: number): Promise<Clip> {
+  async clip(item: number): Promise<VideoClip> {
     const episode = await this.source.load(this.episodeIndex(item));
     const { segment, step = 1, contextReach, shortEpisodes = "repeat" } = this.options;
     if (shortEpisodes === "refuse") refuseShort(this.source, episode, segment * step);
@@ -211,7 +215,7 @@ export function chooseEvaluationClip(
  *
  * @throws {RangeError} if the start is outside the episode.
  */
-export function cutClip(episode: Episode, start: number, segment: number, step = 1, context?: number): Clip {
+export function cutClip(episode: Episode, start: number, segment: number, step = 1, context?: number): VideoClip {
   const { height, width, actionWidth } = episode;
   if (!Number.isInteger(start) || start < 0 || start >= episode.length) {
     throw new RangeError(`a clip of ${episode.id} must start in 0..${episode.length - 1}: received ${start}`);
@@ -224,7 +228,7 @@ export function cutClip(episode: Episode, start: number, segment: number, step =
     frames.set(episode.frames.subarray(t * frameSize, (t + 1) * frameSize), i * frameSize);
     actions.set(episode.actions.subarray(t * actionWidth, (t + 1) * actionWidth), i * actionWidth);
   }
-  const clip: Clip = { episode: episode.id, start, frames, actions, length: segment, height, width, actionWidth };
+  const clip: VideoClip = { episode: episode.id, start, frames, actions, length: segment, height, width, actionWidth };
   if (context === undefined) return clip;
   const contextFrame = episode.frames.slice(context * frameSize, (context + 1) * frameSize);
   return { ...clip, contextFrame, contextIndex: context };
@@ -239,7 +243,7 @@ function refuseShort(source: EpisodeSource, episode: Episode, frames: number): v
 }
 
 /** One draw for the whole clip: history, target and context frame change alike. */
-function augment(clip: Clip, limits: ColourJitterLimits, random: Philox): Clip {
+function augment(clip: VideoClip, limits: ColourJitterLimits, random: Philox): VideoClip {
   const jitter = drawColourJitter(random, limits);
   const frameSize = clip.height * clip.width * 3;
   for (let i = 0; i < clip.length; i++) {

@@ -77,8 +77,12 @@ export interface EnvLimits {
   isTerminal?: (action: ArrayLike<number>) => boolean;
 }
 
-/** What an action led to, in one episode. */
-export interface Outcome {
+/**
+ * What an action led to, in one episode.
+ *
+ * @internal
+ */
+export interface EnvOutcome {
   /** [H, W, 3]. */
   pixels: Uint8Array;
   /** Null where there is none. */
@@ -97,10 +101,14 @@ interface Episode {
   steps: number;
   terminated: boolean;
   truncated: boolean;
-  outcome: Outcome;
+  outcome: EnvOutcome;
 }
 
-/** N episodes side by side; see the file's head. */
+/**
+ * N episodes side by side; see the file's head.
+ *
+ * @internal
+ */
 export abstract class VectorEnv<Start extends { instruction?: string }> {
   /** Sizes and limits. */
   readonly limits: Readonly<EnvLimits>;
@@ -122,7 +130,7 @@ export abstract class VectorEnv<Start extends { instruction?: string }> {
   }
 
   /** Shows the first frames of episodes. */
-  protected abstract begin(starts: readonly Start[], seed: number): Promise<Outcome[]>;
+  protected abstract begin(starts: readonly Start[], seed: number): Promise<EnvOutcome[]>;
 
   /**
    * Takes the actions, which have been checked; null for an episode that has ended. What is returned for those is not looked at.
@@ -132,7 +140,7 @@ export abstract class VectorEnv<Start extends { instruction?: string }> {
   protected abstract advance(
     actions: readonly (Float32Array | null)[],
     instructions: readonly (string | null)[],
-  ): Promise<(Outcome | null)[]>;
+  ): Promise<(EnvOutcome | null)[]>;
 
   /** What the task's text is where a start does not say. */
   protected instructionOf(start: Start): string | null {
@@ -256,7 +264,11 @@ export abstract class VectorEnv<Start extends { instruction?: string }> {
   }
 }
 
-/** One episode: a {@linkcode VectorEnv} of one, without the lists. */
+/**
+ * One episode: a {@linkcode VectorEnv} of one, without the lists.
+ *
+ * @internal
+ */
 export class Env<Start extends { instruction?: string }> {
   /** What computes. */
   readonly vector: VectorEnv<Start>;

@@ -16,9 +16,9 @@ export interface Episode {
   readonly frames: Uint8Array;
   /** T, the number of frames (and of actions). */
   readonly length: number;
-  /** H, in pixels. */
+  /** H, the rows of a frame in pixels. */
   readonly height: number;
-  /** W, in pixels. */
+  /** W, the columns of a frame in pixels. */
   readonly width: number;
   /** The action taken at each frame, [T, A]; row t leads from frame t to frame t + 1. */
   readonly actions: Float32Array;
@@ -30,7 +30,7 @@ export interface Episode {
 export interface EpisodeSource {
   /** What to call the source in logs and reports. */
   readonly name: string;
-  /** The number of episodes. */
+  /** How many episodes there are. */
   readonly length: number;
   /** H of every frame, in pixels. */
   readonly height: number;
@@ -41,7 +41,7 @@ export interface EpisodeSource {
   /** A hash that changes when the data do: a checkpoint keeps it, so that a run is not resumed on other data. */
   readonly fingerprint: string;
   /**
-   * Loads one episode.
+   * Loads an episode by its number, 0 … length − 1.
    *
    * @throws {RangeError} if there is no episode of that index.
    * @throws {UserError} if a file cannot be read or does not hold what it should.

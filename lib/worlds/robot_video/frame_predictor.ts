@@ -11,7 +11,11 @@ import type { CausalTransformer } from "../../models/causal_transformer.ts";
 import type { SamplingOptions } from "../../nn/sampling.ts";
 import type { ActionBins } from "./actions.ts";
 
-/** Predicts frames one after another for a batch of rollouts; B rollouts, H height, W width, A numbers of an action. */
+/**
+ * Predicts frames one after another for a batch of rollouts; B rollouts, H height, W width, A numbers of an action.
+ *
+ * @internal
+ */
 export interface FramePredictor {
   /** H, in pixels. */
   readonly height: number;

@@ -12,7 +12,11 @@ import { isFloating, sameShape, shapeText } from "../../tensor/dtype.ts";
 import type { Engine } from "../../tensor/engine.ts";
 import { tidy } from "../../tensor/scope.ts";
 
-/** A comparison of images. */
+/**
+ * A comparison of images.
+ *
+ * @internal
+ */
 export interface ImageMetric {
   /** How tables and configurations call it. */
   readonly name: string;
@@ -42,10 +46,10 @@ export interface ImageMetric {
   ): { values: Tensor; cells: Tensor };
 }
 
-/** Mean absolute error. */
+/** Mean absolute error of pixels in [0, 1], over the frame; lower is better. */
 export const mae: ImageMetric = pixelMetric("mae", (a, b) => a.sub(b).abs());
 
-/** Mean squared error. */
+/** Mean squared error of pixels in [0, 1], over the frame; lower is better. */
 export const mse: ImageMetric = pixelMetric("mse", (a, b) => a.sub(b).square());
 
 /** Added to the mean squared error under PSNR's logarithm, so that equal images get 80 dB and not infinity (piqa's value). */
@@ -87,7 +91,7 @@ export const ssim: ImageMetric = metric("ssim", "higher", (a, b) => {
 });
 
 /**
- * LPIPS as a metric.
+ * LPIPS as a metric: distance of VGG features; lower is better.
  *
  * @param distance The perceptual network: two batches [B, H, W, 3] in [0, 1] to [B].
  */

@@ -24,7 +24,11 @@ import { RolloutStates } from "./rollout_states.ts";
 import { clampedFrame, type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./single_step_world.ts";
 
-/** What {@linkcode multiStepPredictor} is made of. */
+/**
+ * What {@linkcode multiStepPredictor} is made of.
+ *
+ * @internal
+ */
 export interface MultiStepPredictorOptions extends PredictorOptions {
   /** Frames ↔ tokens. */
   tokenizer: ClipTokenizer;
@@ -65,7 +69,6 @@ interface Batch {
   rows: Row[];
 }
 
-/** See `multiStepPredictor`. */
 class MultiStepPredictor implements FramePredictor {
   /** H. */
   readonly height: number;
@@ -85,7 +88,6 @@ class MultiStepPredictor implements FramePredictor {
   /** Frames predicted in this window. */
   #inWindow = 0;
 
-  /** See `multiStepPredictor`. */
   constructor(options: MultiStepPredictorOptions) {
     const { model, tokenizer, bins, horizon, sampling } = options;
     this.height = tokenizer.config.height;
@@ -111,7 +113,6 @@ class MultiStepPredictor implements FramePredictor {
     }
   }
 
-  /** See `FramePredictor`. */
   async reset(frames: readonly Uint8Array[], seed: number): Promise<Uint8Array[]> {
     checkStartFrames(frames, this.height, this.width);
     return await this.#states.exclusively("reset", async () => {
@@ -133,7 +134,6 @@ class MultiStepPredictor implements FramePredictor {
     });
   }
 
-  /** See `FramePredictor`. */
   async step(actions: readonly (Float32Array | null)[]): Promise<Uint8Array[]> {
     return await this.#states.exclusively("step", async () => {
       const running = new Set(this.#states.check(actions));
@@ -158,7 +158,6 @@ class MultiStepPredictor implements FramePredictor {
     });
   }
 
-  /** See `FramePredictor`. */
   dispose(): void {
     this.#clear();
   }

@@ -12,7 +12,11 @@ import type { AnswerPlan } from "../world.ts";
 import { checkLength, checkSize, checkTokens } from "./single_step_sequences.ts";
 import { clampedFrame, type MultiStepVocabulary } from "./vocabulary.ts";
 
-/** The sizes that decide a multi-step sequence's length. */
+/**
+ * The sizes that decide a multi-step sequence's length.
+ *
+ * @internal
+ */
 export interface MultiStepSizes {
   /** Nc, tokens of the context frame. */
   contextTokens: number;
@@ -24,18 +28,6 @@ export interface MultiStepSizes {
   actionWidth: number;
 }
 
-/** How long the parts of a multi-step sequence are, in tokens. */
-export interface MultiStepLengths {
-  /** Nc + N + A. */
-  question: number;
-  /** (T − 1) · (N + A). */
-  answer: number;
-  /** Both together. */
-  total: number;
-  /** (T − 1) · N: the tokens of the answer that are sampled and trained. */
-  sampled: number;
-}
-
 /**
  * The lengths of a multi-step sequence; 1373, 651, 2024 and 560 tokens for RT-1 (1280 of the context, 80 a frame, 8 frames,
  * 13 actions).
@@ -44,7 +36,16 @@ export interface MultiStepLengths {
  */
 export function multiStepLengths(
   { contextTokens, tokensPerFrame, frames, actionWidth }: MultiStepSizes,
-): MultiStepLengths {
+): {
+  /** Nc + N + A. */
+  question: number;
+  /** (T − 1) · (N + A). */
+  answer: number;
+  /** Both together. */
+  total: number;
+  /** (T − 1) · N: the tokens of the answer that are sampled and trained. */
+  sampled: number;
+} {
   checkSize("contextTokens", contextTokens, 1);
   checkSize("tokensPerFrame", tokensPerFrame, 1);
   checkSize("frames", frames, 2);

@@ -17,7 +17,7 @@ import { tidy } from "../../tensor/scope.ts";
 import { concat, type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { EncodedTransition, Metric, Tokens, World } from "../world.ts";
 import type { ActionBins } from "./actions.ts";
-import type { Clip } from "./clips.ts";
+import type { VideoClip } from "./clips.ts";
 import type { ImageMetric } from "./metrics.ts";
 import { multiStepAnswer, multiStepQuestion, sampledFramesOfMultiStepAnswer } from "./multi_step_sequences.ts";
 import {
@@ -34,7 +34,11 @@ import {
 import { clampedFrame, type MultiStepVocabulary, multiStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./single_step_world.ts";
 
-/** What multi-step prediction needs of a compressive tokenizer. */
+/**
+ * What multi-step prediction needs of a compressive tokenizer.
+ *
+ * @internal
+ */
 export type ClipTokenizer = Pick<
   CompressiveTokenizer,
   | "engine"
@@ -48,7 +52,11 @@ export type ClipTokenizer = Pick<
   | "decode"
 >;
 
-/** A batch of frame sequences. */
+/**
+ * A batch of frame sequences.
+ *
+ * @internal
+ */
 export interface FrameSequences {
   /** Frames 1 … T − 1 of clips: [B, T − 1, H, W, 3] in [0, 1]. */
   frames: Tensor;
@@ -56,7 +64,11 @@ export interface FrameSequences {
   tokens: readonly (readonly Tokens[])[];
 }
 
-/** A clip in tokens, as the tokenizer gives them. */
+/**
+ * A clip in tokens, as the tokenizer gives them.
+ *
+ * @internal
+ */
 export interface ClipTokens {
   /** [Nc]. */
   context: Tokens;
@@ -66,9 +78,9 @@ export interface ClipTokens {
 
 /** What the world is made of. */
 export interface MultiStepWorldOptions {
-  /** Frozen. */
+  /** Makes tokens of frames; it is not trained here, and stays the caller's. */
   tokenizer: ClipTokenizer;
-  /** How actions become tokens. */
+  /** Makes A tokens of an action: equal bins over each dimension's range. */
   bins: ActionBins;
   /** Metrics by which frames are compared. */
   metrics: readonly ImageMetric[];
@@ -91,13 +103,16 @@ export interface MultiStepWorldOptions {
  */
 const REMEMBERED_BATCH = 4;
 
-/** See the file's head. */
-export class MultiStepWorld implements World<Clip, FrameSequences> {
-  /** `robot-video-multi-step`. */
+/**
+ * The world of several frames ahead: from a context frame, a first frame and actions to T − 1 frames; clips are
+ * transitions, [B, T − 1, H, W, 3] the states.
+ */
+export class MultiStepWorld implements World<VideoClip, FrameSequences> {
+  /** `robot-video-multi-step`, for logs and error messages. */
   readonly name = "robot-video-multi-step";
-  /** Frames ↔ tokens. */
+  /** Makes tokens of frames and frames of tokens; frozen. */
   readonly tokenizer: ClipTokenizer;
-  /** Which id means what. */
+  /** Which ids are context codes, frame codes, action bins, BOS and EOS. */
   readonly vocabulary: MultiStepVocabulary;
   /** The image metrics by name, and `repetition`: the rate of standing still, see `repetitionRate`. */
   readonly metrics: Readonly<Record<string, Metric<FrameSequences>>>;
@@ -108,7 +123,7 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
   readonly #parts: number;
   readonly #remembered = new Map<string, ClipTokens>();
   /** Decoding asks for the contexts of the clips that were encoded a moment before. */
-  readonly #ofClip = new WeakMap<Clip, ClipTokens>();
+  readonly #ofClip = new WeakMap<VideoClip, ClipTokens>();
 
   /** The tokenizer stays the caller's. */
   constructor(options: MultiStepWorldOptions) {
@@ -146,7 +161,7 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
    *
    * @throws {RangeError} if a clip has no context frame, or clips differ in size.
    */
-  async encode(clips: readonly Clip[]): Promise<EncodedTransition[]> {
+  async encode(clips: readonly VideoClip[]): Promise<EncodedTransition[]> {
     const tokens = await this.clipTokens(clips);
     return clips.map((clip, i) => {
       const { context, frames } = tokens[i], width = clip.actionWidth;
@@ -163,13 +178,13 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
   }
 
   /**
-   * Tokens of some clips.
+   * Tokens of the context frame and of every frame of each clip.
    *
    * @throws {RangeError} if a clip has no context frame, or clips differ in size.
    */
-  async clipTokens(clips: readonly Clip[]): Promise<ClipTokens[]> {
+  async clipTokens(clips: readonly VideoClip[]): Promise<ClipTokens[]> {
     checkClips(clips);
-    const key = ({ episode, start, contextIndex }: Clip) => `${episode}/${start}/${contextIndex}`;
+    const key = ({ episode, start, contextIndex }: VideoClip) => `${episode}/${start}/${contextIndex}`;
     const found = clips.map((clip) => this.#ofClip.get(clip) ?? this.#remembered.get(key(clip)));
     const missing = [...clips.keys()].filter((i) => !found[i]);
     const isRemembering = this.#rememberClips > 0;
@@ -189,7 +204,7 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
   }
 
   /** Tokens of at most `rows` clips in one call of that many. */
-  async #tokenize(clips: readonly Clip[], rows: number): Promise<ClipTokens[]> {
+  async #tokenize(clips: readonly VideoClip[], rows: number): Promise<ClipTokens[]> {
     const { tokenizer } = this, { height, width, length } = clips[0], size = height * width * 3;
     const contexts = new Float32Array(rows * size), frames = new Float32Array(rows * length * size);
     clips.forEach((clip, i) => {
@@ -216,18 +231,18 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
   }
 
   /** The frames of an answer to a clip as they were sampled, whatever ids they have: [T − 1][N]. */
-  sampledFrames(answer: Tokens, { length, actionWidth }: Clip): Tokens[] {
+  sampledFrames(answer: Tokens, { length, actionWidth }: VideoClip): Tokens[] {
     const sizes = { tokensPerFrame: this.tokenizer.tokensPerFrame, frames: length, actionWidth };
     return sampledFramesOfMultiStepAnswer(answer, sizes);
   }
 
   /** Tokens of the frames that an answer to a clip describes, clamped into the codebook, as released: [T − 1][N]. */
-  answerTokens(answer: Tokens, clip: Clip): Tokens[] {
+  answerTokens(answer: Tokens, clip: VideoClip): Tokens[] {
     return this.sampledFrames(answer, clip).map((frame) => clampedFrame(this.vocabulary, frame));
   }
 
   /** Decodes answers to frames in [0, 1]. What is made of a clip's context is made once, however many answers it has. */
-  async decode(answers: readonly Tokens[], clips: readonly Clip[]): Promise<FrameSequences> {
+  async decode(answers: readonly Tokens[], clips: readonly VideoClip[]): Promise<FrameSequences> {
     const tokens = answers.map((answer, i) => this.answerTokens(answer, clips[i]));
     return { frames: await this.decodeTokens(tokens, clips), tokens };
   }
@@ -239,7 +254,7 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
    * @param clips [B], whose contexts they belong to.
    * @returns [B, T', H, W, 3] in [0, 1].
    */
-  async decodeTokens(tokens: readonly (readonly Tokens[])[], clips: readonly Clip[]): Promise<Tensor> {
+  async decodeTokens(tokens: readonly (readonly Tokens[])[], clips: readonly VideoClip[]): Promise<Tensor> {
     const { tokenizer } = this, { engine, contextTokens } = tokenizer;
     // Answers of one clip side by side: the decoder computes what they share once.
     const byClip = Map.groupBy(tokens.keys(), (i) => clips[i]), groups = [...byClip.values()], order = groups.flat();
@@ -281,7 +296,7 @@ export class MultiStepWorld implements World<Clip, FrameSequences> {
    *
    * @throws {RangeError} if clips differ in size.
    */
-  truth(clips: readonly Clip[]): Promise<FrameSequences> {
+  truth(clips: readonly VideoClip[]): Promise<FrameSequences> {
     checkClips(clips);
     const { height, width, length } = clips[0], size = height * width * 3;
     const pixels = new Float32Array(clips.length * (length - 1) * size);
@@ -342,7 +357,7 @@ function flatten(tokens: readonly Tokens[]): Int32Array {
   return Int32Array.from(tokens.flatMap((each) => [...each]));
 }
 
-function checkClips(clips: readonly Clip[]): void {
+function checkClips(clips: readonly VideoClip[]): void {
   for (const clip of clips) {
     const { episode, start, length, height, width } = clip;
     if (clip.contextFrame === undefined) {

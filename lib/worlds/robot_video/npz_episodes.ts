@@ -16,7 +16,11 @@ import type { ActionRanges } from "./actions.ts";
 import { checkEpisodeIndex, type Episode, type EpisodeSource } from "./episode.ts";
 import { EpisodeCache } from "./episode_cache.ts";
 
-/** How to read a folder of episodes. */
+/**
+ * How to read a folder of episodes.
+ *
+ * @internal
+ */
 export interface NpzEpisodeOptions {
   /**
    * The key of the video, [T, H, W, 3]: uint8, wider integers in 0 … 255, or floats (of 16, 32 or 64 bits) in [0, 1]; floats in

@@ -14,15 +14,19 @@ import { RT1_ACTION, RT1_ACTION_RANGES, RT1_ACTION_WIDTH } from "./actions.ts";
 
 /** One picture as a policy sees it. */
 export interface PolicyFrame {
-  /** RGB, [H, W, 3]. */
+  /** [H, W, 3] RGB bytes, row-major. */
   pixels: Uint8Array;
-  /** H, in pixels. */
+  /** H, the rows of the frame in pixels. */
   height: number;
-  /** W, in pixels. */
+  /** W, the columns of the frame in pixels. */
   width: number;
 }
 
-/** A policy for B episodes at a time. */
+/**
+ * A policy for B episodes at a time.
+ *
+ * @internal
+ */
 export interface Policy {
   /** What to call it in tables: "random", "scripted:able". */
   readonly name: string;

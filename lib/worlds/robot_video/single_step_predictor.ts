@@ -14,7 +14,11 @@ import { singleStepLengths, singleStepQuestion } from "./single_step_sequences.t
 import { clampedFrame, type SingleStepVocabulary, singleStepVocabulary } from "./vocabulary.ts";
 import { writePixels } from "./single_step_world.ts";
 
-/** What {@linkcode singleStepPredictor} is made of. */
+/**
+ * What {@linkcode singleStepPredictor} is made of.
+ *
+ * @internal
+ */
 export interface SingleStepPredictorOptions extends PredictorOptions {
   /** Frames ↔ tokens. */
   tokenizer: FrameTokenizer;
@@ -44,7 +48,6 @@ interface History {
   actions: Int32Array[];
 }
 
-/** See `singleStepPredictor`. */
 class SingleStepPredictor implements FramePredictor {
   /** H. */
   readonly height: number;
@@ -60,7 +63,6 @@ class SingleStepPredictor implements FramePredictor {
   readonly #states: RolloutStates;
   #histories: History[] = [];
 
-  /** See `singleStepPredictor`. */
   constructor(options: SingleStepPredictorOptions) {
     const { model, tokenizer, bins, history, restAction = new Float32Array(bins.width) } = options;
     this.height = tokenizer.config.height;
@@ -81,7 +83,6 @@ class SingleStepPredictor implements FramePredictor {
     this.#states = new RolloutStates(bins);
   }
 
-  /** See `FramePredictor`. */
   async reset(frames: readonly Uint8Array[], seed: number): Promise<Uint8Array[]> {
     checkStartFrames(frames, this.height, this.width);
     return await this.#states.exclusively("reset", async () => {
@@ -104,7 +105,6 @@ class SingleStepPredictor implements FramePredictor {
     });
   }
 
-  /** See `FramePredictor`. */
   async step(actions: readonly (Float32Array | null)[]): Promise<Uint8Array[]> {
     return await this.#states.exclusively("step", async () => {
       const running = this.#states.check(actions), drawn: Tokens[] = [];
@@ -122,7 +122,6 @@ class SingleStepPredictor implements FramePredictor {
     });
   }
 
-  /** See `FramePredictor`. */
   dispose(): void {
     this.#histories = [];
     this.#states.forget();

@@ -11,32 +11,26 @@
 
 import type { SingleStepVocabulary } from "./vocabulary.ts";
 
-/** The sizes that decide a single-step sequence's length. */
-export interface SingleStepSizes {
+/**
+ * The lengths of a single-step sequence; 1333, 321 and 1654 tokens for RT-1 (320 tokens a frame, 4 frames, 13 actions).
+ *
+ * @throws {RangeError} if a size is not an integer in its range.
+ */
+export function singleStepLengths({ tokensPerFrame, history, actionWidth }: {
   /** P, tokens a frame. */
   tokensPerFrame: number;
   /** K, history frames. */
   history: number;
   /** A, action tokens a frame. */
   actionWidth: number;
-}
-
-/** How long the parts of a single-step sequence are, in tokens. */
-export interface SingleStepLengths {
+}): {
   /** K · (P + A) + 1; the BOS is the last of them. */
   question: number;
   /** P + 1; the EOS is the last of them. */
   answer: number;
   /** Both together. */
   total: number;
-}
-
-/**
- * The lengths of a single-step sequence; 1333, 321 and 1654 tokens for RT-1 (320 tokens a frame, 4 frames, 13 actions).
- *
- * @throws {RangeError} if a size is not an integer in its range.
- */
-export function singleStepLengths({ tokensPerFrame, history, actionWidth }: SingleStepSizes): SingleStepLengths {
+} {
   checkSize("tokensPerFrame", tokensPerFrame, 1);
   checkSize("history", history, 1);
   checkSize("actionWidth", actionWidth, 0);

@@ -11,7 +11,7 @@ import { tidy } from "../../tensor/scope.ts";
 import { concat, type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { EncodedTransition, Metric, Tokens, World } from "../world.ts";
 import type { ActionBins } from "./actions.ts";
-import type { Clip } from "./clips.ts";
+import type { VideoClip } from "./clips.ts";
 import type { ImageMetric } from "./metrics.ts";
 import { frameTokensOfAnswer, singleStepAnswer, singleStepQuestion } from "./single_step_sequences.ts";
 import { tokenGrid } from "./video_metrics.ts";
@@ -19,15 +19,15 @@ import { type SingleStepVocabulary, singleStepVocabulary } from "./vocabulary.ts
 
 /** A batch of frames, [B, H, W, 3] in [0, 1]. */
 export interface FrameBatch {
-  /** [B, H, W, 3]. */
+  /** [B, H, W, 3], RGB in [0, 1]. */
   frames: Tensor;
 }
 
 /** What the world is made of. */
 export interface RobotVideoWorldOptions {
-  /** Frozen. */
+  /** Makes tokens of frames; it is not trained here, and stays the caller's. */
   tokenizer: FrameTokenizer;
-  /** How actions become tokens. */
+  /** Makes A tokens of an action: equal bins over each dimension's range. */
   bins: ActionBins;
   /** Metrics by which frames are compared. */
   metrics: readonly ImageMetric[];
@@ -49,15 +49,18 @@ export interface RobotVideoWorldOptions {
  */
 const REMEMBERED_BATCH = 16;
 
-/** See the file's head. */
-export class RobotVideoWorld implements World<Clip, FrameBatch> {
-  /** `robot-video`. */
+/**
+ * The world of one frame ahead: history frames and actions ask, the next frame answers; clips are transitions, [B, H,
+ * W, 3] the states.
+ */
+export class RobotVideoWorld implements World<VideoClip, FrameBatch> {
+  /** `robot-video`, for logs and error messages. */
   readonly name = "robot-video";
-  /** Frames ↔ tokens. */
+  /** Makes tokens of frames and frames of tokens; frozen. */
   readonly tokenizer: FrameTokenizer;
-  /** Which id means what. */
+  /** Which ids are frame codes, action bins, BOS and EOS. */
   readonly vocabulary: SingleStepVocabulary;
-  /** By name. */
+  /** The given image metrics over batches of frames, by name. */
   readonly metrics: Readonly<Record<string, Metric<FrameBatch>>>;
   readonly #bins: ActionBins;
   readonly #frameBatch: number;
@@ -83,7 +86,7 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
   }
 
   /** Questions of every frame but the last; answers of the last. */
-  async encode(clips: readonly Clip[]): Promise<EncodedTransition[]> {
+  async encode(clips: readonly VideoClip[]): Promise<EncodedTransition[]> {
     const frames = await this.frameTokens(clips);
     return clips.map((clip, i) => {
       const history = clip.length - 1, width = clip.actionWidth;
@@ -107,7 +110,7 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
   }
 
   /** Tokens of every frame of some clips. */
-  async frameTokens(clips: readonly Clip[]): Promise<Tokens[][]> {
+  async frameTokens(clips: readonly VideoClip[]): Promise<Tokens[][]> {
     const found = clips.map((clip) => new Array<Tokens | undefined>(clip.length));
     const missing: { clip: number; frame: number; key: string }[] = [];
     clips.forEach((clip, i) => {
@@ -159,7 +162,7 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
   }
 
   /** The last frame of each clip. */
-  truth(clips: readonly Clip[]): Promise<FrameBatch> {
+  truth(clips: readonly VideoClip[]): Promise<FrameBatch> {
     return Promise.resolve(lastFrames(this.tokenizer.engine, clips));
   }
 
@@ -175,7 +178,7 @@ export class RobotVideoWorld implements World<Clip, FrameBatch> {
 }
 
 /** The last frames of some clips as a tensor. */
-export function lastFrames(engine: FrameTokenizer["engine"], clips: readonly Clip[]): FrameBatch {
+export function lastFrames(engine: FrameTokenizer["engine"], clips: readonly VideoClip[]): FrameBatch {
   const { height, width } = clips[0], size = height * width * 3;
   const pixels = new Float32Array(clips.length * size);
   clips.forEach((clip, i) => {

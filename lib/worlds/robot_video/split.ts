@@ -5,14 +5,6 @@
  * file of its own and is the same on every machine. Small data sets hold out a larger share by a smaller `testEvery`.
  */
 
-/** Indices into an episode source. */
-export interface EpisodeSplit {
-  /** Episodes to train on, ascending. */
-  train: number[];
-  /** Held-out episodes, ascending. */
-  test: number[];
-}
-
 /**
  * Splits episodes 0 … count − 1: index i is a test episode if i mod `testEvery` is 0 (paper's data: 873 of 87,212).
  *
@@ -20,7 +12,12 @@ export interface EpisodeSplit {
  * @param testEvery how many episodes there are to one test episode; at least 2.
  * @throws {RangeError} if either number is not an integer in its range.
  */
-export function splitEpisodes(count: number, testEvery = 100): EpisodeSplit {
+export function splitEpisodes(count: number, testEvery = 100): {
+  /** Episodes to train on, ascending. */
+  train: number[];
+  /** Held-out episodes, ascending. */
+  test: number[];
+} {
   if (!Number.isInteger(count) || count < 0) {
     throw new RangeError(`the number of episodes must be an integer of at least 0: received ${count}`);
   }

@@ -14,7 +14,11 @@ import { concat, type Tensor } from "../../tensor/tensor.ts";
 import { sameShape, shapeText } from "../../tensor/dtype.ts";
 import { type ImageMetric, repetition } from "./metrics.ts";
 
-/** How the numbers of a sequence's frames become one: their mean, the last frame's, or a mean that counts later frames less. */
+/**
+ * How the numbers of a sequence's frames become one: their mean, the last frame's, or a mean that counts later frames less.
+ *
+ * @internal
+ */
 export type FrameAggregate = "mean" | "last" | "discount";
 
 /** What a frame counts less than the one before it under `discount`, as released. */

@@ -3,7 +3,11 @@
  * frame is tokenized alike, and multi-step prediction, where one context frame has codes of its own.
  */
 
-/** Ids of single-step prediction: frame tokens, then action bins, then the two specials. */
+/**
+ * Ids of single-step prediction: frame tokens, then action bins, then the two specials.
+ *
+ * @internal
+ */
 export interface SingleStepVocabulary {
   /** Ids 0 … frameTokens − 1: the codebook of the frame tokenizer. */
   readonly frameTokens: number;
@@ -19,7 +23,11 @@ export interface SingleStepVocabulary {
   readonly size: number;
 }
 
-/** Ids of multi-step prediction: dynamics tokens, context tokens, action bins, and two specials that no sequence has. */
+/**
+ * Ids of multi-step prediction: dynamics tokens, context tokens, action bins, and two specials that no sequence has.
+ *
+ * @internal
+ */
 export interface MultiStepVocabulary extends SingleStepVocabulary {
   /** The id of context code 0; there are as many context codes as `contextTokens`. */
   readonly contextOffset: number;

@@ -10,18 +10,18 @@
 import type { ActionRanges } from "./actions.ts";
 import type { FramePredictor } from "./frame_predictor.ts";
 import type { PolicyFrame } from "./policy.ts";
-import { Env, type Outcome, VectorEnv } from "./environment.ts";
+import { Env, type EnvOutcome, VectorEnv } from "./environment.ts";
 
-/** Where an episode of a model starts. */
+/**
+ * Where an episode of a model starts.
+ *
+ * @internal
+ */
 export interface FrameStart {
   /** RGB bytes, [H, W, 3]; or a frame as environments show it. */
   frame: Uint8Array | PolicyFrame;
-  /** The task's text. */
   instruction?: string;
 }
-
-/** How good a frame is for a task. */
-export type FrameReward = (frame: PolicyFrame, instruction: string | null) => number | Promise<number>;
 
 /** What a model's environment is made of. */
 export interface WorldModelEnvOptions {
@@ -32,7 +32,7 @@ export interface WorldModelEnvOptions {
   /** Episodes are truncated after so many steps; never when left out. The released evaluation has 112. */
   maxSteps?: number;
   /** Of each frame that a step shows; without it there is no reward. */
-  reward?: FrameReward;
+  reward?: (frame: PolicyFrame, instruction: string | null) => number | Promise<number>;
   /** Beyond the frames that the model was trained to predict in a row: slide (as released), or refuse to go on. */
   window?: "slide" | "refuse";
   /** Whether an action ends its episode. RT-1's `terminate_episode` = [1, 0, 0] when left out; never for other robots. */
@@ -79,8 +79,8 @@ export class WorldModelVectorEnv extends VectorEnv<FrameStart> {
     return this.#options.predictor.horizon;
   }
 
-  /** See `VectorEnv`. */
-  protected override async begin(starts: readonly FrameStart[], seed: number): Promise<Outcome[]> {
+  /** Gives the first frames to the predictor as its history. */
+  protected override async begin(starts: readonly FrameStart[], seed: number): Promise<EnvOutcome[]> {
     const frames = starts.map(({ frame }, i) =>
       this.#startPixels(frame, starts.length > 1 ? `start ${i}` : "the start")
     );
@@ -89,11 +89,11 @@ export class WorldModelVectorEnv extends VectorEnv<FrameStart> {
     return shown.map((pixels) => ({ pixels, reward: null, success: null }));
   }
 
-  /** See `VectorEnv`. */
+  /** Predicts the frame after each action; null leaves an episode as it is. */
   protected override async advance(
     actions: readonly (Float32Array | null)[],
     instructions: readonly (string | null)[],
-  ): Promise<(Outcome | null)[]> {
+  ): Promise<(EnvOutcome | null)[]> {
     const { predictor, reward, window } = this.#options;
     const windowSlid = this.#steps > 0 && this.#steps % predictor.horizon === 0;
     if (windowSlid && window === "refuse") {

@@ -14,7 +14,11 @@
 import { pythonEquals, sameMembers } from "./python_values.ts";
 import type { GameObject, GameScore, ScoredState } from "./state.ts";
 
-/** Which difference or scoring: as published (answers repaired as json_repair 0.61.7 does), or mended. */
+/**
+ * Which difference or scoring: as published (answers repaired as json_repair 0.61.7 does), or mended.
+ *
+ * @internal
+ */
 export type Strictness = "released" | "strict";
 
 /** How a state differs from the one before, in the form of an answer. */

@@ -13,13 +13,21 @@ import { readLines, writeLines } from "../../io/lines.ts";
 import type { TextGameTransition } from "./state.ts";
 import { parseTransition, transitionJson, type TransitionOptions } from "./state_json.ts";
 
-/** A transition and where it stands: its row is the line, from 0. */
+/**
+ * A transition and where it stands: its row is the line, from 0.
+ *
+ * @internal
+ */
 export interface TransitionRow extends RowPlace {
   /** What stands there. */
   transition: TextGameTransition;
 }
 
-/** How a file of transitions is read. */
+/**
+ * How a file of transitions is read.
+ *
+ * @internal
+ */
 export interface ReadTransitionsOptions extends TransitionOptions, RowOptions {}
 
 /**

@@ -9,9 +9,6 @@
  */
 import { Philox } from "../../tensor/random.ts";
 
-/** How many other rows the paper draws for each gold row, by reward. */
-export const OTHERS_PER_GOLD: Readonly<Record<"binary" | "taskSpecific", number>> = { binary: 0.4, taskSpecific: 0.05 };
-
 /** What a mixture is made of. */
 export interface GoldMixtureOptions<Row> {
   /** Rows whose objects change; see `isGold`. */
@@ -24,7 +21,6 @@ export interface GoldMixtureOptions<Row> {
   stream: readonly number[];
 }
 
-/** See the file's head. */
 export class GoldMixture<Row> {
   /** Rows an epoch has: gold ones and drawn ones. */
   readonly length: number;

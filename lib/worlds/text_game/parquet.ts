@@ -14,7 +14,6 @@ import { scoredStateJson } from "./state_json.ts";
 export interface PromptMessage {
   /** `user`, `system`, `assistant`. */
   role: string;
-  /** What it says. */
   content: string;
 }
 

@@ -38,7 +38,11 @@ export interface PromptExamples {
   byTime: TextGameTransition;
 }
 
-/** How prompts are built. */
+/**
+ * How prompts are built.
+ *
+ * @internal
+ */
 export interface PromptOptions {
   /** See the file's head. @default {"instructions"} */
   style?: "instructions" | "compact";

@@ -5,7 +5,11 @@
 import type { GameObject, GameScore } from "./state.ts";
 import { type JsonValue, PythonFloat } from "../../io/json_value.ts";
 
-/** Anything that is compared: a model's answer may put any value anywhere. */
+/**
+ * Anything that is compared: a model's answer may put any value anywhere.
+ *
+ * @internal
+ */
 export type AnyValue = JsonValue | GameObject | GameScore;
 
 /** Where Python would raise a TypeError or a KeyError. */

@@ -2,7 +2,11 @@
  * Counts of what an answer gets right and wrong, and the two rewards that follow from them; `reward.ts` has the formulas.
  */
 
-/** The two rewards of an answer. */
+/**
+ * The two rewards of an answer.
+ *
+ * @internal
+ */
 export interface TextGameReward {
   /** 1 if the predicted state is right in all that is compared, else 0. */
   binary: number;

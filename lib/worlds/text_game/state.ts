@@ -24,7 +24,11 @@ export type GameObject = {
   contains: string[];
 };
 
-/** The score after a step; always with these three keys in this order. */
+/**
+ * The score after a step; always with these three keys in this order.
+ *
+ * @internal
+ */
 export type GameScore = {
   /** Points. */
   score: JsonNumber;
@@ -34,7 +38,11 @@ export type GameScore = {
   gameWon: boolean;
 };
 
-/** A game's state as the benchmark's files have it. */
+/**
+ * A game's state as the benchmark's files have it.
+ *
+ * @internal
+ */
 export interface GameState {
   /** What the game said to the last action. */
   observation: string;
@@ -42,7 +50,6 @@ export interface GameState {
   look: string;
   /** The description of what the player has. */
   inventory: string;
-  /** The task in words. */
   taskDesc: string;
   /** The action that led here. */
   lastAction: string;
@@ -54,11 +61,11 @@ export interface GameState {
 
 /** One step of a game: a row of the benchmark. */
 export interface TextGameTransition {
-  /** The game's name: `boil-water`. */
+  /** Name of the game it comes from: `boil-water`. */
   game: string;
   /** The row's number within its game. */
   stateId: number;
-  /** Before the action. */
+  /** The state before the action. */
   current: GameState;
   /** The score before the action. */
   currentScore: GameScore;
@@ -72,7 +79,11 @@ export interface TextGameTransition {
   actionState?: GameState;
 }
 
-/** A state as it is scored: the objects and, last, the score. */
+/**
+ * A state as it is scored: the objects and, last, the score.
+ *
+ * @internal
+ */
 export type ScoredState = readonly (GameObject | GameScore)[];
 
 /** The state before the action as it is scored: objects ++ [score]. */

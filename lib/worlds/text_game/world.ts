@@ -26,11 +26,11 @@ export interface TextGameExample {
   readonly game: string;
   /** The prompt: plain text, or a conversation for the model's chat template. */
   readonly question: string | readonly ChatMessage[];
-  /** The state before. */
+  /** The state before the action: its objects and its score. */
   readonly current: ScoredState;
   /** The state to be predicted. */
   readonly next: ScoredState;
-  /** What likelihood training imitates. */
+  /** The true answer's text, which likelihood training imitates. */
   readonly target: string;
   /** Whether objects or score change. */
   readonly isChanged: boolean;
@@ -75,15 +75,18 @@ function described(current: ScoredState, next: ScoredState) {
   return { current, next, isChanged: isChanged(current, next), isGold: isGold(current, next) };
 }
 
-/** What a model answered to an example. */
+/**
+ * What a model answered to an example.
+ *
+ * @internal
+ */
 export interface TextGameResponse {
-  /** What was asked. */
   readonly example: TextGameExample;
   /** The text, the token that ended it included. */
   readonly response: string;
 }
 
-/** Options of {@linkcode TextGameWorld}. */
+/** What a {@linkcode TextGameWorld} is made of. @linkcode TextGameWorld}. */
 export type TextGameWorldOptions = LanguageTokensOptions;
 
 const METRICS: Record<string, [strictness: Strictness, part: keyof TextGameReward]> = {
@@ -93,11 +96,11 @@ const METRICS: Record<string, [strictness: Strictness, part: keyof TextGameRewar
   strictTaskSpecific: ["strict", "taskSpecific"],
 };
 
-/** See the file's head. */
+/** The world of text games: prompts ask, texts of changes answer; states are responses as text. */
 export class TextGameWorld implements World<TextGameExample, readonly TextGameResponse[]> {
-  /** `text-game`. */
+  /** `text-game`, for logs and error messages. */
   readonly name = "text-game";
-  /** Number of token ids. */
+  /** Rows that a model's embedding must have: one more than the tokenizer's highest id. */
   readonly vocabularySize: number;
   /** Answers end with a token that ends texts. */
   readonly openAnswers: OpenAnswers;
@@ -134,7 +137,7 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
     return Promise.resolve(examples.map((each) => this.encodeOne(each)));
   }
 
-  /** The responses as text. */
+  /** The answers as text, each with the example that it belongs to. */
   decode(answers: readonly Tokens[], examples: readonly TextGameExample[]): Promise<TextGameResponse[]> {
     return Promise.resolve(answers.map((answer, i) => ({
       example: examples[i],
@@ -142,7 +145,7 @@ export class TextGameWorld implements World<TextGameExample, readonly TextGameRe
     })));
   }
 
-  /** The targets as responses. */
+  /** The true answers as text. */
   truth(examples: readonly TextGameExample[]): Promise<TextGameResponse[]> {
     return Promise.resolve(examples.map((example) => ({ example, response: example.target })));
   }

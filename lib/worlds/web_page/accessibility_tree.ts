@@ -42,7 +42,6 @@ const LINES_SEARCHED = 3;
 export interface PageView {
   /** Its nodes. Those that say nothing may still be among them. */
   readonly root: AccessibilityNode;
-  /** Its address. */
   readonly url: string;
   /** All tabs, in order. */
   readonly tabs: readonly BrowserTab[];

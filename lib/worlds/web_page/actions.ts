@@ -4,17 +4,19 @@
  * Source: WebArena §2.4; grammar as RLVR-World's agent parses it (its `browser_env/actions.py`).
  */
 
-/** A node that an action may point at. */
+/**
+ * A node that an action may point at.
+ *
+ * @internal
+ */
 export interface PageNode {
-  /** Its role. */
   readonly role: string;
-  /** Its name. */
   readonly name: string;
   /** Its line of the tree without indentation: `[12] link 'Cart'`. */
   readonly line: string;
 }
 
-/** An action, parsed. */
+/** An action of WebArena's kinds: click, type, hover, press, scroll, tabs, addresses, stop. */
 export type WebAction =
   | { readonly kind: "click" | "hover"; readonly id: number }
   | { readonly kind: "type"; readonly id: number; readonly text: string; readonly pressEnter: boolean }

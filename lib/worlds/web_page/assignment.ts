@@ -20,7 +20,6 @@ import { PriorityQueue } from "../../models/priority_queue.ts";
 
 /** Columns that cost a row the same. */
 export interface EqualPairs {
-  /** Which. */
   readonly columns: readonly number[];
   /** Less than the usual. */
   readonly cost: number;

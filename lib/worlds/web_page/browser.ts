@@ -23,7 +23,11 @@ export interface AccessibilityNode {
   readonly children: readonly AccessibilityNode[];
 }
 
-/** A tab of the browser. */
+/**
+ * A tab of the browser.
+ *
+ * @internal
+ */
 export interface BrowserTab {
   /** Title of its page. */
   readonly title: string;
@@ -37,7 +41,7 @@ export interface Observation {
   readonly tree: string;
   /** Address of the current tab. */
   readonly url: string;
-  /** All tabs, in order. */
+  /** All tabs in order, the current one marked. */
   readonly tabs: readonly BrowserTab[];
   /** Nodes by their ids, in document order. */
   readonly nodes: ReadonlyMap<number, PageNode>;

@@ -13,7 +13,11 @@
  * Source: RLVR-World App. A.2; its `reward_score/web_agent.py`.
  */
 
-/** Quality of one answer; all from 0 to 1, higher is better. */
+/**
+ * Quality of one answer; all from 0 to 1, higher is better.
+ *
+ * @internal
+ */
 export interface F1Score {
   /** Share of the listed items that are true. */
   readonly precision: number;
@@ -23,12 +27,20 @@ export interface F1Score {
   readonly f1: number;
 }
 
-/** Items by section, each once. */
+/**
+ * Items by section, each once.
+ *
+ * @internal
+ */
 export type ChangeSections = Readonly<Record<ChangeSection, ReadonlySet<string>>>;
 /** Name of a section. */
 export type ChangeSection = "new" | "deleted" | "updated";
 
-/** How answers are read. */
+/**
+ * How answers are read.
+ *
+ * @internal
+ */
 export interface F1Options {
   /** Leave the end-of-sequence text on the last item, as the released scorer does. @default {false} */
   keepEndOfSequence?: boolean;

@@ -10,7 +10,11 @@
 import { pairItems } from "./item_pairs.ts";
 import { pageItems } from "./items.ts";
 
-/** Lines of items, each without indentation. */
+/**
+ * Lines of items, each without indentation.
+ *
+ * @internal
+ */
 export interface ItemChanges {
   /** Only on the page after, in its order. */
   readonly newItems: readonly string[];

@@ -6,7 +6,11 @@
  * browser writes keeps its text and has no name.
  */
 
-/** A line with an id. */
+/**
+ * A line with an id.
+ *
+ * @internal
+ */
 export interface PageItem {
   /** Number of the node, which actions point at. */
   readonly id: number;

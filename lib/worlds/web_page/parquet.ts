@@ -17,7 +17,6 @@ import { answerOf, type WebPageTransition, type WebQuestion } from "./transition
 export interface WebPromptMessage {
   /** `user`, `system`, `assistant`. */
   readonly role: string;
-  /** What it says. */
   readonly content: string;
 }
 
@@ -41,9 +40,6 @@ export interface WebPageRow {
   readonly split: string;
 }
 
-/** A row and where it stands. */
-export type PlacedWebPageRow = WebPageRow & RowPlace;
-
 /** Which part of a file is read. */
 export interface ReadWebPageRowsOptions extends RowOptions {
   /** Whether rows must have an answer to imitate. @default {false} */
@@ -57,7 +53,10 @@ export interface ReadWebPageRowsOptions extends RowOptions {
  *
  * @throws {UserError} When a file cannot be read or lacks a column; when strict, also at the first row that cannot be used.
  */
-export function readWebPageRows(path: string, options: ReadWebPageRowsOptions = {}): AsyncGenerator<PlacedWebPageRow> {
+export function readWebPageRows(
+  path: string,
+  options: ReadWebPageRowsOptions = {},
+): AsyncGenerator<WebPageRow & RowPlace> {
   const answer = ["answer"];
   const records = readParquetRecords(path, {
     needed: ["prompt", "reward_model", ...options.answers ? answer : []],

@@ -11,7 +11,11 @@ import { parseAction } from "./actions.ts";
 import { pageItems } from "./items.ts";
 import type { WebQuestion } from "./transition.ts";
 
-/** Form of a prompt. */
+/**
+ * Form of a prompt.
+ *
+ * @internal
+ */
 export type WebPromptStyle = "compact" | "instructions";
 
 const FENCE = "```";

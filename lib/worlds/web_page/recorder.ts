@@ -15,7 +15,11 @@ import { NO_ACTION, transitionOf, type WebPageTransition } from "./transition.ts
 /** A step of a script: an action, or what finds one on the page as it is (undefined: there is none). */
 export type ScriptStep = WebAction | ((observation: Observation) => WebAction | undefined);
 
-/** A walk. */
+/**
+ * A walk.
+ *
+ * @internal
+ */
 export interface WalkRequest extends ProposalOptions {
   /** Opened before the first step, a tab each; the first is seen. */
   readonly startUrls: readonly string[];
@@ -41,7 +45,11 @@ export interface WalkRequest extends ProposalOptions {
   readonly onNote?: (text: string) => void;
 }
 
-/** A walk that was taken. */
+/**
+ * A walk that was taken.
+ *
+ * @internal
+ */
 export interface Walk {
   /** What was recorded, in order. */
   readonly transitions: readonly WebPageTransition[];

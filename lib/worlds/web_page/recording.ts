@@ -34,7 +34,6 @@ export interface RecordingRequest {
 
 /** What was recorded. */
 export interface Recording {
-  /** In order. */
   readonly transitions: readonly WebPageTransition[];
   /** Walks taken. */
   readonly walks: number;

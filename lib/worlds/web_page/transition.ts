@@ -6,7 +6,11 @@ import { describeAction, formatAction, type WebAction } from "./actions.ts";
 import type { Observation } from "./browser.ts";
 import { formatChanges, type ItemChanges, itemChanges } from "./item_changes.ts";
 
-/** What a world model is asked: a page, how one came there, and an action. */
+/**
+ * What a world model is asked: a page, how one came there, and an action.
+ *
+ * @internal
+ */
 export interface WebQuestion {
   /** Address of the page. */
   readonly url: string;
@@ -20,7 +24,7 @@ export interface WebQuestion {
   readonly action: string;
 }
 
-/** See the file's head. */
+/** One action on a web page: the question, the page before and after, and what changes. */
 export interface WebPageTransition extends WebQuestion {
   /** Task or walk that it belongs to. */
   readonly taskId: number;
@@ -37,24 +41,21 @@ export interface WebPageTransition extends WebQuestion {
 /** First entry of every history, when nothing has been done yet. */
 export const NO_ACTION = "None";
 
-/** Where a step happens. */
-export interface TransitionContext {
-  /** Task or walk that it belongs to. */
-  readonly taskId: number;
-  /** Its place in that, from 0. */
-  readonly step: number;
-  /** What the user wants in the end. */
-  readonly objective: string;
-  /** Described actions before this one, `None` first. */
-  readonly previousActions: readonly string[];
-}
-
 /** The transition from what was seen to what is seen after an action. */
 export function transitionOf(
   before: Observation,
   action: WebAction,
   after: Observation,
-  context: TransitionContext,
+  context: {
+    /** Task or walk that it belongs to. */
+    readonly taskId: number;
+    /** Its place in that, from 0. */
+    readonly step: number;
+    /** What the user wants in the end. */
+    readonly objective: string;
+    /** Described actions before this one, `None` first. */
+    readonly previousActions: readonly string[];
+  },
 ): WebPageTransition {
   return {
     ...context,

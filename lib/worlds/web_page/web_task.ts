@@ -79,7 +79,11 @@ export interface TaskEvaluation {
   readonly pageImages?: readonly ImageCheck[];
 }
 
-/** A task. */
+/**
+ * A task.
+ *
+ * @internal
+ */
 export interface WebTask {
   /** Tells it from the others of its file. */
   readonly taskId: number;

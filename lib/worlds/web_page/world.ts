@@ -22,7 +22,7 @@ export interface WebPageExample {
   readonly group: string;
   /** The prompt: plain text, or a conversation for the model's chat template. */
   readonly question: string | readonly ChatMessage[];
-  /** What likelihood training imitates. */
+  /** The true answer's text, which likelihood training imitates. */
   readonly target: string;
   /** The true changes, as the text with three sections. */
   readonly truth: string;
@@ -71,15 +71,18 @@ export function webPageExampleOfRow(row: WebPageRow, { style, target }: RowExamp
   };
 }
 
-/** What a model answered to an example. */
+/**
+ * What a model answered to an example.
+ *
+ * @internal
+ */
 export interface WebPageResponse {
-  /** What was asked. */
   readonly example: WebPageExample;
   /** The text, the token that ended it included. */
   readonly response: string;
 }
 
-/** Options of {@linkcode WebPageWorld}. */
+/** What a {@linkcode WebPageWorld} is made of. @linkcode WebPageWorld}. */
 export interface WebPageWorldOptions extends LanguageTokensOptions {
   /** As the released scorer: the text of the end token stays on the last item, which then never matches. @default {false} */
   keepEndOfSequence?: boolean;
@@ -88,11 +91,11 @@ export interface WebPageWorldOptions extends LanguageTokensOptions {
 /** Lines of an answer that are credited each by itself; those beyond count as one. */
 const LINES = 128;
 
-/** See the file's head. */
+/** The world of web pages: page and action ask, a list of changes answers; states are responses as text. */
 export class WebPageWorld implements World<WebPageExample, readonly WebPageResponse[]> {
-  /** `web-page`. */
+  /** `web-page`, for logs and error messages. */
   readonly name = "web-page";
-  /** Number of token ids. */
+  /** Rows that a model's embedding must have: one more than the tokenizer's highest id. */
   readonly vocabularySize: number;
   /** Answers end with a token that ends texts. */
   readonly openAnswers: OpenAnswers;
@@ -141,7 +144,7 @@ export class WebPageWorld implements World<WebPageExample, readonly WebPageRespo
     return Promise.resolve(examples.map((each) => this.encodeOne(each)));
   }
 
-  /** The responses as text. */
+  /** The answers as text, each with the example that it belongs to. */
   decode(answers: readonly Tokens[], examples: readonly WebPageExample[]): Promise<WebPageResponse[]> {
     return Promise.resolve(
       answers.map((answer, i) => ({ example: examples[i], response: this.#tokens.decode(answer) })),

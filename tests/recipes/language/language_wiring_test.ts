@@ -13,7 +13,7 @@ import { WebPageExperiment } from "../../../lib/recipes/web_page/experiment.ts";
 import { openWebPageModel } from "../../../lib/recipes/web_page/web_page_model.ts";
 import type { WebPageEvaluation } from "../../../lib/recipes/web_page/evaluation.ts";
 import type { WebPageResult } from "../../../lib/recipes/web_page/report.ts";
-import { type Outcome, run } from "../../../lib/runs/run.ts";
+import { run, type RunOutcome } from "../../../lib/runs/run.ts";
 import { openWeights } from "../../../lib/io/safetensors_folder.ts";
 import { trainBpe } from "../../../lib/models/bpe_trainer.ts";
 import type { Engine } from "../../../lib/tensor/engine.ts";
@@ -31,7 +31,7 @@ import { someTransitions, tinyLanguageModel, tinyTextConfig, tinyTextRun } from 
 import { tinyWebConfig, tinyWebRun } from "../../support/tiny_web_run.ts";
 
 type Experiment = TextGameExperiment | WebPageExperiment;
-type Either = Outcome<TextGameEvaluation, TextGameResult> | Outcome<WebPageEvaluation, WebPageResult>;
+type Either = RunOutcome<TextGameEvaluation, TextGameResult> | RunOutcome<WebPageEvaluation, WebPageResult>;
 
 /** How one of the experiments is looked at. */
 interface Kind {

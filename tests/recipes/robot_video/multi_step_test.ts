@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { robotVideoConfig } from "../../../lib/recipes/robot_video/config.ts";
 import { trainLikelihood } from "../../../lib/runs/training.ts";
 import { openRobotVideoData } from "../../../lib/recipes/robot_video/data.ts";
-import type { Evaluation } from "../../../lib/recipes/robot_video/evaluation.ts";
+import type { VideoEvaluation } from "../../../lib/recipes/robot_video/evaluation.ts";
 import { videoKind } from "../../../lib/recipes/robot_video/kinds.ts";
 import { robotVideoHeadline, scoreTable } from "../../../lib/recipes/robot_video/report.ts";
 import { RobotVideoExperiment } from "../../../lib/recipes/robot_video/experiment.ts";
@@ -132,7 +132,7 @@ Deno.test("multi-step: rejection draws again what stands still, and says how oft
     assert.ok(mean(rejecting.repetition) < mean(plain.repetition) / 4, `${mean(rejecting.repetition)}`);
     assert.ok(rejecting.attempts > 1);
     assert.deepEqual(rejecting.trueRepetition, plain.trueRepetition);
-    const table = scoreTable({ base: rejecting } satisfies Record<string, Evaluation>, 0);
+    const table = scoreTable({ base: rejecting } satisfies Record<string, VideoEvaluation>, 0);
     assert.match(table, /^mae, frame 3 +0\.\d+ \[/m);
     assert.match(table, /drawn again; samplings an answer: base [\d.]+$/);
     // An answer that does not repeat is the one that was drawn without rejection.

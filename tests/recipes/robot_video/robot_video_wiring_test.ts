@@ -26,7 +26,7 @@ import { RunFolder } from "../../../lib/runs/run_folder.ts";
 import { STREAM } from "../../../lib/base/streams.ts";
 import { TokenizerTrainer } from "../../../lib/train/frame_tokenizer_trainer.ts";
 import { computeActionRanges } from "../../../lib/worlds/robot_video/actions.ts";
-import { type Clip, cutClip, TrainingClips } from "../../../lib/worlds/robot_video/clips.ts";
+import { cutClip, TrainingClips, type VideoClip } from "../../../lib/worlds/robot_video/clips.ts";
 import { singleStepAnswer } from "../../../lib/worlds/robot_video/single_step_sequences.ts";
 import { withFolder } from "../../support/files.ts";
 import { digest, type Plain, replace } from "../../support/config_fields.ts";
@@ -292,7 +292,7 @@ Deno.test("robot video data: clips and ranges are those of their own episodes; w
       assert.ok(trained.every(({ episode }) => train.includes(episode)), "training clips are held out");
       assert.ok(judged.every(({ episode }) => test.includes(episode)), "evaluation clips are trained on");
       assert.deepEqual(bins.ranges, await computeActionRanges(source, split.train));
-      const show = (clips: readonly Clip[]) =>
+      const show = (clips: readonly VideoClip[]) =>
         clips.map(({ episode, start, frames }) => [episode, start, digest([...frames])]);
       return { trained: show(trained), judged: show(judged) };
     };

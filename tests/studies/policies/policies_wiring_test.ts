@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { labelLine } from "../../../lib/studies/labels/labels.ts";
 import { readLabelKey } from "../../../lib/studies/labels/items.ts";
-import { builtInStarts, outcomesOf, runTrials, type Trial } from "../../../lib/studies/policies/evaluation.ts";
+import { builtInStarts, outcomesOf, type PolicyTrial, runTrials } from "../../../lib/studies/policies/evaluation.ts";
 import { readLabelledOutcomes } from "../../../lib/studies/policies/files.ts";
 import { makeJudge } from "../../../lib/studies/policies/judge.ts";
 import { asModelShows, predictionSampling, predictorOf } from "../../../lib/studies/policies/models.ts";
@@ -41,7 +41,7 @@ class SeedKeeper extends RandomPolicy {
   }
 }
 
-const finalsOf = (trials: readonly Trial[], world?: string) =>
+const finalsOf = (trials: readonly PolicyTrial[], world?: string) =>
   trials.filter((trial) => world === undefined || trial.world === world).map(({ rollout }) => rollout.final);
 
 Deno.test("policy evaluation: models, seeds, lengths, ways of drawing and the judge's training are those that were given", async (t) => {

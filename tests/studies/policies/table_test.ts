@@ -1,6 +1,6 @@
 /** The numbers of a policy evaluation, against the paper's Table 13 and against numpy's on made-up outcomes. */
 import assert from "node:assert/strict";
-import { agreement, type Outcome, policyTable } from "../../../lib/studies/policies/table.ts";
+import { agreement, policyTable, type TrialOutcome } from "../../../lib/studies/policies/table.ts";
 import fixture from "./fixtures/policy_table.json" with { type: "json" };
 
 /** RLVR-World, Table 13: success rates in per cent of RT-1 Begin, RT-1-X, RT-1 15 %, RT-1 Converged. */
@@ -50,7 +50,7 @@ Deno.test("agreement: gap and r of the paper's Table 13", () => {
 const WORLDS = ["truth", "base", "rlvr"] as const;
 
 /** The fixture's outcomes, models before the truth: the table orders them. */
-function outcomes(): Outcome[] {
+function outcomes(): TrialOutcome[] {
   const wins: Record<string, number[][][]> = fixture.wins;
   return [...WORLDS].reverse().flatMap((world) =>
     wins[world].flatMap((byPolicy, t) =>

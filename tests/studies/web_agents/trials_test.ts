@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { successRows } from "../../../lib/studies/web_agents/agent_report.ts";
+import { agentSuccessRows } from "../../../lib/studies/web_agents/agent_report.ts";
 import {
   agentHeadline,
+  type AgentTrialResult,
   errorLines,
   releasedResults,
   successTable,
-  type TrialResult,
 } from "../../../lib/studies/web_agents/agent_results.ts";
 import { runWebAgents, type WebAgentSettings } from "../../../lib/studies/web_agents/agent_run.ts";
 import { addressBook } from "../../../lib/studies/web_agents/agent_tasks.ts";
@@ -148,8 +148,8 @@ Deno.test("web agents: a role that always fails ends its tasks with a line, and 
     assert.deepEqual(result.table.differences, []);
     assert.match(agentHeadline(result.table), /^Tasks that succeed: no world model \d+ % \(2 trials each\)\.$/);
     assert.deepEqual(
-      successRows(result.table).rows.map((row) => row.at(-1)),
-      successRows(result.table).rows.map(() => "—"),
+      agentSuccessRows(result.table).rows.map((row) => row.at(-1)),
+      agentSuccessRows(result.table).rows.map(() => "—"),
     );
     const [line, ...others] = errorLines(result.table);
     assert.match(
@@ -318,7 +318,7 @@ async function firstName(folder: string): Promise<string> {
 }
 
 Deno.test("web agents: rates, differences and the released form, by hand", () => {
-  const trial = (condition: string, task: number, success: 0 | 1, error?: string): TrialResult => ({
+  const trial = (condition: string, task: number, success: 0 | 1, error?: string): AgentTrialResult => ({
     condition,
     site: null,
     task,

@@ -7,7 +7,7 @@ import { Philox } from "../../../lib/tensor/random.ts";
 import { keep } from "../../../lib/tensor/scope.ts";
 import type { Tensor } from "../../../lib/tensor/tensor.ts";
 import { ActionBins } from "../../../lib/worlds/robot_video/actions.ts";
-import { type Clip, cutClip } from "../../../lib/worlds/robot_video/clips.ts";
+import { cutClip, type VideoClip } from "../../../lib/worlds/robot_video/clips.ts";
 import type { ClipTokenizer } from "../../../lib/worlds/robot_video/multi_step_world.ts";
 import { multiStepVocabulary } from "../../../lib/worlds/robot_video/vocabulary.ts";
 import { smallModel } from "../../support/small_transformer.ts";
@@ -104,7 +104,7 @@ export function picture(seed: number): Uint8Array {
 }
 
 /** A clip of T frames of an episode of its own, with its context two frames before its start. */
-export function tinyClip(seed: number, frames = 4): Clip {
+export function tinyClip(seed: number, frames = 4): VideoClip {
   const length = frames + 3, pixels = new Uint8Array(length * SIDE * SIDE * 3), random = new Philox(seed, 78);
   for (let t = 0; t < length; t++) pixels.set(picture(100 * seed + t), t * SIDE * SIDE * 3);
   const episode = {

@@ -34,7 +34,6 @@ const LOST = 0.1;
 
 /** An object that the tracker should follow. */
 export interface TrackedObject {
-  /** Its colour. */
   colour: ObjectColour;
   /** Its shape. */
   shape: ObjectShape;

@@ -38,7 +38,7 @@ const TITLE_COUNT = 1, FRESH_COUNT = 0.9, KEPT_COUNT = 0.55;
 const LONGEST_OBJECTIVE = 2000;
 const TITLE_ROLES: ReadonlySet<string> = new Set(["heading", "RootWebArea"]);
 
-/** See the file's head. */
+/** A value that compares predicted changes with the words of the task: a program, for the built-in shop. */
 export class ChangeValue implements ValueRole {
   /** {@inheritDoc ValueRole.score} */
   score(state: AgentState, candidates: Parameters<ValueRole["score"]>[1]): Promise<Reply<number[][]>> {

@@ -19,7 +19,11 @@ import type { AgentState, PolicyRole } from "../roles.ts";
 import { type Reply, timed } from "../../../serving/usage.ts";
 import { contentWords } from "./words.ts";
 
-/** A task's solution, step by step. The last step stops. */
+/**
+ * A task's solution, step by step. The last step stops.
+ *
+ * @internal
+ */
 export interface Solution {
   /** How many steps, the stop included. */
   readonly length: number;

@@ -20,7 +20,7 @@ export class OracleWorldModel implements WorldModelRole {
   #done = 0;
 
   /**
-   * Nothing is computed yet.
+   * Nothing is computed yet: pages are opened when something is predicted.
    *
    * @param seed The site's.
    * @param startUrls Where the task begins.

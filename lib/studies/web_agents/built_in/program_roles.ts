@@ -8,7 +8,7 @@ import { type Reply, timed } from "../../../serving/usage.ts";
 /** Points of a list at most, as the summarizer's prompt asks. */
 const POINTS = 10;
 
-/** Lists the predicted changes. */
+/** Sums predicted changes up by listing them: a program in place of a model. */
 export class ListSummarizer implements SummarizerRole {
   /** {@inheritDoc SummarizerRole.summarize} */
   summarize(

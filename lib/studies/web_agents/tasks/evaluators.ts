@@ -38,7 +38,11 @@ export interface JudgeQuestion {
 /** Decides whether an answer is right where words alone cannot. */
 export type AnswerJudge = (question: JudgeQuestion) => Promise<boolean>;
 
-/** How a run is judged. */
+/**
+ * How a run is judged.
+ *
+ * @internal
+ */
 export interface EvaluationOptions {
   /** The browser where the agent stopped. */
   readonly browser: WebBrowser;
@@ -62,7 +66,11 @@ export interface EvaluationPart {
   readonly why: string;
 }
 
-/** How a run was judged. */
+/**
+ * How a run was judged.
+ *
+ * @internal
+ */
 export interface TaskResult {
   /** 1 when every part holds. */
   readonly success: 0 | 1;
@@ -71,7 +79,7 @@ export interface TaskResult {
 }
 
 /**
- * Judges a finished run.
+ * Judges a finished run of a task: its answer, the address, the pages.
  *
  * @throws {UserError} When the task needs a judge or a helper that was not given.
  */

@@ -17,7 +17,6 @@ import type { ImageCheck } from "../../../worlds/web_page/web_task.ts";
 
 /** A picture as a file holds it, and what kind of file: `image/png`. */
 export interface Picture {
-  /** The file. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Its kind. */
   readonly type: string;

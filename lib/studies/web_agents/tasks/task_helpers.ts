@@ -23,7 +23,6 @@ export type TaskHelpers = Readonly<Record<string, TaskHelper>>;
 
 /** A call that has been read. */
 export interface HelperCall {
-  /** What to call. */
   readonly helper: TaskHelper;
   /** With what. */
   readonly args: readonly string[];
