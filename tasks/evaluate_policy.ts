@@ -6,7 +6,8 @@
  */
 import { dirname, join } from "node:path";
 import { builtInStarts, startsByTask, type TaskStarts } from "../lib/studies/policies/evaluation.ts";
-import { agreementTable, judgeTable, plainText, policyHeadline, rateTable } from "../lib/studies/policies/report.ts";
+import { plainText } from "../lib/report/tables.ts";
+import { agreementTable, judgeTable, policyHeadline, rateTable } from "../lib/studies/policies/report.ts";
 import {
   type PolicyEvaluationOptions,
   runLabelledEvaluation,

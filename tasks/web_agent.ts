@@ -5,7 +5,7 @@
  * `--run`: a trained model before and after RLVR as well. With endpoints: any model in any role, on any site, in Chromium.
  */
 import { TOLD_HISTORIES, VALUE_SCALES } from "../lib/studies/web_agents/chat_roles.ts";
-import { plainText } from "../lib/studies/policies/report.ts";
+import { plainText } from "../lib/report/tables.ts";
 import { CONDITION_NAMES, type ConditionName } from "../lib/studies/web_agents/agent_conditions.ts";
 import { ENDPOINT_ROLES, type EndpointChoice, type EndpointRole } from "../lib/studies/web_agents/agent_endpoints.ts";
 import { agentDifferenceRows, agentSuccessRows } from "../lib/studies/web_agents/agent_report.ts";

@@ -82,6 +82,23 @@ export async function plotlyScript(figures: readonly PlotlyFigure[]): Promise<st
   return `<script>${source.replaceAll(/<(?=\/script|!--)/gi, "\\x3c")}</script>`;
 }
 
+/** A section of a page. @param words A sentence of explanation: `lead` above the content, `note` below it. */
+export function section(title: string, html: string, { lead, note }: { lead?: string; note?: string } = {}): string {
+  const words = (text: string | undefined, kind: string) =>
+    text === undefined ? "" : `<p class="muted small ${kind}">${escapeHtml(text)}</p>`;
+  return `<section><h2>${escapeHtml(title)}</h2>${words(lead, "lead")}${html}${words(note, "note")}</section>`;
+}
+
+/** Short facts about what made a page, for the line above its heading; {@linkcode CHIP_STYLE} sets them. */
+export function chips(texts: readonly string[]): string {
+  return `<p class="kicker">${texts.map((text) => `<span class="chip">${escapeHtml(text)}</span>`).join("")}</p>`;
+}
+
+/** How {@linkcode chips} look. */
+export const CHIP_STYLE = `
+.kicker { margin: 0 0 14px; display: flex; flex-wrap: wrap; gap: 8px; }
+.chip { font-size: 13px; color: ${colors.muted}; background: #fff; border: 1px solid ${colors.line}; border-radius: 99px; padding: 2px 11px; }`;
+
 /** A complete page. `head` and `body` are HTML already; the title is text. Nothing on it may be fetched from anywhere. */
 export function page(title: string, head: string, body: string): string {
   const policy = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";

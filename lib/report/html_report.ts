@@ -7,6 +7,8 @@ import { writeFileAtomic } from "../io/atomic.ts";
 import { improvementFigure, metricPanels, type PlotlyFigure } from "./figures.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions, stripsHtml } from "./gallery.ts";
 import {
+  CHIP_STYLE,
+  chips,
   escapeHtml,
   figureHtml,
   formatBytes,
@@ -15,8 +17,10 @@ import {
   longColumns,
   page,
   plotlyScript,
+  section,
 } from "./html.ts";
 import { type Interval, type MetricResult, relativeImprovement, type RunResult, verdict } from "./result.ts";
+import { tableHtml } from "./tables.ts";
 import { colors, monoStack } from "./theme.ts";
 
 /** A figure of the report with the words around it. */
@@ -81,20 +85,27 @@ export async function writeReport(path: string, content: ReportContent): Promise
 /** The report as HTML; {@link writeReport} writes it to a file. */
 export async function renderReport(content: ReportContent): Promise<string> {
   const { title, result, curves = [], horizon = [], clips = [], tables = [] } = content;
+  const { task, preset, engine, device, seed } = result;
   const metrics = Object.keys(result.metrics).length > 0;
   const overview = metrics ? [improvementFigure(result.metrics), metricPanels(result.metrics)] : [];
   const body = [
-    `<header><p class="kicker">${chips(result)}</p><h1>${escapeHtml(title)}</h1>`,
+    `<header>${chips([task, `preset ${preset}`, `${engine} on ${device}`, `seed ${seed}`])}<h1>${
+      escapeHtml(title)
+    }</h1>`,
     `<p class="headline">${escapeHtml(content.summary ?? headline(result))}</p></header>`,
     metrics
-      ? section("Base against RLVR", resultTable(result.metrics) + overviewFigures(overview), content.comparison)
+      ? section("Base against RLVR", resultTable(result.metrics) + overviewFigures(overview), {
+        lead: content.comparison,
+      })
       : "",
     horizon.length > 0 ? section("Along the rollout", figureCards(horizon, "horizon")) : "",
     clips.length > 0
-      ? section("Held-out clips", galleryHtml(clips, content.clipOptions), "Every GIF plays its panels in step.")
+      ? section("Held-out clips", galleryHtml(clips, content.clipOptions), {
+        lead: "Every GIF plays its panels in step.",
+      })
       : "",
     curves.length > 0 ? section("Training", figureCards(curves, "figure")) : "",
-    ...tables.map((table) => section(table.title, plainTable(table), table.caption)),
+    ...tables.map((table) => section(table.title, plainTable(table), { lead: table.caption })),
     clips.length > 0 ? section("Frame by frame", stripsHtml(clips, content.clipOptions)) : "",
     section(
       "Run",
@@ -184,14 +195,9 @@ function figureCard({ figure, title, caption }: ReportFigure, id: string): strin
 }
 
 function plainTable({ columns, rows }: ReportTable): string {
-  const cell = (value: string | number) => typeof value === "number" ? formatNumber(value) : escapeHtml(value);
-  const long = longColumns(rows), kinds = columns.map((_, i) => long[i] ? ' class="long"' : "");
-  return `<div class="card scroll"><table><thead><tr>${
-    columns.map((name, i) => `<th${kinds[i]}>${escapeHtml(name)}</th>`).join("")
-  }</tr></thead>
-<tbody>${
-    rows.map((row) => `<tr>${row.map((value, i) => `<td${kinds[i]}>${cell(value)}</td>`).join("")}</tr>`).join("\n")
-  }</tbody></table></div>`;
+  const cells = rows.map((row) => row.map((value) => typeof value === "number" ? formatNumber(value) : value));
+  const classes = longColumns(rows).map((isLong) => isLong ? ' class="long"' : "");
+  return `<div class="card scroll">${tableHtml(columns, cells, classes)}</div>`;
 }
 
 function runFacts({ seconds, peakMemoryBytes }: RunResult): string {
@@ -231,20 +237,7 @@ function flatten(value: unknown, path = ""): [string, string][] {
     : entries.flatMap(([key, item]) => flatten(item, path === "" ? key : `${path}.${key}`));
 }
 
-function section(title: string, html: string, caption?: string): string {
-  return `<section><h2>${escapeHtml(title)}</h2>${
-    caption === undefined ? "" : `<p class="muted small lead">${escapeHtml(caption)}</p>`
-  }${html}</section>`;
-}
-
-function chips({ task, preset, engine, device, seed }: RunResult): string {
-  return [task, `preset ${preset}`, `${engine} on ${device}`, `seed ${seed}`]
-    .map((text) => `<span class="chip">${escapeHtml(text)}</span>`).join("");
-}
-
-const REPORT_STYLE = `
-.kicker { margin: 0 0 14px; display: flex; flex-wrap: wrap; gap: 8px; }
-.chip { font-size: 13px; color: ${colors.muted}; background: #fff; border: 1px solid ${colors.line}; border-radius: 99px; padding: 2px 11px; }
+const REPORT_STYLE = `${CHIP_STYLE}
 .headline { font-size: 19px; line-height: 1.5; margin: 0; max-width: 70ch; white-space: pre-line; }
 .lead { margin: -6px 0 14px; }
 .note { margin: 12px 0 0; }

@@ -11,9 +11,10 @@ import { type ShownClip, shrink, upscale } from "./frames.ts";
 import type { PlotlyFigure } from "./figures.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml, type GalleryOptions } from "./gallery.ts";
 import { encodeGif } from "./gif.ts";
-import { escapeHtml, formatNumber, longColumns } from "./html.ts";
+import { formatNumber, longColumns } from "./html.ts";
 import { encodePng } from "./png.ts";
 import { relativeImprovement, type RunResult } from "./result.ts";
+import { alignedText, intervalText, tableHtml } from "./tables.ts";
 import { monoStack } from "./theme.ts";
 
 /** Content of an output by MIME type, in one form or several. */
@@ -117,22 +118,15 @@ export async function showTable(
   const cells = rows.map((row) => row.map((value) => typeof value === "number" ? formatNumber(value) : value));
   // Said cell by cell: front ends set tables to the right and keep no style sheet of ours.
   const styles = longColumns(cells).map((isLong) => isLong ? LONG_CELL : "");
-  const line = (row: readonly string[], tag: string) =>
-    `<tr>${row.map((value, i) => `<${tag}${styles[i] ?? ""}>${escapeHtml(value)}</${tag}>`).join("")}</tr>`;
-  const html = `<table><thead>${line(columns, "th")}</thead><tbody>${
-    cells.map((row) => line(row, "td")).join("")
-  }</tbody></table>`;
-  const text = textTable([columns, ...cells]);
-  await show({ "text/html": html, "text/plain": text });
+  const text = alignedText([columns, ...cells], "right");
+  await show({ "text/html": tableHtml(columns, cells, styles), "text/plain": text });
 }
 
 /** Shows the metrics of a run, base against RLVR, with their 95 % intervals. */
 export function showResult(result: RunResult): Promise<void> {
   const rows = Object.entries(result.metrics).map(([name, metric]) => {
     const share = 100 * relativeImprovement(metric);
-    const [base, rlvr] = [metric.base, metric.rlvr].map(({ mean, low, high }) =>
-      `${formatNumber(mean)} [${formatNumber(low)}, ${formatNumber(high)}]`
-    );
+    const [base, rlvr] = [metric.base, metric.rlvr].map((each) => intervalText(each, (value) => formatNumber(value)));
     const label = `${name}${metric.unit ? ` (${metric.unit})` : ""} ${metric.better === "lower" ? "↓" : "↑"}`;
     const percent = Number.isFinite(share) ? `${share > 0 ? "+" : ""}${formatNumber(share, 3)} %` : "—";
     return [label, base, rlvr, percent, metric.rlvr.n];
@@ -176,12 +170,4 @@ function figureBundle(figure: PlotlyFigure): MimeBundle {
 function enlarge(clip: ShownClip): ShownClip {
   const small = shrink(clip, 640);
   return upscale(small, Math.max(1, Math.floor(256 / small.w)));
-}
-
-function textTable(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) =>
-    row.map((value, column) => column === 0 ? value.padEnd(widths[column]) : value.padStart(widths[column])).join("  ")
-      .trimEnd()
-  ).join("\n");
 }

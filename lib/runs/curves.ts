@@ -15,6 +15,14 @@ export interface CurvePanel {
   readonly caption: string;
 }
 
+/** The panel that the log of every recipe's likelihood training has. */
+export const LIKELIHOOD_PANEL: CurvePanel = {
+  stages: ["likelihood"],
+  metric: "loss",
+  title: "Likelihood: negative log-likelihood",
+  caption: "Nats a trained token.",
+};
+
 /** Panels that the log of every recipe's GRPO has. @param stages Of GRPO. @param parts What answers are credited by: `frames`. */
 export function grpoPanels(stages: readonly string[], parts: string | undefined): CurvePanel[] {
   const credited = parts === undefined ? "Of a step's answers" : `Of a step's answers, or of their ${parts}`;

@@ -10,9 +10,10 @@ import type { ReportFigure, ReportTable } from "../../report/html_report.ts";
 import { formatNumber } from "../../report/html.ts";
 import { meanInterval, pairedDifference } from "../../report/intervals.ts";
 import type { GalleryClip } from "../../report/gallery.ts";
+import { alignedText, intervalText } from "../../report/tables.ts";
 import { type Interval, type MetricResult, relativeImprovement, type RunResult } from "../../report/result.ts";
 import type { CausalTransformer } from "../../models/causal_transformer.ts";
-import { type CurvePanel, grpoPanels } from "../../runs/curves.ts";
+import { type CurvePanel, grpoPanels, LIKELIHOOD_PANEL } from "../../runs/curves.ts";
 import type { Evaluations, RecipeReport } from "../../runs/recipe.ts";
 import { STREAM } from "../../base/streams.ts";
 import { cutClip, type VideoClip } from "../../worlds/robot_video/clips.ts";
@@ -208,7 +209,7 @@ function horizonFigures({ metrics }: RobotVideoResult): ReportFigure[] {
 
 function modelTable(result: RobotVideoResult): ReportTable {
   const hasControl = result.base === "control";
-  const show = ({ mean, low, high }: Interval) => `${formatNumber(mean)} [${formatNumber(low)}, ${formatNumber(high)}]`;
+  const show = (interval: Interval) => intervalText(interval, (value) => formatNumber(value));
   const n = Object.values(result.metrics).some((metric) => metric.bestOfN);
   return {
     title: "Every model",
@@ -238,12 +239,7 @@ const CURVES: readonly CurvePanel[] = [
     title: "Tokenizer: absolute error of pixels",
     caption: "Mean over the batch; pixels in [0, 1].",
   },
-  {
-    stages: ["likelihood"],
-    metric: "loss",
-    title: "Likelihood: negative log-likelihood",
-    caption: "Nats a trained token.",
-  },
+  LIKELIHOOD_PANEL,
   {
     stages: ["grpo"],
     metric: "reward",
@@ -265,10 +261,8 @@ const CURVES: readonly CurvePanel[] = [
 export function scoreTable(evaluations: Record<string, VideoEvaluation>, seed: number): string {
   const models = Object.entries(evaluations);
   const [, first] = models[0];
-  const show = (values: Float64Array, groups: string[]) => {
-    const { mean, low, high } = meanInterval(values, { seed, groups });
-    return `${formatNumber(mean)} [${formatNumber(low)}, ${formatNumber(high)}]`;
-  };
+  const show = (values: Float64Array, groups: string[]) =>
+    intervalText(meanInterval(values, { seed, groups }), (value) => formatNumber(value));
   const isBestOfN = models.some(([, each]) =>
     Object.keys(each.values).some((name) => each.values[name].some((value, i) => value !== each.best[name][i]))
   );
@@ -293,9 +287,9 @@ export function scoreTable(evaluations: Record<string, VideoEvaluation>, seed: n
   first.byFrame?.[headline]?.forEach((_, t) =>
     addRow(`${headline}, frame ${t + 1}`, (evaluation) => evaluation.byFrame![headline][t])
   );
-  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column].length)));
-  return [header, ...rows].map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n") +
-    `\n${first.episodes.length} held-out clips of ${new Set(first.episodes).size} episodes; mean [95 % interval]` +
+  return `${alignedText([header, ...rows])}\n${first.episodes.length} held-out clips of ${
+    new Set(first.episodes).size
+  } episodes; mean [95 % interval]` +
     rejectionLine(models);
 }
 

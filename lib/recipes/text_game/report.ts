@@ -8,7 +8,8 @@ import { formatNumber } from "../../report/html.ts";
 import type { ReportTable } from "../../report/html_report.ts";
 import { meanInterval, pairedDifference } from "../../report/intervals.ts";
 import type { Interval, MetricResult, RunResult } from "../../report/result.ts";
-import { grpoPanels } from "../../runs/curves.ts";
+import { intervalText, percent } from "../../report/tables.ts";
+import { grpoPanels, LIKELIHOOD_PANEL } from "../../runs/curves.ts";
 import type { Evaluations, RecipeReport } from "../../runs/recipe.ts";
 import { ANSWER_MARKER } from "../../worlds/text_game/answer.ts";
 import type { TextGameExample } from "../../worlds/text_game/world.ts";
@@ -108,18 +109,17 @@ function sampledName(part: TextGamePart): string {
 
 /** One sentence a reward: what GRPO did to the accuracies. */
 export function textGameHeadline(result: TextGameResult): string {
-  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   const part = (name: TextGamePart, reward: TextGameRewardName, isSampled: boolean) => {
     const metric = result.metrics[isSampled ? sampledName(name) : name];
     if (!metric) return undefined;
     const { low, high } = metric.differences[reward]!;
     const sure = low > 0 || high < 0 ? "" : ", the interval crosses zero";
-    return `${percent(metric.base.mean)} → ${percent(metric.byReward[reward]!.mean)} (${name}${sure})`;
+    return `${percent(metric.base.mean)} % → ${percent(metric.byReward[reward]!.mean)} % (${name}${sure})`;
   };
   const n = result.metrics.all.base.n;
   if (result.rewards.length === 0) {
     const shown = TEXT_GAME_PARTS.filter((name) => result.metrics[name])
-      .map((name) => `${percent(result.metrics[name].base.mean)} (${name})`);
+      .map((name) => `${percent(result.metrics[name].base.mean)} % (${name})`);
     return `Held-out accuracy after likelihood training: ${shown.join(", ")}; ${n} transitions.`;
   }
   return result.rewards.map((reward) => {
@@ -146,12 +146,7 @@ export function textGameReport(
         first === "binary" ? "binary" : "task-specific"
       } reward. Further below: all rewards.`,
     curves: [
-      {
-        stages: ["likelihood"],
-        metric: "loss",
-        title: "Likelihood: negative log-likelihood",
-        caption: "Nats a trained token.",
-      },
+      LIKELIHOOD_PANEL,
       {
         stages,
         metric: "reward",
@@ -174,13 +169,11 @@ export function textGameReport(
  * @param isSampled Of answers drawn at temperature 1 instead of greedy ones; these have no mean reward.
  */
 export function accuracyTable(result: TextGameResult, isSampled = false): ReportTable {
-  const show = ({ mean, low, high }: Interval) =>
-    `${(100 * mean).toFixed(1)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
   const parts = (["unchanged", "changed", "all"] as const).filter((name) => result.metrics[name]);
   const metricOf = (part: TextGamePart) => result.metrics[isSampled ? sampledName(part) : part];
   const row = (label: string, of: (metric: TextGameMetricResult) => Interval) => [
     label,
-    ...parts.map((name) => show(of(metricOf(name)))),
+    ...parts.map((name) => intervalText(of(metricOf(name)))),
     ...isSampled ? [] : [formatNumber(of(result.metrics.taskSpecific).mean)],
   ];
   return {

@@ -3,6 +3,7 @@
  */
 import { formatNumber } from "../../report/html.ts";
 import { meanInterval } from "../../report/intervals.ts";
+import { alignedText, intervalText, percent } from "../../report/tables.ts";
 import type { Strictness } from "../../worlds/text_game/difference.ts";
 import type { ScoreAnswersResult, ScoreSummary } from "../../worlds/text_game/score_answers.ts";
 import type { TextGameExample } from "../../worlds/text_game/world.ts";
@@ -38,10 +39,9 @@ export function textGameScoreTable(
   ) => {
     const rows = [...examples.keys()].filter((i) => isOf(examples[i]));
     if (rows.length === 0) return [];
-    const cells = models.map(([, evaluation]) => {
-      const { mean, low, high } = meanInterval(rows.map((i) => of(evaluation)[i]), { seed });
-      return `${show(mean)} [${show(low)}, ${show(high)}]`;
-    });
+    const cells = models.map(([, evaluation]) =>
+      intervalText(meanInterval(rows.map((i) => of(evaluation)[i]), { seed }), show)
+    );
     return [[name, String(rows.length), ...cells]];
   };
   const binary = ({ binary }: TextGameEvaluation) => binary;
@@ -53,7 +53,7 @@ export function textGameScoreTable(
     ...row("mean task-specific reward", () => true, ({ taskSpecific }) => taskSpecific, formatNumber),
     ["answers cut, %", String(examples.length), ...models.map(([, evaluation]) => percent(cutShare(evaluation)))],
   ];
-  return `${aligned(rows)}\n${examples.length} transitions, ${scoring} scoring; mean [95 % interval]`;
+  return `${alignedText(rows)}\n${examples.length} transitions, ${scoring} scoring; mean [95 % interval]`;
 }
 
 /** Likewise for a file of answers that was scored; task-specific rewards without intervals. */
@@ -61,13 +61,8 @@ export function scoredFileTable({ changed, unchanged, all }: ScoreAnswersResult,
   const row = (name: string, summary: ScoreSummary) => {
     const { count, correct, taskSpecific } = summary;
     if (count === 0) return [];
-    const { mean, low, high } = meanInterval(Float64Array.from({ length: count }, (_, i) => Number(i < correct)));
-    return [[
-      name,
-      String(count),
-      `${percent(mean)} [${percent(low)}, ${percent(high)}]`,
-      formatNumber(taskSpecific / count),
-    ]];
+    const right = meanInterval(Float64Array.from({ length: count }, (_, i) => Number(i < correct)));
+    return [[name, String(count), intervalText(right), formatNumber(taskSpecific / count)]];
   };
   const rows = [
     ["", "n", "% right", "mean task-specific reward"],
@@ -75,7 +70,7 @@ export function scoredFileTable({ changed, unchanged, all }: ScoreAnswersResult,
     ...row("unchanged", unchanged),
     ...row("all", all),
   ];
-  return `${aligned(rows)}\n${all.count} answers, ${scoring} scoring; mean [95 % interval]`;
+  return `${alignedText(rows)}\n${all.count} answers, ${scoring} scoring; mean [95 % interval]`;
 }
 
 /** Answers with their scores, a line of JSON each, as `evaluate-text-game --answers` reads them. */
@@ -94,13 +89,4 @@ export function answerLines(evaluation: TextGameEvaluation, rows: readonly numbe
 
 function cutShare({ ended }: TextGameEvaluation): number {
   return ended.filter((isEnded) => !isEnded).length / ended.length;
-}
-
-function percent(share: number): string {
-  return (100 * share).toFixed(1);
-}
-
-function aligned(rows: readonly string[][]): string {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n");
 }

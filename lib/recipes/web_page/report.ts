@@ -7,7 +7,8 @@
 import type { ReportTable } from "../../report/html_report.ts";
 import { meanInterval, pairedDifference } from "../../report/intervals.ts";
 import type { Interval, MetricResult, RunResult } from "../../report/result.ts";
-import { type CurvePanel, grpoPanels } from "../../runs/curves.ts";
+import { intervalText, percent } from "../../report/tables.ts";
+import { type CurvePanel, grpoPanels, LIKELIHOOD_PANEL } from "../../runs/curves.ts";
 import type { Evaluations, RecipeReport } from "../../runs/recipe.ts";
 import { parseAction } from "../../worlds/web_page/actions.ts";
 import { pageItems } from "../../worlds/web_page/items.ts";
@@ -83,12 +84,11 @@ export function webPageHeadline({ metrics }: WebPageResult): string {
   const of = (metric: WebPageMetricResult) => {
     const { base, rlvr, difference } = metric;
     if (!difference) return percent(base.mean);
-    const gain = 100 * difference.mean, sure = difference.low > 0 || difference.high < 0;
-    return `${percent(base.mean)} → ${percent(rlvr.mean)} (${gain > 0 ? "+" : ""}${
-      gain.toFixed(1)
-    } points, 95 % interval ${(100 * difference.low).toFixed(1)} … ${(100 * difference.high).toFixed(1)}${
-      sure ? "" : ", which includes zero"
-    })`;
+    const { mean, low, high } = difference, sure = low > 0 || high < 0;
+    return `${percent(base.mean)} → ${percent(rlvr.mean)} (${mean > 0 ? "+" : ""}${
+      percent(mean)
+    } points, 95 % interval ` +
+      `${percent(low)} … ${percent(high)}${sure ? "" : ", which includes zero"})`;
   };
   const stages = metrics.f1.difference ? "likelihood → GRPO" : "after likelihood training";
   const sampled = metrics.f1Sampled ? `; of sampled answers ${of(metrics.f1Sampled)}` : "";
@@ -118,12 +118,11 @@ export function webPageReport(
  * @param isSampled Of drawn answers instead of greedy ones.
  */
 export function webPageScoreReport({ metrics }: WebPageResult, isSampled = false): ReportTable {
-  const show = ({ mean, low, high }: Interval) => `${percent(mean)} [${percent(low)}, ${percent(high)}]`;
   const metricOf = (name: WebPageMetric) => metrics[isSampled ? sampledName(name) : name];
   const names = ["precision", "recall", "f1"] as const;
   const row = (label: string, of: (metric: WebPageMetricResult) => Interval) => [
     label,
-    ...names.map((name) => show(of(metricOf(name)))),
+    ...names.map((name) => intervalText(of(metricOf(name)))),
   ];
   const { difference } = metrics.f1;
   return {
@@ -189,17 +188,8 @@ function whereAndWhat({ name, asked }: WebPageExample): string {
   return `${asked.url.replace(/^https?:\/\/[^/]*/, "") || "/"}\n${asked.action}${item ? ` ${item.text}` : ""}`;
 }
 
-function percent(share: number): string {
-  return (100 * share).toFixed(1);
-}
-
 const CURVES: readonly CurvePanel[] = [
-  {
-    stages: ["likelihood"],
-    metric: "loss",
-    title: "Likelihood: negative log-likelihood",
-    caption: "Nats a trained token.",
-  },
+  LIKELIHOOD_PANEL,
   { stages: ["grpo"], metric: "reward", title: "GRPO: reward", caption: "Mean F1 of a step's answers." },
   {
     stages: ["grpo"],

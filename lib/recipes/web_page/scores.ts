@@ -2,6 +2,7 @@
  * Scores of web-page models outside a run's report: a plain table with intervals, and answers as lines of JSON.
  */
 import { meanInterval } from "../../report/intervals.ts";
+import { alignedText, intervalText, percent } from "../../report/tables.ts";
 import type { F1Score } from "../../worlds/web_page/f1_reward.ts";
 import type { WebPageExample } from "../../worlds/web_page/world.ts";
 import { unchangedPageBaseline, WEB_PAGE_METRICS, type WebPageEvaluation } from "./evaluation.ts";
@@ -18,7 +19,7 @@ export function webPageScoreTable(
 ): string {
   const groups = examples.map((example) => example.group);
   const models = [...Object.entries(evaluations), ["always unchanged", unchangedPageBaseline(examples)] as const];
-  const cell = (values: Float64Array) => interval(values, { seed, groups });
+  const cell = (values: Float64Array) => intervalText(meanInterval(values, { seed, groups }));
   const isSampled = Object.values(evaluations).every((evaluation) => evaluation.sampled);
   const rows = [
     ["", ...models.map(([name]) => name)],
@@ -34,20 +35,20 @@ export function webPageScoreTable(
       ...models.map(([, { ended }]) => percent(ended.filter((isEnded) => !isEnded).length / ended.length)),
     ],
   ];
-  return `${aligned(rows)}\n${examples.length} transitions; mean [95 % interval]`;
+  return `${alignedText(rows)}\n${examples.length} transitions; mean [95 % interval]`;
 }
 
 /** Likewise for a file of answers that was scored. */
 export function scoredWebFileTable(scores: readonly F1Score[]): string {
   const rows = WEB_PAGE_METRICS.map((metric) => [
     `${metric}, %`,
-    interval(Float64Array.from(scores, (score) => score[metric]), {}),
+    intervalText(meanInterval(Float64Array.from(scores, (score) => score[metric]))),
   ]);
   const perfect = scores.filter((score) => score.f1 === 1).length,
     none = scores.filter((score) => score.f1 === 0).length;
   const count = scores.length === 1 ? "1 answer" : `${scores.length} answers`;
   return `${
-    aligned(rows)
+    alignedText(rows)
   }\n${count}, ${perfect} with F1 1, ${none} with F1 0; mean of per-answer values [95 % interval]`;
 }
 
@@ -70,18 +71,4 @@ export function webAnswerLines(
       ended: evaluation.ended[i],
     })
   );
-}
-
-function interval(values: Float64Array, options: { seed?: number; groups?: readonly string[] }): string {
-  const { mean, low, high } = meanInterval(values, options);
-  return `${percent(mean)} [${percent(low)}, ${percent(high)}]`;
-}
-
-function percent(share: number): string {
-  return (100 * share).toFixed(1);
-}
-
-function aligned(rows: readonly string[][]): string {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd()).join("\n");
 }

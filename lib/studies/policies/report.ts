@@ -6,36 +6,23 @@
 import type { PlotlyFigure } from "../../report/figures.ts";
 import { frameClip } from "../../report/frames.ts";
 import { GALLERY_STYLE, type GalleryClip, galleryHtml } from "../../report/gallery.ts";
-import { escapeHtml, figureHtml, formatNumber, formatSeconds, page, plotlyScript } from "../../report/html.ts";
-import type { Interval } from "../../report/result.ts";
+import {
+  CHIP_STYLE,
+  chips,
+  escapeHtml,
+  figureHtml,
+  formatNumber,
+  formatSeconds,
+  page,
+  plotlyScript,
+  section,
+} from "../../report/html.ts";
+import { fixed, intervalText, percent, tableCard, type TextTable } from "../../report/tables.ts";
 import { colors, fontStack, runColors } from "../../report/theme.ts";
 import type { PolicyTrial } from "./evaluation.ts";
 import type { PolicyEvaluationResult } from "./files.ts";
 import type { JudgeReport } from "./judge.ts";
 import { type PolicyTable, type RateAgreement, TRUTH } from "./table.ts";
-
-/**
- * A table to be shown: on a page, in a notebook or a terminal.
- *
- * @internal
- */
-export interface TextTable {
-  /** Column headings. */
-  columns: string[];
-  /** Cells. */
-  rows: string[][];
-}
-
-/** A rate with its interval, in per cent: "62 [48, 74]". */
-function percent({ mean, low, high }: Interval): string {
-  const whole = (value: number) => (100 * value).toFixed(0);
-  return `${whole(mean)} [${whole(low)}, ${whole(high)}]`;
-}
-
-function interval({ mean, low, high }: Interval, digits: number): string {
-  const fixed = (value: number) => value.toFixed(digits).replace("-", "−");
-  return `${fixed(mean)} [${fixed(low)}, ${fixed(high)}]`;
-}
 
 /** What a world is called on a page. */
 export function worldName(world: string): string {
@@ -46,7 +33,7 @@ export function worldName(world: string): string {
 export function rateTable({ tasks, worlds, policies, cells }: PolicyTable): TextTable {
   const cell = (task: string, policy: string, world: string) => {
     const found = cells.find((each) => each.task === task && each.policy === policy)?.rates[world];
-    return found ? percent(found) : "—";
+    return found ? intervalText(found, (rate) => percent(rate, 0)) : "—";
   };
   return {
     columns: ["Task", "World", ...policies],
@@ -59,13 +46,13 @@ export function rateTable({ tasks, worlds, policies, cells }: PolicyTable): Text
 /** Gap in percentage points and Pearson's r of each model: over all cells, and over the policies of each task. */
 export function agreementTable({ tasks, models }: PolicyTable): TextTable {
   const pair = (each: RateAgreement | undefined) =>
-    each ? `${each.gap.toFixed(1)} / ${each.r === undefined ? "—" : each.r.toFixed(3).replace("-", "−")}` : "—";
+    each ? `${each.gap.toFixed(1)} / ${each.r === undefined ? "—" : fixed(each.r, 3)}` : "—";
   return {
     columns: ["Model", "Gap (points)", "Pearson r", ...tasks.map((task) => `${task}: gap / r`)],
     rows: Object.entries(models).map(([model, all]) => [
       worldName(model),
-      interval(all.gapInterval, 1),
-      all.rInterval ? interval(all.rInterval, 3) : "—",
+      intervalText(all.gapInterval, (gap) => fixed(gap, 1)),
+      all.rInterval ? intervalText(all.rInterval, (r) => fixed(r, 3)) : "—",
       ...tasks.map((task) => pair(all.tasks[task])),
     ]),
   };
@@ -93,7 +80,7 @@ export function judgeTable({ quality, tasks, trueFrames }: JudgeReport): TextTab
     ...Object.entries(tasks),
     ["all tasks, frames as the simulator draws them", trueFrames] as const,
   ];
-  const share = (value: number) => Number.isNaN(value) ? "—" : `${(100 * value).toFixed(1)} %`;
+  const share = (value: number) => Number.isNaN(value) ? "—" : `${percent(value)} %`;
   return {
     columns: ["Judged", "Accuracy", "Precision", "Recall", "Episodes", "Successes"],
     rows: rows.map(([name, { accuracy, precision, recall, n, successes }]) => [
@@ -180,7 +167,7 @@ export function policyHeadline({ table }: PolicyEvaluationResult): string {
       : low > 0
       ? "worse, and the 95 % interval of the difference excludes zero"
       : "the 95 % interval of the difference includes zero";
-    const r = (value?: number) => value === undefined ? "not defined" : value.toFixed(2).replace("-", "−");
+    const r = (value?: number) => value === undefined ? "not defined" : fixed(value, 2);
     return `Success rates in the RLVR model are ${
       rlvr.gap.toFixed(1)
     } points off the truth on average, those in the base model ` +
@@ -227,15 +214,6 @@ export function policySummary(result: PolicyEvaluationResult): {
     ...(judge.kind === "classifier" && judge.report ? { judge: judgeTable(judge.report) } : {}),
     figure: policySuccessFigure(table),
   };
-}
-
-/** A plain-text table for a terminal. */
-export function plainText({ columns, rows }: TextTable): string {
-  const widths = columns.map((_, i) => Math.max(...[columns, ...rows].map((row) => [...row[i]].length)));
-  return [columns, ...rows]
-    .map((row) => row.map((cell, i) => cell + " ".repeat(widths[i] - [...cell].length)).join("  ").trimEnd()).join(
-      "\n",
-    );
 }
 
 /** Options of {@linkcode rolloutClips}. */
@@ -310,63 +288,67 @@ export async function policyReportHtml(
   const { table, judge, engine, device, seed, seconds, settings } = result;
   const compared = Object.keys(table.models).length > 0;
   const figure = compared ? policySuccessFigure(table) : undefined;
-  const chips = [result.task, result.preset, `${engine} on ${device}`, `seed ${seed}`].map((text) =>
-    `<span class="chip">${escapeHtml(text)}</span>`
-  );
   const times = Object.entries(seconds).map(([name, value]) => `${name} ${formatSeconds(value)}`).join(" · ");
   const body = [
-    `<header><p class="kicker">${chips.join("")}</p><h1>Robot policies, judged in a world model</h1>`,
+    `<header>${
+      chips([result.task, result.preset, `${engine} on ${device}`, `seed ${seed}`])
+    }<h1>Robot policies, judged in a world model</h1>`,
     `<p class="headline">${escapeHtml(policyHeadline(result))}</p></header>`,
     compared
       ? section(
         "How near to the truth",
-        `<div class="near">${card(agreementTable(table))}<div class="card">${
+        `<div class="near">${tableCard(agreementTable(table))}<div class="card">${
           figureHtml(figure!, "success")
-        }</div></div>` +
-          note(
+        }</div></div>`,
+        {
+          note:
             "Gap: mean absolute difference of success rates in percentage points. Over all cells of task and policy, with the 95 % " +
-              "interval when starts are drawn anew; beside it over the policies of each task. On the diagonal a model says what " +
-              "really happens; bars are 95 % intervals.",
-          ),
+            "interval when starts are drawn anew; beside it over the policies of each task. On the diagonal a model says what " +
+            "really happens; bars are 95 % intervals.",
+        },
       )
       : "",
     table.cells.length > 0
       ? section(
         "Success rates",
-        card(rateTable(table)) +
-          note("Per cent, with Wilson's 95 % interval. Starts are the same in every world and for every policy."),
+        tableCard(rateTable(table)),
+        { note: "Per cent, with Wilson's 95 % interval. Starts are the same in every world and for every policy." },
       )
       : "",
     judge.kind === "classifier" && judge.report
       ? section(
         "The judge",
-        card(judgeTable(judge.report)) + note(
-          "A small classifier sees the first frame, the final frame and the instruction. Here are its answers on this evaluation's " +
+        tableCard(judgeTable(judge.report)),
+        {
+          note:
+            "A small classifier sees the first frame, the final frame and the instruction. Here are its answers on this evaluation's " +
             "roll-outs in truth, of which it has seen none, against the simulator's rule; unless said otherwise with the frames as the " +
             "model's tokenizer leaves them. What counts as success in truth is always the rule's answer.",
-        ),
+        },
       )
       : section("The judge", `<p>${escapeHtml(judge.kind === "classifier" ? UNCHECKED : judge.note)}</p>`),
     compared
       ? section(
         "Start by start",
-        card(confusionTable(table)) +
-          note(
+        tableCard(confusionTable(table)),
+        {
+          note:
             "How many starts end well in truth and in the model. A rate can be right although single starts end differently.",
-          ),
+        },
       )
       : "",
     clips.examples.length > 0
       ? section(
         "Roll-outs",
-        galleryHtml(clips.examples) + note("The first start of each task and policy; the same in every world."),
+        galleryHtml(clips.examples),
+        { note: "The first start of each task and policy; the same in every world." },
       )
       : "",
     clips.disagreements.length > 0 ? section("Where they disagree", galleryHtml(clips.disagreements)) : "",
     section(
       "Run",
       `<p class="muted">${escapeHtml(times)}</p>${
-        card({
+        tableCard({
           columns: ["Setting", "Value"],
           rows: Object.entries(settings).map(([name, value]) => [
             name,
@@ -383,29 +365,7 @@ export async function policyReportHtml(
   );
 }
 
-function section(title: string, html: string): string {
-  return `<section><h2>${escapeHtml(title)}</h2>${html}</section>`;
-}
-
-function note(text: string): string {
-  return `<p class="muted small note">${escapeHtml(text)}</p>`;
-}
-
-function card({ columns, rows }: TextTable): string {
-  // Names are set on the left, numbers on the right.
-  const isName = columns.map((_, i) => rows.some((row) => /^\p{L}/u.test(row[i])));
-  const line = (cells: readonly string[], tag: string) =>
-    `<tr>${
-      cells.map((cell, i) => `<${tag}${isName[i] ? ' class="name"' : ""}>${escapeHtml(cell)}</${tag}>`).join("")
-    }</tr>`;
-  return `<div class="card scroll"><table><thead>${line(columns, "th")}</thead><tbody>${
-    rows.map((row) => line(row, "td")).join("\n")
-  }</tbody></table></div>`;
-}
-
-const STYLE = `
-.kicker { margin: 0 0 14px; display: flex; flex-wrap: wrap; gap: 8px; }
-.chip { font-size: 13px; color: ${colors.muted}; background: #fff; border: 1px solid ${colors.line}; border-radius: 99px; padding: 2px 11px; }
+const STYLE = `${CHIP_STYLE}
 .headline { font-size: 19px; line-height: 1.5; margin: 0; max-width: 70ch; }
 .note { margin: 10px 0 0; max-width: 90ch; }
 .near { display: grid; gap: 16px; }

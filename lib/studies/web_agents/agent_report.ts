@@ -4,11 +4,10 @@
  */
 import type { RoleName } from "./planning_agent.ts";
 import type { PlotlyFigure } from "../../report/figures.ts";
-import { escapeHtml, figureHtml, formatNumber, formatSeconds, page, plotlyScript } from "../../report/html.ts";
-import type { Interval } from "../../report/result.ts";
+import { escapeHtml, figureHtml, formatNumber, formatSeconds, page, plotlyScript, section } from "../../report/html.ts";
+import { intervalText, percent, points, tableCard, type TextTable } from "../../report/tables.ts";
 import { colors, fontStack, runColors } from "../../report/theme.ts";
 import type { SkippedTask } from "./tasks/task_file.ts";
-import type { TextTable } from "../policies/report.ts";
 import {
   agentHeadline,
   type AgentTrialResult,
@@ -38,11 +37,6 @@ export interface WebAgentResult {
   seconds: Record<string, number>;
 }
 
-/** A share with its interval, in per cent. */
-function percent({ mean, low, high }: Interval): string {
-  return `${(100 * mean).toFixed(0)} [${(100 * low).toFixed(0)}, ${(100 * high).toFixed(0)}]`;
-}
-
 /** Success in per cent: a row over all, one a kind of site, one a kind of task; a column a condition. */
 export function agentSuccessRows({ conditions, all, byKind, byArea }: SuccessTable): TextTable {
   const named = (rows: readonly SuccessRow[], word: string) =>
@@ -53,14 +47,13 @@ export function agentSuccessRows({ conditions, all, byKind, byArea }: SuccessTab
     rows: rows.map(({ group, rates }) => [
       group,
       String(Math.max(0, ...Object.values(rates).map(({ n }) => n))),
-      ...conditions.map((name) => rates[name] ? percent(rates[name]) : "—"),
+      ...conditions.map((name) => rates[name] ? intervalText(rates[name], (rate) => percent(rate, 0)) : "—"),
     ]),
   };
 }
 
 /** Differences in points. */
 export function agentDifferenceRows({ differences }: SuccessTable): TextTable {
-  const points = (value: number) => `${value > 0 ? "+" : ""}${(100 * value).toFixed(1)}`.replace("-", "−");
   return {
     columns: ["From", "To", "Points", "95 % interval", "Trials"],
     rows: differences.map(({ from, to, difference: { mean, low, high, n } }) => [
@@ -209,38 +202,41 @@ export async function webAgentReportHtml(
 <p><a href="${escapeHtml(replay)}">Replay every task step by step</a></p></header>`,
     section(
       "Success",
-      `<div class="card">${figureHtml(figure, "success")}</div>${card(agentSuccessRows(table))}`,
-      "Per cent of the trials, with Wilson's 95 % interval. Trials that could not go on count as failures.",
+      `<div class="card">${figureHtml(figure, "success")}</div>${tableCard(agentSuccessRows(table))}`,
+      { note: "Per cent of the trials, with Wilson's 95 % interval. Trials that could not go on count as failures." },
     ),
     table.differences.length > 0
       ? section(
         "Differences",
-        card(agentDifferenceRows(table)),
-        "Trial by trial: the same task, site and seed under both. The interval is that of tasks drawn anew, with all their seeds.",
+        tableCard(agentDifferenceRows(table)),
+        {
+          note:
+            "Trial by trial: the same task, site and seed under both. The interval is that of tasks drawn anew, with all their seeds.",
+        },
       )
       : "",
     section(
       "Costs",
-      card(agentCostRows(table)),
-      "Seconds of queries at the same time are counted once a task; local models count no tokens.",
+      tableCard(agentCostRows(table)),
+      { note: "Seconds of queries at the same time are counted once a task; local models count no tokens." },
     ),
     errors.rows.length > 0
-      ? section("What could not go on", `<p>${errorLines(table).map(escapeHtml).join("<br>")}</p>${card(errors)}`)
+      ? section("What could not go on", `<p>${errorLines(table).map(escapeHtml).join("<br>")}</p>${tableCard(errors)}`)
       : "",
     skipped.length > 0
       ? section(
         "Left out",
-        card({
+        tableCard({
           columns: ["Task", "Why"],
           rows: skipped.map(({ taskId, reason }) => [String(taskId ?? ""), reason]),
         }),
-        "Tasks of the file that could not be judged; they are in none of the numbers.",
+        { note: "Tasks of the file that could not be judged; they are in none of the numbers." },
       )
       : "",
     section(
       "Run",
       `<p class="muted">${escapeHtml(facts.join(" · "))}</p>${
-        card({
+        tableCard({
           columns: ["Setting", "Value"],
           rows: Object.entries(settings).map(([name, value]) => [
             name,
@@ -269,22 +265,6 @@ function errorRows(trials: readonly AgentTrialResult[]): TextTable {
       error!,
     ]),
   };
-}
-
-function section(title: string, html: string, words?: string): string {
-  const note = words === undefined ? "" : `<p class="muted small note">${escapeHtml(words)}</p>`;
-  return `<section><h2>${escapeHtml(title)}</h2>${html}${note}</section>`;
-}
-
-function card({ columns, rows }: TextTable): string {
-  const isName = columns.map((_, i) => rows.some((row) => /^\p{L}/u.test(row[i])));
-  const line = (cells: readonly string[], tag: string) =>
-    `<tr>${
-      cells.map((cell, i) => `<${tag}${isName[i] ? ' class="name"' : ""}>${escapeHtml(cell)}</${tag}>`).join("")
-    }</tr>`;
-  return `<div class="card scroll"><table><thead>${line(columns, "th")}</thead><tbody>${
-    rows.map((row) => line(row, "td")).join("\n")
-  }</tbody></table></div>`;
 }
 
 const STYLE = `

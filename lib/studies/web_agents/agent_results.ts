@@ -12,6 +12,7 @@ import { UserError } from "../../base/user_error.ts";
 import { pairedDifference } from "../../report/intervals.ts";
 import { wilsonInterval } from "../../report/proportions.ts";
 import type { Interval } from "../../report/result.ts";
+import { percent, points } from "../../report/tables.ts";
 
 /** A task to be done once. */
 export interface AgentTrial {
@@ -228,9 +229,7 @@ export function readTrialResult(entry: Record<string, unknown>, place: string): 
 export function agentHeadline({ conditions, all, differences, failed }: SuccessTable): string {
   const compared = conditions.filter((name) => !failed.includes(name));
   if (compared.length === 0) return "No trial could go on, so it is not known how many tasks succeed.";
-  const percent = (value: number) => `${(100 * value).toFixed(0)} %`;
-  const points = (value: number) => `${value > 0 ? "+" : ""}${(100 * value).toFixed(1)}`.replace("-", "−");
-  const rates = compared.map((name) => `${conditionName(name)} ${percent(all.rates[name].mean)}`).join(", ");
+  const rates = compared.map((name) => `${conditionName(name)} ${percent(all.rates[name].mean, 0)} %`).join(", ");
   const told = compared.slice(1).flatMap((to, i) => {
     const found = differences.find((each) => each.from === compared[i] && each.to === to);
     if (!found) return [];
