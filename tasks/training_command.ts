@@ -3,7 +3,8 @@
  *
  * A command says which configuration, experiment and stages are its own; each new world's command does the same.
  */
-import { mergeSettings } from "../lib/runs/settings.ts";
+import { idleFields } from "../lib/runs/fields.ts";
+import { type ConfigSpec, describeFields, mergeSettings, parseSettings } from "../lib/runs/settings.ts";
 import { DiskError, isSystemError } from "../lib/base/disk_error.ts";
 import { UserError } from "../lib/base/user_error.ts";
 import { formatSeconds } from "../lib/report/html.ts";
@@ -18,58 +19,68 @@ import { newestRun, runName } from "./run_names.ts";
 
 /** What is a training command's own. */
 export interface TrainingCommand<Config extends { preset: string }, Stage extends string> {
-  command: Command;
+  /** As in `deno task NAME`. */
+  name: string;
+  /** One or two lines. */
+  summary: string;
+  /** What is taken where no preset is named, for the help. */
+  defaultPreset: string;
+  /** Flags for data and models. */
+  flags: Record<string, Flag>;
   stages: readonly Stage[];
+  /** Fields, presets, what may change on resuming. */
+  spec: ConfigSpec;
   /** Preset of a run that names none. */
   presetOf(flags: Flags): string;
-  /** Fields of the configuration that flags stand for, `--set` among them. */
-  overrides(
+  /** Fields of the configuration that its flags stand for. */
+  settings(
     flags: Flags,
     progress: Progress,
     signal: AbortSignal,
   ): Promise<Record<string, unknown>> | Record<string, unknown>;
   /** @throws {UserError} When a value is not what it should be. */
   configOf(preset: string, overrides: Record<string, unknown>): Config;
-  /** Fields that may differ when a run is resumed; `environment.json` keeps what was changed. */
-  mayChange: string[];
   /** Opens the recipe on data, models and the run's folder. */
   // deno-lint-ignore no-explicit-any -- whatever it trains on and is judged by
   open(context: RecipeContext<Config>): Promise<OpenRecipe<any, any, any, any> & { dispose?(): void }>;
 }
 
-/** Flags of every training command, those of the run's data and models excepted. */
-export function trainingFlags(name: string, stages: readonly string[]): Record<string, Flag> {
+/** Its flags and the text below them: presets and fields. */
+function commandOf(
+  own: Omit<TrainingCommand<{ preset: string }, string>, "configOf" | "open" | "presetOf" | "settings">,
+): Command {
+  const { name, summary, defaultPreset, flags, stages, spec } = own;
   return {
-    out: { value: "FOLDER", description: "Folder of the run", default: `runs/${name}-PRESET-TIME` },
-    resume: { description: "Go on with the run in --out (or the newest one)" },
-    stage: { value: stages.join("|"), description: "Run this stage only", repeated: true },
-    seed: { value: "N", description: "Seed of every random number", default: "0" },
-    ...ENGINE_FLAGS,
-    set: { value: "FIELD=VALUE", description: "Any field of the configuration", repeated: true },
+    name,
+    summary,
+    flags: {
+      preset: { value: "NAME", description: "Values to start from, by name: see below", default: defaultPreset },
+      ...flags,
+      out: { value: "FOLDER", description: "Folder of the run", default: `runs/${name}-PRESET-TIME` },
+      resume: { description: "Go on with the run in --out (or the newest one)" },
+      stage: { value: stages.join("|"), description: "Run this stage only", repeated: true },
+      seed: { value: "N", description: "Seed of every random number", default: "0" },
+      ...ENGINE_FLAGS,
+      set: { value: "FIELD=VALUE", description: "Any field of the configuration", repeated: true },
+    },
+    epilogue: () =>
+      [
+        "Presets:",
+        ...Object.entries(spec.presets).map(([name, { description }]) => `  ${name}: ${description}`),
+        "",
+        "Fields for --set, with the demo's values:",
+        ...describeFields(spec),
+      ].join("\n"),
   };
-}
-
-/** Text below the flags: presets and fields. */
-export function trainingEpilogue(
-  presets: Readonly<Record<string, { description: string }>>,
-  fields: readonly string[],
-): string {
-  return [
-    "Presets:",
-    ...Object.entries(presets).map(([name, { description }]) => `  ${name}: ${description}`),
-    "",
-    "Fields for --set, with the demo's values:",
-    ...fields,
-  ].join("\n");
 }
 
 /** Reads the flags, begins or resumes the run, trains, and says what came of it. */
 export async function runTraining<Config extends { preset: string }, Stage extends string>(
   own: TrainingCommand<Config, Stage>,
 ): Promise<void> {
-  const { name } = own.command;
+  const { name, spec } = own;
   await runCommand(async (signal) => {
-    const flags = readFlags(own.command, Deno.args);
+    const flags = readFlags(commandOf(own), Deno.args);
     const stages = readStages(flags, own.stages);
     const resuming = flags.has("resume");
     const given = flags.text("out");
@@ -77,14 +88,17 @@ export async function runTraining<Config extends { preset: string }, Stage exten
     const progress = progressFor(Deno.stderr);
     const config = resuming
       ? await storedConfig(own, out, flags, progress, signal)
-      : own.configOf(own.presetOf(flags), await own.overrides(flags, progress, signal));
+      : own.configOf(own.presetOf(flags), await overrides(own, flags, progress, signal));
+    for (const line of idleFields(spec.schema, config, parseSettings(flags.list("set")))) {
+      progress.note(`--set ${line}`);
+    }
     if (!resuming && given !== undefined) await refuseRun(given);
     const { engine, reason } = await openEngine(engineChoice(flags));
     try {
       progress.note(reason);
       const environment = { engine: engine.description };
       const folder = resuming
-        ? () => RunFolder.open(out, { config, environment, mayChange: own.mayChange })
+        ? () => RunFolder.open(out, { config, environment, mayChange: [...spec.mayChange] })
         : () => RunFolder.create(out, { config, environment, unique: given === undefined });
       let begun = resuming ? out : undefined;
       const openRun = async () => {
@@ -118,6 +132,17 @@ export async function runTraining<Config extends { preset: string }, Stage exten
   });
 }
 
+/** Fields that flags stand for, and `--set`. */
+async function overrides(
+  own: Pick<TrainingCommand<never, string>, "settings">,
+  flags: Flags,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Record<string, unknown>> {
+  const seed = flags.integer("seed"), named = await own.settings(flags, progress, signal);
+  return mergeSettings(seed === undefined ? named : { seed, ...named }, parseSettings(flags.list("set")));
+}
+
 /** What continues the run; the same stages, from their newest checkpoints. */
 function resumeCommand(name: string, out: string, stages: readonly string[] = []): string {
   const quoted = /^[\w./:@%+,=-]+$/.test(out) ? out : `'${out.replaceAll("'", `'\\''`)}'`;
@@ -145,7 +170,7 @@ async function storedConfig<Config extends { preset: string }, Stage extends str
   if (asked !== undefined && asked !== preset) {
     throw new UserError(`${out} was started with --preset ${preset}, now ${asked}: leave it out, or start another run`);
   }
-  return own.configOf(preset, mergeSettings(stored, await own.overrides(flags, progress, signal)));
+  return own.configOf(preset, mergeSettings(stored, await overrides(own, flags, progress, signal)));
 }
 
 function readStages<Stage extends string>(flags: Flags, known: readonly Stage[]): Stage[] | undefined {

@@ -2,22 +2,9 @@
  * What configurations say of GRPO beside the trainer's own fields (`train/grpo_options.ts`): defaults of another demo, and what
  * belongs to a loss.
  */
-import type { z } from "zod";
 import { UserError } from "../base/user_error.ts";
-import { GRPO_FIELDS } from "../train/grpo_options.ts";
 import { LOSSES } from "../train/losses/losses.ts";
 import { lossOf } from "../train/objective.ts";
-
-/** The trainer's fields with some other defaults, such as those of a demo. */
-export function grpoFields(
-  defaults: Partial<z.output<z.ZodObject<typeof GRPO_FIELDS>>>,
-): typeof GRPO_FIELDS {
-  const changed = Object.entries(defaults).map(([name, value]) => {
-    const field = GRPO_FIELDS[name as keyof typeof GRPO_FIELDS] as z.ZodDefault<z.ZodType>;
-    return [name, field.unwrap().default(value).describe(field.description!)];
-  });
-  return { ...GRPO_FIELDS, ...Object.fromEntries(changed) };
-}
 
 /** Values of a configuration over those that belong to the loss that they name. */
 export function completeGrpo(values: Record<string, unknown>): Record<string, unknown> {

@@ -2,8 +2,9 @@
  * Configurations of experiments: a schema with its defaults, presets over it, and `--set field=value` over those (dotted
  * fields, values as JSON where they read as JSON and as text where not).
  */
-import { z } from "zod";
+import type { z } from "zod";
 import { UserError } from "../base/user_error.ts";
+import { fieldsOf } from "./fields.ts";
 
 /**
  * Turns `["grpo.steps=10", "data.folder=/x"]` into `{ grpo: { steps: 10 }, data: { folder: "/x" } }`.
@@ -56,18 +57,38 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 /** Presets of an experiment: what each changes of the defaults. */
 export type Presets = Readonly<Record<string, { description: string; values: Record<string, unknown> }>>;
 
+/** How a recipe is configured: its checks, help, documentation and the notes on what was set in vain are made from this. */
+export interface ConfigSpec<Schema extends z.ZodType = z.ZodType> {
+  /** Every field, with its default and its meaning. */
+  readonly schema: Schema;
+  /** By name. */
+  readonly presets: Presets;
+  /** Adds what given values imply; nothing when left out. */
+  readonly complete?: (values: Record<string, unknown>) => Record<string, unknown>;
+  /** Fields, and sections, that may differ when a run is resumed; `environment.json` keeps what was changed. */
+  readonly mayChange: readonly string[];
+}
+
 /**
- * A configuration of a schema: its defaults, then a preset, then `overrides`.
+ * What may change when a run is resumed, whatever it trains: how long it trains, how it is looked at, and what one changes after a
+ * training that diverged.
  *
- * @param complete Adds what values that were given imply.
+ * @param stages Sections with a learning rate.
+ */
+export function changeable(stages: readonly string[]): string[] {
+  const rates = stages.flatMap((stage) => [`${stage}.learningRate`, `${stage}.maxGradientNorm`]);
+  return ["checkpointEvery", "evaluation", "grpo.steps", ...rates];
+}
+
+/**
+ * A configuration: the defaults, then a preset, then `overrides`.
+ *
  * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
  */
 export function checkedConfig<Schema extends z.ZodType>(
-  schema: Schema,
-  presets: Presets,
+  { schema, presets, complete = (values) => values }: ConfigSpec<Schema>,
   preset: string,
   overrides: Record<string, unknown>,
-  complete: (values: Record<string, unknown>) => Record<string, unknown> = (values) => values,
 ): z.output<Schema> {
   if (!Object.hasOwn(presets, preset)) {
     throw new UserError(`unknown preset "${preset}": choose among ${Object.keys(presets).join(", ")}`);
@@ -88,18 +109,10 @@ export function checkedConfig<Schema extends z.ZodType>(
   throw new UserError(`${lines.join("; ")} (--help lists every field)`);
 }
 
-/** One line a field of a schema: its name, its default, what it is. For the help. */
-export function describeFields(schema: z.ZodType): string[] {
-  type Node = { properties?: Record<string, Node>; default?: unknown; description?: string; enum?: string[] };
-  const lines: string[] = [];
-  const visit = (node: Node, path: string) => {
-    if (node.properties && node.description === undefined) {
-      for (const [name, child] of Object.entries(node.properties)) visit(child, path ? `${path}.${name}` : name);
-    } else if (path !== "preset" && path !== "seed") {
-      const choices = node.enum ? ` (${node.enum.join(", ")})` : "";
-      lines.push(`  ${`${path}=${JSON.stringify(node.default)}`.padEnd(44)} ${node.description ?? ""}${choices}`);
-    }
-  };
-  visit(z.toJSONSchema(schema, { io: "input" }) as Node, "");
-  return lines;
+/** One line a field: its name, its default, what it is. For the help. */
+export function describeFields({ schema }: ConfigSpec): string[] {
+  return fieldsOf(schema).filter(({ path }) => path !== "preset" && path !== "seed").map((field) => {
+    const choices = field.choices ? ` (${field.choices.join(", ")})` : "";
+    return `  ${`${field.path}=${JSON.stringify(field.default)}`.padEnd(44)} ${field.meaning}${choices}`;
+  });
 }

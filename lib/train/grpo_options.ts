@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { GrpoFields } from "./grpo_fields_type.ts";
 import type { World } from "../worlds/world.ts";
 import { LOSSES } from "./losses/losses.ts";
-import type { PolicyLoss } from "./losses/loss.ts";
+import { LOSS_BOUNDS, type PolicyLoss } from "./losses/loss.ts";
 import { lossOf } from "./objective.ts";
 import { checkReward, type RewardTerm } from "./reward.ts";
 
@@ -39,11 +39,12 @@ export const GRPO_FIELDS = {
     "How advantages are scaled",
   ),
   loss: z.enum(LOSSES.map(({ name }) => name)).default("clip").describe("The policy's loss"),
-  clipLow: z.number().gt(0).lt(1).default(0.2).describe("ε_low"),
-  clipHigh: z.number().positive().default(0.2).describe("ε_high (above clipLow: DAPO's clip-higher)"),
-  dualClip: z.number().gt(1).default(3).describe("With loss dual-clip: bound c of bad answers' losses"),
-  kl: z.enum(["none", "k1", "k2", "k3"]).default("k3").describe("Estimator of the divergence from the reference"),
-  klCoefficient: z.number().min(0).default(0.001).describe("Its weight; 0: no reference model is kept"),
+  ...LOSS_BOUNDS,
+  kl: z.enum(["none", "k1", "k2", "k3"]).default("k3").describe("Estimator of the divergence from the reference")
+    .meta({ onlyWith: ["klCoefficient≠0"] }),
+  klCoefficient: z.number().min(0).default(0.001).describe("Its weight; 0: no reference model is kept").meta({
+    onlyWith: ["kl≠none"],
+  }),
   entropyCoefficient: z.number().default(0).describe("Weight of the entropy bonus"),
   denominator: z.enum(["token-mean", "sequence-mean", "fixed-length"]).default("token-mean").describe(
     "What the loss is divided by (paper's Eq. 1: sequence-mean)",

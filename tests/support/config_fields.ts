@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { idleFields } from "../../lib/runs/fields.ts";
 import { mergeSettings } from "../../lib/runs/settings.ts";
 
 /** Settings as `--set` gives them, nested. */
@@ -55,14 +56,23 @@ function nested(field: string, value: unknown): Plain {
  *
  * @param trace Runs with some settings and stages, and tells what it saw.
  */
-export async function checkFields<Trace, Stage>(t: Deno.TestContext, { schema, contexts, rows, trace }: {
+export async function checkFields<Trace, Stage>(t: Deno.TestContext, { schema, contexts, rows, configOf, trace }: {
   schema: z.ZodType;
   contexts: Record<string, FieldContext<Stage>>;
   rows: Record<string, FieldRow<Trace>>;
+  /** Every value, with some settings. */
+  configOf: (settings: Plain) => object;
   trace: (settings: Plain, stages: readonly Stage[]) => Promise<Trace>;
 }): Promise<void> {
   await t.step("every field has a row, every row a field", () => {
     assert.deepEqual(Object.keys(rows).sort(), schemaFields(schema).sort());
+  });
+  await t.step("no field that shows is said to have no effect where it does", () => {
+    // Those that are changed at once show as options that are passed on, whether these then have an effect or not.
+    for (const [field, { in: name, value }] of Object.entries(rows).filter(([, row]) => !contexts[row.in].atOnce)) {
+      const given = nested(field, value), config = configOf(mergeSettings(contexts[name].settings ?? {}, given));
+      assert.deepEqual(idleFields(schema, config, given), []);
+    }
   });
   for (const [name, { settings = {}, stages = [], atOnce = false }] of Object.entries(contexts)) {
     const own = Object.entries(rows).filter(([, row]) => row.in === name);

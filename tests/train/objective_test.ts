@@ -109,9 +109,9 @@ forEachEngine("objective: one ratio an answer is refused where single tokens are
 
 Deno.test("objective: a bad option is named", () => {
   const check = (change: Partial<ObjectiveOptions>) => lossOf({ ...RELEASED_OBJECTIVE, ...change });
-  assert.throws(() => check({ clipLow: 1.5 }), /clipLow must be between 0 and 1: received 1.5/);
-  assert.throws(() => check({ dualClip: 1 }), /dualClip must be above 1: received 1/);
-  assert.throws(() => check({ clipHigh: 0 }), /clipHigh must be positive: received 0/);
+  assert.throws(() => check({ clipLow: 1.5 }), /clipLow: .*<1: received 1.5/);
+  assert.throws(() => check({ dualClip: 1 }), /dualClip: .*>1: received 1/);
+  assert.throws(() => check({ clipHigh: 0 }), /clipHigh: .*>0: received 0/);
   assert.throws(
     () => check({ loss: "ppo" }),
     /there is no "ppo": use one of clip, dual-clip, gspo, dr-grpo, dapo, cispo/,

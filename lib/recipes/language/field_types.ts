@@ -1,6 +1,6 @@
 /**
- * Written out from the schemas of `recipes/language/fields.ts`, where every field is declared: change it there,
- * then run tests/recipes/config_types_test.ts with RLVR_UPDATE_FIXTURES=1.
+ * Written by `deno task docs` from the schemas of `recipes/language/fields.ts`, where every field is declared:
+ * change it there.
  */
 
 /** The vocabulary that is trained where no language model is given. */
@@ -23,9 +23,9 @@ export interface LanguageModelFields {
   heads: number;
   /** Width of the SwiGLU layer. */
   intermediateSize: number;
-  /** Standard deviation of new weights. */
+  /** Standard deviation of new weights (0.02 in released models). */
   initializerRange: number;
-  /** Type of products (bfloat16: torch only). */
+  /** Type of the activations (bfloat16: torch only). */
   computeType: "float32" | "bfloat16";
   /** Type of frozen weights, with LoRA. */
   parameterType: "float32" | "bfloat16";
@@ -52,14 +52,14 @@ export interface LanguageLikelihoodFields {
   batch: number;
   /** Sequences computed at once. */
   microBatch: number;
-  /** Highest learning rate. */
+  /** Learning rate after the warm-up. */
   learningRate: number;
+  /** Decay of AdamW's second moment. */
+  beta2: number;
   /** Steps of linear warm-up. */
   warmupSteps: number;
   /** Last steps, over which the rate falls linearly to 0; 0: it stays. */
   decaySteps: number;
-  /** Decay of AdamW's second moment. */
-  beta2: number;
   /** AdamW's decoupled weight decay. */
   weightDecay: number;
   /** Bound of the gradient's norm. */

@@ -7,12 +7,26 @@ import { UserError } from "../../base/user_error.ts";
 import type { BpePattern } from "../../models/bpe_trainer.ts";
 import type { GrpoFields } from "../../train/grpo_options.ts";
 import type { RecipeConfig } from "../../runs/recipe.ts";
-import { grpoFields } from "../grpo_fields.ts";
+import { changeable } from "../../runs/settings.ts";
+import { GRPO_FIELDS } from "../../train/grpo_options.ts";
+import { onlyWith, withDefaults } from "../../runs/fields.ts";
+import {
+  checkMiniBatches,
+  checkModelSizes,
+  COMPUTE_TYPE,
+  count,
+  LIKELIHOOD_FIELDS,
+  MODEL_FIELDS,
+  rate,
+} from "../common_fields.ts";
 import type { LanguageLikelihoodFields, LanguageModelFields, LanguageTokenizerFields } from "./field_types.ts";
 
-const count = z.int().min(1);
-const rate = z.number().positive();
-const fraction = z.number().min(0).max(1);
+/** Of a resumed run, beside what a fresh one of any recipe may change: who samples. */
+export const LANGUAGE_MAY_CHANGE: readonly string[] = [
+  ...changeable(["likelihood", "grpo"]),
+  "grpo.rollouts",
+  "grpo.rolloutModel",
+];
 
 /**
  * The vocabulary that is trained where there is no model. @param pattern How an experiment's demo cuts text.
@@ -20,12 +34,12 @@ const fraction = z.number().min(0).max(1);
  * @internal
  */
 export function languageTokenizerSchema(pattern: BpePattern) {
-  return z.strictObject({
+  return z.strictObject(onlyWith("model.folder=null", {
     vocabularySize: z.int().min(300).default(1024).describe(
       "Tokens of the byte-pair vocabulary that is trained without a model",
     ),
     pattern: z.enum(["words", "long", "code", "items"]).default(pattern).describe("How text is cut before merging"),
-  });
+  }));
 }
 
 const loraSchema = z.strictObject({
@@ -44,12 +58,8 @@ export function languageModelSchema(defaults: { hiddenSize: number; heads: numbe
     folder: z.string().nullable().default(null).describe(
       "A language model as transformers saves it, a PEFT adapter, or hub:org/name; null: a new small one",
     ),
-    hiddenSize: count.default(defaults.hiddenSize).describe("Width"),
-    layers: count.default(3).describe("Layers"),
-    heads: count.default(defaults.heads).describe("Attention heads"),
-    intermediateSize: count.default(defaults.intermediateSize).describe("Width of the SwiGLU layer"),
-    initializerRange: rate.default(0.12).describe("Standard deviation of new weights"),
-    computeType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of products (bfloat16: torch only)"),
+    ...onlyWith("folder=null", withDefaults(MODEL_FIELDS, { initializerRange: 0.12, ...defaults })),
+    computeType: COMPUTE_TYPE,
     parameterType: z.enum(["float32", "bfloat16"]).default("float32").describe("Type of frozen weights, with LoRA"),
     checkpointing: z.boolean().default(false).describe(
       "Keep only what enters each block: less memory, a third more work",
@@ -64,33 +74,31 @@ export function languageModelSchema(defaults: { hiddenSize: number; heads: numbe
  * @internal
  */
 export function languageLikelihoodSchema(defaults: { steps: number; decaySteps: number; learningRate: number }) {
+  const { steps, ...others } = defaults;
   return z.strictObject({
-    steps: z.int().min(0).default(defaults.steps).describe("Training steps; 0: the model is good enough already"),
-    trainsQuestions: z.boolean().default(false).describe("Learn the prompts' tokens as well, not as published"),
-    batch: count.default(16).describe("Sequences a step"),
-    microBatch: count.default(16).describe("Sequences computed at once"),
-    learningRate: rate.default(defaults.learningRate).describe("Highest learning rate"),
-    warmupSteps: z.int().min(0).default(50).describe("Steps of linear warm-up"),
-    decaySteps: z.int().min(0).default(defaults.decaySteps).describe(
-      "Last steps, over which the rate falls linearly to 0; 0: it stays",
-    ),
-    beta2: fraction.default(0.95).describe("Decay of AdamW's second moment"),
-    weightDecay: z.number().min(0).default(0.01).describe("AdamW's decoupled weight decay"),
-    maxGradientNorm: rate.default(1).describe("Bound of the gradient's norm"),
+    steps: z.int().min(0).default(steps).describe("Training steps; 0: the model is good enough already"),
+    ...onlyWith("steps≠0", {
+      trainsQuestions: z.boolean().default(false).describe("Learn the prompts' tokens as well, not as published"),
+      ...withDefaults(LIKELIHOOD_FIELDS, { weightDecay: 0.01, ...others }),
+    }),
   });
 }
 
 /** GRPO's fields, and those of language models alone. @param defaults Of the fields that each demo chooses. */
-export function languageGrpoFields(defaults: Parameters<typeof grpoFields>[0]) {
+export function languageGrpoFields(defaults: Partial<GrpoFields>) {
   return {
-    ...grpoFields({ entropyCoefficient: 0.001, rolloutRows: 256, ...defaults }),
-    adapters: z.boolean().default(true).describe(
-      "With model.lora: train adapters in this stage too; false: all weights (the paper)",
-    ),
+    ...withDefaults(GRPO_FIELDS, { entropyCoefficient: 0.001, rolloutRows: 256, ...defaults }),
+    ...onlyWith("model.lora≠null", {
+      adapters: z.boolean().default(true).describe(
+        "With model.lora: train adapters in this stage too; false: all weights (the paper)",
+      ),
+    }),
     rollouts: z.string().nullable().default(null).describe(
       "A server of OpenAI's completions interface that samples; null: here",
     ),
-    rolloutModel: z.string().nullable().default(null).describe("Name of the model there; null: the only one it has"),
+    ...onlyWith("rollouts≠null", {
+      rolloutModel: z.string().nullable().default(null).describe("Name of the model there; null: the only one it has"),
+    }),
   };
 }
 
@@ -120,16 +128,8 @@ export interface LanguageConfig extends RecipeConfig {
  * @throws {UserError} When fields contradict each other.
  */
 export function checkLanguageConfig({ model, grpo, likelihood }: LanguageConfig): void {
-  if (model.hiddenSize % model.heads !== 0 || (model.hiddenSize / model.heads) % 2 !== 0) {
-    throw new UserError(
-      `model.hiddenSize ${model.hiddenSize} must be an even multiple of model.heads ${model.heads}: change one of them`,
-    );
-  }
-  if (grpo.miniBatchPrompts > grpo.promptsPerStep) {
-    throw new UserError(
-      `grpo.miniBatchPrompts ${grpo.miniBatchPrompts} exceeds grpo.promptsPerStep ${grpo.promptsPerStep}: lower it`,
-    );
-  }
+  checkModelSizes(model);
+  checkMiniBatches(grpo);
   if (likelihood.steps === 0 && model.folder === null) {
     throw new UserError(
       "likelihood.steps is 0, but there is no model.folder: a new model knows nothing yet (--model FOLDER)",

@@ -1,6 +1,6 @@
 /**
- * Written out from the schemas of `recipes/robot_video/config.ts`, where every field is declared: change it
- * there, then run tests/recipes/config_types_test.ts with RLVR_UPDATE_FIXTURES=1.
+ * Written by `deno task docs` from the schemas of `recipes/robot_video/config.ts`, where every field is declared:
+ * change it there.
  */
 
 /**
@@ -200,11 +200,11 @@ export interface RobotVideoConfig {
     advantageScale: "group-std" | "uniform-std" | "none";
     /** The policy's loss. @default {"dual-clip"} */
     loss: string;
-    /** ε_low. @default {0.2} */
+    /** ε_low: a ratio counts as at least 1 − ε_low. @default {0.2} */
     clipLow: number;
-    /** ε_high (above clipLow: DAPO's clip-higher). @default {0.2} */
+    /** ε_high: as at most 1 + ε_high (DAPO: above clipLow). @default {0.2} */
     clipHigh: number;
-    /** With loss dual-clip: bound c of bad answers' losses. @default {3} */
+    /** With loss dual-clip: bound c of bad answers' losses, −A·c. @default {3} */
     dualClip: number;
     /** Estimator of the divergence from the reference. @default {"k3"} */
     kl: "none" | "k1" | "k2" | "k3";

@@ -6,20 +6,20 @@
  */
 import { z } from "zod";
 import { completeGrpo } from "../grpo_fields.ts";
+import { count, fraction, RUN_FIELDS, STEP_FIELDS } from "../common_fields.ts";
 import {
   checkLanguageConfig,
+  LANGUAGE_MAY_CHANGE,
   languageGrpoFields,
   languageLikelihoodSchema,
   languageModelSchema,
   languageTokenizerSchema,
 } from "../language/fields.ts";
-import { checkedConfig, describeFields } from "../../runs/settings.ts";
+import { onlyWith } from "../../runs/fields.ts";
+import { checkedConfig, type ConfigSpec, type Presets } from "../../runs/settings.ts";
 import type { TextGameConfig } from "./config_type.ts";
 
 export type { TextGameConfig } from "./config_type.ts";
-
-const count = z.int().min(1);
-const fraction = z.number().min(0).max(1);
 
 const dataSchema = z.strictObject({
   train: z.string().nullable().default(null).describe(
@@ -30,22 +30,35 @@ const dataSchema = z.strictObject({
     "Parquet with responses to imitate (generated_cot); null: the true differences",
   ),
   strict: z.boolean().default(false).describe("Whether one bad row ends the run; otherwise it is skipped and counted"),
-  testEvery: z.int().min(2).default(10).describe(
-    "Every so many rows of a training file, one is held out, without a test file",
+  ...onlyWith(
+    "train≠null",
+    onlyWith("test=null", {
+      testEvery: z.int().min(2).default(10).describe(
+        "Every so many rows of a training file, one is held out, without a test file",
+      ),
+    }),
   ),
   prompt: z.enum(["compact", "instructions"]).default("compact").describe("Form of prompts that are built here"),
-  rules: z.string().nullable().default(null).describe("Folder with object_, action_ and score_rules.json for prompts"),
+  ...onlyWith("prompt=instructions", {
+    rules: z.string().nullable().default(null).describe(
+      "Folder with object_, action_ and score_rules.json for prompts",
+    ),
+  }),
   targets: z.enum(["released", "strict"]).default("strict").describe(
     "Differences to imitate: as released (added objects are garbled), or right",
   ),
   maxQuestionTokens: count.default(512).describe("Longer prompts are refused, or skipped where not data.strict"),
   maxAnswerTokens: count.default(160).describe("Answers are cut after so many tokens"),
-  games: z.array(z.string()).min(1).nullable().default(["boil-tea", "wash-dishes", "wire-lamp"]).describe(
-    "Built-in data: names of the games; null: all thirteen",
-  ),
-  perGame: count.default(12000).describe("Built-in data: training transitions of each game"),
-  heldOutPerGame: count.default(80).describe("Built-in data: held-out transitions of each game"),
-  changedShare: fraction.nullable().default(0.6).describe("Built-in data: share of transitions that change something"),
+  ...onlyWith("train=null", {
+    games: z.array(z.string()).min(1).nullable().default(["boil-tea", "wash-dishes", "wire-lamp"]).describe(
+      "Built-in data: names of the games; null: all thirteen",
+    ),
+    perGame: count.default(12000).describe("Built-in data: training transitions of each game"),
+    heldOutPerGame: count.default(80).describe("Built-in data: held-out transitions of each game"),
+    changedShare: fraction.nullable().default(0.6).describe(
+      "Built-in data: share of transitions that change something",
+    ),
+  }),
 });
 
 const grpoSchema = z.strictObject({
@@ -73,23 +86,21 @@ const evaluationSchema = z.strictObject({
 
 /** Every field; `config_type.ts` is written out from it. */
 export const textGameSchema = z.strictObject({
-  preset: z.string().default("demo").describe("Name of the preset that the values started from"),
-  seed: z.int().min(0).default(0).describe("Seed of every random number"),
+  ...RUN_FIELDS,
   data: dataSchema.prefault({}),
   tokenizer: languageTokenizerSchema("code").prefault({}),
   model: languageModelSchema({ hiddenSize: 64, heads: 2, intermediateSize: 192 }).prefault({}),
   likelihood: languageLikelihoodSchema({ steps: 3000, decaySteps: 1500, learningRate: 4e-3 }).prefault({}),
   grpo: grpoSchema.prefault({}),
   evaluation: evaluationSchema.prefault({}),
-  checkpointEvery: count.default(500).describe("Steps between checkpoints"),
-  logitChunk: count.default(4096).describe("Tokens whose logits exist at once"),
+  ...STEP_FIELDS,
 });
 
 /** Name of a reward. */
 export type TextGameRewardName = TextGameConfig["grpo"]["rewards"][number];
 
 /** What each preset changes of the defaults. */
-export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; values: Record<string, unknown> }>> = {
+export const TEXT_GAME_PRESETS: Presets = {
   demo: { description: "A small model from nothing on the built-in games, minutes on two cores", values: {} },
   "bytesized32-small": {
     description: "A small model from nothing on ByteSized32's transitions, within an hour on two cores",
@@ -145,18 +156,21 @@ export const TEXT_GAME_PRESETS: Readonly<Record<string, { description: string; v
   },
 };
 
+/** What the command and its documentation are made from. */
+export const TEXT_GAME: ConfigSpec<typeof textGameSchema> = {
+  schema: textGameSchema,
+  presets: TEXT_GAME_PRESETS,
+  complete: completeGrpo,
+  mayChange: LANGUAGE_MAY_CHANGE,
+};
+
 /**
  * Builds a checked configuration: the defaults, then the preset, then `overrides`.
  *
  * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
  */
 export function textGameConfig(preset = "demo", overrides: Record<string, unknown> = {}): TextGameConfig {
-  const config = checkedConfig(textGameSchema, TEXT_GAME_PRESETS, preset, overrides, completeGrpo);
+  const config = checkedConfig(TEXT_GAME, preset, overrides);
   checkLanguageConfig(config);
   return config;
-}
-
-/** One line a field: its name, its default, what it is. For the help. */
-export function describeTextGameFields(): string[] {
-  return describeFields(textGameSchema);
 }

@@ -6,19 +6,20 @@
  */
 import { z } from "zod";
 import { checkCredit, completeGrpo } from "../grpo_fields.ts";
+import { count, CREDIT_DISCOUNT, RUN_FIELDS, STEP_FIELDS } from "../common_fields.ts";
 import {
   checkLanguageConfig,
+  LANGUAGE_MAY_CHANGE,
   languageGrpoFields,
   languageLikelihoodSchema,
   languageModelSchema,
   languageTokenizerSchema,
 } from "../language/fields.ts";
-import { checkedConfig, describeFields } from "../../runs/settings.ts";
+import { onlyWith } from "../../runs/fields.ts";
+import { checkedConfig, type ConfigSpec, type Presets } from "../../runs/settings.ts";
 import type { WebPageConfig } from "./config_type.ts";
 
 export type { WebPageConfig } from "./config_type.ts";
-
-const count = z.int().min(1);
 
 const dataSchema = z.strictObject({
   train: z.string().nullable().default(null).describe(
@@ -26,24 +27,35 @@ const dataSchema = z.strictObject({
   ),
   test: z.string().nullable().default(null).describe("Transitions to judge by; null: a part of the training file"),
   strict: z.boolean().default(false).describe("Whether one bad row ends the run; otherwise it is skipped and counted"),
-  testEvery: z.int().min(2).default(10).describe(
-    "Every so many tasks of a training file, one is held out, without a test file",
+  ...onlyWith(
+    "train≠null",
+    onlyWith("test=null", {
+      testEvery: z.int().min(2).default(10).describe(
+        "Every so many tasks of a training file, one is held out, without a test file",
+      ),
+    }),
   ),
   prompt: z.enum(["compact", "instructions", "given"]).default("compact").describe(
     "Form of prompts; given: the file's own",
   ),
-  target: z.enum(["changes", "answer"]).default("changes").describe(
-    "What is imitated: the changes alone, or a file's answers with their reasoning",
-  ),
-  maxObservationTokens: count.nullable().default(null).describe(
-    "Longer trees are cut at their end, as WebArena does (not in given prompts); null: none is",
-  ),
+  ...onlyWith("train≠null", {
+    target: z.enum(["changes", "answer"]).default("changes").describe(
+      "What is imitated: the changes alone, or a file's answers with their reasoning",
+    ),
+  }),
+  ...onlyWith("prompt≠given", {
+    maxObservationTokens: count.nullable().default(null).describe(
+      "Longer trees are cut at their end, as WebArena does (not in given prompts); null: none is",
+    ),
+  }),
   maxQuestionTokens: count.default(384).describe("Longer prompts are refused, or skipped where not data.strict"),
   maxAnswerTokens: count.default(256).describe("Answers are cut after so many tokens"),
-  sites: count.default(300).describe("Built-in data: shops to train in"),
-  walks: count.default(6).describe("Built-in data: walks through each"),
-  steps: count.default(6).describe("Built-in data: transitions of a walk"),
-  heldOutSites: count.default(60).describe("Built-in data: other shops, to judge by: a walk through each"),
+  ...onlyWith("train=null", {
+    sites: count.default(300).describe("Built-in data: shops to train in"),
+    walks: count.default(6).describe("Built-in data: walks through each"),
+    steps: count.default(6).describe("Built-in data: transitions of a walk"),
+    heldOutSites: count.default(60).describe("Built-in data: other shops, to judge by: a walk through each"),
+  }),
 });
 
 const grpoSchema = z.strictObject({
@@ -56,7 +68,7 @@ const grpoSchema = z.strictObject({
   credit: z.enum(["answer", "item"]).default("item").describe(
     "A token's reward: the answer's F1 (the paper), or what its and later lines add to it",
   ),
-  creditDiscount: z.number().gt(0).max(1).default(0.7).describe(
+  creditDiscount: CREDIT_DISCOUNT.unwrap().default(0.7).meta(CREDIT_DISCOUNT.meta()!).describe(
     "With credit item: a line's share counts so much less for each line before it",
   ),
 });
@@ -69,27 +81,27 @@ const evaluationSchema = z.strictObject({
   sampledAnswers: z.int().min(0).default(4).describe(
     "Answers drawn for each transition besides the greedy one; 0: none",
   ),
-  temperature: z.number().positive().default(1).describe("Of the drawn answers"),
-  topP: z.number().gt(0).max(1).default(0.95).describe("Likewise; the paper's agent asks with 0.95"),
+  ...onlyWith("sampledAnswers≠0", {
+    temperature: z.number().positive().default(1).describe("Of the drawn answers"),
+    topP: z.number().gt(0).max(1).default(0.95).describe("Likewise; the paper's agent asks with 0.95"),
+  }),
   samples: z.int().min(0).default(8).describe("Answers shown in the report"),
 });
 
 /** Every field; `config_type.ts` is written out from it. */
 export const webPageSchema = z.strictObject({
-  preset: z.string().default("demo").describe("Name of the preset that the values started from"),
-  seed: z.int().min(0).default(0).describe("Seed of every random number"),
+  ...RUN_FIELDS,
   data: dataSchema.prefault({}),
   tokenizer: languageTokenizerSchema("items").prefault({}),
   model: languageModelSchema({ hiddenSize: 96, heads: 3, intermediateSize: 256 }).prefault({}),
   likelihood: languageLikelihoodSchema({ steps: 800, decaySteps: 400, learningRate: 3e-3 }).prefault({}),
   grpo: grpoSchema.prefault({}),
   evaluation: evaluationSchema.prefault({}),
-  checkpointEvery: count.default(500).describe("Steps between checkpoints"),
-  logitChunk: count.default(4096).describe("Tokens whose logits exist at once"),
+  ...STEP_FIELDS,
 });
 
 /** What each preset changes of the defaults. */
-export const WEB_PAGE_PRESETS: Readonly<Record<string, { description: string; values: Record<string, unknown> }>> = {
+export const WEB_PAGE_PRESETS: Presets = {
   demo: { description: "A small model from nothing on the built-in site, minutes on two cores", values: {} },
   "webarena-1.5b": {
     description:
@@ -136,19 +148,22 @@ export const WEB_PAGE_PRESETS: Readonly<Record<string, { description: string; va
   },
 };
 
+/** What the command and its documentation are made from. */
+export const WEB_PAGE: ConfigSpec<typeof webPageSchema> = {
+  schema: webPageSchema,
+  presets: WEB_PAGE_PRESETS,
+  complete: completeGrpo,
+  mayChange: LANGUAGE_MAY_CHANGE,
+};
+
 /**
  * Builds a checked configuration: the defaults, then the preset, then `overrides`.
  *
  * @throws {UserError} Naming the unknown preset, or each field that is unknown or out of range with its value.
  */
 export function webPageConfig(preset = "demo", overrides: Record<string, unknown> = {}): WebPageConfig {
-  const config = checkedConfig(webPageSchema, WEB_PAGE_PRESETS, preset, overrides, completeGrpo);
+  const config = checkedConfig(WEB_PAGE, preset, overrides);
   checkLanguageConfig(config);
   checkCredit(config.grpo);
   return config;
-}
-
-/** One line a field: its name, its default, what it is. For the help. */
-export function describeWebPageFields(): string[] {
-  return describeFields(webPageSchema);
 }

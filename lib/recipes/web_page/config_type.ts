@@ -1,6 +1,6 @@
 /**
- * Written out from the schemas of `recipes/web_page/config.ts`, where every field is declared: change it there,
- * then run tests/recipes/config_types_test.ts with RLVR_UPDATE_FIXTURES=1.
+ * Written by `deno task docs` from the schemas of `recipes/web_page/config.ts`, where every field is declared:
+ * change it there.
  */
 
 /** A checked configuration of web pages, as `webPageConfig` makes it. Defaults are those of the preset `demo`. */
@@ -60,9 +60,9 @@ export interface WebPageConfig {
     heads: number;
     /** Width of the SwiGLU layer. @default {256} */
     intermediateSize: number;
-    /** Standard deviation of new weights. @default {0.12} */
+    /** Standard deviation of new weights (0.02 in released models). @default {0.12} */
     initializerRange: number;
-    /** Type of products (bfloat16: torch only). @default {"float32"} */
+    /** Type of the activations (bfloat16: torch only). @default {"float32"} */
     computeType: "float32" | "bfloat16";
     /** Type of frozen weights, with LoRA. @default {"float32"} */
     parameterType: "float32" | "bfloat16";
@@ -88,14 +88,14 @@ export interface WebPageConfig {
     batch: number;
     /** Sequences computed at once. @default {16} */
     microBatch: number;
-    /** Highest learning rate. @default {0.003} */
+    /** Learning rate after the warm-up. @default {0.003} */
     learningRate: number;
+    /** Decay of AdamW's second moment. @default {0.95} */
+    beta2: number;
     /** Steps of linear warm-up. @default {50} */
     warmupSteps: number;
     /** Last steps, over which the rate falls linearly to 0; 0: it stays. @default {400} */
     decaySteps: number;
-    /** Decay of AdamW's second moment. @default {0.95} */
-    beta2: number;
     /** AdamW's decoupled weight decay. @default {0.01} */
     weightDecay: number;
     /** Bound of the gradient's norm. @default {1} */
@@ -131,11 +131,11 @@ export interface WebPageConfig {
     advantageScale: "group-std" | "uniform-std" | "none";
     /** The policy's loss. @default {"clip"} */
     loss: string;
-    /** ε_low. @default {0.2} */
+    /** ε_low: a ratio counts as at least 1 − ε_low. @default {0.2} */
     clipLow: number;
-    /** ε_high (above clipLow: DAPO's clip-higher). @default {0.2} */
+    /** ε_high: as at most 1 + ε_high (DAPO: above clipLow). @default {0.2} */
     clipHigh: number;
-    /** With loss dual-clip: bound c of bad answers' losses. @default {3} */
+    /** With loss dual-clip: bound c of bad answers' losses, −A·c. @default {3} */
     dualClip: number;
     /** Estimator of the divergence from the reference. @default {"k3"} */
     kl: "none" | "k1" | "k2" | "k3";

@@ -3,7 +3,9 @@
  *
  * A new one is a file that makes a {@linkcode PolicyLoss}, and a line in `losses.ts`.
  */
+import { z } from "zod";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { GrpoFields } from "../grpo_fields_type.ts";
 
 /**
  * What the loss of a batch is divided by.
@@ -53,15 +55,23 @@ export interface PolicyLoss {
   terms(terms: RatioTerms): LossTerms;
 }
 
+/**
+ * Fields of a configuration that losses are made with.
+ *
+ * @internal
+ */
+export const LOSS_BOUNDS = {
+  clipLow: z.number().gt(0).lt(1).default(0.2).describe("ε_low: a ratio counts as at least 1 − ε_low").meta({
+    onlyWith: ["loss≠cispo"],
+  }),
+  clipHigh: z.number().positive().default(0.2).describe("ε_high: as at most 1 + ε_high (DAPO: above clipLow)"),
+  dualClip: z.number().gt(1).default(3).describe("With loss dual-clip: bound c of bad answers' losses, −A·c").meta({
+    onlyWith: ["loss=dual-clip"],
+  }),
+} as const satisfies Record<keyof LossBounds, z.ZodType>;
+
 /** Bounds that losses are made with. */
-export interface LossBounds {
-  /** ε_low, in (0, 1): ρ counts as at least 1 − ε_low. */
-  clipLow: number;
-  /** ε_high, above 0: ρ counts as at most 1 + ε_high. */
-  clipHigh: number;
-  /** c, above 1: the dual clip's bound of a bad answer's loss, −A·c. */
-  dualClip: number;
-}
+export type LossBounds = Pick<GrpoFields, "clipLow" | "clipHigh" | "dualClip">;
 
 /** A loss that configurations can name. */
 export interface LossKind {

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { robotVideoSchema } from "../../../lib/recipes/robot_video/config.ts";
+import { idleFields } from "../../../lib/runs/fields.ts";
 import { mergeSettings } from "../../../lib/runs/settings.ts";
 import { UserError } from "../../../lib/base/user_error.ts";
 import { openEngine } from "../../../lib/tensor/registry.ts";
@@ -229,6 +230,15 @@ function before({ stage, context }: Row): ReturnType<Looker["look"]> {
 
 Deno.test("every field of the robot-video configuration has its row", () => {
   assert.deepEqual(Object.keys(ROWS).sort(), fieldNames().sort());
+});
+
+Deno.test("no field that changes something is said to have no effect where it does", () => {
+  for (const [field, own] of Object.entries(ROWS)) {
+    for (const { to, context } of [own].flat()) {
+      const config = robotVideoSchema.parse(mergeSettings(context, only(field, to)));
+      assert.deepEqual(idleFields(robotVideoSchema, config, only(field, to)), []);
+    }
+  }
 });
 
 Deno.test("two looks at one configuration see the same", async () => {

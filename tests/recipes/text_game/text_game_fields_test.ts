@@ -132,12 +132,14 @@ forEachEngine("text games: every field of the configuration shows", async (engin
   await withFolder(async (folder) => {
     const files = await writeFiles(folder);
     await using server = refusingServer();
+    const configOf = (settings: Plain) => textGameConfig("demo", mergeSettings(SMALL, settings));
     await checkFields<Trace, string>(t, {
       schema: textGameSchema,
       contexts: contextsOf(files, server.base),
       rows: rowsOf(files, server.base),
+      configOf,
       trace: (settings, stages) => {
-        const config = textGameConfig("demo", mergeSettings(SMALL, settings));
+        const config = configOf(settings);
         return traceLanguage({
           folder,
           config,

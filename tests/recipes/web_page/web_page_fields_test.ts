@@ -116,12 +116,14 @@ forEachEngine("web pages: every field of the configuration shows", async (engine
   await withFolder(async (folder) => {
     const files = await writeFiles(folder);
     await using server = refusingServer();
+    const configOf = (settings: Plain) => webPageConfig("demo", mergeSettings(SMALL, settings));
     await checkFields<Trace, string>(t, {
       schema: webPageSchema,
       contexts: contextsOf(files, server.base),
       rows: rowsOf(files, server.base),
+      configOf,
       trace: (settings, stages) => {
-        const config = webPageConfig("demo", mergeSettings(SMALL, settings));
+        const config = configOf(settings);
         return traceLanguage({
           folder,
           config,

@@ -1,7 +1,7 @@
 /**
  * Interfaces of configurations, written out from their schemas. A field is declared once, in its schema; but a type that is inferred
  * from one shows no field in the documentation, and no registry takes it (`deno publish`: slow types). So the text that follows from
- * the schemas is a file of its own, which a test holds to them.
+ * the schemas is a file of its own, which `deno task docs` writes and a test holds to them.
  */
 import { z } from "zod";
 
@@ -74,7 +74,7 @@ function fieldOf([name, schema]: [string, JsonSchema]): string {
 }
 
 /** What a part of a configuration is about. */
-const SECTIONS: Record<string, string> = {
+export const SECTIONS: Readonly<Record<string, string>> = {
   data: "Episodes or transitions to train with and to judge by",
   tokenizer: "The tokenizer: a given one, or the sizes and the training of a new one",
   model: "The transformer: a given one, or the sizes of a new one",
