@@ -12,7 +12,7 @@ export interface ModelEvaluation<Evaluation> {
   counted: string;
   /** The model, or undefined where there is none (yet). */
   load(): Promise<CausalTransformer | undefined>;
-  /** Evaluates a model, telling how far it is. */
+  /** Evaluates a model, telling how far it is: first that nothing is done, and so how much there is to do. */
   evaluate(model: CausalTransformer, onProgress: (done: number, total: number) => void): Promise<Evaluation>;
 }
 
@@ -22,9 +22,12 @@ export async function evaluateModel<Evaluation>(
 ): Promise<Evaluation | undefined> {
   const model = await load();
   if (!model) return undefined;
+  let announced = 0;
   try {
-    progress.stage(`evaluate ${name}`, 1);
-    return await evaluate(model, (done, total) => progress.step(done / total, { [counted]: `${done}/${total}` }));
+    return await evaluate(model, (done, total) => {
+      if (total !== announced) progress.stage(`evaluate ${name}`, announced = total, { unit: counted });
+      progress.step(done);
+    });
   } finally {
     progress.done();
     model.dispose();

@@ -117,6 +117,8 @@ export interface EvaluationWatch {
   onProgress?: (done: number, total: number) => void;
   /** Awaited now and then, to let events have their turn; it may throw to end the work. */
   breathe?: () => Promise<void>;
+  /** Whether what can be had of the model for nothing (`baselines`) is measured as well. @default {false} */
+  baselines?: boolean;
 }
 
 /**

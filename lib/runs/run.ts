@@ -119,7 +119,7 @@ async function evaluateModels<Example, States, Evaluation, Result extends RunRes
       progress: context.progress,
       counted: recipe.evaluated,
       load,
-      evaluate: (model, onProgress) => recipe.evaluate(model, { onProgress, breathe }),
+      evaluate: (model, onProgress) => recipe.evaluate(model, { onProgress, breathe, baselines: true }),
     });
     if (evaluation !== undefined) evaluations[name] = evaluation;
   }

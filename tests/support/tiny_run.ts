@@ -36,7 +36,7 @@ const TINY: Plain = {
   likelihood: { steps: 4, batch: 2, microBatch: 1, warmupSteps: 2 },
   grpo: { steps: 3, promptsPerStep: 2, groupSize: 4, miniBatchPrompts: 1 },
   control: { steps: 2 },
-  evaluation: { itemsPerEpisode: 2, gifs: 1, gifFrames: 2 },
+  evaluation: { itemsPerEpisode: 2, gifs: 1, gifFrames: 2, baselineAnswers: 2, baselineClips: 2 },
   checkpointEvery: 2,
 };
 
@@ -98,7 +98,7 @@ export function stoppingProgress(stop?: { stage: string; step: number }) {
   const progress: Progress = {
     stage: (name) => void stages.push(name),
     step: (n) => {
-      if (stop && stages.at(-1) === stop.stage && n === stop.step) controller.abort();
+      if (stop && stages.at(-1) === stop.stage && n >= stop.step) controller.abort();
     },
     note: (line) => void notes.push(line),
     done() {},

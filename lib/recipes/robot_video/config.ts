@@ -219,6 +219,12 @@ const evaluationSchema = z.strictObject({
   ...onlyWith("rejectRepeating=true", {
     maxAttempts: count.default(20).describe("Samplings of an answer that repeats, until one is kept all the same"),
   }),
+  baselineAnswers: z.int().min(0).default(16).describe(
+    "Answers a clip for a run's cheap baselines (nearest and median of them, best temperature); 0: none",
+  ),
+  ...onlyWith("baselineAnswers≠0", {
+    baselineClips: count.default(64).describe("Clips on which the baselines' temperature is chosen"),
+  }),
   every: z.int().min(0).default(0).describe(
     "GRPO steps between evaluations on some held-out clips; 0: only at the end",
   ),

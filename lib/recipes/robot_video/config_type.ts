@@ -261,6 +261,13 @@ export interface RobotVideoConfig {
     rejectRepeating: boolean;
     /** Samplings of an answer that repeats, until one is kept all the same. @default {20} */
     maxAttempts: number;
+    /**
+     * Answers a clip for a run's cheap baselines (nearest and median of them, best temperature); 0: none.
+     * @default {16}
+     */
+    baselineAnswers: number;
+    /** Clips on which the baselines' temperature is chosen. @default {64} */
+    baselineClips: number;
     /** GRPO steps between evaluations on some held-out clips; 0: only at the end. @default {0} */
     every: number;
     /** Metrics of the table. @default {["mae","mse","psnr","ssim"]} */

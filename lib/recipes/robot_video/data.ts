@@ -39,6 +39,8 @@ export interface RobotVideoData {
   training: TrainingClips;
   /** Fixed clips of held-out episodes. */
   evaluation: EvaluationClips;
+  /** Other clips of the held-out episodes: what an evaluation chooses for its baselines is chosen on them. */
+  selection: EvaluationClips;
   /** Bins that make tokens of actions. */
   bins: ActionBins;
   /** Indices of the episodes in `source`. */
@@ -64,6 +66,9 @@ export interface RobotVideoDataOptions {
   /** Ends the reading of episodes when aborted. */
   signal?: AbortSignal;
 }
+
+/** Seed of the first selection clip: far beyond those of any evaluation. */
+const SELECTION_SEED = 1_000_000_000;
 
 /**
  * Opens the data that a configuration names.
@@ -115,16 +120,21 @@ export async function openRobotVideoData(
     shortEpisodes: data.shortEpisodes,
     augmentation: data.augment ? TRAINING_COLOUR_JITTER : undefined,
   });
-  const evaluation = new EvaluationClips(source, split.test, {
-    ...shape,
-    itemsPerEpisode: config.evaluation.itemsPerEpisode,
-    shortEpisodes: data.shortEpisodes === "refuse" ? "refuse" : "repeat",
-  });
+  const { itemsPerEpisode, baselineClips } = config.evaluation;
+  const clipsOf = (perEpisode: number, firstSeed: number) =>
+    new EvaluationClips(source, split.test, {
+      ...shape,
+      itemsPerEpisode: perEpisode,
+      firstSeed,
+      shortEpisodes: data.shortEpisodes === "refuse" ? "refuse" : "repeat",
+    });
+  const evaluation = clipsOf(itemsPerEpisode, 0);
+  const selection = clipsOf(Math.ceil(baselineClips / split.test.length), SELECTION_SEED);
   const ranges = await actionRanges(config, source, split.train, trainedRanges, signal);
   const bins = new ActionBins(ranges, data.actionBins);
   const { testEvery, augment, shortEpisodes } = data;
   const fingerprint = await fingerprintOf([source.fingerprint, shape, testEvery, augment, shortEpisodes]);
-  return { source, training, evaluation, bins, split, fingerprint, notes };
+  return { source, training, evaluation, selection, bins, split, fingerprint, notes };
 }
 
 /** What clips are cut to. */

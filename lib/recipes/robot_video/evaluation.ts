@@ -58,10 +58,35 @@ export interface VideoEvaluation {
   trueRepetition: Float64Array;
   /** Mean number of samplings an answer took: 1 without rejection. */
   attempts: number;
+  /** What can be had of the model for nothing, where it was asked for. */
+  baselines?: VideoBaselines;
   /** Episode of each item: clips of one episode are not independent. */
   episodes: string[];
 }
 
+/** What can be had of a model for nothing: the metric of each clip, by baseline. See `baselines.ts`. */
+export interface VideoBaselines {
+  /** The metric. */
+  metric: string;
+  /** N. */
+  answers: number;
+  /** The temperature that was chosen. */
+  temperature: number;
+  /** Mean of the metric on the selection clips at each temperature that was tried. */
+  byTemperature: { temperature: number; mean: number }[];
+  /** At the chosen temperature, [C]. */
+  atTemperature: Float64Array;
+  /** The nearest of N answers to the others, [C]. */
+  nearest: Float64Array;
+  /** The median of N answers, [C]. */
+  median: Float64Array;
+  /** The last given frame again, [C]. */
+  copy: Float64Array;
+  /** The true frames through the tokenizer, [C]. */
+  floor: Float64Array;
+}
+
+/** Evaluates a model on held-out clips. */
 export async function evaluateRobotVideo(request: EvaluationRequest): Promise<VideoEvaluation> {
   const { prediction, clips, samples } = request, { world } = prediction;
   const metrics = [...new Set([...request.metrics, ...prediction.ownMetrics])];
@@ -76,6 +101,7 @@ export async function evaluateRobotVideo(request: EvaluationRequest): Promise<Vi
     episodes: [],
   };
   const atOnce = Math.max(1, Math.floor(request.rows / samples));
+  request.onProgress?.(0, items);
   for (let from = 0; from < items; from += atOnce) {
     const numbers = Array.from({ length: Math.min(atOnce, items - from) }, (_, i) => from + i);
     const drawn: VideoClip[] = [];

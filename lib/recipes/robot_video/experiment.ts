@@ -34,6 +34,7 @@ import type { VideoClip } from "../../worlds/robot_video/clips.ts";
 import type { World } from "../../worlds/world.ts";
 import { reportedMetrics, type RobotVideoConfig, type RobotVideoUse } from "./config.ts";
 import { openRobotVideoData, readActionRanges, type RobotVideoData } from "./data.ts";
+import { baselineAnswers, evaluateBaselines } from "./baselines.ts";
 import { evaluateRobotVideo, type VideoEvaluation } from "./evaluation.ts";
 import { type AnyVideoPrediction, videoKind } from "./kinds.ts";
 import { isThere, VideoModels } from "./model_store.ts";
@@ -182,28 +183,45 @@ export class RobotVideoExperiment implements OpenRecipe<VideoClip, unknown, Vide
   /** Evaluates a model on the held-out clips, by `evaluation.metrics`; in a training run by its reward's metrics as well. */
   async evaluate(
     model: CausalTransformer,
-    { items, samples, rejectRepeating, ...watch }: VideoEvaluationOptions = {},
+    { items, samples, rejectRepeating, baselines = false, onProgress, breathe }: VideoEvaluationOptions = {},
   ): Promise<VideoEvaluation> {
     const { evaluation, seed, grpo } = this.config;
-    return await evaluateRobotVideo({
+    const metrics = this.#use === "training" ? reportedMetrics(this.config) : evaluation.metrics;
+    const shared = {
       model,
       prediction: await this.prediction(),
       clips: this.data.evaluation,
       items: items ?? evaluation.maxItems ?? undefined,
-      samples: samples ?? evaluation.samples,
       sampling: { temperature: evaluation.temperature, topK: evaluation.topK, topP: evaluation.topP },
-      rejectRepeating: rejectRepeating ?? evaluation.rejectRepeating,
-      maxAttempts: evaluation.maxAttempts,
-      metrics: this.#use === "training" ? reportedMetrics(this.config) : evaluation.metrics,
       seed,
       rows: grpo.rolloutRows,
-      ...watch,
+      breathe,
+    };
+    const answers = evaluation.baselineAnswers, { selection } = this.data;
+    const extra = baselines && answers > 0 ? { metric: metrics[0], answers, selection } : undefined;
+    const result = await evaluateRobotVideo({
+      ...shared,
+      samples: samples ?? evaluation.samples,
+      rejectRepeating: rejectRepeating ?? evaluation.rejectRepeating,
+      maxAttempts: evaluation.maxAttempts,
+      metrics,
+      onProgress: (done, clips) => onProgress?.(done, clips + (extra ? baselineAnswers(clips, extra) : 0)),
     });
+    if (!extra) return result;
+    const clips = result.episodes.length, total = clips + baselineAnswers(clips, extra);
+    return {
+      ...result,
+      baselines: await evaluateBaselines({
+        ...shared,
+        ...extra,
+        onProgress: (done) => onProgress?.(clips + done, total),
+      }),
+    };
   }
 
   result(
     evaluations: Evaluations<VideoEvaluation>,
-  ): Pick<RobotVideoResult, "metrics" | "base" | "headline" | "trueRepetition"> {
+  ): Pick<RobotVideoResult, "metrics" | "base" | "headline" | "trueRepetition" | "baselines"> {
     return robotVideoResult(this.config, evaluations);
   }
 

@@ -36,7 +36,8 @@ const DEMO_MULTI_STEP = {
   },
   // Minutes are few: they go into the likelihood model, which policies are judged in, rather than into a control.
   control: { enabled: false },
-  evaluation: { maxItems: 240 },
+  // Several frames are drawn one after the other: half as many answers as the single step's baselines have.
+  evaluation: { maxItems: 240, baselineAnswers: 8 },
 };
 
 /** Values that both of the paper's experiments on RT-1 share. */

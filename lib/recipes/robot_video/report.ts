@@ -4,20 +4,33 @@
  * The base that RLVR is compared with is the control (likelihood training continued for as long as GRPO took) where there
  * is one, else the likelihood model; both are in the result. Clips of one episode are resampled together.
  */
+import {
+  type BaselineComparison,
+  baselineSentence,
+  baselineTable,
+  compareWithBaselines,
+  type PredictionWay,
+} from "../../report/baselines.ts";
 import { frameClip, type ShownClip } from "../../report/frames.ts";
 import { horizonFigure } from "../../report/figures.ts";
 import type { ReportFigure, ReportTable } from "../../report/html_report.ts";
 import { formatNumber } from "../../report/html.ts";
 import { meanInterval, pairedDifference } from "../../report/intervals.ts";
 import type { GalleryClip } from "../../report/gallery.ts";
-import { alignedText, intervalText } from "../../report/tables.ts";
-import { type Interval, type MetricResult, relativeImprovement, type RunResult } from "../../report/result.ts";
+import { alignedText, intervalText, type TextTable } from "../../report/tables.ts";
+import {
+  type Better,
+  type Interval,
+  type MetricResult,
+  relativeImprovement,
+  type RunResult,
+} from "../../report/result.ts";
 import type { CausalTransformer } from "../../models/causal_transformer.ts";
 import { type CurvePanel, grpoPanels, LIKELIHOOD_PANEL } from "../../runs/curves.ts";
 import type { Evaluations, RecipeReport } from "../../runs/recipe.ts";
 import { STREAM } from "../../base/streams.ts";
 import { cutClip, type VideoClip } from "../../worlds/robot_video/clips.ts";
-import type { VideoEvaluation } from "./evaluation.ts";
+import type { VideoBaselines, VideoEvaluation } from "./evaluation.ts";
 import type { RobotVideoConfig } from "./config.ts";
 import type { RobotVideoData } from "./data.ts";
 import type { VideoPrediction } from "./video_kind.ts";
@@ -44,6 +57,8 @@ export interface RobotVideoResult extends RunResult {
   base: "likelihood" | "control";
   /** Name of the reward's first metric: the headline. */
   headline: string;
+  /** RLVR against what costs nothing, by the headline's metric; absent where it was not measured. */
+  baselines?: BaselineComparison;
   /** The share of true answers that repeat the frame before: what a model that repeats as often as the world would have. */
   trueRepetition: Interval;
 }
@@ -51,8 +66,9 @@ export interface RobotVideoResult extends RunResult {
 /** Puts evaluations together; pure but for the bootstrap's seeded draws. */
 export function robotVideoResult(
   config: RobotVideoConfig,
-  { likelihood, control, rlvr = likelihood }: Evaluations<VideoEvaluation>,
-): Pick<RobotVideoResult, "metrics" | "base" | "headline" | "trueRepetition"> {
+  evaluations: Evaluations<VideoEvaluation>,
+): Pick<RobotVideoResult, "metrics" | "base" | "headline" | "trueRepetition" | "baselines"> {
+  const { likelihood, control, rlvr = likelihood } = evaluations;
   const base = control ?? likelihood;
   const options = { seed: config.seed, groups: base.episodes };
   // Clips of one episode are one draw, resampled to itself: an interval of no width, which would exclude zero always.
@@ -89,13 +105,75 @@ export function robotVideoResult(
     ...difference(base.repetition, rlvr.repetition),
     likelihood: meanInterval(likelihood.repetition, options),
   };
+  const headline = config.grpo.reward[0].metric;
+  const baselines = compareVideoBaselines(evaluations, directions[headline] ?? "lower", config.seed);
   return {
     base: control ? "control" : "likelihood",
-    headline: config.grpo.reward[0].metric,
+    headline,
+    ...baselines ? { baselines } : {},
     trueRepetition: meanInterval(base.trueRepetition, options),
     metrics,
   };
 }
+
+/** RLVR as it is drawn against every model's baselines; undefined where none were measured. */
+export function compareVideoBaselines(
+  { likelihood, control, rlvr = likelihood }: Evaluations<VideoEvaluation>,
+  better: Better,
+  seed: number,
+): BaselineComparison | undefined {
+  if (!likelihood.baselines || !rlvr.baselines) return undefined;
+  const { metric, copy, floor } = likelihood.baselines;
+  const waysOf = (
+    name: string,
+    { values, baselines }: VideoEvaluation,
+    kind: "rlvr" | "baseline",
+  ): PredictionWay[] => {
+    const { temperature, atTemperature, nearest, median, answers } = baselines!;
+    return [
+      { name: `${name}, as it is drawn`, kind, values: values[metric] },
+      { name: `${name}, at its best temperature ${temperature}`, kind, values: atTemperature },
+      { name: `${name}, nearest of ${answers}`, kind, values: nearest },
+      { name: `${name}, median of ${answers}`, kind: "limit", values: median },
+    ];
+  };
+  const base = control?.baselines ? control : likelihood;
+  return compareWithBaselines({
+    metric: metric.toUpperCase(),
+    better,
+    ways: [
+      ...waysOf("RLVR", rlvr, "rlvr"),
+      ...base === control ? waysOf("control", control, "baseline") : [],
+      ...waysOf("likelihood", likelihood, "baseline"),
+      { name: "the last given frame again", kind: "baseline", values: copy },
+      { name: "the tokenizer's floor", kind: "limit", values: floor },
+    ],
+    attainable: { from: base.values[metric], to: base.baselines!.median },
+    seed,
+    groups: likelihood.episodes,
+  });
+}
+
+/** The cheap baselines of one model, for a terminal. @param name The model's. */
+export function videoBaselineTable(name: string, baselines: VideoBaselines): TextTable {
+  const { metric, answers, temperature, atTemperature, nearest, median, copy, floor } = baselines;
+  const rows: [string, Float64Array][] = [
+    [`at its best temperature ${temperature}`, atTemperature],
+    [`nearest of ${answers}`, nearest],
+    [`median of ${answers}, pixel by pixel (limit)`, median],
+    ["the last given frame again", copy],
+    ["the tokenizer's floor (limit)", floor],
+  ];
+  return {
+    columns: [name, metric.toUpperCase()],
+    rows: rows.map(([way, values]) => [way, formatNumber(meanInterval(values).mean)]),
+  };
+}
+
+const BASELINE_CAPTION =
+  "Clips of one episode are resampled together. Each temperature was chosen on other clips of the same episodes. Nearest: of so " +
+  "many answers the one that is nearest to the others by the metric. Median: pixel by pixel, which no single answer may be able to " +
+  "say. Floor: the true frames through the tokenizer.";
 
 /** What clips are imagined with. */
 export interface ImaginedClipsOptions {
@@ -165,7 +243,7 @@ export function robotVideoReport(
     curves: CURVES,
     horizon: horizonFigures(result),
     clips,
-    tables: [modelTable(result)],
+    tables: [modelTable(result), ...result.baselines ? [baselineTable(result.baselines, BASELINE_CAPTION)] : []],
   };
 }
 
@@ -184,7 +262,8 @@ export function robotVideoHeadline(result: RobotVideoResult): string {
   return `Held-out ${name.toUpperCase()} is ${formatNumber(metric.rlvr.mean)} after GRPO and ` +
     `${formatNumber(metric.base.mean)} after ${against}: ${formatNumber(Math.abs(share), 3)} % ` +
     `${share >= 0 ? "better" : "worse"}; ${judged} ` +
-    `(${metric.rlvr.n} held-out clips).${metric.byFrame ? repetitionSentence(result) : ""}`;
+    `(${metric.rlvr.n} held-out clips).${result.baselines ? ` ${baselineSentence(result.baselines)}` : ""}` +
+    (metric.byFrame ? repetitionSentence(result) : "");
 }
 
 function repetitionSentence({ metrics: { repetition: { base, rlvr } }, trueRepetition }: RobotVideoResult): string {

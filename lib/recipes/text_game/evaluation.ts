@@ -52,6 +52,8 @@ export interface TextGameEvaluation {
   taskSpecific: Float64Array;
   /** Share of each example's sampled answers that are right; there when samples were asked for. */
   sampledBinary?: Float64Array;
+  /** Whether the answer that was sampled most often is right; there when several were asked for. */
+  majorityBinary?: Float64Array;
   /** Text of each greedy answer. */
   responses: string[];
   /** Whether each ended by itself. */
@@ -64,6 +66,7 @@ export async function evaluateTextGame(request: TextGameEvaluationRequest): Prom
   const encoded = await world.encode(examples);
   // Answers to one question are drawn together.
   const total = examples.length * (sampledAnswers > 0 ? 2 : 1);
+  onProgress?.(0, total);
   const answer = (groupSize: number, sampling: SamplingOptions, alreadyDone: number) =>
     generate(model, {
       ...world.openAnswers,
@@ -83,28 +86,34 @@ export async function evaluateTextGame(request: TextGameEvaluationRequest): Prom
     taskSpecific: Float64Array.from(scores, (score) => score.taskSpecific),
     responses: responses.map((response) => response.response),
     ended,
-    ...sampledAnswers === 0 ? {} : {
-      sampledBinary: await sampledAccuracy(
-        request,
-        (await answer(sampledAnswers, { temperature: 1 }, examples.length)).answers,
-        sampledAnswers,
-      ),
-    },
+    ...sampledAnswers === 0
+      ? {}
+      : await sampledAccuracies(request, (await answer(sampledAnswers, { temperature: 1 }, examples.length)).answers),
   };
 }
 
-async function sampledAccuracy(
-  { world, examples, scoring }: TextGameEvaluationRequest,
+/** Accuracies of the sampled answers, and of the most frequent one of each example where there are several. */
+async function sampledAccuracies(
+  { world, examples, scoring, sampledAnswers = 0 }: TextGameEvaluationRequest,
   answers: readonly Tokens[],
-  perExample: number,
-): Promise<Float64Array> {
-  const owners = answers.map((_, row) => examples[Math.floor(row / perExample)]);
-  const states = await world.decode(answers, owners);
-  const accuracy = new Float64Array(examples.length);
-  states.forEach((state, row) =>
-    accuracy[Math.floor(row / perExample)] += world.score(state, scoring).binary / perExample
-  );
-  return accuracy;
+): Promise<Pick<TextGameEvaluation, "sampledBinary" | "majorityBinary">> {
+  const states = await world.decode(answers, answers.map((_, row) => examples[Math.floor(row / sampledAnswers)]));
+  const sampledBinary = new Float64Array(examples.length), majorityBinary = new Float64Array(examples.length);
+  for (let i = 0; i < examples.length; i++) {
+    const drawn = states.slice(i * sampledAnswers, (i + 1) * sampledAnswers);
+    const right = drawn.map((state) => world.score(state, scoring).binary);
+    sampledBinary[i] = right.reduce((sum, each) => sum + each, 0) / sampledAnswers;
+    majorityBinary[i] = right[mostFrequent(drawn.map(({ response }) => response))];
+  }
+  return { sampledBinary, ...sampledAnswers > 1 ? { majorityBinary } : {} };
+}
+
+/** Place of the first of the texts that occurs most often. */
+export function mostFrequent(texts: readonly string[]): number {
+  const counts = new Map<string, number>();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  const most = Math.max(...counts.values());
+  return texts.findIndex((text) => counts.get(text) === most);
 }
 
 /** What always answering "nothing changes" would earn. */

@@ -72,8 +72,10 @@ export class TextGameExperiment extends LanguageExperiment<
     return await evaluateTextGame({ model, world, examples, scoring, seed, rows, sampledAnswers, ...watch });
   }
 
-  /** Accuracy of every model on changed, unchanged and all transitions, with intervals. */
-  result(evaluations: Evaluations<TextGameEvaluation>): Pick<TextGameResult, "metrics" | "rewards" | "cutAnswers"> {
+  /** Intervals and differences of the evaluations, by part of the data. */
+  result(
+    evaluations: Evaluations<TextGameEvaluation>,
+  ): Pick<TextGameResult, "metrics" | "rewards" | "cutAnswers" | "baselines"> {
     return textGameResult(this, evaluations);
   }
 

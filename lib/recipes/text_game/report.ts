@@ -5,6 +5,13 @@
  * always answering "nothing changes" would earn.
  */
 import { formatNumber } from "../../report/html.ts";
+import {
+  type BaselineComparison,
+  baselineSentence,
+  baselineTable,
+  compareWithBaselines,
+  type PredictionWay,
+} from "../../report/baselines.ts";
 import type { ReportTable } from "../../report/html_report.ts";
 import { meanInterval, pairedDifference } from "../../report/intervals.ts";
 import type { Interval, MetricResult, RunResult } from "../../report/result.ts";
@@ -44,6 +51,11 @@ export interface TextGameResult extends RunResult {
   metrics: Record<string, TextGameMetricResult>;
   /** Rewards that models were trained by, in order. */
   rewards: TextGameRewardName[];
+  /**
+   * Accuracy on changed transitions of each reward's greedy answers against what can be had for nothing; there where answers were
+   * drawn.
+   */
+  baselines: Partial<Record<TextGameRewardName, BaselineComparison>>;
   /** Share of answers that did not end by themselves, by model. */
   cutAnswers: Record<string, number>;
 }
@@ -60,7 +72,7 @@ export interface JudgedTextGame {
 export function textGameResult(
   { config, test }: JudgedTextGame,
   evaluations: Evaluations<TextGameEvaluation>,
-): Pick<TextGameResult, "metrics" | "rewards" | "cutAnswers"> {
+): Pick<TextGameResult, "metrics" | "rewards" | "cutAnswers" | "baselines"> {
   const { likelihood } = evaluations, rlvr = (reward: TextGameRewardName) => evaluations[`rlvr-${reward}`];
   const baseline = unchangedBaseline(test, config.grpo.scoring);
   const rewards = config.grpo.rewards.filter(rlvr);
@@ -98,9 +110,45 @@ export function textGameResult(
   return {
     metrics,
     rewards,
+    baselines: compareTextGameBaselines({ config, test }, evaluations, rewards),
     cutAnswers: Object.fromEntries(Object.entries(evaluations).map(([name, evaluation]) => [name, cut(evaluation)])),
   };
 }
+
+/** Accuracy on changed transitions: each reward's greedy answers against the likelihood model's, however it is asked. */
+function compareTextGameBaselines(
+  { config, test }: JudgedTextGame,
+  evaluations: Evaluations<TextGameEvaluation>,
+  rewards: readonly TextGameRewardName[],
+): TextGameResult["baselines"] {
+  const { likelihood } = evaluations, rows = [...test.keys()].filter((row) => test[row].isChanged);
+  if (!likelihood.sampledBinary || rows.length === 0) return {};
+  const changed = (values: Float64Array) => Float64Array.from(rows, (row) => values[row]);
+  const waysOf = (name: string, evaluation: TextGameEvaluation, kind: "rlvr" | "baseline"): PredictionWay[] => {
+    const { binary, sampledBinary, majorityBinary } = evaluation, n = config.evaluation.sampledAnswers;
+    return [
+      { name: `${name}, greedy`, kind, values: changed(binary) },
+      { name: `${name}, as it is drawn`, kind, values: changed(sampledBinary!) },
+      ...majorityBinary ? [{ name: `${name}, majority of ${n}`, kind, values: changed(majorityBinary) }] : [],
+    ];
+  };
+  const unchanged = unchangedBaseline(test, config.grpo.scoring);
+  return Object.fromEntries(rewards.map((reward) => [
+    reward,
+    compareWithBaselines({
+      metric: "accuracy on changed transitions",
+      better: "higher",
+      ways: [
+        ...waysOf(rewardLabel(reward), evaluations[`rlvr-${reward}`], "rlvr"),
+        ...waysOf("likelihood", likelihood, "baseline"),
+        { name: "always “nothing changes”", kind: "baseline", values: changed(unchanged.binary) },
+      ],
+      seed: config.seed,
+    }),
+  ]));
+}
+
+const BASELINE_CAPTION = "Greedy: the most likely answer. Majority: the text that was drawn most often.";
 
 /** Name of a part's accuracy of sampled answers. */
 function sampledName(part: TextGamePart): string {
@@ -128,7 +176,9 @@ export function textGameHeadline(result: TextGameResult): string {
     const sampled = shown(true);
     return `Held-out accuracy, likelihood → GRPO on the ${reward === "binary" ? "binary" : "task-specific"} reward: ${
       shown(false)
-    }${sampled && `; of sampled answers ${sampled}`}; ${n} transitions.`;
+    }${sampled && `; of sampled answers ${sampled}`}; ${n} transitions.${
+      result.baselines[reward] ? ` ${baselineSentence(result.baselines[reward])}` : ""
+    }`;
   }).join("\n");
 }
 
@@ -158,6 +208,7 @@ export function textGameReport(
     tables: [
       accuracyTable(result),
       ...evaluations.likelihood.sampledBinary ? [accuracyTable(result, true)] : [],
+      ...Object.values(result.baselines).map((comparison) => baselineTable(comparison, BASELINE_CAPTION)),
       answerTable(judged, evaluations),
     ],
   };

@@ -13,7 +13,7 @@ import { generate } from "../../train/generation.ts";
 import { STREAM } from "../../base/streams.ts";
 import { type F1Score, scoreChanges } from "../../worlds/web_page/f1_reward.ts";
 import { formatChanges } from "../../worlds/web_page/item_changes.ts";
-import type { WebPageExample, WebPageWorld } from "../../worlds/web_page/world.ts";
+import type { WebPageExample, WebPageResponse, WebPageWorld } from "../../worlds/web_page/world.ts";
 
 /** Metrics of an answer, in the order in which they are shown. */
 export const WEB_PAGE_METRICS = ["f1", "precision", "recall"] as const;
@@ -59,6 +59,8 @@ export interface WebPageEvaluation {
   greedy: WebPageScores;
   /** Means over each example's sampled answers; there when samples were asked for. */
   sampled?: WebPageScores;
+  /** Scores of the sampled answer that is nearest to the others by F1 (minimum Bayes risk); there when several were asked for. */
+  nearest?: WebPageScores;
   /** Text of each greedy answer. */
   responses: string[];
   /** Whether each ended by itself. */
@@ -71,6 +73,7 @@ export async function evaluateWebPage(request: WebPageEvaluationRequest): Promis
   const encoded = await world.encode(examples);
   // Answers to one question are drawn together.
   const total = examples.length * (sampledAnswers > 0 ? 2 : 1);
+  onProgress?.(0, total);
   const answer = (groupSize: number, sampling: SamplingOptions, alreadyDone: number) =>
     generate(model, {
       ...world.openAnswers,
@@ -89,12 +92,27 @@ export async function evaluateWebPage(request: WebPageEvaluationRequest): Promis
   const drawn = (await answer(sampledAnswers, sampling, examples.length)).answers;
   const states = await world.decode(drawn, drawn.map((_, row) => examples[Math.floor(row / sampledAnswers)]));
   const scores = states.map((state) => world.score(state));
+  const ofExample = <T>(all: readonly T[], i: number) => all.slice(i * sampledAnswers, (i + 1) * sampledAnswers);
+  const nearest = sampledAnswers > 1 && scoresOf(examples.map((_, i) => {
+    return [ofExample(scores, i)[nearestAnswer(world, ofExample(states, i))]];
+  }));
   return {
     greedy,
-    sampled: scoresOf(examples.map((_, i) => scores.slice(i * sampledAnswers, (i + 1) * sampledAnswers))),
+    sampled: scoresOf(examples.map((_, i) => ofExample(scores, i))),
+    ...nearest ? { nearest } : {},
     responses: responses.map((response) => response.response),
     ended,
   };
+}
+
+/** Place of the answer to one question that agrees most with the others, by F1; of equal ones the first. */
+export function nearestAnswer(world: WebPageWorld, answers: readonly WebPageResponse[]): number {
+  const agreement = answers.map(({ example, response }, i) =>
+    answers.reduce((sum, other, j) => {
+      return i === j ? sum : sum + world.score({ response, example: { ...example, truth: other.response } }).f1;
+    }, 0)
+  );
+  return agreement.indexOf(Math.max(...agreement));
 }
 
 /** Means over each example's answers. */

@@ -70,8 +70,8 @@ export class WebPageExperiment extends LanguageExperiment<
     return await evaluateWebPage({ model, world, examples, seed, rows, sampledAnswers, sampling, ...watch });
   }
 
-  /** F1, precision and recall of every model, with intervals. */
-  result(evaluations: Evaluations<WebPageEvaluation>): Pick<WebPageResult, "metrics" | "cutAnswers"> {
+  /** Intervals and differences of the evaluations, by metric. */
+  result(evaluations: Evaluations<WebPageEvaluation>): Pick<WebPageResult, "metrics" | "cutAnswers" | "baselines"> {
     return webPageResult(this, evaluations);
   }
 

@@ -4,6 +4,12 @@
  * Transitions of one shop (or task) share pages, so intervals draw them together. Beside every model stands what always answering
  * "nothing changes" would earn.
  */
+import {
+  type BaselineComparison,
+  baselineSentence,
+  baselineTable,
+  compareWithBaselines,
+} from "../../report/baselines.ts";
 import type { ReportTable } from "../../report/html_report.ts";
 import { meanInterval, pairedDifference } from "../../report/intervals.ts";
 import type { Interval, MetricResult, RunResult } from "../../report/result.ts";
@@ -37,6 +43,8 @@ export interface WebPageMetricResult extends MetricResult {
 export interface WebPageResult extends RunResult {
   /** `f1`, `precision`, `recall` (greedy answers), and `f1Sampled` and so on (of drawn answers, where they were asked for). */
   metrics: Record<string, WebPageMetricResult>;
+  /** F1 of RLVR's greedy answers against what can be had for nothing; there where answers were drawn and GRPO has run. */
+  baselines?: BaselineComparison;
   /** Share of greedy answers that did not end by themselves, by model. */
   cutAnswers: Record<string, number>;
 }
@@ -53,7 +61,7 @@ export interface JudgedWebPages {
 export function webPageResult(
   { config, test }: JudgedWebPages,
   evaluations: Evaluations<WebPageEvaluation>,
-): Pick<WebPageResult, "metrics" | "cutAnswers"> {
+): Pick<WebPageResult, "metrics" | "cutAnswers" | "baselines"> {
   const { likelihood, rlvr } = evaluations;
   const last = rlvr ?? likelihood, baseline = unchangedPageBaseline(test);
   const options = { seed: config.seed, groups: test.map((example) => example.group) };
@@ -70,7 +78,26 @@ export function webPageResult(
     for (const name of WEB_PAGE_METRICS) metrics[sampledName(name)] = metric(({ sampled }) => sampled![name]);
   }
   const cut = ({ ended }: WebPageEvaluation) => ended.filter((isEnded) => !isEnded).length / ended.length;
-  return { metrics, cutAnswers: { likelihood: cut(likelihood), ...rlvr ? { rlvr: cut(rlvr) } : {} } };
+  const waysOf = (name: string, { greedy, sampled, nearest }: WebPageEvaluation, kind: "rlvr" | "baseline") => [
+    { name: `${name}, greedy`, kind, values: greedy.f1 },
+    { name: `${name}, as it is drawn`, kind, values: sampled!.f1 },
+    ...nearest ? [{ name: `${name}, nearest of ${config.evaluation.sampledAnswers}`, kind, values: nearest.f1 }] : [],
+  ];
+  const baselines = rlvr?.sampled && likelihood.sampled && compareWithBaselines({
+    metric: "F1",
+    better: "higher",
+    ways: [
+      ...waysOf("RLVR", rlvr, "rlvr"),
+      ...waysOf("likelihood", likelihood, "baseline"),
+      { name: "always “nothing changes”", kind: "baseline", values: baseline.greedy.f1 },
+    ],
+    ...options,
+  });
+  return {
+    metrics,
+    ...baselines ? { baselines } : {},
+    cutAnswers: { likelihood: cut(likelihood), ...rlvr ? { rlvr: cut(rlvr) } : {} },
+  };
 }
 
 /** Name of a metric of sampled answers. */
@@ -79,7 +106,7 @@ function sampledName(metric: WebPageMetric): string {
 }
 
 /** What one says of the run: F1 before and after, of greedy and of sampled answers. */
-export function webPageHeadline({ metrics }: WebPageResult): string {
+export function webPageHeadline({ metrics, baselines }: WebPageResult): string {
   const n = metrics.f1.base.n;
   const of = (metric: WebPageMetricResult) => {
     const { base, rlvr, difference } = metric;
@@ -92,7 +119,8 @@ export function webPageHeadline({ metrics }: WebPageResult): string {
   };
   const stages = metrics.f1.difference ? "likelihood → GRPO" : "after likelihood training";
   const sampled = metrics.f1Sampled ? `; of sampled answers ${of(metrics.f1Sampled)}` : "";
-  return `Held-out F1 of item changes, ${stages}: ${of(metrics.f1)}${sampled}; ${n} transitions.`;
+  return `Held-out F1 of item changes, ${stages}: ${of(metrics.f1)}${sampled}; ${n} transitions.` +
+    (baselines ? ` ${baselineSentence(baselines)}` : "");
 }
 
 /** What `report.html` of a run shows. */
@@ -107,10 +135,15 @@ export function webPageReport(
     tables: [
       webPageScoreReport(result),
       ...evaluations.likelihood.sampled ? [webPageScoreReport(result, true)] : [],
+      ...result.baselines ? [baselineTable(result.baselines, BASELINE_CAPTION)] : [],
       answerTable(judged, evaluations),
     ],
   };
 }
+
+const BASELINE_CAPTION =
+  "Transitions of one shop or task are drawn together. Greedy: the most likely answer. Nearest: of so many drawn answers the one that " +
+  "agrees most with the others by F1.";
 
 /**
  * The paper's Table 2, for this run, beside what always answering "nothing changes" earns.

@@ -136,6 +136,8 @@ export interface EvaluationClipOptions extends ClipShape {
    * clip of test episode i mod n and is drawn with seed i, so that the first n items stay those of the protocol.
    */
   itemsPerEpisode?: number;
+  /** Seed of item 0: clips of other seeds are others of the same episodes. @default {0} */
+  firstSeed?: number;
   /** Repeat the last frame of an episode that is too short for a clip, as the protocol does, or refuse it. @default {"repeat"} */
   shortEpisodes?: "repeat" | "refuse";
 }
@@ -184,9 +186,9 @@ export class EvaluationClips {
    */
   async clip(item: number): Promise<VideoClip> {
     const episode = await this.source.load(this.episodeIndex(item));
-    const { segment, step = 1, contextReach, shortEpisodes = "repeat" } = this.options;
+    const { segment, step = 1, contextReach, shortEpisodes = "repeat", firstSeed = 0 } = this.options;
     if (shortEpisodes === "refuse") refuseShort(this.source, episode, segment * step);
-    const choice = chooseEvaluationClip(item, episode.length, segment * step, contextReach);
+    const choice = chooseEvaluationClip(firstSeed + item, episode.length, segment * step, contextReach);
     const stride = episode.length >= segment * step ? step : Math.max(1, Math.floor(episode.length / segment));
     return cutClip(episode, choice.start, segment, stride, choice.context);
   }

@@ -191,6 +191,8 @@ const ROWS: Record<string, Row | Row[]> = {
   "evaluation.topP": [evaluation(0.5), imagined(0.5)],
   "evaluation.rejectRepeating": evaluationMulti(true, { evaluation: { itemsPerEpisode: 8 } }),
   "evaluation.maxAttempts": evaluationMulti(1, { evaluation: { itemsPerEpisode: 8, rejectRepeating: true } }),
+  "evaluation.baselineAnswers": evaluation(3),
+  "evaluation.baselineClips": evaluation(4),
   "evaluation.every": grpo(1),
   "evaluation.metrics": [evaluation(["mse"]), report(["mse"])],
   "evaluation.gifs": report(1),

@@ -153,7 +153,7 @@ export class Looker {
     } else if (stage === "evaluation") {
       const model = await experiment.models.likelihood();
       try {
-        return { ...await experiment.evaluate(model) };
+        return { ...await experiment.evaluate(model, { baselines: true }) };
       } finally {
         model.dispose();
       }

@@ -1,7 +1,7 @@
 /** Results of text games: whose numbers stand where, and that resampling follows the run's seed. */
 import assert from "node:assert/strict";
 import { textGameConfig } from "../../../lib/recipes/text_game/config.ts";
-import { type TextGameEvaluation, unchangedBaseline } from "../../../lib/recipes/text_game/evaluation.ts";
+import { mostFrequent, type TextGameEvaluation, unchangedBaseline } from "../../../lib/recipes/text_game/evaluation.ts";
 import { textGameResult } from "../../../lib/recipes/text_game/report.ts";
 import { textGameScoreTable } from "../../../lib/recipes/text_game/scores.ts";
 import { meanInterval, pairedDifference } from "../../../lib/report/intervals.ts";
@@ -80,4 +80,34 @@ Deno.test("text game scores: the table's intervals follow its seed", () => {
     const cell = [mean, low, high].map((each) => (100 * each).toFixed(1));
     assert.match(table, new RegExp(`^all, % right +40 +${cell[0]} \\[${cell[1]}, ${cell[2]}\\] `, "m"));
   }
+});
+
+Deno.test("text game results: each reward's greedy answers on changed transitions against all that costs nothing", () => {
+  const config = textGameConfig("demo", { seed: SEED });
+  const majority = (model: TextGameEvaluation, shift: number) => ({
+    ...model,
+    majorityBinary: model.binary.map((_, i) => Number((i + shift) % 3 === 0)),
+  });
+  const models = {
+    likelihood: majority(MODELS.likelihood, 0),
+    "rlvr-binary": majority(MODELS["rlvr-binary"], 1),
+    "rlvr-taskSpecific": majority(MODELS["rlvr-taskSpecific"], 2),
+  };
+  const { baselines } = textGameResult({ config, test: EXAMPLES }, models);
+  assert.deepEqual(Object.keys(baselines), ["binary", "taskSpecific"]);
+  const rows = [...EXAMPLES.keys()].filter((i) => EXAMPLES[i].isChanged);
+  const changed = (values: Float64Array) => rows.map((row) => values[row]);
+  for (const reward of ["binary", "taskSpecific"] as const) {
+    const greedy = changed(models[`rlvr-${reward}`].binary), [first, ...others] = baselines[reward]!.rows;
+    assert.deepEqual(first.value, meanInterval(greedy, { seed: SEED }));
+    const found = Object.fromEntries(others.map(({ name, difference }) => [name, difference]));
+    const { binary, sampledBinary, majorityBinary } = models.likelihood;
+    const expected = { greedy: binary, "as it is drawn": sampledBinary!, "majority of 8": majorityBinary };
+    for (const [name, values] of Object.entries(expected)) {
+      const difference = pairedDifference(changed(values), greedy, { seed: SEED });
+      assert.deepEqual(found[`likelihood, ${name}`], difference, `${reward}, ${name}`);
+    }
+  }
+  assert.equal(mostFrequent(["b", "a", "c", "a"]), 1);
+  assert.equal(mostFrequent(["b", "a", "a", "b"]), 0);
 });

@@ -4,11 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { webPageConfig } from "../../../lib/recipes/web_page/config.ts";
-import type { WebPageEvaluation } from "../../../lib/recipes/web_page/evaluation.ts";
+import { nearestAnswer, type WebPageEvaluation } from "../../../lib/recipes/web_page/evaluation.ts";
 import { webPageResult } from "../../../lib/recipes/web_page/report.ts";
 import { webPageScoreTable } from "../../../lib/recipes/web_page/scores.ts";
 import { meanInterval, pairedDifference } from "../../../lib/report/intervals.ts";
-import type { WebPageExample } from "../../../lib/worlds/web_page/world.ts";
+import { scoreChanges } from "../../../lib/worlds/web_page/f1_reward.ts";
+import type { WebPageExample, WebPageResponse, WebPageWorld } from "../../../lib/worlds/web_page/world.ts";
 
 /** A value a shop, before and after. */
 const BEFORE = [0.1, 0.2, 0.25, 0.4, 0.45, 0.6, 0.8, 0.9], AFTER = [0.3, 0.2, 0.45, 0.5, 0.85, 0.5, 0.9, 1];
@@ -87,4 +88,48 @@ Deno.test("web page scores: the table's intervals likewise", () => {
     const row = name.replace("Sampled", " of drawn answers");
     assert.match(table, new RegExp(`^${row}, % +${mean} \\[${low}, ${high}\\]`, "m"));
   }
+});
+
+Deno.test("web page results: RLVR's greedy answers against greedy, drawn and nearest ones of likelihood, and against none", () => {
+  const config = webPageConfig("demo", { seed: SEED }), judged = { config, test: EXAMPLES };
+  const withNearest = (values: readonly number[], nearest: readonly number[]) => {
+    const scores = spread(nearest);
+    return { ...evaluation(values, 0), nearest: { f1: scores, precision: scores, recall: scores } };
+  };
+  const near = BEFORE.map((value) => value + 0.05);
+  const likelihood = withNearest(BEFORE, near), rlvr = withNearest(AFTER, AFTER);
+  const { baselines } = webPageResult(judged, { likelihood, rlvr });
+  assert.deepEqual(baselines!.rows.map(({ name, kind }) => [name, kind]), [
+    ["RLVR, greedy", "rlvr"],
+    ["RLVR, as it is drawn", "rlvr"],
+    ["RLVR, nearest of 4", "rlvr"],
+    ["likelihood, greedy", "baseline"],
+    ["likelihood, as it is drawn", "baseline"],
+    ["likelihood, nearest of 4", "baseline"],
+    ["always “nothing changes”", "baseline"],
+  ]);
+  // "Nothing changes" is what all the examples say.
+  assert.equal(baselines!.strongest, "always “nothing changes”");
+  const row = baselines!.rows[5], expected = pairedDifference(near, AFTER, { seed: SEED });
+  assert.ok(Math.abs(row.difference!.mean - expected.mean) < 1e-12);
+  assert.ok(Math.abs(row.difference!.low - expected.low) < 1e-12, "shops are drawn together");
+  assert.equal(webPageResult(judged, { likelihood }).baselines, undefined);
+});
+
+Deno.test("web pages: the nearest answer is the one that agrees most with the others by F1", () => {
+  const world = {
+    score: ({ response, example }: WebPageResponse) => scoreChanges(response, example.truth),
+  } as WebPageWorld;
+  const answer = (...items: string[]): WebPageResponse => ({
+    example: EXAMPLES[0],
+    response: `New items:\n${items.join("\n")}\n\nDeleted items:\nNone\n\nUpdated items:\nNone`,
+  });
+  const answers = [answer("x", "y"), answer("a", "b", "c"), answer("a", "b"), answer("a", "c"), answer("z")];
+  // Written out: agreement of each with the others, with "None" in two sections of each.
+  const f1 = (i: number, j: number) => scoreChanges(answers[i].response, answers[j].response).f1;
+  const sums = answers.map((_, i) => answers.reduce((sum, _, j) => i === j ? sum : sum + f1(i, j), 0));
+  assert.equal(sums.indexOf(Math.max(...sums)), 1);
+  assert.equal(nearestAnswer(world, answers), 1);
+  assert.equal(nearestAnswer(world, [answers[4], answers[2], answers[2]]), 1);
+  assert.equal(nearestAnswer(world, [answers[0], answers[0]]), 0);
 });
