@@ -7,11 +7,14 @@
 import { resolve } from "node:path";
 import { RobotVideoExperiment } from "../lib/recipes/robot_video/experiment.ts";
 import { reportedMetrics, type RobotVideoConfig, robotVideoConfig } from "../lib/recipes/robot_video/config.ts";
-import { scoreTable } from "../lib/recipes/robot_video/report.ts";
+import type { VideoBaselines } from "../lib/recipes/robot_video/evaluation.ts";
+import { scoreTable, videoBaselineTable } from "../lib/recipes/robot_video/report.ts";
 import { mergeSettings, parseSettings } from "../lib/runs/settings.ts";
 import { writeFileAtomic } from "../lib/io/atomic.ts";
 import { UserError } from "../lib/base/user_error.ts";
 import { openEngine } from "../lib/tensor/registry.ts";
+import { evaluateModel } from "../lib/runs/evaluate.ts";
+import { plainText } from "../lib/report/tables.ts";
 import { progressFor } from "../lib/runs/progress.ts";
 import { RunFolder } from "../lib/runs/run_folder.ts";
 import { stopper } from "../lib/runs/stage.ts";
@@ -40,6 +43,7 @@ const COMMAND: Command = {
     preset: { value: "NAME", description: "Values to start from when there is no run", default: "demo" },
     samples: { value: "N", description: "Answers a clip; the best of them is reported as well", default: "1" },
     items: { value: "N", description: "At most so many clips", default: "all" },
+    baselines: { description: "Also what costs nothing: best temperature, nearest of N answers, copying" },
     "reject-repeating": { description: "Draw again while an answer repeats the frame before (evaluation.maxAttempts)" },
     out: { value: "FILE", description: "Write the numbers of every clip as JSON" },
     seed: { value: "N", description: "Seed of the sampling", default: "the run's, or 0" },
@@ -66,23 +70,27 @@ await runCommand(async (signal) => {
     const stopIfAsked = stopper(experiment.context, "the evaluation");
     for (const stage of runPath === undefined ? ["likelihood"] as const : MODELS) {
       if (asked.length > 0 && !asked.includes(stage)) continue;
-      const model = stage === "likelihood"
-        ? await experiment.models.likelihood()
-        : await experiment.models.trained(stage === "grpo" ? "rlvr" : stage);
-      if (!model) continue;
       const name = runPath === undefined ? flags.text("model")! : stage === "grpo" ? "rlvr" : stage;
-      progress.stage(`evaluate ${name}`, 1);
-      evaluations[name] = await experiment.evaluate(model, {
-        onProgress: (done, total) => progress.step(done / total, { clips: `${done}/${total}` }),
-        breathe: stopIfAsked,
+      const evaluation = await evaluateModel({
+        name,
+        progress,
+        counted: "clips",
+        load: async () =>
+          stage === "likelihood"
+            ? await experiment.models.likelihood()
+            : await experiment.models.trained(stage === "grpo" ? "rlvr" : stage),
+        evaluate: (model, onProgress) =>
+          experiment.evaluate(model, { onProgress, breathe: stopIfAsked, baselines: flags.has("baselines") }),
       });
-      progress.done();
-      model.dispose();
+      if (evaluation) evaluations[name] = evaluation;
     }
     if (Object.keys(evaluations).length === 0) {
       throw new UserError(`${runPath} has no model named ${asked.join(" or ")}: run that stage first`);
     }
     console.log(scoreTable(evaluations, config.seed));
+    for (const [name, { baselines }] of Object.entries(evaluations)) {
+      if (baselines) console.log(`\n${plainText(videoBaselineTable(name, baselines))}`);
+    }
     const out = flags.text("out");
     if (out !== undefined) {
       const plain = Object.entries(evaluations).map(([name, each]) => [name, {
@@ -92,6 +100,7 @@ await runCommand(async (signal) => {
         ...(each.byFrame ? { byFrame: plainFrames(each.byFrame) } : {}),
         repetition: [...each.repetition],
         trueRepetition: [...each.trueRepetition],
+        ...(each.baselines ? { baselines: plainBaselines(each.baselines) } : {}),
       }]);
       await writeFileAtomic(out, JSON.stringify({ config, models: Object.fromEntries(plain) }, null, 1) + "\n");
       console.log(`numbers of every clip: ${out}`);
@@ -153,6 +162,12 @@ async function readConfig(flags: Flags): Promise<{ config: RobotVideoConfig; run
 
 function plainNumbers(values: Record<string, Float64Array>): Record<string, number[]> {
   return Object.fromEntries(Object.entries(values).map(([name, each]) => [name, [...each]]));
+}
+
+function plainBaselines(baselines: VideoBaselines): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(baselines).map(([name, value]) => [name, value instanceof Float64Array ? [...value] : value]),
+  );
 }
 
 function plainFrames(values: Record<string, Float64Array[]>): Record<string, number[][]> {

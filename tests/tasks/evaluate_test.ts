@@ -15,6 +15,7 @@ interface Scores {
     repetition: number[];
     trueRepetition: number[];
     episodes: string[];
+    baselines?: Record<"atTemperature" | "nearest" | "copy", number[]>;
   }>;
 }
 
@@ -79,6 +80,18 @@ Deno.test("evaluate-video", async (t) => {
       const asked = ["--set", 'evaluation.metrics=["mse"]'];
       const { scores: fewer } = await evaluate(folder, ["--run", run, "--which", "grpo", ...asked]);
       assert.deepEqual(Object.keys(fewer.models.rlvr.values), ["mse"]);
+    });
+
+    await t.step("--baselines says what the run itself did of what costs nothing", async () => {
+      const { stdout, scores } = await evaluate(folder, ["--run", run, "--which", "grpo", "--baselines"]);
+      const { baselines } = scores.models.rlvr;
+      const { rows } = JSON.parse(await Deno.readTextFile(join(run, "result.json"))).baselines;
+      const said = (name: RegExp) => rows.find((row: { name: string }) => name.test(row.name)).value.mean;
+      assert.equal(mean(baselines!.atTemperature), said(/^RLVR, at its best/));
+      assert.equal(mean(baselines!.nearest), said(/^RLVR, nearest of 2$/));
+      assert.equal(mean(baselines!.copy), said(/^the last given frame again/));
+      assert.match(stdout, /^nearest of 2 +[\d.]+$/m);
+      assert.equal(plain!.models.rlvr.baselines, undefined);
     });
 
     await t.step("the best of N is at least as good as the mean, and N changes no first sample", async () => {
