@@ -5,15 +5,17 @@
  * test's name. Engines are opened once a process and kept; but tfjs computes with one backend at a time, so `wasm` and
  * `tensorflow` take turns: opening the one closes the other. A test may close the engine that it was given.
  *
- * `RLVR_TEST_ENGINES=wasm,torch:cpu` restricts the list.
+ * `RLVR_TEST_ENGINES=wasm,torch:cpu` restricts the list. `torch:pretended` stands for `torch:cuda` where there is no GPU
+ * (`tests/tensor/pretended_device`): what computes is tested on it, not the worlds and recipes that only use that.
  */
 import type { DType } from "../../lib/tensor/dtype.ts";
 import type { Engine } from "../../lib/tensor/engine.ts";
 import { openTfjsEngine } from "../../lib/tensor/tfjs/engine.ts";
 import { openTorchEngine } from "../../lib/tensor/torch/engine.ts";
+import { loadPretendedDevice, PRETENDED } from "../tensor/pretended_device/pretended_device.ts";
 
 /** An engine as tests name it. */
-export type EngineName = "wasm" | "torch:cpu" | "torch:cuda" | "tensorflow";
+export type EngineName = "wasm" | "torch:cpu" | "torch:cuda" | "torch:pretended" | "tensorflow";
 
 /** A test's body. */
 export type EngineTest = (engine: Engine, t: Deno.TestContext) => void | Promise<void>;
@@ -37,13 +39,27 @@ const slots: Slot[] = [
   { name: "wasm", group: "tfjs", open: () => openTfjsEngine({ backend: "wasm" }), dtypes: [] },
   { name: "torch:cpu", group: "torch:cpu", open: () => openTorchEngine({ device: "cpu" }), dtypes: [] },
   { name: "torch:cuda", group: "torch:cuda", open: () => openTorchEngine({ device: "cuda" }), dtypes: [] },
+  { name: "torch:pretended", group: "torch:pretended", open: openPretended, dtypes: [] },
 ];
 
+/** Rooms of tests that run on the pretended device. */
+const PRETENDED_ROOMS = ["tensor", "nn", "models", "train"];
+
 const registered = new Set<string>();
+
+/** Engines that this file's tests are for. */
+const offered = slots.filter(({ name }) =>
+  name !== "torch:pretended" || PRETENDED_ROOMS.some((room) => Deno.mainModule.includes(`/tests/${room}/`))
+);
 
 /** Names given to `forEachEngine` so far in this process. */
 export function registeredNames(): ReadonlySet<string> {
   return registered;
+}
+
+async function openPretended(): Promise<Engine> {
+  await loadPretendedDevice();
+  return await openTorchEngine({ device: PRETENDED });
 }
 
 async function acquire(slot: Slot): Promise<Engine> {
@@ -63,7 +79,7 @@ async function probe(): Promise<void> {
       throw new RangeError(`RLVR_TEST_ENGINES names ${name}: known are ${slots.map((slot) => slot.name).join(", ")}`);
     }
   }
-  for (const slot of slots) {
+  for (const slot of offered) {
     if (wanted && !wanted.includes(slot.name)) {
       slot.reason = "not in RLVR_TEST_ENGINES";
       continue;
@@ -92,10 +108,17 @@ export function reopened(engine: Engine): Promise<Engine> {
  * Registers one test an engine, `name · engine`.
  *
  * @param options.needs Element types that the test cannot do without: an engine that lacks one is ignored.
+ * @param options.onPretended Whether it runs on the pretended device too, which is slow: not where a long training shows nothing
+ *   that short tests do not. @default {true}
  */
-export function forEachEngine(name: string, fn: EngineTest, { needs = [] }: { needs?: DType[] } = {}): void {
+export function forEachEngine(
+  name: string,
+  fn: EngineTest,
+  { needs = [], onPretended = true }: { needs?: DType[]; onPretended?: boolean } = {},
+): void {
   registered.add(name);
-  for (const slot of slots) {
+  for (const slot of offered) {
+    if (slot.name === "torch:pretended" && !onPretended) continue;
     const lacking = needs.find((dtype) => !slot.dtypes.includes(dtype));
     const reason = slot.reason ?? (lacking && `no ${lacking}`);
     Deno.test({
@@ -128,5 +151,5 @@ export function onOneEngine(name: string, fn: EngineTest): void {
 
 /** Engines that this machine has and `RLVR_TEST_ENGINES` allows. */
 export function engineNames(): EngineName[] {
-  return slots.filter((slot) => slot.reason === undefined).map((slot) => slot.name);
+  return offered.filter((slot) => slot.reason === undefined).map((slot) => slot.name);
 }

@@ -10,6 +10,7 @@ import type { Operand } from "../engine.ts";
 import type { Device } from "./cuda.ts";
 import { Call, operator, permanent, TORCH_DTYPE } from "./dispatcher.ts";
 import { type Borrowed, Ledger, type Owned, type TorchHandle } from "./memory.ts";
+import { denseStrides } from "./strides.ts";
 import type { Library } from "./symbols.ts";
 
 const MUL = operator("aten::mul", "Tensor");
@@ -19,7 +20,9 @@ const TRIAL_BYTES = 1 << 20;
 /** Numbers that are kept as tensors. */
 const KEPT_NUMBERS = 256;
 
-export const CPU = 0, CUDA = 1;
+export const CPU = 0;
+/** Kinds of device, as LibTorch numbers them. */
+const DEVICE_TYPE: Readonly<Record<Device["type"], number>> = { cpu: CPU, cuda: 1, privateuse1: 20 };
 
 /** The tensor's own reference, to look at. */
 export function handleOf(x: Operand): TorchHandle {
@@ -55,12 +58,13 @@ export class Context {
   readonly #deviceAddress: bigint;
   readonly #one: bigint;
   readonly #numbers = new Map<string, Owned>();
+  #nothing: Owned | undefined;
 
   constructor(library: Library, device: Device) {
     this.library = library;
     this.#torch = library.torch;
     this.device = device;
-    this.deviceType = device.type === "cuda" ? CUDA : CPU;
+    this.deviceType = DEVICE_TYPE[device.type];
     this.#call = new Call(library);
     const base = permanent(new Uint8Array(this.#words));
     // Words: 0 result, 1 type, 2 device; from 3 on sizes and, 12 words later, strides.
@@ -93,12 +97,12 @@ export class Context {
     return this.ledger.own(result, this.#unsigned[0] + this.#int[1] * 2 ** 32);
   }
   /** A result of known shape and type with dense memory of its own: the storage need not be asked for its size. */
-  ownDense(result: Owned, shape: Shape, dtype: DType): TorchHandle {
-    return this.ledger.own(result, sizeOf(shape) * BYTES_PER_ELEMENT[dtype]);
+  ownDense(result: Owned, shape: Shape, dtype: DType, strides?: readonly number[]): TorchHandle {
+    return this.ledger.own(result, sizeOf(shape) * BYTES_PER_ELEMENT[dtype], strides);
   }
-  /** A result that shares the operand's memory. */
-  view(result: Owned, of: Operand): TorchHandle {
-    return this.ledger.view(result, of.handle as TorchHandle);
+  /** A result that shares the operand's memory; with its strides where they are known. */
+  view(result: Owned, of: Operand, strides?: readonly number[]): TorchHandle {
+    return this.ledger.view(result, of.handle as TorchHandle, strides);
   }
   /** A result that may share the operand's memory: looks. */
   ownOrView(result: Owned, of: Operand): TorchHandle {
@@ -106,6 +110,44 @@ export class Context {
     const [baseLow, baseHigh] = this.#dataWords(addressOf(of));
     const shared = low === baseLow && high === baseHigh && (low !== 0 || high !== 0);
     return shared ? this.view(result, of) : this.own(result);
+  }
+  /** Whether views may be made by `viewed`: autograd would not know of them. */
+  get viewsFreely(): boolean {
+    return this.recording === 0;
+  }
+  /** The operand's numbers at other sizes and strides, `start` elements on. Half the calls of the operator that says the same. */
+  viewed(x: Operand, shape: Shape, strides: readonly number[], start = 0): TorchHandle {
+    const handle = handleOf(x);
+    return this.ledger.view(this.viewedOf(lend(handle.address), shape, strides, start), handle, strides);
+  }
+  /** {@linkcode viewed}, off the books. */
+  viewedOf(x: Borrowed, shape: Shape, strides: readonly number[], start = 0): Owned {
+    this.#checkRank(shape);
+    for (let i = 0; i < shape.length; i++) {
+      this.#setWord(3 + i, shape[i]);
+      this.#setWord(15 + i, strides[i]);
+    }
+    const status = this.#torch.aoti_torch__reinterpret_tensor(
+      x,
+      BigInt(shape.length),
+      this.#sizes,
+      this.#sizes + 96n,
+      BigInt(start),
+      this.#out,
+    );
+    this.#call.check(status, `view as [${shape.join(", ")}]`);
+    return this.#big[0] as Owned;
+  }
+  /** Strides of an operand; LibTorch is asked once. */
+  stridesOf(x: Operand): readonly number[] {
+    const handle = handleOf(x);
+    return handle.strides ??= this.isContiguous(lend(handle.address)) ? denseStrides(x.shape) : this.#askStrides(x);
+  }
+  #askStrides(x: Operand): number[] {
+    return x.shape.map((_, axis) => {
+      this.#call.check(this.#torch.aoti_torch_get_stride(addressOf(x), BigInt(axis), this.#out), "get_stride");
+      return this.#unsigned[0] + this.#int[1] * 2 ** 32;
+    });
   }
   /** Another reference to the same tensor. */
   another(x: Borrowed): Owned {
@@ -140,14 +182,18 @@ export class Context {
     return this.#big[0] as Owned;
   }
 
+  /** A reference to no tensor, kept. */
+  get nothing(): Owned {
+    return this.#nothing ??= this.undefinedTensor();
+  }
+
   /** A contiguous tensor whose numbers are not set. */
   empty(shape: Shape, dtype: DType, deviceType = this.deviceType): Owned {
     this.#checkRank(shape);
-    let stride = 1;
-    for (let i = shape.length - 1; i >= 0; i--) {
+    const strides = denseStrides(shape);
+    for (let i = 0; i < shape.length; i++) {
       this.#setWord(3 + i, shape[i]);
-      this.#setWord(15 + i, stride);
-      stride *= Math.max(shape[i], 1);
+      this.#setWord(15 + i, strides[i]);
     }
     const index = deviceType === CPU ? 0 : this.device.index;
     const status = this.#torch.aoti_torch_empty_strided(
@@ -200,16 +246,14 @@ export class Context {
 
   /** a + b or a − b by the direct call. Shapes and types have been checked, so that only a lack of memory can go wrong. */
   sum(a: Borrowed, b: Borrowed, minus: boolean, outShape: Shape, dtype: DType): Owned {
-    if (sizeOf(outShape) * BYTES_PER_ELEMENT[dtype] >= TRIAL_BYTES) {
-      const floating = dtype !== "int64" && dtype !== "bool";
-      if (floating && (minus || this.recording === 0)) {
-        // The same sum by a call that catches errors: a − αb. Its backward would cost two operators more where α is −1.
-        const status = this.#torch.aoti_torch_aten_subtract_Tensor(a, b, minus ? 1 : -1, this.#out);
-        this.#call.check(status, `${minus ? "sub" : "add"} to [${outShape.join(", ")}]`);
-        return this.#big[0] as Owned;
-      }
-      this.#tryToAllocate(outShape, dtype);
+    const floating = dtype !== "int64" && dtype !== "bool";
+    if (floating && (minus || this.recording === 0)) {
+      // The same sum by a call that catches errors: a − αb. Its backward would cost two operators more where α is −1.
+      const status = this.#torch.aoti_torch_aten_subtract_Tensor(a, b, minus ? 1 : -1, this.#out);
+      this.#call.check(status, `${minus ? "sub" : "add"} to [${outShape.join(", ")}]`);
+      return this.#big[0] as Owned;
     }
+    if (sizeOf(outShape) * BYTES_PER_ELEMENT[dtype] >= TRIAL_BYTES) this.#tryToAllocate(outShape, dtype);
     const slot = this.undefinedTensor();
     if (minus) {
       this.#torch._ZN2at4_ops10sub_Tensor4callERKNS_6TensorES4_RKN3c106ScalarE(slot, a, b, this.#one);
@@ -227,9 +271,9 @@ export class Context {
     return slot;
   }
 
-  /** Waits for the device. On a CPU nothing is ever under way. */
+  /** Waits for the device. On a CPU nothing is ever under way; how an added device is waited for is not known. */
   synchronize(): void {
-    if (this.deviceType === CPU) return;
+    if (this.device.type !== "cuda") return;
     const cuda = this.library.cuda();
     this.#call.check(cuda.aoti_torch_get_current_cuda_stream(this.device.index, this.#out), "get_current_cuda_stream");
     this.#call.check(cuda.torch_cuda_stream_synchronize(this.#big[0], this.device.index), "cuda_stream_synchronize");
@@ -244,6 +288,8 @@ export class Context {
     for (const handle of this.ledger.all()) this.release(handle);
     this.closed = true;
     this.#forgetNumbers();
+    if (this.#nothing !== undefined) this.free(this.#nothing);
+    this.#nothing = undefined;
   }
 
   #forgetNumbers(): void {

@@ -5,7 +5,7 @@
  * what LibTorch calls channels-last, for which it has kernels of its own, and the result permuted back is contiguous.
  */
 import type { Engine, Operand } from "../engine.ts";
-import type { Context } from "./context.ts";
+import { addressOf, type Context } from "./context.ts";
 import { operator } from "./dispatcher.ts";
 import type { Owned, TorchHandle } from "./memory.ts";
 
@@ -41,7 +41,9 @@ export function convolution(c: Context) {
 
 /** [B, H, W, C] as [B, C, H, W], without moving anything. */
 export function channelsFirst(c: Context, x: Operand): Owned {
-  return c.call.tensor(x).ints([0, 3, 1, 2]).run(PERMUTE);
+  if (!c.viewsFreely) return c.call.tensor(x).ints([0, 3, 1, 2]).run(PERMUTE);
+  const first = ([b, h, w, d]: readonly number[]) => [b, d, h, w];
+  return c.viewedOf(addressOf(x), first(x.shape), first(c.stridesOf(x)));
 }
 /** [B, C, H, W] as [B, H, W, C], on the books. */
 export function channelsLast(c: Context, x: Owned): TorchHandle {

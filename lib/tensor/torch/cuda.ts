@@ -76,9 +76,10 @@ export function preloadCuda(libraryFolder: string): void {
   }
 }
 
-/** A device: LibTorch's number of its type, and its index. */
+/** A device: the kind that LibTorch calls it, and its index. */
 export interface Device {
-  type: "cpu" | "cuda";
+  /** `privateuse1`: a kind that LibTorch leaves to others, of whose library it knows nothing (see `parseDevice`). */
+  type: "cpu" | "cuda" | "privateuse1";
   index: number;
   /** `cpu`, `cuda:0`. */
   text: string;
@@ -87,16 +88,17 @@ export interface Device {
 }
 
 /**
- * Reads `cpu`, `cuda` or `cuda:1`.
+ * Reads `cpu`, `cuda` or `cuda:1`; and `privateuse1`, which works where a library that adds such a device has been loaded into
+ * the process after LibTorch. The project's tests do so; nothing else is known to.
  *
  * @throws {RangeError} When it is something else.
  */
 export function parseDevice(text: string): Device {
   if (text === "cpu") return { type: "cpu", index: 0, text };
-  const match = /^cuda(?::(\d+))?$/.exec(text);
+  const match = /^(cuda|privateuse1)(?::(\d+))?$/.exec(text);
   if (match === null) throw new RangeError(`device must be cpu, cuda or cuda:N: received ${JSON.stringify(text)}`);
-  const index = Number(match[1] ?? 0);
-  return { type: "cuda", index, text: `cuda:${index}` };
+  const type = match[1] as "cuda" | "privateuse1", index = Number(match[2] ?? 0);
+  return { type, index, text: `${type}:${index}` };
 }
 
 /** A CUDA device as the driver reports it. */

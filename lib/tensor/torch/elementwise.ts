@@ -58,12 +58,13 @@ const PRELU = operator("aten::prelu");
 export function elementwise(c: Context) {
   return {
     unary(name, x) {
-      if (name === "gelu") return c.own(c.call.tensor(x).text("none").run(GELU));
-      if (name === "softplus") {
-        const zero = c.number(0, x.dtype, false);
-        return c.own(c.call.tensor(x).borrow(zero).run(LOG_ADD_EXP));
-      }
-      return c.own(c.call.tensor(x).run(UNARY[name]));
+      const call = c.call.tensor(x);
+      const result = name === "gelu"
+        ? call.text("none").run(GELU)
+        : name === "softplus"
+        ? call.borrow(c.number(0, x.dtype, false)).run(LOG_ADD_EXP)
+        : call.run(UNARY[name]);
+      return c.ownDense(result, x.shape, x.dtype);
     },
     binary(name, a, b, outShape) {
       if (name === "add" || name === "sub") {
@@ -74,12 +75,14 @@ export function elementwise(c: Context) {
         const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
         return c.ownDense(c.product(a, other, outShape), outShape, a.dtype);
       }
-      if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(BINARY[name]));
+      const call = c.call.tensor(a);
+      let result: Owned;
+      if (typeof b !== "number") result = call.tensor(b).run(BINARY[name]);
       // Cheaper than the general power, and exact.
-      if (name === "pow" && b === 2) return c.own(c.call.tensor(a).run(UNARY.square));
-      if (name === "pow" && b === 0.5) return c.own(c.call.tensor(a).run(UNARY.sqrt));
-      const other = numberBeside(c, b, a, name === "div");
-      return c.own(c.call.tensor(a).borrow(other).run(BINARY[name]));
+      else if (name === "pow" && b === 2) result = call.run(UNARY.square);
+      else if (name === "pow" && b === 0.5) result = call.run(UNARY.sqrt);
+      else result = call.borrow(numberBeside(c, b, a, name === "div")).run(BINARY[name]);
+      return c.ownDense(result, outShape, a.dtype);
     },
     compare(name, a, b) {
       if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(COMPARE[name]));

@@ -38,7 +38,7 @@ export interface TorchEngine extends Engine {
 }
 
 /** An operator that none of the modules has is an error of type here. */
-function composeEngine(c: Context, threads: number): TorchEngine {
+export function composeEngine(c: Context, threads: number): TorchEngine {
   const { library, device, ledger } = c;
   const engine: TorchEngine = {
     name: "torch",

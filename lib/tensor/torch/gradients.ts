@@ -99,7 +99,7 @@ function release(c: Context, leaf: TorchHandle, reference: Owned): void {
     activeLeaves.set(leaf, left);
   } else {
     activeLeaves.delete(leaf);
-    clearGradient(c, lend(reference));
+    if (gradientBeside(c, lend(reference)) !== undefined) clearGradient(c, lend(reference));
     c.library.torch.torch_set_requires_grad(reference, false);
   }
   c.free(reference);
@@ -161,8 +161,8 @@ function copyOf(c: Context, x: Borrowed): Owned {
 
 /** The gradient that lies beside a leaf, taken away; zeros where there is none. */
 function takeGradient(c: Context, leaf: Borrowed): Owned {
-  const beside = c.library.c10._ZNK3c1010TensorImpl4gradEv(implementation(leaf)) as Borrowed;
-  if (!c.isDefined(beside)) return zerosLike(c, leaf);
+  const beside = gradientBeside(c, leaf);
+  if (beside === undefined) return zerosLike(c, leaf);
   const gradient = c.another(beside);
   clearGradient(c, leaf);
   if (!c.isWithoutMemory(lend(gradient))) return gradient;
@@ -175,13 +175,14 @@ function zerosLike(c: Context, x: Borrowed): Owned {
   return c.call.borrow(x).nones(5).run(ZEROS_LIKE);
 }
 
-function clearGradient(c: Context, leaf: Borrowed): void {
+function gradientBeside(c: Context, leaf: Borrowed): Borrowed | undefined {
   const beside = c.library.c10._ZNK3c1010TensorImpl4gradEv(implementation(leaf)) as Borrowed;
-  if (!c.isDefined(beside)) return;
+  return c.isDefined(beside) ? beside : undefined;
+}
+
+function clearGradient(c: Context, leaf: Borrowed): void {
   const place = c.library.c10._ZN3c1010TensorImpl12mutable_gradEv(implementation(leaf));
-  const nothing = c.undefinedTensor();
-  c.library.torch.aoti_torch_assign_tensors(nothing, place);
-  c.free(nothing);
+  c.library.torch.aoti_torch_assign_tensors(c.nothing, place);
 }
 
 function requiresGrad(c: Context, x: Borrowed): boolean {

@@ -1,12 +1,11 @@
 /** Writing over numbers on LibTorch: blocks, and the optimizer's update. Never while a gradient may need them. */
 import { BYTES_PER_ELEMENT } from "../dtype.ts";
 import type { Engine, Operand } from "../engine.ts";
-import { type Context, lend } from "./context.ts";
+import { addressOf, type Context, lend } from "./context.ts";
 import { operator } from "./dispatcher.ts";
 import type { Borrowed, Owned } from "./memory.ts";
 
 const COPY = operator("aten::copy_");
-const NARROW = operator("aten::narrow");
 const FUSED_ADAMW = operator("aten::_fused_adamw_");
 const FOREACH_MUL = operator("aten::_foreach_mul", "Tensor");
 
@@ -21,7 +20,8 @@ export function inPlace(c: Context) {
     },
     assignSlice(target, value, axis, start) {
       checkOutside(c, "assignSlice");
-      const block = c.call.tensor(target).int(axis).int(start).int(value.shape[axis]).run(NARROW);
+      const strides = c.stridesOf(target), shape = target.shape.with(axis, value.shape[axis]);
+      const block = c.viewedOf(addressOf(target), shape, strides, start * strides[axis]);
       try {
         c.free(c.call.borrow(lend(block)).tensor(value).bool(false).run(COPY));
       } finally {

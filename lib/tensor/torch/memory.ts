@@ -24,11 +24,14 @@ interface Storage {
 export class TorchHandle {
   readonly address: Owned;
   readonly storage: Storage;
+  /** Elements from one to the next along each axis; undefined until someone needs them. */
+  strides: readonly number[] | undefined;
   /** Where the ledger has it; −1 when it is off the books. */
   place = -1;
-  constructor(address: Owned, storage: Storage) {
+  constructor(address: Owned, storage: Storage, strides?: readonly number[]) {
     this.address = address;
     this.storage = storage;
+    this.strides = strides;
   }
 }
 
@@ -40,15 +43,15 @@ export class Ledger {
   #peak = 0;
 
   /** A tensor with memory of its own. */
-  own(address: Owned, bytes: number): TorchHandle {
+  own(address: Owned, bytes: number, strides?: readonly number[]): TorchHandle {
     this.#bytes += bytes;
     if (this.#bytes > this.#peak) this.#peak = this.#bytes;
-    return this.#add(new TorchHandle(address, { bytes, users: 1 }));
+    return this.#add(new TorchHandle(address, { bytes, users: 1 }, strides));
   }
   /** A tensor that looks at another's memory. */
-  view(address: Owned, of: TorchHandle): TorchHandle {
+  view(address: Owned, of: TorchHandle, strides?: readonly number[]): TorchHandle {
     of.storage.users++;
-    return this.#add(new TorchHandle(address, of.storage));
+    return this.#add(new TorchHandle(address, of.storage, strides));
   }
   /** Takes a tensor off the books; returns whether it was on them. */
   remove(handle: TorchHandle): boolean {

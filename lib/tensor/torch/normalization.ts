@@ -18,16 +18,17 @@ const CHANNELS_LAST = 2;
 
 export function normalization(c: Context) {
   return {
-    softmax: (x) => c.own(c.call.tensor(x).int(-1).none().run(SOFTMAX)),
-    logSoftmax: (x) => c.own(c.call.tensor(x).int(-1).none().run(LOG_SOFTMAX)),
+    softmax: (x) => c.ownDense(c.call.tensor(x).int(-1).none().run(SOFTMAX), x.shape, x.dtype),
+    logSoftmax: (x) => c.ownDense(c.call.tensor(x).int(-1).none().run(LOG_SOFTMAX), x.shape, x.dtype),
     rmsNorm(x, weight, epsilon) {
       const width = [x.shape[x.rank - 1]];
-      return c.own(c.call.tensor(x).ints(width).tensor(weight).some().float(epsilon).some().run(RMS_NORM));
+      const call = c.call.tensor(x).ints(width).tensor(weight).some();
+      return c.ownDense(call.float(epsilon).some().run(RMS_NORM), x.shape, x.dtype);
     },
     layerNorm(x, weight, bias, epsilon) {
       const width = [x.shape[x.rank - 1]];
       const call = c.call.tensor(x).ints(width).tensor(weight).some().tensor(bias).some();
-      return c.own(call.float(epsilon).bool(true).run(LAYER_NORM));
+      return c.ownDense(call.float(epsilon).bool(true).run(LAYER_NORM), x.shape, x.dtype);
     },
     groupNorm(x, groups, weight, bias, epsilon) {
       // Positions need no order here: any number of axes between batch and channels becomes one.

@@ -2,7 +2,7 @@
 import type { Engine, Operand } from "../engine.ts";
 import { addressOf, type Context } from "./context.ts";
 import { operator } from "./dispatcher.ts";
-import type { Borrowed, Owned, TorchHandle } from "./memory.ts";
+import type { Owned, TorchHandle } from "./memory.ts";
 
 const TRANSPOSE = operator("aten::transpose", "int");
 const MATMUL = operator("aten::matmul");
@@ -15,17 +15,20 @@ const SOFTMAX = operator("aten::softmax", "int");
 
 export function products(c: Context) {
   return {
-    matmul(a, b, transposeA, transposeB) {
-      const left = transposeA ? transposed(c, addressOf(a)) : undefined;
-      const right = transposeB ? transposed(c, addressOf(b)) : undefined;
+    matmul(a, b, transposeA, transposeB, outShape) {
+      const left = transposeA ? transposed(c, a) : undefined;
+      const right = transposeB ? transposed(c, b) : undefined;
       const call = c.call;
       if (left === undefined) call.tensor(a);
       else call.give(left);
       if (right === undefined) call.tensor(b);
       else call.give(right);
-      return c.own(call.run(MATMUL));
+      return c.ownDense(call.run(MATMUL), outShape, a.dtype);
     },
-    linear: (x, weight, bias) => c.own(c.call.tensor(x).tensor(weight).optional(bias).run(LINEAR)),
+    linear(x, weight, bias) {
+      const result = c.call.tensor(x).tensor(weight).optional(bias).run(LINEAR);
+      return c.ownDense(result, x.shape.with(-1, weight.shape[0]), x.dtype);
+    },
     attention(q, k, v, causal, scale) {
       const queries = q.shape[2], keys = k.shape[2];
       // The last query sees everything.
@@ -40,8 +43,10 @@ export function products(c: Context) {
   } satisfies Partial<Engine>;
 }
 
-function transposed(c: Context, x: Borrowed): Owned {
-  return c.call.borrow(x).int(-2).int(-1).run(TRANSPOSE);
+function transposed(c: Context, x: Operand): Owned {
+  if (!c.viewsFreely) return c.call.tensor(x).int(-2).int(-1).run(TRANSPOSE);
+  const turned = (list: readonly number[]) => [...list.slice(0, -2), list[list.length - 1], list[list.length - 2]];
+  return c.viewedOf(addressOf(x), turned(x.shape), turned(c.stridesOf(x)));
 }
 
 /** True where query i may see key j: j ≤ i + keys − queries. */
@@ -60,7 +65,7 @@ function composedAttention(
   scale: number,
 ): TorchHandle {
   const factor = c.number(scale, q.dtype === "bfloat16" ? "float32" : q.dtype, true);
-  const right = transposed(c, addressOf(k));
+  const right = transposed(c, k);
   const products = c.call.tensor(q).give(right).run(MATMUL);
   let scores = c.call.give(products).borrow(factor).run(MUL);
   if (masked) {

@@ -22,6 +22,9 @@ const TORCH = {
     parameters: ["i64", ADDRESS, ADDRESS, "i32", "i32", "i32", ADDRESS],
     result: STATUS,
   },
+  // A view of the same storage: sizes, strides, and how much further it starts. Not recorded by autograd.
+  aoti_torch__reinterpret_tensor: { parameters: [HANDLE, "i64", ADDRESS, ADDRESS, "i64", ADDRESS], result: STATUS },
+  aoti_torch_get_stride: { parameters: [HANDLE, "i64", ADDRESS], result: STATUS },
   aoti_torch_get_data_ptr: { parameters: [HANDLE, ADDRESS], result: STATUS },
   aoti_torch_get_storage_size: { parameters: [HANDLE, ADDRESS], result: STATUS },
   aoti_torch_new_tensor_handle: { parameters: [HANDLE, ADDRESS], result: STATUS },

@@ -6,6 +6,7 @@ Deno.test("devices are read from their names", () => {
   assert.deepEqual(parseDevice("cpu"), { type: "cpu", index: 0, text: "cpu" });
   assert.deepEqual(parseDevice("cuda"), { type: "cuda", index: 0, text: "cuda:0" });
   assert.deepEqual(parseDevice("cuda:3"), { type: "cuda", index: 3, text: "cuda:3" });
+  assert.deepEqual(parseDevice("privateuse1"), { type: "privateuse1", index: 0, text: "privateuse1:0" });
   for (const wrong of ["", "gpu", "cuda:", "cuda:-1", "cuda:1.5", "cpu:0"]) {
     assert.throws(() => parseDevice(wrong), {
       name: "RangeError",

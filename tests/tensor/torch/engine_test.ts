@@ -9,8 +9,11 @@ import { keep, tidy } from "../../../lib/tensor/scope.ts";
 import { adamW, full, type Tensor, tensor, zeros } from "../../../lib/tensor/tensor.ts";
 import { openTorchEngine, type TorchEngine } from "../../../lib/tensor/torch/engine.ts";
 import { chooseLibrary, searchLibrary } from "../../../lib/tensor/torch/location.ts";
+import { loadPretendedDevice } from "../pretended_device/pretended_device.ts";
 
 const there = chooseLibrary(searchLibrary()) !== undefined;
+// LibTorch asks once a process which devices there are, in its first backward pass: tests that come later want theirs.
+await loadPretendedDevice().catch(() => {});
 
 function torchTest(name: string, run: (engine: TorchEngine) => void | Promise<void>): void {
   Deno.test({
