@@ -86,29 +86,28 @@ export function attendCached(q: Tensor, k: Tensor, v: Tensor, cache: SharedCache
   const { prompts, group, promptLength } = cache;
   const [count, heads, width] = q.shape, keyHeads = k.shape[1], repeats = heads / keyHeads;
   const added = count / (prompts * group), own = cache.length + added;
-  // Rows become [P, K, G, …]: the order in which both products are batched.
-  const byHead = (x: Tensor, inner: number) =>
-    x.reshape([prompts, group, added, keyHeads, inner, width]).permute([0, 3, 1, 2, 4, 5]);
   const samples = prompts * keyHeads * group, rows = added * repeats;
+  // [P, G, n, K, …] as [P, K, G, n, …]: the order in which both products are batched.
   const append = (target: Tensor, x: Tensor) =>
-    target.assignSlice(byHead(x, 1).reshape([samples, added, width]), 1, cache.length);
+    target.assignSlice(x.reshape([prompts, group, added, keyHeads, width]).permute([0, 3, 1, 2, 4]), 3, cache.length);
   const { promptKeys, promptValues, ownKeys, ownValues } = cache.layers[layer];
   append(ownKeys, k);
   append(ownValues, v);
+  const ofOwn = (x: Tensor) => x.narrow(3, 0, own).reshape([samples, own, width]);
 
-  const queries = byHead(q, repeats).mul(1 / Math.sqrt(width));
-  let sharedScores = queries.reshape([prompts * keyHeads, group * rows, width])
-    .matmul(promptKeys, { transposeB: true });
+  const queries = q.reshape([prompts, group, added, keyHeads, repeats, width]).permute([0, 3, 1, 2, 4, 5])
+    .reshape([prompts * keyHeads, group * rows, width]).mul(1 / Math.sqrt(width));
+  let sharedScores = queries.matmul(promptKeys, { transposeB: true });
   if (cache.promptMask) {
     sharedScores = sharedScores.reshape([prompts, keyHeads * group * rows, promptLength]).add(cache.promptMask);
   }
   sharedScores = sharedScores.reshape([samples, rows, promptLength]);
-  let ownScores = queries.reshape([samples, rows, width]).matmul(ownKeys.narrow(1, 0, own), { transposeB: true });
+  let ownScores = queries.reshape([samples, rows, width]).matmul(ofOwn(ownKeys), { transposeB: true });
   if (added > 1) ownScores = ownScores.add(causalMask(ownScores, added, repeats));
   const weights = concat([sharedScores, ownScores], -1).softmax();
   const mixedShared = weights.narrow(-1, 0, promptLength)
     .reshape([prompts * keyHeads, group * rows, promptLength]).matmul(promptValues);
-  const mixedOwn = weights.narrow(-1, promptLength, own).matmul(ownValues.narrow(1, 0, own));
+  const mixedOwn = weights.narrow(-1, promptLength, own).matmul(ofOwn(ownValues));
   return mixedShared.reshape([samples, rows, width]).add(mixedOwn)
     .reshape([prompts, keyHeads, group, added, repeats, width]).permute([0, 2, 3, 1, 4, 5])
     .reshape([count, heads * width]);

@@ -19,7 +19,7 @@ export interface CachedLayer {
   promptKeys: Tensor;
   /** Like the keys. */
   promptValues: Tensor;
-  /** [P · K · G, room, d], filled up to the cache's length. */
+  /** [P, K, G, room, d], filled up to the cache's length. */
   ownKeys: Tensor;
   /** Like the keys. */
   ownValues: Tensor;
@@ -81,13 +81,13 @@ export class SharedCache {
     this.#group = group;
     this.#promptLengths = promptLengths;
     this.#room = Math.min(maxNewTokens, FIRST_ROOM);
-    const rows = prompts * config.keyValueHeads, width = config.headSize;
-    const space = (rows: number, length: number) => keep(zeros(engine, [rows, length, width], computeType));
+    const heads = config.keyValueHeads, width = config.headSize;
+    const space = (...shape: number[]) => keep(zeros(engine, [...shape, width], computeType));
     this.#layers = weights.map(() => ({
-      promptKeys: space(rows, this.promptLength),
-      promptValues: space(rows, this.promptLength),
-      ownKeys: space(rows * group, this.#room),
-      ownValues: space(rows * group, this.#room),
+      promptKeys: space(prompts * heads, this.promptLength),
+      promptValues: space(prompts * heads, this.promptLength),
+      ownKeys: space(prompts, heads, group, this.#room),
+      ownValues: space(prompts, heads, group, this.#room),
     }));
     this.weights = weights;
     this.head = head;
@@ -173,14 +173,20 @@ export class SharedCache {
       }
     }
     const allPrompts = samples.length === this.#prompts && samples.every((each, p) => each.prompt === p);
-    for (const layer of this.#layers) {
-      for (const name of ["promptKeys", "promptValues", "ownKeys", "ownValues"] as const) {
-        const isOwn = name.startsWith("own");
-        if (isOwn || !allPrompts) {
-          replace(layer, name, (x) => x.gather(tensor(this.engine, Int32Array.from(isOwn ? ownRows : promptRows))));
+    tidy(() => {
+      const own = tensor(this.engine, Int32Array.from(ownRows)),
+        shared = tensor(this.engine, Int32Array.from(promptRows));
+      for (const layer of this.#layers) {
+        for (const name of ["ownKeys", "ownValues"] as const) {
+          replace(layer, name, (x) => {
+            const [room, width] = x.shape.slice(3);
+            return x.reshape([-1, room, width]).gather(own).reshape([samples.length, heads, group, room, width]);
+          });
         }
+        if (allPrompts) continue;
+        for (const name of ["promptKeys", "promptValues"] as const) replace(layer, name, (x) => x.gather(shared));
       }
-    }
+    });
     this.#prompts = samples.length;
     this.#group = group;
     if (!allPrompts) {
@@ -251,7 +257,11 @@ export class SharedCache {
     const room = Math.min(this.maxNewTokens, Math.max(needed, 2 * this.#room));
     for (const layer of this.#layers) {
       for (const name of ["ownKeys", "ownValues"] as const) {
-        replace(layer, name, (x) => x.pad([[0, 0], [0, room - this.#room], [0, 0]]));
+        replace(layer, name, (x) => {
+          const [prompts, heads, group, , width] = x.shape;
+          return x.reshape([-1, this.#room, width]).pad([[0, 0], [0, room - this.#room], [0, 0]])
+            .reshape([prompts, heads, group, room, width]);
+        });
       }
     }
     this.#room = room;

@@ -116,6 +116,8 @@ export class CompressiveTokenizer {
     this.parameters = parameters;
     this.contextQuantizer = new FiniteScalarQuantizer(config.contextLevels);
     this.quantizer = new FiniteScalarQuantizer(config.fsqLevels);
+    this.quantizer.keepConstants(engine);
+    this.contextQuantizer.keepConstants(engine);
     this.#computeType = computeType;
     this.#framesPerChunk = framesPerChunk ?? usualFramesPerChunk(config);
   }
@@ -318,6 +320,8 @@ export class CompressiveTokenizer {
   /** Frees the parameters; the tokenizer is not to be used any more. */
   dispose(): void {
     disposeParameters(this.parameters);
+    this.quantizer.dispose();
+    this.contextQuantizer.dispose();
   }
 
   // --- The two pairs ---

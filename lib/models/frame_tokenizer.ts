@@ -72,6 +72,7 @@ export class FrameTokenizer {
     this.config = config;
     this.parameters = parameters;
     this.quantizer = new FiniteScalarQuantizer(config.fsqLevels);
+    this.quantizer.keepConstants(engine);
     this.#computeType = computeType;
     this.#framesPerChunk = framesPerChunk ?? usualFramesPerChunk(config);
   }
@@ -197,6 +198,7 @@ export class FrameTokenizer {
   /** Frees the parameters; the tokenizer is not to be used any more. */
   dispose(): void {
     disposeParameters(this.parameters);
+    this.quantizer.dispose();
   }
 
   /** Frames → what the quantizer rounds, float32 [B, rows, columns, L]. */

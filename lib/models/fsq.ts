@@ -8,7 +8,7 @@
  * Source: F. Mentzer et al., "Finite Scalar Quantization: VQ-VAE Made Simple", ICLR 2024, §3 and appendix A.1.
  */
 import type { Engine } from "../tensor/engine.ts";
-import { tidy } from "../tensor/scope.ts";
+import { keep, tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 
 /** Levels by the codebook's size in bits, as the released tokenizers name them. */
@@ -54,6 +54,7 @@ export class FiniteScalarQuantizer {
   readonly codebookSize: number;
   /** Weight of each dimension's level in an index; the first varies fastest. */
   readonly basis: readonly number[];
+  readonly #kept = new Map<Engine, Constants>();
 
   /**
    * A quantizer of these levels.
@@ -78,6 +79,20 @@ export class FiniteScalarQuantizer {
   }
 
   // --- On tensors ---
+
+  /** Keeps on an engine what tensors of it are computed with, until `dispose`: for who calls often. */
+  keepConstants(engine: Engine): void {
+    if (this.#kept.has(engine)) return;
+    const made = this.#makeConstants(engine);
+    for (const each of Object.values(made) as Tensor[]) keep(each);
+    this.#kept.set(engine, made);
+  }
+
+  /** Gives back what is kept; the quantizer goes on without. */
+  dispose(): void {
+    for (const each of [...this.#kept.values()].flatMap((made) => Object.values(made) as Tensor[])) each.dispose();
+    this.#kept.clear();
+  }
 
   /**
    * The bounded, not yet rounded values of `z` [.., L] float32: each lies in its dimension's range of integers.
@@ -169,8 +184,12 @@ export class FiniteScalarQuantizer {
     }
   }
 
-  /** Made anew for each use: a handful of numbers, freed by the caller's scope. */
+  /** Those that are kept; else made anew for each use: a handful of numbers, freed by the caller's scope. */
   #constants(engine: Engine): Constants {
+    return this.#kept.get(engine) ?? this.#makeConstants(engine);
+  }
+
+  #makeConstants(engine: Engine): Constants {
     const grids = this.levels.map(gridOf);
     const vector = (numbers: readonly number[]) => tensor(engine, numbers, [this.dimensions], "float32");
     return {

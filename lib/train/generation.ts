@@ -16,7 +16,8 @@ import {
 } from "../nn/sampling.ts";
 import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
-import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { stack, type Tensor, tensor } from "../tensor/tensor.ts";
+import type { Engine } from "../tensor/engine.ts";
 import type { OpenAnswers, Tokens } from "../worlds/world.ts";
 
 /** Which answers of open length to sample. */
@@ -62,7 +63,7 @@ interface Sample {
 }
 
 /** Decoding steps between two looks at what was sampled: on a GPU every look waits for all that was asked of it. */
-const LOOK_EVERY = { cpu: 1, gpu: 8 };
+const LOOK_EVERY = { cpu: 1, gpu: 16 };
 /** Share of rows that must have ended before the cache is packed anew. */
 const WORTH_PACKING = 0.25;
 
@@ -142,14 +143,20 @@ async function generateBatch(
       model.config.vocabularySize,
     )
     : undefined;
-  let pending: { tokens: Tensor; logProbabilities: Tensor }[] = [];
+  let pending: Drawn[] = [];
+  let uniforms: Tensor | undefined;
   try {
     for (let t = 0; t < maxNewTokens; t++) {
       await breathe();
-      const uniforms = Float32Array.from(rows, (sample) => sample.stream.uniform());
+      // Between two looks the rows stay: what they draw with is uploaded at once.
+      if (pending.length === 0) {
+        uniforms?.dispose();
+        uniforms = uniformNumbers(engine, rows, Math.min(lookEvery, maxNewTokens - t));
+      }
       const isLast = t === maxNewTokens - 1;
       const next = tidy(() => {
-        const drawn = sampleTokens(model.logits(state!, cache), tensor(engine, uniforms), sampling, seen);
+        const own = uniforms!.narrow(0, pending.length, 1).reshape([rows.length]);
+        const drawn = sampleTokens(model.logits(state!, cache), own, sampling, seen);
         return {
           tokens: drawn.tokens,
           logProbabilities: drawn.logProbabilities,
@@ -184,6 +191,7 @@ async function generateBatch(
     cache.dispose();
     state?.dispose();
     seen?.dispose();
+    uniforms?.dispose();
     for (const look of pending) {
       look.tokens.dispose();
       look.logProbabilities.dispose();
@@ -191,21 +199,44 @@ async function generateBatch(
   }
 }
 
-/** Reads what was sampled and gives each sample its own, up to its end. */
+/** What one step drew for all rows. */
+interface Drawn {
+  tokens: Tensor;
+  logProbabilities: Tensor;
+}
+
+/** The next numbers of each row's stream, [steps, rows]. Of a row that ends before, nobody asks what is left. */
+function uniformNumbers(engine: Engine, rows: readonly Sample[], steps: number): Tensor {
+  const numbers = new Float32Array(steps * rows.length);
+  rows.forEach(({ stream }, row) => {
+    for (let step = 0; step < steps; step++) numbers[step * rows.length + row] = stream.uniform();
+  });
+  return tensor(engine, numbers, [steps, rows.length]);
+}
+
+/** Reads what was sampled, all steps at once, and gives each sample its own, up to its end. */
 async function collect(
-  pending: readonly { tokens: Tensor; logProbabilities: Tensor }[],
+  pending: readonly Drawn[],
   rows: readonly Sample[],
   endTokens: readonly number[],
 ): Promise<void> {
-  for (const step of pending) {
-    const tokens = await step.tokens.data(), logProbabilities = await step.logProbabilities.data();
-    step.tokens.dispose();
-    step.logProbabilities.dispose();
+  // Tokens are whole numbers that float32 holds.
+  const both = tidy(() =>
+    stack([
+      ...pending.map(({ tokens }) => tokens.cast("float32")),
+      ...pending.map(({ logProbabilities }) => logProbabilities.cast("float32")),
+    ])
+  );
+  const numbers = await both.data(), count = rows.length;
+  both.dispose();
+  for (const [step, { tokens, logProbabilities }] of pending.entries()) {
+    tokens.dispose();
+    logProbabilities.dispose();
     rows.forEach((sample, row) => {
       if (sample.ended) return;
-      const token = Number(tokens[row]);
+      const token = Number(numbers[step * count + row]);
       sample.tokens.push(token);
-      sample.logProbabilities.push(Number(logProbabilities[row]));
+      sample.logProbabilities.push(Number(numbers[(pending.length + step) * count + row]));
       sample.ended = endTokens.includes(token);
     });
   }

@@ -211,22 +211,19 @@ export abstract class ImageTokenizerTrainer<B, P> {
         return { loss, aux: { terms, codes } };
       }, [...parameters.values()]);
       const numbers = { loss: value, gradientNorm: globalNorm(gradients), ...aux.terms };
-      return { gradients, numbers: pack(numbers), codes: aux.codes };
+      const codes = aux.codes.map(({ kind, size }) => ({ kind, size }));
+      return { gradients, numbers: pack(numbers, aux.codes.map(({ indices }) => indices)), codes };
     });
     const learningRate = this.#schedule(this.#optimizer.stepCount);
-    try {
-      const read = await this.#apply(this.#optimizer, gradients, numbers, learningRate);
-      // Codes are read once the numbers are known to be finite: those of NaN are outside of every codebook.
-      const usage: Record<string, number> = {};
-      for (const { kind, indices, size } of codes) {
-        const { used, perplexity } = codeUsage(await indices.data() as Int32Array, size);
-        usage[metricName(kind, "codesUsed")] = used;
-        usage[metricName(kind, "codePerplexity")] = perplexity;
-      }
-      return { step: this.#step, updated: "tokenizer", learningRate, ...read, ...usage };
-    } finally {
-      for (const { indices } of codes) indices.dispose();
+    const { read, lists } = await this.#apply(this.#optimizer, gradients, numbers, learningRate);
+    // Looked at once the numbers are known to be finite: codes of NaN are outside of every codebook.
+    const usage: Record<string, number> = {};
+    for (const [i, { kind, size }] of codes.entries()) {
+      const { used, perplexity } = codeUsage(lists[i], size);
+      usage[metricName(kind, "codesUsed")] = used;
+      usage[metricName(kind, "codePerplexity")] = perplexity;
     }
+    return { step: this.#step, updated: "tokenizer", learningRate, ...read, ...usage };
   }
 
   async #updateDiscriminator(discriminator: Discriminator, batch: B): Promise<TokenizerStepMetrics> {
@@ -250,7 +247,7 @@ export abstract class ImageTokenizerTrainer<B, P> {
     });
     const optimizer = this.#discriminatorOptimizer!;
     const learningRate = this.#discriminatorSchedule(optimizer.stepCount);
-    const read = await this.#apply(optimizer, gradients, numbers, learningRate);
+    const { read } = await this.#apply(optimizer, gradients, numbers, learningRate);
     return { step: this.#step, updated: "discriminator", learningRate, ...read };
   }
 
@@ -260,9 +257,9 @@ export abstract class ImageTokenizerTrainer<B, P> {
     gradients: Tensor[],
     numbers: PackedNumbers,
     learningRate: number,
-  ): Promise<{ loss: number; gradientNorm: number } & Record<string, number>> {
+  ): Promise<ReadNumbers> {
     try {
-      const read = await unpack(numbers);
+      const { read, lists } = await unpack(numbers);
       if (!Number.isFinite(read.loss) || !Number.isFinite(read.gradientNorm)) {
         const [what, value] = Number.isFinite(read.loss)
           ? ["the tokenizer's gradient norm", read.gradientNorm] as const
@@ -271,7 +268,7 @@ export abstract class ImageTokenizerTrainer<B, P> {
       }
       const gradientScale = clipScale(read.gradientNorm, this.config.maxGradientNorm);
       optimizer.step(gradients, { learningRate, gradientScale });
-      return read;
+      return { read, lists };
     } finally {
       for (const gradient of gradients) gradient.dispose();
     }
@@ -282,18 +279,32 @@ function together(images: Tensor[]): Tensor {
   return images.length === 1 ? images[0] : concat(images);
 }
 
-/** Scalars in one tensor, so that reading them is one wait. */
+/** Scalars, and lists of whole numbers that float32 holds, in one tensor, so that reading them is one wait. */
 interface PackedNumbers {
   names: string[];
+  lengths: number[];
   values: Tensor;
 }
 
-function pack(numbers: Record<string, Tensor>): PackedNumbers {
-  return { names: Object.keys(numbers), values: stack(Object.values(numbers)) };
+interface ReadNumbers {
+  read: { loss: number; gradientNorm: number } & Record<string, number>;
+  lists: Int32Array[];
 }
 
-async function unpack({ names, values }: PackedNumbers): Promise<{ loss: number; gradientNorm: number }> {
-  const read = await values.data();
+function pack(numbers: Record<string, Tensor>, lists: readonly Tensor[] = []): PackedNumbers {
+  const flat = lists.map((each) => each.cast("float32").reshape([each.size]));
+  return {
+    names: Object.keys(numbers),
+    lengths: lists.map((each) => each.size),
+    values: concat([stack(Object.values(numbers)), ...flat]),
+  };
+}
+
+async function unpack({ names, lengths, values }: PackedNumbers): Promise<ReadNumbers> {
+  const numbers = await values.data() as Float32Array;
   values.dispose();
-  return Object.fromEntries(names.map((name, i) => [name, read[i]])) as { loss: number; gradientNorm: number };
+  let end = names.length;
+  const lists = lengths.map((length) => Int32Array.from(numbers.subarray(end, end += length)));
+  const read = Object.fromEntries(names.map((name, i) => [name, numbers[i]])) as ReadNumbers["read"];
+  return { read, lists };
 }

@@ -11,7 +11,7 @@ import { type Layerwise, runLayers } from "../models/layerwise.ts";
 import { tokenLogProbabilities, tokenLoss } from "../nn/log_probabilities.ts";
 import { AdamW, clipScale, globalNorm } from "../nn/optimizer.ts";
 import { constantSchedule, type Schedule, stableSchedule } from "../nn/schedules.ts";
-import { readScalar } from "../tensor/read_scalar.ts";
+import { readScalars } from "../tensor/read_scalar.ts";
 import { tidy } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { EncodedTransition } from "../worlds/world.ts";
@@ -106,10 +106,9 @@ export class LikelihoodTrainer {
         losses.push(value);
         sum.add(gradients);
       }
-      let loss = 0;
-      for (const microLoss of losses) loss += await microLoss.item();
+      const numbers = await readScalars(() => [...losses, globalNorm(sum.gradients)]);
+      const gradientNorm = numbers.pop()!, loss = numbers.reduce((total, each) => total + each, 0);
       if (!Number.isFinite(loss)) throw new TrainingDivergedError("the likelihood loss", step, loss);
-      const gradientNorm = await readScalar(() => globalNorm(sum.gradients));
       if (!Number.isFinite(gradientNorm)) throw new TrainingDivergedError("the gradient norm", step, gradientNorm);
       if (gradientNorm === 0 && loss > FITTED) throw new TrainingDivergedError("the gradient norm", step, gradientNorm);
       const learningRate = this.#schedule(step);

@@ -11,7 +11,7 @@ import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { sampleTokens, type SamplingOptions } from "../nn/sampling.ts";
 import { Philox } from "../tensor/random.ts";
 import { tidy } from "../tensor/scope.ts";
-import { stack, type Tensor, tensor } from "../tensor/tensor.ts";
+import { stack, type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 import type { AnswerPlan, Tokens } from "../worlds/world.ts";
 
 /**
@@ -117,8 +117,13 @@ async function rolloutChunk(
   const questions = request.questions.slice(from, to), plans = request.plans.slice(from, to);
   const { questionLength, answerLength, sampled } = commonForm(questions, plans);
   const prompts = questions.length, rows = prompts * groupSize;
-  const uniforms = uniformNumbers(request, promptNumbers, answerLength, sampled);
+  const uniforms_TN = uniformNumbers(request, promptNumbers, answerLength, sampled);
+  const given_TN = givenTokens(plans, groupSize);
   const drawn = tidy(() => {
+    // Uploaded once, not with every token.
+    const uniforms = tensor(engine, uniforms_TN, [answerLength, rows]);
+    const given = tensor(engine, given_TN, [answerLength, rows], "int64");
+    const at = (x_TN: Tensor, t: number) => x_TN.narrow(0, t, 1).reshape([rows]);
     const flat = new Int32Array(prompts * questionLength);
     questions.forEach((question, p) => flat.set(question, p * questionLength));
     const { cache, hidden } = model.prefill(tensor(engine, flat, [prompts, questionLength], "int64"), {
@@ -137,14 +142,12 @@ async function rolloutChunk(
         const next: { token: Tensor; logProbability: Tensor; state?: Tensor } = tidy(() => {
           let token: Tensor, logProbability: Tensor;
           if (sampled[t] === 1) {
-            const chosen = sampleTokens(model.logits(state!, cache), tensor(engine, uniforms[t]), sampling);
+            const chosen = sampleTokens(model.logits(state!, cache), at(uniforms, t), sampling);
             token = chosen.tokens;
             logProbability = chosen.logProbabilities;
           } else {
-            const plannedTokens = new Int32Array(rows);
-            for (let row = 0; row < rows; row++) plannedTokens[row] = plans[Math.floor(row / groupSize)].tokens[t];
-            token = tensor(engine, plannedTokens, [rows], "int64");
-            logProbability = tensor(engine, new Float32Array(rows));
+            token = at(given, t);
+            logProbability = zeros(engine, [rows]);
           }
           // What the next token is not drawn from waits; what follows the last one drawn would be read by nobody.
           if (sampled[t + 1] !== 1) return { token, logProbability };
@@ -178,20 +181,29 @@ async function rolloutChunk(
   return { answers, logProbabilities };
 }
 
-/** T arrays of P·G uniform numbers; each sample's come from its own stream, in the order of its sampled tokens. */
+/** The plans' tokens, those of P·G samples at each place: [T, P·G]. */
+function givenTokens(plans: readonly AnswerPlan[], groupSize: number): Int32Array {
+  const rows = plans.length * groupSize;
+  return Int32Array.from(
+    { length: plans[0].tokens.length * rows },
+    (_, i) => plans[Math.floor(i % rows / groupSize)].tokens[Math.floor(i / rows)],
+  );
+}
+
+/** Uniform numbers [T, P·G]; each sample's come from its own stream, in the order of its sampled tokens. */
 function uniformNumbers(
   request: RolloutRequest,
   promptNumbers: readonly number[],
   answerLength: number,
   sampled: Uint8Array,
-): Float32Array[] {
+): Float32Array {
   const rows = promptNumbers.length * request.groupSize;
-  const numbers = Array.from({ length: answerLength }, () => new Float32Array(rows));
+  const numbers = new Float32Array(answerLength * rows);
   promptNumbers.forEach((prompt, p) => {
     for (let g = 0; g < request.groupSize; g++) {
       const stream = new Philox(...request.stream, prompt, (request.firstSample ?? 0) + g);
       for (let t = 0; t < answerLength; t++) {
-        if (sampled[t] === 1) numbers[t][p * request.groupSize + g] = stream.uniform();
+        if (sampled[t] === 1) numbers[t * rows + p * request.groupSize + g] = stream.uniform();
       }
     }
   });

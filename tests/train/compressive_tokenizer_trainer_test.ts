@@ -176,7 +176,7 @@ forEachEngine("the errors of a small tokenizer fall, those of frames and of cont
   }
   trainer.dispose();
   tokenizer.dispose();
-});
+}, { onPretended: false });
 
 /** Clips of a square that moves on grey; its colour is its clip's own. */
 function squares(clips: number, length: number, random: Philox): ClipBatch {
