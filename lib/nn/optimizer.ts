@@ -6,7 +6,7 @@
  */
 import type { HostTensor } from "../io/safetensors.ts";
 import { keep, tidy } from "../tensor/scope.ts";
-import { adamW, stack, type Tensor, zeros } from "../tensor/tensor.ts";
+import { adamW, squaredNorm, type Tensor, zeros } from "../tensor/tensor.ts";
 import { loadInto, type Parameters, toHost } from "./parameters.ts";
 
 /** Hyper-parameters of AdamW; PyTorch's defaults where there are any. */
@@ -88,7 +88,7 @@ export class AdamW {
   /**
    * One update of every parameter, in place.
    *
-   * @param gradients One for each parameter. Not disposed of.
+   * @param gradients One for each parameter. Not disposed of; with a scale other than 1, what is left in them is undefined.
    * @throws {RangeError} When a gradient is missing or of another shape.
    */
   step(gradients: Gradients, { learningRate, gradientScale = 1 }: {
@@ -162,10 +162,7 @@ export class AdamW {
 
 /** The L2 norm of all gradients together: a scalar tensor, so that reading it is the only wait. */
 export function globalNorm(gradients: Gradients): Tensor {
-  return tidy(() => {
-    const squares = tensorsOf(gradients).map((gradient) => gradient.square().sum());
-    return stack(squares).sum().sqrt();
-  });
+  return tidy(() => squaredNorm(tensorsOf(gradients)).sqrt());
 }
 
 /** What gradients of a norm are multiplied by so that it is at most `maxNorm`, as PyTorch's `clip_grad_norm_` does. */

@@ -166,6 +166,8 @@ export interface EngineOperators {
   argmax(x: Operand, axis: number): Handle;
   /** Running sum. */
   cumsum(x: Operand, axis: number): Handle;
+  /** Σ x² over all numbers of some tensors of one floating type, in that type. */
+  squaredNorm(xs: readonly Operand[]): Handle;
   /** The k largest of the last axis, largest first. */
   topK(x: Operand, k: number): { values: Handle; indices: Handle };
 
@@ -227,8 +229,19 @@ export interface EngineOperators {
   assign(target: Operand, value: Operand): void;
   /** Overwrites `target[…, start : start + n, …]` along `axis` with `value`. */
   assignSlice(target: Operand, value: Operand, axis: number, start: number): void;
-  /** One AdamW update of each parameter and its two moments. Lists are parallel; all float32. */
-  adamW(parameters: Operand[], gradients: Operand[], first: Operand[], second: Operand[], options: AdamWOptions): void;
+  /** Adds to each target the value in its place, of its shape and type. Targets share no memory. */
+  addAll(targets: readonly Operand[], values: readonly Operand[]): void;
+  /**
+   * One AdamW update of each parameter and its two moments. Lists are parallel; all float32. With a scale other than 1, what is
+   * left of the gradients is undefined.
+   */
+  adamW(
+    parameters: readonly Operand[],
+    gradients: readonly Operand[],
+    first: readonly Operand[],
+    second: readonly Operand[],
+    options: AdamWOptions,
+  ): void;
 
   /**
    * Runs `fn` recording gradients and differentiates its loss (a scalar) with respect to `leaves`.

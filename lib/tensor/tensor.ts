@@ -202,9 +202,9 @@ export class Tensor implements Operand {
   round(): Tensor {
     return this.#unary("round");
   }
-  /** Sum with a tensor or a number, broadcast. */
+  /** Sum with a tensor or a number, broadcast. To float32 a bfloat16 tensor may be added as it is. */
   add(other: Tensor | number): Tensor {
-    return this.#binary("add", other);
+    return this.#binary("add", other, "bfloat16");
   }
   /** Difference from a tensor or a number, broadcast. */
   sub(other: Tensor | number): Tensor {
@@ -623,8 +623,8 @@ export class Tensor implements Operand {
     this.#check(operator, takesIntegers ? "numbers" : "floating");
     return this.#make(this.engine.unary(operator, this), this.shape, this.dtype);
   }
-  #binary(operator: BinaryOperator, other: Tensor | number): Tensor {
-    const shape = this.#checkOperand(operator, other);
+  #binary(operator: BinaryOperator, other: Tensor | number, narrower?: DType): Tensor {
+    const shape = this.#checkOperand(operator, other, narrower);
     this.#checkKind(operator, operator === "div" || operator === "pow" ? "floating" : "numbers");
     return this.#make(this.engine.binary(operator, this, other, shape), shape, this.dtype);
   }
@@ -680,7 +680,8 @@ export class Tensor implements Operand {
       void other.handle;
     }
   }
-  #checkOperand(operator: string, other: Tensor | number): Shape {
+  /** @param narrower A type that the other may have where this is float32. */
+  #checkOperand(operator: string, other: Tensor | number, narrower?: DType): Shape {
     if (typeof other === "number") {
       this.#checkUsable(operator);
       if (!isFloating(this.dtype) && !Number.isInteger(other)) {
@@ -688,7 +689,8 @@ export class Tensor implements Operand {
       }
       return this.shape;
     }
-    this.#check(operator, "any", other);
+    if (this.dtype === "float32" && other.dtype === narrower) this.#checkWith(operator, other);
+    else this.#check(operator, "any", other);
     return sameShape(this.shape, other.shape) ? this.shape : broadcastShapes(this.shape, other.shape, operator);
   }
   #checkKind(operator: string, kind: Kind): void {
@@ -792,7 +794,37 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   return concat(tensors.map((each) => each.reshape(widened(each.shape))), at);
 }
 
-/** One AdamW update in place; lists are parallel, all float32 (PyTorch's `torch.optim.AdamW`). */
+/** Σ x² over all numbers of some tensors of one floating type: a scalar. */
+export function squaredNorm(tensors: readonly Tensor[]): Tensor {
+  const first = checkList("squaredNorm", tensors);
+  if (!isFloating(first.dtype)) throw new TypeError(`squaredNorm: needs floating numbers: received ${first.dtype}`);
+  return new Tensor(first.engine, first.engine.squaredNorm(tensors), [], first.dtype);
+}
+
+/**
+ * Adds to each target the value in its place, in place.
+ *
+ * @param targets None shares memory with another.
+ * @throws {RangeError} When lists or shapes do not match.
+ */
+export function addAll(targets: readonly Tensor[], values: readonly Tensor[]): void {
+  const first = checkList("addAll", [...targets, ...values]);
+  const wrong = targets.findIndex((target, i) => !values[i] || !sameShape(values[i].shape, target.shape));
+  if (wrong >= 0 || targets.length !== values.length) {
+    throw new RangeError(
+      `addAll: ${targets.length} targets and ${values.length} values do not match` +
+        (wrong >= 0 && values[wrong]
+          ? `: shapes ${wrong} are ${shapeText(targets[wrong].shape)} and ${shapeText(values[wrong].shape)}`
+          : ""),
+    );
+  }
+  first.engine.addAll(targets, values);
+}
+
+/**
+ * One AdamW update in place; lists are parallel, all float32 (PyTorch's `torch.optim.AdamW`). With a scale other than 1, what is
+ * left of the gradients is undefined.
+ */
 export function adamW(
   parameters: Tensor[],
   gradients: Tensor[],

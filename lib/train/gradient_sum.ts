@@ -1,5 +1,5 @@
 /** Gradients of the micro-batches of one update, added up. */
-import type { Tensor } from "../tensor/tensor.ts";
+import { addAll, type Tensor } from "../tensor/tensor.ts";
 
 /** A running sum of gradients, one a parameter, in the parameters' order. Owns its tensors. */
 export class GradientSum {
@@ -17,12 +17,8 @@ export class GradientSum {
       this.#sums = gradients;
       return;
     }
-    this.#sums = this.#sums.map((sum, i) => {
-      const next = sum.add(gradients[i]);
-      sum.dispose();
-      gradients[i].dispose();
-      return next;
-    });
+    addAll(this.#sums, gradients);
+    for (const gradient of gradients) gradient.dispose();
   }
 
   /** The sums so far, in the parameters' order; still owned here. */

@@ -158,6 +158,8 @@ export const TESTED_ELSEWHERE = {
   assign: "assign overwrites numbers and shares none",
   assignSlice: "assignSlice overwrites a block",
   adamW: "adamW: three updates",
+  addAll: "addAll adds in place, and squaredNorm is of all numbers",
+  squaredNorm: "addAll adds in place, and squaredNorm is of all numbers",
   gradients: "gradients of elementwise operators",
   release: "the engine counts tensors and bytes",
   memory: "the engine counts tensors and bytes",

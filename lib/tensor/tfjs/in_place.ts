@@ -15,6 +15,10 @@ export function inPlace(c: Context) {
     assign: (target, value) => c.replace(target, alias(of(value))),
     assignSlice: (target, value, axis, start) =>
       c.replace(target, unrecorded(() => internals.tidy(() => withSlice(of(target), of(value), axis, start)))),
+    addAll: (targets, values) =>
+      targets.forEach((target, i) => {
+        c.replace(target, unrecorded(() => tf.add(of(target), of(values[i]))));
+      }),
     adamW(parameters, gradients, first, second, options) {
       parameters.forEach((parameter, i) => {
         const updated = unrecorded(() =>

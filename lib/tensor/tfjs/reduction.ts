@@ -19,6 +19,7 @@ export function reduction(c: Context) {
       const { values, indices } = internals.tidy(() => topK(of(x), k));
       return { values: c.own(values), indices: c.own(indices) };
     },
+    squaredNorm: (xs) => c.run(() => tf.sum(tf.stack(xs.map((x) => tf.sum(tf.square(of(x))))))),
   } satisfies Partial<Engine>;
 }
 

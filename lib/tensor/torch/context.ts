@@ -9,16 +9,21 @@ import { BYTES_PER_ELEMENT, type DType, type Shape, sizeOf } from "../dtype.ts";
 import type { Operand } from "../engine.ts";
 import type { Device } from "./cuda.ts";
 import { Call, operator, permanent, TORCH_DTYPE } from "./dispatcher.ts";
-import { type Borrowed, Ledger, type Owned, type TorchHandle } from "./memory.ts";
-import { denseStrides } from "./strides.ts";
+import { type Borrowed, Ledger, type Owned, type PendingView, type TorchHandle } from "./memory.ts";
+import { denseStrides, isOrdered } from "./strides.ts";
+import { TensorList } from "./tensor_list.ts";
 import type { Library } from "./symbols.ts";
 
 const MUL = operator("aten::mul", "Tensor");
+const PERMUTE = operator("aten::permute");
+const CAT = operator("aten::cat");
 
 /** Results from this many bytes on are first asked for where a lack of memory is an error and not the process's end. */
 const TRIAL_BYTES = 1 << 20;
 /** Numbers that are kept as tensors. */
 const KEPT_NUMBERS = 256;
+/** Masks of attention that are kept: a layer's are the next one's. */
+const KEPT_MASKS = 16;
 
 export const CPU = 0;
 /** Kinds of device, as LibTorch numbers them. */
@@ -45,6 +50,8 @@ export class Context {
   recording = 0;
   recordingTwice = 0;
   closed = false;
+  /** Lists that are written for one call: a call's operands, in order. */
+  readonly lists = Array.from({ length: 6 }, () => new TensorList());
   readonly #torch: Library["torch"];
   readonly #call: Call;
   // Results and small arguments: eight 64-bit words and their address.
@@ -58,6 +65,7 @@ export class Context {
   readonly #deviceAddress: bigint;
   readonly #one: bigint;
   readonly #numbers = new Map<string, Owned>();
+  readonly #masks = new Map<string, Owned>();
   #nothing: Owned | undefined;
 
   constructor(library: Library, device: Device) {
@@ -115,12 +123,40 @@ export class Context {
   get viewsFreely(): boolean {
     return this.recording === 0;
   }
-  /** The operand's numbers at other sizes and strides, `start` elements on. Half the calls of the operator that says the same. */
+  /** The operand's numbers at other sizes and strides, `start` elements on. Made when its reference is asked for. */
   viewed(x: Operand, shape: Shape, strides: readonly number[], start = 0): TorchHandle {
-    const handle = handleOf(x);
-    return this.ledger.view(this.viewedOf(lend(handle.address), shape, strides, start), handle, strides);
+    this.#checkRank(shape);
+    const handle = handleOf(x), { pending } = handle;
+    // A view of a pending view looks at the same numbers as that.
+    const view = pending
+      ? { ...pending, shape, start: pending.start + start }
+      : { of: handle, shape, start, make: this.#makeView };
+    view.of.holds++;
+    return this.ledger.view(view, handle, strides);
   }
+  readonly #makeView = ({ of, shape, start }: PendingView, strides: readonly number[]): Owned => {
+    const made = this.viewedOf(lend(of.address), shape, strides, start);
+    this.letGo(of);
+    return made;
+  };
   /** {@linkcode viewed}, off the books. */
+  madeView(x: Operand, shape: Shape, strides: readonly number[], start = 0): Owned {
+    const handle = handleOf(x), { pending } = handle;
+    if (pending) return this.viewedOf(lend(pending.of.address), shape, strides, pending.start + start);
+    return this.viewedOf(lend(handle.address), shape, strides, start);
+  }
+  /** Ends a hold on a handle. */
+  letGo(handle: TorchHandle): void {
+    handle.holds--;
+    if (handle.place < 0) this.#drop(handle);
+  }
+  /** Frees the reference of a released handle, where nobody holds it. */
+  #drop(handle: TorchHandle): void {
+    if (handle.holds > 0) return;
+    if (handle.pending) this.letGo(handle.pending.of);
+    else this.free(handle.address);
+  }
+  /** A view of a reference. */
   viewedOf(x: Borrowed, shape: Shape, strides: readonly number[], start = 0): Owned {
     this.#checkRank(shape);
     for (let i = 0; i < shape.length; i++) {
@@ -149,6 +185,66 @@ export class Context {
       return this.#unsigned[0] + this.#int[1] * 2 ** 32;
     });
   }
+  /**
+   * Strides of a result of an operand's shape with memory of its own, where the operand's are known: LibTorch keeps the order of
+   * axes in memory, which here is row-major, and leaves no gaps.
+   */
+  stridesLike(x: Operand): readonly number[] | undefined {
+    const { strides } = handleOf(x);
+    return strides !== undefined && isOrdered(x.shape, strides) ? denseStrides(x.shape) : undefined;
+  }
+
+  // Views that autograd records, by direct calls: shapes and strides have been checked, and a view needs no memory.
+
+  /** {@linkcode viewed} of as many numbers, whose strides say that they can be seen in this shape. */
+  recordedReshape(x: Borrowed, shape: Shape): Owned {
+    this.#setSizes(shape);
+    const slot = this.undefinedTensor();
+    this.#torch._ZN2at4_ops4view4callERKNS_6TensorEN3c108ArrayRefINS5_6SymIntEEE(
+      slot,
+      x,
+      this.#sizes,
+      BigInt(shape.length),
+    );
+    return slot;
+  }
+  /** Axes in another order. */
+  recordedPermute(x: Borrowed, order: readonly number[]): Owned {
+    const permute = this.#torch._ZN2at4_ops7permute4callERKNS_6TensorEN3c108ArrayRefIlEE;
+    if (!permute) return this.call.borrow(x).ints(order).run(PERMUTE);
+    this.#setSizes(order);
+    const slot = this.undefinedTensor();
+    permute(slot, x, this.#sizes, BigInt(order.length));
+    return slot;
+  }
+  /** Axes of extent 1, and missing leading ones, stretched. */
+  recordedExpand(x: Borrowed, shape: Shape): Owned {
+    this.#setSizes(shape);
+    const slot = this.undefinedTensor(), length = BigInt(shape.length);
+    this.#torch._ZN2at4_ops6expand4callERKNS_6TensorEN3c108ArrayRefINS5_6SymIntEEEb(
+      slot,
+      x,
+      this.#sizes,
+      length,
+      false,
+    );
+    return slot;
+  }
+  /** A block along one axis. */
+  recordedNarrow(x: Borrowed, axis: number, start: number, length: number): Owned {
+    const status = this.#torch.aoti_torch_aten_narrow(x, BigInt(axis), BigInt(start), BigInt(length), this.#out);
+    this.#call.check(status, "narrow");
+    return this.#big[0] as Owned;
+  }
+  /** All numbers of some tensors, one after the other; a view of a single one. */
+  flattened(xs: readonly Operand[]): Owned {
+    const size = xs.reduce((sum, x) => sum + x.size, 0), { address, length } = this.lists[0].write(xs.map(handleOf));
+    if (xs.length > 1) this.#tryToAllocate([size], xs[0].dtype);
+    const slot = this.undefinedTensor();
+    this.#torch._ZN2at4_ops21flatten_dense_tensors4callEN3c108ArrayRefINS_6TensorEEE(slot, address, length);
+    return slot;
+  }
+
   /** Another reference to the same tensor. */
   another(x: Borrowed): Owned {
     this.#call.check(this.#torch.aoti_torch_new_tensor_handle(x, this.#out), "new_tensor_handle");
@@ -170,10 +266,6 @@ export class Context {
   }
   isContiguous(x: Borrowed): boolean {
     this.#call.check(this.#torch.aoti_torch_is_contiguous(x, this.#out), "is_contiguous");
-    return (this.#int[0] & 0xff) !== 0;
-  }
-  isDefined(x: Borrowed): boolean {
-    this.#call.check(this.#torch.aoti_torch_is_defined(x, this.#out), "is_defined");
     return (this.#int[0] & 0xff) !== 0;
   }
   /** A reference to no tensor. */
@@ -211,7 +303,7 @@ export class Context {
   /** A tensor filled with a number. */
   full(value: number, shape: Shape, dtype: DType, deviceType = this.deviceType): Owned {
     this.#checkRank(shape);
-    for (let i = 0; i < shape.length; i++) this.#setWord(3 + i, shape[i]);
+    this.#setSizes(shape);
     this.#int[2] = TORCH_DTYPE[dtype];
     this.#int[4] = deviceType;
     const status = this.#torch.aoti_torch_aten_full(
@@ -235,13 +327,11 @@ export class Context {
   number(value: number, dtype: DType, onHost: boolean): Borrowed {
     const deviceType = onHost ? CPU : this.deviceType;
     const key = `${dtype}${deviceType}${Object.is(value, -0) ? "-0" : value}`;
-    let kept = this.#numbers.get(key);
-    if (kept === undefined) {
-      if (this.#numbers.size >= KEPT_NUMBERS) this.#forgetNumbers();
-      kept = this.full(value, [], dtype, deviceType);
-      this.#numbers.set(key, kept);
-    }
-    return lend(kept);
+    return this.#kept(this.#numbers, KEPT_NUMBERS, key, () => this.full(value, [], dtype, deviceType));
+  }
+  /** A mask of attention that `make` makes, kept for the next layer. */
+  mask(queries: number, keys: number, make: () => Owned): Borrowed {
+    return this.#kept(this.#masks, KEPT_MASKS, `${queries} ${keys}`, make);
   }
 
   /** a + b or a − b by the direct call. Shapes and types have been checked, so that only a lack of memory can go wrong. */
@@ -263,6 +353,27 @@ export class Context {
     return slot;
   }
 
+  /** Some tensors one after the other along an axis. */
+  joined(xs: readonly Operand[], axis: number, shape: Shape): Owned {
+    const concat = this.#torch._ZN2at4_ops6concat4callEN3c108ArrayRefINS_6TensorEEEl;
+    if (!concat) return this.call.tensors(xs).int(axis).run(CAT);
+    const { address, length } = this.lists[0].write(xs.map(handleOf));
+    if (sizeOf(shape) * BYTES_PER_ELEMENT[xs[0].dtype] >= TRIAL_BYTES) this.#tryToAllocate(shape, xs[0].dtype);
+    const slot = this.undefinedTensor();
+    concat(slot, address, length, BigInt(axis));
+    return slot;
+  }
+
+  /** Adds to each of some tensors the one that stands in its place, in place. */
+  addAll(targets: readonly Operand[], values: readonly Operand[]): void {
+    const [to, from] = this.lists;
+    to.write(targets.map(handleOf));
+    from.write(values.map(handleOf));
+    this.#torch._ZN2at4_ops18_foreach_add__List4callEN3c108ArrayRefINS_6TensorEEES5_RKNS2_6ScalarE(
+      ...[to.address, to.length, from.address, from.length, this.#one] as const,
+    );
+  }
+
   /** a · b by the direct call where the result is small, so that a lack of memory cannot meet it. */
   product(a: Operand, b: Borrowed, outShape: Shape): Owned {
     if (sizeOf(outShape) * BYTES_PER_ELEMENT[a.dtype] >= TRIAL_BYTES) return this.call.tensor(a).borrow(b).run(MUL);
@@ -281,20 +392,30 @@ export class Context {
 
   /** Gives a handle back. */
   release(handle: TorchHandle): void {
-    if (!this.closed && this.ledger.remove(handle)) this.free(handle.address);
+    if (!this.closed && this.ledger.remove(handle)) this.#drop(handle);
   }
   /** Frees everything, what the context itself keeps too. A second call does nothing. */
   close(): void {
     for (const handle of this.ledger.all()) this.release(handle);
     this.closed = true;
-    this.#forgetNumbers();
+    this.#forget(this.#numbers);
+    this.#forget(this.#masks);
     if (this.#nothing !== undefined) this.free(this.#nothing);
     this.#nothing = undefined;
   }
 
-  #forgetNumbers(): void {
-    for (const kept of this.#numbers.values()) this.free(kept);
-    this.#numbers.clear();
+  /** Where there are too many, all are forgotten. */
+  #kept(known: Map<string, Owned>, most: number, key: string, make: () => Owned): Borrowed {
+    let kept = known.get(key);
+    if (kept === undefined) {
+      if (known.size >= most) this.#forget(known);
+      known.set(key, kept = make());
+    }
+    return lend(kept);
+  }
+  #forget(known: Map<string, Owned>): void {
+    for (const kept of known.values()) this.free(kept);
+    known.clear();
   }
   /** Makes and frees a tensor as large as the result: a lack of memory is an error here, and the allocator keeps the block. */
   #tryToAllocate(shape: Shape, dtype: DType): void {
@@ -304,6 +425,9 @@ export class Context {
     if (shape.length > 12) {
       throw new RangeError(`tensors have at most 12 axes on the torch engine: received ${shape.length}`);
     }
+  }
+  #setSizes(sizes: readonly number[]): void {
+    for (let i = 0; i < sizes.length; i++) this.#setWord(3 + i, sizes[i]);
   }
   #setWord(word: number, value: number): void {
     this.#int[2 * word] = value;

@@ -5,11 +5,10 @@
  * what LibTorch calls channels-last, for which it has kernels of its own, and the result permuted back is contiguous.
  */
 import type { Engine, Operand } from "../engine.ts";
-import { addressOf, type Context } from "./context.ts";
+import { addressOf, type Context, lend } from "./context.ts";
 import { operator } from "./dispatcher.ts";
 import type { Owned, TorchHandle } from "./memory.ts";
 
-const PERMUTE = operator("aten::permute");
 const PAD = operator("aten::pad");
 const CONV2D = operator("aten::conv2d");
 const UPSAMPLE = operator("aten::upsample_nearest2d");
@@ -41,11 +40,13 @@ export function convolution(c: Context) {
 
 /** [B, H, W, C] as [B, C, H, W], without moving anything. */
 export function channelsFirst(c: Context, x: Operand): Owned {
-  if (!c.viewsFreely) return c.call.tensor(x).ints([0, 3, 1, 2]).run(PERMUTE);
+  if (!c.viewsFreely) return c.recordedPermute(addressOf(x), [0, 3, 1, 2]);
   const first = ([b, h, w, d]: readonly number[]) => [b, d, h, w];
-  return c.viewedOf(addressOf(x), first(x.shape), first(c.stridesOf(x)));
+  return c.madeView(x, first(x.shape), first(c.stridesOf(x)));
 }
 /** [B, C, H, W] as [B, H, W, C], on the books. */
 export function channelsLast(c: Context, x: Owned): TorchHandle {
-  return c.own(c.call.give(x).ints([0, 2, 3, 1]).run(PERMUTE));
+  const last = c.recordedPermute(lend(x), [0, 2, 3, 1]);
+  c.free(x);
+  return c.own(last);
 }

@@ -6,6 +6,7 @@
  * number, as PyTorch does, and still returns bfloat16.
  */
 import type { BinaryOperator, CompareOperator, Engine, LogicalOperator, Operand, UnaryOperator } from "../engine.ts";
+import { type Shape, sizeOf } from "../dtype.ts";
 import { addressOf, type Context, lend } from "./context.ts";
 import { operator, type OperatorName } from "./dispatcher.ts";
 import type { Borrowed, Owned } from "./memory.ts";
@@ -64,16 +65,17 @@ export function elementwise(c: Context) {
         : name === "softplus"
         ? call.borrow(c.number(0, x.dtype, false)).run(LOG_ADD_EXP)
         : call.run(UNARY[name]);
-      return c.ownDense(result, x.shape, x.dtype);
+      return c.ownDense(result, x.shape, x.dtype, c.stridesLike(x));
     },
     binary(name, a, b, outShape) {
       if (name === "add" || name === "sub") {
         const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
-        return c.ownDense(c.sum(addressOf(a), other, name === "sub", outShape, a.dtype), outShape, a.dtype);
+        const result = c.sum(addressOf(a), other, name === "sub", outShape, a.dtype);
+        return c.ownDense(result, outShape, a.dtype, stridesOfResult(c, a, outShape));
       }
       if (name === "mul") {
         const other = typeof b === "number" ? numberBeside(c, b, a, true) : addressOf(b);
-        return c.ownDense(c.product(a, other, outShape), outShape, a.dtype);
+        return c.ownDense(c.product(a, other, outShape), outShape, a.dtype, stridesOfResult(c, a, outShape));
       }
       const call = c.call.tensor(a);
       let result: Owned;
@@ -82,7 +84,7 @@ export function elementwise(c: Context) {
       else if (name === "pow" && b === 2) result = call.run(UNARY.square);
       else if (name === "pow" && b === 0.5) result = call.run(UNARY.sqrt);
       else result = call.borrow(numberBeside(c, b, a, name === "div")).run(BINARY[name]);
-      return c.ownDense(result, outShape, a.dtype);
+      return c.ownDense(result, outShape, a.dtype, stridesOfResult(c, a, outShape));
     },
     compare(name, a, b) {
       if (typeof b !== "number") return c.own(c.call.tensor(a).tensor(b).run(COMPARE[name]));
@@ -117,6 +119,11 @@ export function elementwise(c: Context) {
       return c.own(c.call.tensor(x).borrow(slope).run(PRELU));
     },
   } satisfies Partial<Engine>;
+}
+
+/** Strides of a result of an operand and others that are stretched to its shape: the first decides. */
+function stridesOfResult(c: Context, a: Operand, shape: Shape): readonly number[] | undefined {
+  return a.size === sizeOf(shape) && a.rank === shape.length ? c.stridesLike(a) : undefined;
 }
 
 /** The number as an operand beside `beside`. Arithmetic takes it from the host, whatever the device. */

@@ -9,7 +9,8 @@ import type { Differentiated, Engine, Operand } from "../engine.ts";
 import { tidy } from "../scope.ts";
 import { addressOf, type Context, handleOf, lend } from "./context.ts";
 import { operator } from "./dispatcher.ts";
-import type { Borrowed, Owned, TorchHandle } from "./memory.ts";
+import { type Borrowed, implementationOf, type Owned, type TorchHandle } from "./memory.ts";
+import { isDense } from "./strides.ts";
 import type { Library } from "./symbols.ts";
 import { withoutWarnings } from "./warnings.ts";
 
@@ -41,32 +42,35 @@ function differentiate(
 ): Gradients {
   checkLeaves(c, leaves);
   const { torch } = c.library;
-  // References of this call's own: a leaf that `fn` disposes of stays alive until the end.
-  const held = new Map<TorchHandle, Owned>();
+  // A leaf that `fn` disposes of stays alive until the end.
+  const held = new Set<TorchHandle>();
   const order = leaves.map(handleOf);
+  let isTaken = false;
   try {
     begin(c, createGraph);
     try {
       for (const leaf of order) {
         if (held.has(leaf)) continue;
-        const reference = c.another(lend(leaf.address));
-        held.set(leaf, reference);
+        leaf.holds++;
+        held.add(leaf);
         activeLeaves.set(leaf, (activeLeaves.get(leaf) ?? 0) + 1);
-        c.call.check(torch.torch_set_requires_grad(reference, true), "set_requires_grad");
+        c.call.check(torch.torch_set_requires_grad(leaf.address, true), "set_requires_grad");
       }
       // What `fn` made and does not return is freed before the backward pass; autograd keeps what it needs.
       const { loss, aux } = tidy(fn);
       if (c.closed) throw new Error("valueAndGrad: the torch engine was closed by the function");
       if (requiresGrad(c, addressOf(loss))) {
         // An enclosing recording may need what this graph shares with it.
-        backward(c, loss, [...held.values()], createGraph || c.recording > 1, createGraph);
+        backward(c, loss, [...held].map((leaf) => lend(leaf.address)), createGraph || c.recording > 1, createGraph);
       }
-      return collect(c, loss, aux, order.map((leaf) => held.get(leaf)!), createGraph);
+      const collected = collect(c, loss, aux, leaves, order, createGraph);
+      isTaken = true;
+      return collected;
     } finally {
       end(c, createGraph);
     }
   } finally {
-    for (const [leaf, reference] of held) release(c, leaf, reference);
+    for (const leaf of held) release(c, leaf, isTaken);
   }
 }
 
@@ -93,20 +97,21 @@ export function setMode(library: Library): void {
 }
 
 /** Switches a leaf back when no enclosing call differentiates by it, and drops a gradient that was not taken. */
-function release(c: Context, leaf: TorchHandle, reference: Owned): void {
+function release(c: Context, leaf: TorchHandle, isTaken: boolean): void {
   const left = (activeLeaves.get(leaf) ?? 1) - 1;
   if (left > 0) {
     activeLeaves.set(leaf, left);
   } else {
     activeLeaves.delete(leaf);
-    if (gradientBeside(c, lend(reference)) !== undefined) clearGradient(c, lend(reference));
-    c.library.torch.torch_set_requires_grad(reference, false);
+    if (!isTaken) c.library.torch.aoti_torch_assign_tensors(c.nothing, placeOfGradient(c, leaf));
+    c.library.torch.torch_set_requires_grad(leaf.address, false);
   }
-  c.free(reference);
+  c.letGo(leaf);
 }
 
 /** `valueAndGrad` has checked types. A tensor that a running call computed is no leaf. */
 function checkLeaves(c: Context, leaves: readonly Operand[]): void {
+  if (recordingsOfThread === 0) return;
   leaves.forEach((leaf, i) => {
     if (!activeLeaves.has(handleOf(leaf)) && requiresGrad(c, addressOf(leaf))) {
       throw new TypeError(
@@ -118,8 +123,14 @@ function checkLeaves(c: Context, leaves: readonly Operand[]): void {
   });
 }
 
-function backward(c: Context, loss: Operand, leaves: Owned[], retainGraph: boolean, createGraph: boolean): void {
-  const call = c.call.tensor(loss).borrowAll(leaves.map(lend)).none();
+function backward(
+  c: Context,
+  loss: Operand,
+  leaves: readonly Borrowed[],
+  retainGraph: boolean,
+  createGraph: boolean,
+): void {
+  const call = c.call.tensor(loss).borrowAll(leaves).none();
   call.bool(retainGraph).some().bool(createGraph);
   if (createGraph) withoutWarnings(c.library, () => call.runVoid(BACKWARD));
   else call.runVoid(BACKWARD);
@@ -129,7 +140,8 @@ function collect(
   c: Context,
   loss: Operand,
   aux: Operand[],
-  leaves: readonly Owned[],
+  operands: readonly Operand[],
+  handles: readonly TorchHandle[],
   createGraph: boolean,
 ): Gradients {
   const made: Owned[] = [];
@@ -137,17 +149,22 @@ function collect(
   try {
     const result = (x: Operand) => take(createGraph ? c.another(addressOf(x)) : c.call.tensor(x).run(DETACH));
     const lossOut = result(loss), auxOut = aux.map(result);
-    const found = new Map<Owned, Owned>();
-    const gradients = leaves.map((leaf) => {
+    const found = new Map<TorchHandle, Owned>();
+    const gradients = handles.map((leaf) => {
       const known = found.get(leaf);
-      const gradient = take(known === undefined ? takeGradient(c, lend(leaf)) : copyOf(c, lend(known)));
+      const gradient = take(known === undefined ? takeGradient(c, leaf) : copyOf(c, lend(known)));
       found.set(leaf, gradient);
       return gradient;
     });
     return {
       loss: c.view(lossOut, loss),
       aux: auxOut.map((each, i) => c.view(each, aux[i])),
-      gradients: gradients.map((each) => c.own(each)),
+      gradients: gradients.map((each, i) => {
+        if (createGraph) return c.own(each);
+        // Of a first derivative LibTorch gives each leaf numbers of its own, laid out as the leaf's.
+        const { shape, dtype } = operands[i], { strides } = handles[i];
+        return c.ownDense(each, shape, dtype, strides && isDense(shape, strides) ? strides : undefined);
+      }),
     };
   } catch (error) {
     made.forEach((each) => c.free(each));
@@ -160,36 +177,28 @@ function copyOf(c: Context, x: Borrowed): Owned {
 }
 
 /** The gradient that lies beside a leaf, taken away; zeros where there is none. */
-function takeGradient(c: Context, leaf: Borrowed): Owned {
-  const beside = gradientBeside(c, leaf);
-  if (beside === undefined) return zerosLike(c, leaf);
-  const gradient = c.another(beside);
-  clearGradient(c, leaf);
+function takeGradient(c: Context, leaf: TorchHandle): Owned {
+  const place = placeOfGradient(c, leaf);
+  if (implementationOf(place) === implementationOf(c.nothing)) return zerosLike(c, lend(leaf.address));
+  const gradient = c.another(place);
+  c.library.torch.aoti_torch_assign_tensors(c.nothing, place);
   if (!c.isWithoutMemory(lend(gradient))) return gradient;
   // A derivative that is zero everywhere may come as a tensor without memory.
   c.free(gradient);
-  return zerosLike(c, leaf);
+  return zerosLike(c, lend(leaf.address));
 }
 
 function zerosLike(c: Context, x: Borrowed): Owned {
   return c.call.borrow(x).nones(5).run(ZEROS_LIKE);
 }
 
-function gradientBeside(c: Context, leaf: Borrowed): Borrowed | undefined {
-  const beside = c.library.c10._ZNK3c1010TensorImpl4gradEv(implementation(leaf)) as Borrowed;
-  return c.isDefined(beside) ? beside : undefined;
-}
-
-function clearGradient(c: Context, leaf: Borrowed): void {
-  const place = c.library.c10._ZN3c1010TensorImpl12mutable_gradEv(implementation(leaf));
-  c.library.torch.aoti_torch_assign_tensors(c.nothing, place);
+/** Where C++ autograd leaves a leaf's gradient. */
+function placeOfGradient(c: Context, leaf: TorchHandle): Borrowed {
+  return c.library.c10._ZN3c1010TensorImpl12mutable_gradEv(
+    leaf.implementation ??= implementationOf(leaf.address),
+  ) as Borrowed;
 }
 
 function requiresGrad(c: Context, x: Borrowed): boolean {
-  return c.library.c10._ZNK3c1010TensorImpl13requires_gradEv(implementation(x));
-}
-
-/** A reference is the address of an `at::Tensor`, which is one pointer: to its `c10::TensorImpl`. */
-function implementation(x: Borrowed): bigint {
-  return new Deno.UnsafePointerView(Deno.UnsafePointer.create(x)!).getBigUint64();
+  return c.library.c10._ZNK3c1010TensorImpl13requires_gradEv(implementationOf(x));
 }

@@ -8,6 +8,7 @@ import type { Engine } from "../engine.ts";
 import { addressOf, type Context, CPU, lend } from "./context.ts";
 import { operator, TORCH_DTYPE } from "./dispatcher.ts";
 import type { Borrowed, Owned } from "./memory.ts";
+import { denseStrides } from "./strides.ts";
 
 const COPY = operator("aten::copy_");
 const TO = operator("aten::to", "dtype");
@@ -28,9 +29,10 @@ export function host(c: Context) {
         c.free(x);
         throw error;
       }
-      return c.own(x);
+      return c.ownDense(x, shape, dtype, denseStrides(shape));
     },
-    full: (value, shape, dtype) => c.own(c.open("full").full(value, shape, dtype)),
+    full: (value, shape, dtype) =>
+      c.ownDense(c.open("full").full(value, shape, dtype), shape, dtype, denseStrides(shape)),
     // Nothing here waits, but an error of the copy is a rejection, as on engines that copy later.
     // deno-lint-ignore require-await
     async read(x) {

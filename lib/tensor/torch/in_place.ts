@@ -1,16 +1,13 @@
 /** Writing over numbers on LibTorch: blocks, and the optimizer's update. Never while a gradient may need them. */
-import { BYTES_PER_ELEMENT } from "../dtype.ts";
-import type { Engine, Operand } from "../engine.ts";
-import { addressOf, type Context, lend } from "./context.ts";
-import { operator } from "./dispatcher.ts";
-import type { Borrowed, Owned } from "./memory.ts";
+import type { Engine } from "../engine.ts";
+import { type Context, handleOf, lend } from "./context.ts";
+import { operator, permanent } from "./dispatcher.ts";
+import { type Borrowed, implementationOf } from "./memory.ts";
+import { denseStrides, isDense } from "./strides.ts";
+import { FUSED_ADAMW } from "./symbols.ts";
 
 const COPY = operator("aten::copy_");
-const FUSED_ADAMW = operator("aten::_fused_adamw_");
-const FOREACH_MUL = operator("aten::_foreach_mul", "Tensor");
-
-/** Gradients are scaled in groups of about so many bytes, so that a second copy of all of them never exists. */
-const SCALED_GROUP_BYTES = 64 << 20;
+const ADAMW = operator("aten::_fused_adamw_");
 
 export function inPlace(c: Context) {
   return {
@@ -21,38 +18,48 @@ export function inPlace(c: Context) {
     assignSlice(target, value, axis, start) {
       checkOutside(c, "assignSlice");
       const strides = c.stridesOf(target), shape = target.shape.with(axis, value.shape[axis]);
-      const block = c.viewedOf(addressOf(target), shape, strides, start * strides[axis]);
+      const block = c.madeView(target, shape, strides, start * strides[axis]);
       try {
         c.free(c.call.borrow(lend(block)).tensor(value).bool(false).run(COPY));
       } finally {
         c.free(block);
       }
     },
+    addAll(targets, values) {
+      checkOutside(c, "addAll");
+      c.addAll(targets, values);
+    },
     adamW(parameters, gradients, first, second, options) {
       checkOutside(c, "adamW");
-      const step = c.full(options.step, [], "float32");
-      const factor = options.gradientScale === 1 ? undefined : c.number(options.gradientScale, "float32", false);
+      const { learningRate, beta1, beta2, weightDecay, epsilon, gradientScale } = options;
+      const step = c.ownDense(c.full(options.step, [], "float32"), [], "float32", denseStrides([]));
+      // LibTorch divides by it, and leaves the quotient in the gradient's place.
+      const divisor = gradientScale === 1 ? undefined : c.number(1 / gradientScale, "float32", false);
+      const lists = [parameters, gradients, first, second];
+      const rates = [learningRate, beta1, beta2, weightDecay, epsilon] as const;
+      const fused = c.library.torch[FUSED_ADAMW];
       try {
-        for (const [from, to] of factor === undefined ? [[0, parameters.length]] : groupsOf(gradients)) {
-          const part = <T>(list: T[]) => list.slice(from, to);
-          let scaled: Owned[] = [];
-          if (factor !== undefined) {
-            scaled = c.call.tensors(part(gradients)).borrow(factor).runList(FOREACH_MUL, to - from);
-          }
-          try {
-            const call = c.call.tensors(part(parameters));
-            if (factor === undefined) call.tensors(gradients);
-            else call.borrowAll(scaled.map(lend));
-            call.tensors(part(first)).tensors(part(second)).borrowAll([]);
-            call.borrowAll(new Array<Borrowed>(to - from).fill(lend(step)));
-            call.float(options.learningRate).float(options.beta1).float(options.beta2).float(options.weightDecay);
-            call.float(options.epsilon).bool(false).bool(false).none().none().runVoid(FUSED_ADAMW);
-          } finally {
-            scaled.forEach((each) => c.free(each));
-          }
+        // An error of the direct call would end the process: what it might refuse goes through the dispatcher.
+        if (fused && lists.every((list) => list.every((x) => isDense(x.shape, c.stridesOf(x))))) {
+          const handles = [...lists.map((list) => list.map(handleOf)), [], parameters.map(() => step)];
+          const [p, g, m, v, none, steps] = handles.map((list, i) => c.lists[i].write(list));
+          fused(
+            ...[p.address, p.length, g.address, g.length, m.address, m.length, v.address, v.length] as const,
+            ...[none.address, none.length, steps.address, steps.length, ...rates, false, false] as const,
+            ...[optional(divisor), optional(undefined)] as const,
+          );
+          return;
         }
+        const call = c.call;
+        for (const list of lists) call.tensors(list);
+        call.borrowAll([]).borrowAll(parameters.map(() => lend(step.address)));
+        for (const rate of rates) call.float(rate);
+        call.bool(false).bool(false);
+        if (divisor === undefined) call.none();
+        else call.borrow(divisor).some();
+        call.none().runVoid(ADAMW);
       } finally {
-        c.free(step);
+        c.release(step);
       }
     },
   } satisfies Partial<Engine>;
@@ -64,16 +71,16 @@ function checkOutside(c: Context, name: string): void {
   }
 }
 
-/** Consecutive runs of tensors of about `SCALED_GROUP_BYTES`. */
-function groupsOf(tensors: Operand[]): [number, number][] {
-  const groups: [number, number][] = [];
-  let from = 0, bytes = 0;
-  tensors.forEach((each, i) => {
-    bytes += each.size * BYTES_PER_ELEMENT[each.dtype];
-    if (bytes >= SCALED_GROUP_BYTES || i === tensors.length - 1) {
-      groups.push([from, i + 1]);
-      [from, bytes] = [i + 1, 0];
-    }
-  });
-  return groups;
+// A `std::optional<at::Tensor>` that C++ only looks at: the tensor's pointer, and whether there is one.
+const OPTIONALS = [true, false].map((isThere) => {
+  const words = new BigUint64Array(new ArrayBuffer(64));
+  words[1] = isThere ? 1n : 0n;
+  return { words, address: permanent(new Uint8Array(words.buffer)) };
+});
+
+function optional(x: Borrowed | undefined): bigint {
+  const [there, missing] = OPTIONALS;
+  if (x === undefined) return missing.address;
+  there.words[0] = implementationOf(x);
+  return there.address;
 }

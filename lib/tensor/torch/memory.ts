@@ -7,6 +7,7 @@
  * Counted are the tensors that the program holds; views of one storage count once. What LibTorch keeps for itself (what
  * a recorded graph saved, workspaces, its allocator's reserve) is not seen from here.
  */
+import type { Shape } from "../dtype.ts";
 import type { EngineMemory } from "../engine.ts";
 
 declare const ownership: unique symbol;
@@ -20,19 +21,49 @@ interface Storage {
   users: number;
 }
 
+/** A view that nobody has asked for yet: of a chain of views only the last is ever made. */
+export interface PendingView {
+  of: TorchHandle;
+  shape: Shape;
+  /** In elements, of where `of` starts. */
+  start: number;
+  /** Makes the view, and lets `of` go. */
+  make: (view: PendingView, strides: readonly number[]) => Owned;
+}
+
 /** The torch engine's handle: a reference that it owns, and the storage behind it. */
 export class TorchHandle {
-  readonly address: Owned;
+  /** What is to be made when the reference is asked for. */
+  pending: PendingView | undefined;
+  #reference: Owned | undefined;
   readonly storage: Storage;
   /** Elements from one to the next along each axis; undefined until someone needs them. */
   strides: readonly number[] | undefined;
+  /** Address of its `c10::TensorImpl`; undefined until someone needs it. */
+  implementation: bigint | undefined;
+  /** Who needs the reference also when the handle is released: views of it that are pending, and running calls of `gradients`. */
+  holds = 0;
   /** Where the ledger has it; −1 when it is off the books. */
   place = -1;
-  constructor(address: Owned, storage: Storage, strides?: readonly number[]) {
-    this.address = address;
+  constructor(reference: Owned | PendingView, storage: Storage, strides?: readonly number[]) {
+    if (typeof reference === "bigint") this.#reference = reference;
+    else this.pending = reference;
     this.storage = storage;
     this.strides = strides;
   }
+  /** The reference. */
+  get address(): Owned {
+    if (this.#reference === undefined) {
+      this.#reference = this.pending!.make(this.pending!, this.strides!);
+      this.pending = undefined;
+    }
+    return this.#reference;
+  }
+}
+
+/** A reference is the address of an `at::Tensor`, which is one pointer: to its `c10::TensorImpl`. */
+export function implementationOf(x: Owned | Borrowed): bigint {
+  return new Deno.UnsafePointerView(Deno.UnsafePointer.create(x)!).getBigUint64();
 }
 
 /** Counts handles and bytes. */
@@ -49,9 +80,9 @@ export class Ledger {
     return this.#add(new TorchHandle(address, { bytes, users: 1 }, strides));
   }
   /** A tensor that looks at another's memory. */
-  view(address: Owned, of: TorchHandle, strides?: readonly number[]): TorchHandle {
+  view(reference: Owned | PendingView, of: TorchHandle, strides?: readonly number[]): TorchHandle {
     of.storage.users++;
-    return this.#add(new TorchHandle(address, of.storage, strides));
+    return this.#add(new TorchHandle(reference, of.storage, strides));
   }
   /** Takes a tensor off the books; returns whether it was on them. */
   remove(handle: TorchHandle): boolean {

@@ -18,12 +18,12 @@ const CHANNELS_LAST = 2;
 
 export function normalization(c: Context) {
   return {
-    softmax: (x) => c.ownDense(c.call.tensor(x).int(-1).none().run(SOFTMAX), x.shape, x.dtype),
-    logSoftmax: (x) => c.ownDense(c.call.tensor(x).int(-1).none().run(LOG_SOFTMAX), x.shape, x.dtype),
+    softmax: (x) => c.ownDense(c.call.tensor(x).int(-1).none().run(SOFTMAX), x.shape, x.dtype, c.stridesLike(x)),
+    logSoftmax: (x) => c.ownDense(c.call.tensor(x).int(-1).none().run(LOG_SOFTMAX), x.shape, x.dtype, c.stridesLike(x)),
     rmsNorm(x, weight, epsilon) {
       const width = [x.shape[x.rank - 1]];
       const call = c.call.tensor(x).ints(width).tensor(weight).some();
-      return c.ownDense(call.float(epsilon).some().run(RMS_NORM), x.shape, x.dtype);
+      return c.ownDense(call.float(epsilon).some().run(RMS_NORM), x.shape, x.dtype, c.stridesLike(x));
     },
     layerNorm(x, weight, bias, epsilon) {
       const width = [x.shape[x.rank - 1]];

@@ -7,11 +7,7 @@ import type { Owned, TorchHandle } from "./memory.ts";
 import { denseStrides, reshapedStrides } from "./strides.ts";
 
 const RESHAPE = operator("aten::reshape");
-const PERMUTE = operator("aten::permute");
-const NARROW = operator("aten::narrow");
-const CAT = operator("aten::cat");
 const PAD = operator("aten::pad");
-const EXPAND = operator("aten::expand");
 const TO = operator("aten::to", "dtype");
 const DETACH = operator("aten::detach");
 const CLONE = operator("aten::clone");
@@ -22,16 +18,18 @@ const CONTIGUOUS_FORMAT = 0;
 export function shapes(c: Context) {
   return {
     reshape(x, shape) {
-      const operator = () => c.call.tensor(x).ints(shape).run(RESHAPE);
-      if (x.size === 0) return c.ownOrView(operator(), x);
+      const copy = () => c.call.tensor(x).ints(shape).run(RESHAPE);
+      if (x.size === 0) return c.ownOrView(copy(), x);
       const strides = reshapedStrides(x.shape, c.stridesOf(x), shape);
       if (c.viewsFreely) return strides === undefined ? copied(c, x, shape) : c.viewed(x, shape, strides);
-      return strides === undefined ? c.ownDense(operator(), shape, x.dtype) : c.view(operator(), x, strides);
+      return strides === undefined
+        ? c.ownDense(copy(), shape, x.dtype, denseStrides(shape))
+        : c.view(c.recordedReshape(addressOf(x), shape), x, strides);
     },
     permute(x, order) {
       const before = c.stridesOf(x), strides = order.map((axis) => before[axis]);
       if (c.viewsFreely) return c.viewed(x, order.map((axis) => x.shape[axis]), strides);
-      return c.view(c.call.tensor(x).ints(order).run(PERMUTE), x, strides);
+      return c.view(c.recordedPermute(addressOf(x), order), x, strides);
     },
     slice(x, begin, size) {
       const strides = c.stridesOf(x);
@@ -41,14 +39,22 @@ export function shapes(c: Context) {
       let result: Owned | undefined;
       for (let axis = 0; axis < x.rank; axis++) {
         if (size[axis] === x.shape[axis]) continue;
-        const call: typeof c.call = result === undefined ? c.call.tensor(x) : c.call.give(result);
-        result = call.int(axis).int(begin[axis]).int(size[axis]).run(NARROW);
+        const next = c.recordedNarrow(
+          result === undefined ? addressOf(x) : lend(result),
+          axis,
+          begin[axis],
+          size[axis],
+        );
+        if (result !== undefined) c.free(result);
+        result = next;
       }
       return c.view(result ?? c.another(addressOf(x)), x, strides);
     },
     concat(xs, axis) {
       const shape = xs[0].shape.with(axis, xs.reduce((sum, x) => sum + x.shape[axis], 0));
-      return c.ownDense(c.call.tensors(xs).int(axis).run(CAT), shape, xs[0].dtype);
+      // Of four axes it may come in another order of memory.
+      const strides = shape.length < 4 ? denseStrides(shape) : undefined;
+      return c.ownDense(c.joined(xs, axis, shape), shape, xs[0].dtype, strides);
     },
     pad(x, paddings, value) {
       // LibTorch counts from the last axis.
@@ -61,7 +67,7 @@ export function shapes(c: Context) {
         axis < added || x.shape[axis - added] !== extent ? 0 : before[axis - added]
       );
       if (c.viewsFreely) return c.viewed(x, shape, strides);
-      return c.view(c.call.tensor(x).ints(shape).bool(false).run(EXPAND), x, strides);
+      return c.view(c.recordedExpand(addressOf(x), shape), x, strides);
     },
     cast: (x, dtype) => castTo(c, x, dtype),
     detach(x) {
@@ -75,7 +81,7 @@ export function shapes(c: Context) {
 /** The same values as another type; the operand's memory where it has that type. */
 export function castTo(c: Context, x: Operand, dtype: DType): TorchHandle {
   const result = c.call.tensor(x).int(TORCH_DTYPE[dtype]).bool(false).bool(false).none().run(TO);
-  return dtype === x.dtype ? c.ownOrView(result, x) : c.ownDense(result, x.shape, dtype);
+  return dtype === x.dtype ? c.ownOrView(result, x) : c.ownDense(result, x.shape, dtype, c.stridesLike(x));
 }
 
 /** The numbers written out in their order, in another shape. */

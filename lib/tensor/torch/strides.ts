@@ -15,6 +15,27 @@ export function denseStrides(shape: Shape): number[] {
   return strides;
 }
 
+/** Whether numbers of these strides lie one after the other, row-major. */
+export function isDense(shape: Shape, strides: readonly number[]): boolean {
+  let step = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    if (shape[axis] !== 1 && strides[axis] !== step) return false;
+    step *= shape[axis];
+  }
+  return true;
+}
+
+/** Whether numbers are row-major, with or without gaps. */
+export function isOrdered(shape: Shape, strides: readonly number[]): boolean {
+  let next = 0;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    if (shape[axis] === 1) continue;
+    if (strides[axis] <= next) return false;
+    next = strides[axis];
+  }
+  return true;
+}
+
 /**
  * Strides of the same numbers in another shape of as many elements (at least one), or undefined where no strides can say that and
  * a copy is needed.

@@ -12,6 +12,9 @@ import { cudaDevices, preloadCuda } from "./cuda.ts";
 
 const HANDLE = "u64", ADDRESS = "u64", STATUS = "i32";
 
+export const FUSED_ADAMW =
+  "_ZN2at4_ops13_fused_adamw_4callEN3c108ArrayRefINS_6TensorEEES5_S5_S5_S5_S5_dddddbbRKSt8optionalIS4_ES9_";
+
 /** Functions of `libtorch_cpu`. Addresses travel as u64: Deno passes those fastest. */
 const TORCH = {
   // The address of a function that does nothing but return a number.
@@ -69,13 +72,55 @@ const TORCH = {
     parameters: [ADDRESS, HANDLE, HANDLE, ADDRESS],
     result: "u64",
   },
+  // Views that autograd records. at::_ops::{view,expand}::call(const Tensor&, SymIntArrayRef[, bool]) -> Tensor; a list is an
+  // address and a length.
+  _ZN2at4_ops4view4callERKNS_6TensorEN3c108ArrayRefINS5_6SymIntEEE: {
+    parameters: [ADDRESS, HANDLE, ADDRESS, "u64"],
+    result: "u64",
+  },
+  _ZN2at4_ops6expand4callERKNS_6TensorEN3c108ArrayRefINS5_6SymIntEEEb: {
+    parameters: [ADDRESS, HANDLE, ADDRESS, "u64", "bool"],
+    result: "u64",
+  },
+  aoti_torch_aten_narrow: { parameters: [HANDLE, "i64", "i64", "i64", ADDRESS], result: STATUS },
+  // at::_ops::permute::call(const Tensor&, IntArrayRef) -> Tensor. Of another name where int64_t is no long.
+  _ZN2at4_ops7permute4callERKNS_6TensorEN3c108ArrayRefIlEE: {
+    parameters: [ADDRESS, HANDLE, ADDRESS, "u64"],
+    result: "u64",
+    optional: true,
+  },
+  // at::_ops::concat::call(TensorList, int64_t) -> Tensor; of another name where int64_t is no long.
+  _ZN2at4_ops6concat4callEN3c108ArrayRefINS_6TensorEEEl: {
+    parameters: [ADDRESS, ADDRESS, "u64", "i64"],
+    result: "u64",
+    optional: true,
+  },
+  // Of lists of tensors: at::_ops::flatten_dense_tensors::call(TensorList) -> Tensor,
+  // at::_ops::_foreach_add__List::call(TensorList, TensorList, const Scalar&).
+  _ZN2at4_ops21flatten_dense_tensors4callEN3c108ArrayRefINS_6TensorEEE: {
+    parameters: [ADDRESS, ADDRESS, "u64"],
+    result: "u64",
+  },
+  _ZN2at4_ops18_foreach_add__List4callEN3c108ArrayRefINS_6TensorEEES5_RKNS2_6ScalarE: {
+    parameters: [ADDRESS, "u64", ADDRESS, "u64", ADDRESS],
+    result: "void",
+  },
+  // at::_ops::_fused_adamw_::call(six TensorLists, lr, β₁, β₂, weight decay, ε, amsgrad, maximize, two optional Tensors). Of another
+  // name with another C++ library.
+  [FUSED_ADAMW]: {
+    parameters: [
+      ...[ADDRESS, "u64", ADDRESS, "u64", ADDRESS, "u64", ADDRESS, "u64", ADDRESS, "u64", ADDRESS, "u64"] as const,
+      ...["f64", "f64", "f64", "f64", "f64", "bool", "bool", ADDRESS, ADDRESS] as const,
+    ],
+    result: "void",
+    optional: true,
+  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** Functions of `libc10`. */
 const C10 = {
-  // c10::TensorImpl::{requires_grad() const, grad() const, mutable_grad()}: where C++ autograd leaves gradients.
+  // c10::TensorImpl::{requires_grad() const, mutable_grad()}: where C++ autograd leaves gradients.
   _ZNK3c1010TensorImpl13requires_gradEv: { parameters: ["u64"], result: "bool" },
-  _ZNK3c1010TensorImpl4gradEv: { parameters: ["u64"], result: "u64" },
   _ZN3c1010TensorImpl12mutable_gradEv: { parameters: ["u64"], result: "u64" },
   // c10::WarningUtils::{get,set}_warning_handler: of the calling thread.
   _ZN3c1012WarningUtils19get_warning_handlerEv: { parameters: [], result: "u64", optional: true },

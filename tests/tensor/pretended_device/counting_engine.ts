@@ -8,7 +8,10 @@ import { type DeviceCounts, loadPretendedDevice, PRETENDED } from "./pretended_d
 
 /** What some work asked of the device. */
 export interface StepCounts extends Pick<DeviceCounts, "kernels" | "uploads" | "reads"> {
-  /** Operators that the engine asked for, views included; what a backward pass runs is one. */
+  /**
+   * Operators that the engine asked for: those that autograd records with their views, other views (arithmetic on strides) not; what
+   * a backward pass runs is one.
+   */
   operators: number;
   /** Calls of LibTorch's functions. */
   calls: number;
