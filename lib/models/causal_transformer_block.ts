@@ -191,11 +191,11 @@ export function runBlock(
   const rotated = rotate(qkv.narrow(-1, 0, turned * headSize).reshape([count, turned, headSize]), rotation);
   const values = qkv.narrow(-1, turned * headSize, keyValueHeads * headSize).reshape([count, keyValueHeads, headSize]);
   const mixed = attend(rotated.narrow(1, 0, heads), rotated.narrow(1, heads, keyValueHeads), values);
-  const residual = select(x).add(as(project(mixed, weights.output), x.dtype));
+  const residual = plus(select(x), project(mixed, weights.output));
   const inner = as(residual.rmsNorm(weights.innerNorm, normEpsilon), computeType);
   const wide = weights.gateUp.map((each) => project(inner, each));
   const [gate, up] = wide.length === 2 ? wide : halves(wide[0]);
-  return residual.add(as(project(gate.silu().mul(up), weights.down), x.dtype));
+  return plus(residual, project(gate.silu().mul(up), weights.down));
 }
 
 /** A linear layer's result. */
@@ -203,6 +203,11 @@ export function project(x: Tensor, { weight, bias, turned, adapter }: Projection
   const times = (x: Tensor, matrix: Tensor) => turned ? x.matmul(matrix) : x.linear(matrix);
   const product = !turned ? x.linear(weight, bias) : bias ? x.matmul(weight).add(bias) : x.matmul(weight);
   return adapter ? product.add(times(times(x, adapter.down), adapter.up)) : product;
+}
+
+/** Adds to the residual stream: to float32 what products made in bfloat16 as it is. */
+function plus(residual: Tensor, x: Tensor): Tensor {
+  return residual.add(residual.dtype === "float32" ? x : as(x, residual.dtype));
 }
 
 function halves(x: Tensor): [Tensor, Tensor] {

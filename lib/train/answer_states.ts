@@ -7,11 +7,12 @@
 import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { type Layerwise, runLayers } from "../models/layerwise.ts";
 import { type LogProbabilityOptions, tokenLogProbabilities } from "../nn/log_probabilities.ts";
-import type { Engine } from "../tensor/engine.ts";
+import type { Shape } from "../tensor/dtype.ts";
 import { tidy } from "../tensor/scope.ts";
-import { concat, type Tensor, tensor } from "../tensor/tensor.ts";
+import { concat, type Tensor } from "../tensor/tensor.ts";
+import { uploadTogether } from "../tensor/upload.ts";
 import type { Tokens } from "../worlds/world.ts";
-import { type AnswerGroup, spokenTokens } from "./answer_groups.ts";
+import { type AnswerGroup, countSpoken, spokenTokens } from "./answer_groups.ts";
 
 /** How a model reads groups of answers. */
 export interface ReadingOptions {
@@ -25,37 +26,53 @@ export interface ReadingOptions {
   temperature: number;
 }
 
-/** The pass whose result are the hidden states [n, D] that predict the spoken tokens of some groups. */
+/** Hidden states that predict the spoken tokens of some groups, and these tokens. */
+export interface PredictingStates {
+  /** [n, D]. */
+  states_nD: Tensor;
+  /** int64 [n]. */
+  targets_n: Tensor;
+}
+
+/** The pass to the hidden states that predict the spoken tokens of some groups. */
 export function predictingStates(
   model: CausalTransformer,
   groups: readonly AnswerGroup[],
   options: ReadingOptions,
-): Layerwise<Tensor> {
+): Layerwise<PredictingStates> {
   const { question, answers_G: [{ length }], sampled_T } = groups[0];
   const isRegular = length > 1 &&
     groups.every((group) =>
       group.question.length === question.length && group.answers_G.length === options.groupSize &&
       group.answers_G.every((answer) => answer.length === length)
     );
-  const { pass, rowOf } = isRegular
+  const { tokens, rowOf, passOf } = isRegular
     ? regularStates(model, groups, options)
     : packedStates(model, groups, options.sharePrompt);
-  if (isRegular && !sampled_T?.includes(0)) return pass;
-  const rows_n = tensor(model.engine, Int32Array.from(spokenTokens(groups), ({ p, g, t }) => rowOf(p, g, t)));
-  return finishedBy(pass, (states) => states.gather(rows_n));
+  const spoken = spokenTokens(groups), isWhole = isRegular && !sampled_T?.includes(0);
+  const [targets_n, rows_n, ...inputs] = uploadTogether(model.engine, [
+    { data: Int32Array.from(spoken, ({ group, g, t }) => group.answers_G[g][t]) },
+    { data: isWhole ? new Int32Array(0) : Int32Array.from(spoken, ({ p, g, t }) => rowOf(p, g, t)) },
+    ...tokens,
+  ]);
+  return finishedBy(passOf(inputs), (states) => ({ states_nD: isWhole ? states : states.gather(rows_n), targets_n }));
 }
 
-/** The spoken tokens of some groups, int32 [n]. */
-export function spokenTargets(engine: Engine, groups: readonly AnswerGroup[]): Tensor {
-  return tensor(engine, Int32Array.from(spokenTokens(groups), ({ group, g, t }) => group.answers_G[g][t]));
-}
-
-/** log p [n] of a group's spoken tokens under a model, without gradient. */
-export function frozenLogProbabilities(model: CausalTransformer, group: AnswerGroup, options: ReadingOptions): Tensor {
+/** log p [n] of each group's spoken tokens under a model, without gradient. Groups are read together. */
+export function frozenLogProbabilities(
+  model: CausalTransformer,
+  groups: readonly AnswerGroup[],
+  options: ReadingOptions,
+): Tensor[] {
   return tidy(() => {
-    const hidden = runLayers(predictingStates(model, [group], options));
-    const targets = spokenTargets(model.engine, [group]);
-    return tokenLogProbabilities(hidden, model.head, targets, headOptions(model, options)).logProbabilities;
+    const { states_nD, targets_n } = runLayers(predictingStates(model, groups, options));
+    const { logProbabilities } = tokenLogProbabilities(states_nD, model.head, targets_n, headOptions(model, options));
+    let end = 0;
+    return groups.map((group) => {
+      const count = countSpoken(group);
+      end += count;
+      return logProbabilities.narrow(0, end - count, count);
+    });
   });
 }
 
@@ -67,9 +84,11 @@ export function headOptions(
   return { chunkSize: logitChunk, temperature, computeType };
 }
 
-/** A pass to hidden states, and which row of them predicts token t of answer g of group p. */
+/** A pass to hidden states, of tokens that are yet to be uploaded. */
 interface States {
-  pass: Layerwise<Tensor>;
+  tokens: { data: Int32Array; shape: Shape }[];
+  passOf: (tokens: Tensor[]) => Layerwise<Tensor>;
+  /** Which row of the states predicts token t of answer g of group p. */
   rowOf: (p: number, g: number, t: number) => number;
 }
 
@@ -91,7 +110,6 @@ function regularStates(
   groups: readonly AnswerGroup[],
   { groupSize, sharePrompt }: ReadingOptions,
 ): States {
-  const { engine } = model;
   const questionLength = groups[0].question.length, length = groups[0].answers_G[0].length;
   const prompts = groups.length, rows = prompts * groupSize, wholeLength = questionLength + length - 1;
   const rowOf = (p: number, g: number, t: number) => (p * groupSize + g) * length + t;
@@ -103,9 +121,13 @@ function regularStates(
         whole.set(fed(answer), (p * groupSize + g) * wholeLength + questionLength);
       }
     }
-    const pass = model.hiddenPass(tensor(engine, whole, [rows, wholeLength], "int64"));
     return {
-      pass: finishedBy(pass, (states) => states.narrow(1, questionLength - 1, length).reshape([rows * length, -1])),
+      tokens: [{ data: whole, shape: [rows, wholeLength] }],
+      passOf: ([tokens]) =>
+        finishedBy(
+          model.hiddenPass(tokens),
+          (states) => states.narrow(1, questionLength - 1, length).reshape([rows * length, -1]),
+        ),
       rowOf,
     };
   }
@@ -114,17 +136,17 @@ function regularStates(
     questions.set(group.question, p * questionLength);
     for (const [g, answer] of group.answers_G.entries()) answers.set(fed(answer), (p * groupSize + g) * (length - 1));
   }
-  const pass = model.hiddenSharedPass(
-    tensor(engine, questions, [prompts, questionLength], "int64"),
-    tensor(engine, answers, [rows, length - 1], "int64"),
-    { promptHidden: "last" },
-  );
   return {
-    pass: finishedBy(pass, ({ prompt, answers }) => {
-      const width = answers.shape[2];
-      const first = prompt.broadcastTo([prompts, groupSize, width]).reshape([rows, 1, width]);
-      return concat([first, answers], 1).reshape([rows * length, width]);
-    }),
+    tokens: [
+      { data: questions, shape: [prompts, questionLength] },
+      { data: answers, shape: [rows, length - 1] },
+    ],
+    passOf: ([questions, answers]) =>
+      finishedBy(model.hiddenSharedPass(questions, answers, { promptHidden: "last" }), ({ prompt, answers }) => {
+        const width = answers.shape[2];
+        const first = prompt.broadcastTo([prompts, groupSize, width]).reshape([rows, 1, width]);
+        return concat([first, answers], 1).reshape([rows * length, width]);
+      }),
     rowOf,
   };
 }
@@ -145,16 +167,19 @@ function packedStates(model: CausalTransformer, groups: readonly AnswerGroup[], 
       answers_G.map((answer) => ({ prompt: Int32Array.of(...question, ...fed(answer)), answers: [] }))
     );
     return {
-      pass: finishedBy(model.hiddenPackedPass(sequences), ({ prompts }) => prompts),
+      tokens: [],
+      passOf: () => finishedBy(model.hiddenPackedPass(sequences), ({ prompts }) => prompts),
       rowOf: (p, g, t) => starts_PG[p][g] + groups[p].question.length - 1 + t,
     };
   }
-  const pass = model.hiddenPackedPass(
-    groups.map(({ question, answers_G }) => ({ prompt: question, answers: answers_G.map(fed) })),
-    { promptHidden: "last" },
-  );
+  const packed = groups.map(({ question, answers_G }) => ({ prompt: question, answers: answers_G.map(fed) }));
   return {
-    pass: finishedBy(pass, ({ prompts, answers }) => answers ? concat([prompts, answers]) : prompts),
+    tokens: [],
+    passOf: () =>
+      finishedBy(
+        model.hiddenPackedPass(packed, { promptHidden: "last" }),
+        ({ prompts, answers }) => answers ? concat([prompts, answers]) : prompts,
+      ),
     rowOf: (p, g, t) => t === 0 ? p : starts_PG[p][g] + t - 1,
   };
 }

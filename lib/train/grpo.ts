@@ -20,7 +20,7 @@ import { hiddenValueAndGrad } from "../models/checkpointed_gradient.ts";
 import { STREAM } from "../base/streams.ts";
 import { AdamW, clipScale, globalNorm } from "../nn/optimizer.ts";
 import { constantSchedule, type Schedule, stableSchedule } from "../nn/schedules.ts";
-import { readScalar } from "../tensor/read_scalar.ts";
+import { readScalars } from "../tensor/read_scalar.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { EncodedTransition, World } from "../worlds/world.ts";
 import { groupAdvantages, partAdvantages } from "./advantage.ts";
@@ -45,6 +45,9 @@ import { scoreAnswers } from "./reward.ts";
 
 export type { GrpoMetrics } from "./grpo_metrics.ts";
 export type { GrpoOptions } from "./grpo_options.ts";
+
+/** Micro-batches that go through a model at once where no gradient is wanted: one layer's intermediates are alive, not all layers'. */
+const FROZEN_MICRO_BATCHES = 4;
 
 /** Trains a transformer on a world by GRPO, a step at a time. */
 export class GrpoTrainer<Transition, States> {
@@ -163,7 +166,7 @@ export class GrpoTrainer<Transition, States> {
   /** The sampler's log-probabilities of a group's answers; the policy's own where it gave none. */
   async #completed(sampler_GT: readonly (Float32Array | undefined)[], group: AnswerGroup): Promise<Float32Array[]> {
     if (sampler_GT.every((sampler_T) => sampler_T !== undefined)) return [...sampler_GT];
-    const policy = frozenLogProbabilities(this.model, group, this.options);
+    const [policy] = frozenLogProbabilities(this.model, [group], this.options);
     const policy_n = Float32Array.from(await policy.data(), Number);
     policy.dispose();
     let n = 0;
@@ -210,11 +213,13 @@ export class GrpoTrainer<Transition, States> {
     );
     return miniBatches.map((miniBatch) => {
       const weights_Pn = spokenWeights(miniBatch, denominator, maxTokens);
+      const old_Pn = this.#oldLogProbabilities(miniBatch, epochs * miniBatches.length);
+      const reference_Pn = this.#referenceLogProbabilities(miniBatch);
       return miniBatch.map((group, p) => ({
         ...group,
         weights_n: weights_Pn[p],
-        old_n: this.#oldLogProbabilities(group, epochs * miniBatches.length),
-        reference_n: this.#referenceLogProbabilities(group),
+        old_n: old_Pn?.[p],
+        reference_n: reference_Pn?.[p],
       }));
     });
   }
@@ -231,17 +236,25 @@ export class GrpoTrainer<Transition, States> {
    * With one update the policy of the update is the policy of the rollout: the ratio is exactly 1, and nothing is computed. The
    * log-probabilities of a sampler that does not follow the policy are the old ones always.
    */
-  #oldLogProbabilities(group: AnswerGroup, updates: number): Tensor | undefined {
-    const { model, options } = this;
-    if (this.#sampler.followsPolicy) return updates > 1 ? frozenLogProbabilities(model, group, options) : undefined;
-    return tensor(model.engine, Float32Array.from(spokenTokens([group]), ({ g, t }) => group.sampler_GT[g][t]));
+  #oldLogProbabilities(groups: readonly AnswerGroup[], updates: number): Tensor[] | undefined {
+    const { engine } = this.model;
+    if (this.#sampler.followsPolicy) return updates > 1 ? this.#frozenLogProbabilities(this.model, groups) : undefined;
+    return groups.map((group) =>
+      tensor(engine, Float32Array.from(spokenTokens([group]), ({ g, t }) => group.sampler_GT[g][t]))
+    );
   }
 
-  #referenceLogProbabilities(group: AnswerGroup): Tensor | undefined {
+  #referenceLogProbabilities(groups: readonly AnswerGroup[]): Tensor[] | undefined {
     const { reference, model, options } = this;
     if (!needsReference(options)) return undefined;
-    if (reference !== "without-adapters") return frozenLogProbabilities(reference!, group, options);
-    return model.withoutAdapters(() => frozenLogProbabilities(model, group, options));
+    if (reference !== "without-adapters") return this.#frozenLogProbabilities(reference!, groups);
+    return model.withoutAdapters(() => this.#frozenLogProbabilities(model, groups));
+  }
+
+  #frozenLogProbabilities(model: CausalTransformer, groups: readonly AnswerGroup[]): Tensor[] {
+    const { options } = this;
+    return chunks(groups, FROZEN_MICRO_BATCHES * options.microBatchPrompts)
+      .flatMap((some) => frozenLogProbabilities(model, some, options));
   }
 
   /** One optimizer update, its gradient summed over micro-batches. */
@@ -250,24 +263,27 @@ export class GrpoTrainer<Transition, States> {
     // After an update of this step it would be that one's weights that are no good.
     const since = isFirst ? step : step + 1;
     const gradients = new GradientSum(model.trainable);
-    const sums = { loss: 0, kl: 0, clipped: 0, mismatch: 0, gradientNorm: 0, isSkipped: false };
+    const sums: UpdateSums = { loss: 0, kl: 0, clipped: 0, mismatch: 0, gradientNorm: 0, isSkipped: false };
+    const parts: Record<string, Tensor>[] = [];
     try {
       for (const microBatch of chunks(miniBatch, microBatchPrompts)) {
         const { value, aux, gradients: added } = hiddenValueAndGrad(
           model,
           () => predictingStates(model, microBatch, options),
-          (hidden_nD) => policyLoss(model, hidden_nD, microBatch, options),
+          (states) => policyLoss(model, states, microBatch, options),
           options,
         );
         gradients.add(added);
-        const loss = await taken(value);
-        sums.clipped += await taken(aux.clipped);
-        sums.mismatch += await taken(aux.mismatch);
-        if (aux.kl) sums.kl += await taken(aux.kl);
-        if (!Number.isFinite(loss)) throw new TrainingDivergedError("the GRPO loss", step, loss, since);
-        sums.loss += loss;
+        parts.push({ loss: value, ...aux });
       }
-      const norm = await readScalar(() => globalNorm(gradients.gradients));
+      // Everything is read at once: a device waits for each read.
+      const names = parts.flatMap((part) => Object.keys(part)) as SummedName[];
+      const [norm, ...numbers] = await readScalars(() => [
+        globalNorm(gradients.gradients),
+        ...parts.flatMap((part) => Object.values(part)),
+      ]);
+      for (const [i, name] of names.entries()) sums[name] += numbers[i];
+      if (!Number.isFinite(sums.loss)) throw new TrainingDivergedError("the GRPO loss", step, sums.loss, since);
       // On a step's first update nothing is clipped, so that every token with an advantage pulls.
       const largestPull = isFirst && this.#sampler.followsPolicy ? largestAdvantage(miniBatch) : 0;
       if (!this.#watch.isUsable({ step, since, norm, largestPull })) return { ...sums, isSkipped: true };
@@ -276,9 +292,13 @@ export class GrpoTrainer<Transition, States> {
       return { ...sums, gradientNorm: norm };
     } finally {
       gradients.dispose();
+      for (const scalar of parts.flatMap((part) => Object.values(part))) scalar.dispose();
     }
   }
 }
+
+/** What micro-batches add to. */
+type SummedName = "loss" | "kl" | "clipped" | "mismatch";
 
 /** What is known of one update: weighted sums over its tokens, which are means. */
 interface UpdateSums {
@@ -289,13 +309,6 @@ interface UpdateSums {
   /** 0 where the update was skipped. */
   gradientNorm: number;
   isSkipped: boolean;
-}
-
-/** A scalar's number; the scalar is given back. */
-async function taken(scalar: Tensor): Promise<number> {
-  const number = await scalar.item();
-  scalar.dispose();
-  return number;
 }
 
 /** Items in order, `size` at a time. */

@@ -6,8 +6,9 @@ import type { CausalTransformer } from "../models/causal_transformer.ts";
 import { tokenLogProbabilities, tokenLossAndSums } from "../nn/log_probabilities.ts";
 import type { Engine } from "../tensor/engine.ts";
 import { concat, type Tensor, tensor } from "../tensor/tensor.ts";
+import { uploadTogether } from "../tensor/upload.ts";
 import { advantageOf, type SpokenToken, spokenTokens, type TrainedGroup } from "./answer_groups.ts";
-import { headOptions, type ReadingOptions, spokenTargets } from "./answer_states.ts";
+import { headOptions, type PredictingStates, type ReadingOptions } from "./answer_states.ts";
 import {
   answerCoefficients,
   answerObjective,
@@ -24,30 +25,32 @@ export interface PolicyLossOptions extends ReadingOptions, ObjectiveOptions {}
  * The weighted loss of some groups, and sums for the log: `clipped`, `mismatch` (of the sampler's log-probabilities), and `kl`
  * where there is a reference.
  *
- * @param hidden_nD From `predictingStates`.
+ * @param states From `predictingStates`.
  */
 export function policyLoss(
   model: CausalTransformer,
-  hidden_nD: Tensor,
+  { states_nD, targets_n }: PredictingStates,
   groups: readonly TrainedGroup[],
   options: PolicyLossOptions,
 ): { loss: Tensor; aux: Record<string, Tensor> } {
   const { engine } = model, head = headOptions(model, options);
-  const spoken = spokenTokens(groups), targets_n = spokenTargets(engine, groups);
-  const numbers = (of: (token: SpokenToken<TrainedGroup>) => number) => tensor(engine, Float32Array.from(spoken, of));
-  const weights_n = tensor(engine, Float32Array.from(groups.flatMap(({ weights_n }) => [...weights_n])));
-  const advantages_n = numbers(advantageOf);
-  const sampler_n = numbers(({ group, g, t }) => group.sampler_GT[g][t]);
+  const spoken = spokenTokens(groups);
+  const numbers = (of: (token: SpokenToken<TrainedGroup>) => number) => ({ data: Float32Array.from(spoken, of) });
+  const [weights_n, advantages_n, sampler_n] = uploadTogether(engine, [
+    { data: Float32Array.from(groups.flatMap(({ weights_n }) => [...weights_n])) },
+    numbers(advantageOf),
+    numbers(({ group, g, t }) => group.sampler_GT[g][t]),
+  ]);
   const old_n = groups[0].old_n && concat(groups.map((group) => group.old_n!));
   const reference_n = groups[0].reference_n && concat(groups.map((group) => group.reference_n!));
 
   let ofAnswers_n: ReturnType<typeof answerCoefficients> | undefined;
   if (lossOf(options).ratioOf === "answer") {
-    const { logProbabilities } = tokenLogProbabilities(hidden_nD.detach(), model.head.detach(), targets_n, head);
+    const { logProbabilities } = tokenLogProbabilities(states_nD.detach(), model.head.detach(), targets_n, head);
     ofAnswers_n = coefficientsOf(engine, spoken, logProbabilities, old_n ?? logProbabilities, advantages_n, options);
   }
   const withEntropy = options.entropyCoefficient !== 0;
-  const { loss, sums } = tokenLossAndSums(hidden_nD, model.head, targets_n, (logProbabilities, start, entropy) => {
+  const { loss, sums } = tokenLossAndSums(states_nD, model.head, targets_n, (logProbabilities, start, entropy) => {
     const chunk = (x_n: Tensor) => x_n.narrow(0, start, logProbabilities.shape[0]);
     const terms: TokenTerms = {
       logProbabilities,

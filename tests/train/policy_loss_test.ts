@@ -13,7 +13,9 @@ forEachEngine("policyLoss: a token that is 90 nats off leaves loss and gradient 
   const { answers, length, width, vocabulary } = fixture;
   const of = (numbers: number[], shape?: number[]) => tensor(engine, Float32Array.from(numbers), shape);
   const hidden = of(fixture.hidden, [answers * length, width]), head = of(fixture.head, [vocabulary, width]);
-  const old = of(fixture.old), reference = of(fixture.reference);
+  const targets = tensor(engine, Int32Array.from(fixture.targets)),
+    old = of(fixture.old),
+    reference = of(fixture.reference);
   // All that the loss needs of a model when hidden states are given.
   const model = { engine, head, computeType: "float32" } as CausalTransformer;
   for (const { options, advantages, loss, gradient } of fixture.cases) {
@@ -35,7 +37,7 @@ forEachEngine("policyLoss: a token that is 90 nats off leaves loss and gradient 
       () => ({ old_n: old, reference_n: reference }),
     );
     const { value, gradients, aux } = valueAndGrad(
-      () => policyLoss(model, hidden, [trained], settings),
+      () => policyLoss(model, { states_nD: hidden, targets_n: targets }, [trained], settings),
       [hidden],
     );
     const name = `${JSON.stringify(options)} ${advantages}`, found = await value.item();
@@ -45,5 +47,5 @@ forEachEngine("policyLoss: a token that is 90 nats off leaves loss and gradient 
     );
     for (const each of [value, ...gradients, ...Object.values(aux)]) each.dispose();
   }
-  for (const each of [hidden, head, old, reference]) each.dispose();
+  for (const each of [hidden, head, targets, old, reference]) each.dispose();
 });
