@@ -2,8 +2,9 @@
  * Group-relative advantages: how much better an answer is than its siblings.
  *
  * The default is the released code's: (r − μ) / (σ + 10⁻⁶) with the unbiased standard deviation over the answers of one
- * prompt; a group of one has μ = 0 and σ = 1. Left out of it, and available by name: no scaling (Dr. GRPO), and one common
- * scale for all groups (the released video code's `uniform_std`). Plain numbers on the host, in float64.
+ * prompt; a group of one has μ = 0 and σ = 1. Left out of it, and available by name: no scaling (Dr. GRPO), one common
+ * scale for all groups (the released video code's `uniform_std`), and `best`: G for the best answer of a group, 0 for the others
+ * (rejection fine-tuning); equals share, and where all are equal none is the best. Plain numbers on the host, in float64.
  *
  * Where answers have parts, one after the other (the frames of a video, the lines of a text), {@linkcode partAdvantages} credits
  * each part only with what it and the parts after it earn, its return: what was earned before does not depend on it, and is noise
@@ -20,11 +21,11 @@
  */
 
 /**
- * How a group's centred rewards are scaled.
+ * How a group's centred rewards are scaled, or that only the best of them counts.
  *
  * @internal
  */
-export type AdvantageScale = "group-std" | "uniform-std" | "none";
+export type AdvantageScale = "group-std" | "uniform-std" | "none" | "best";
 
 /**
  * Advantages of a batch of groups.
@@ -64,6 +65,14 @@ export function groupAdvantages(
   scale: AdvantageScale = "group-std",
 ): GroupAdvantages {
   const { means, stds, equal, meanStd } = groupStatistics(rewards, groupSize);
+  if (scale === "best") {
+    return {
+      advantages: bestOfGroups(rewards, groupSize),
+      equal,
+      equalGroups: equal.filter(Boolean).length / equal.length,
+      meanStd,
+    };
+  }
   const advantages = new Float64Array(rewards.length);
   for (let i = 0; i < rewards.length; i++) {
     const p = Math.floor(i / groupSize), centred = rewards[i] - means[p];
@@ -71,6 +80,18 @@ export function groupAdvantages(
     else advantages[i] = centred / ((scale === "uniform-std" ? meanStd : stds[p]) + STABILITY);
   }
   return { advantages, equal, equalGroups: equal.filter(Boolean).length / equal.length, meanStd };
+}
+
+/** G divided by how many are the best of a group, for each of them; 0 for the others, and for all of a group of equals. */
+function bestOfGroups(rewards: ArrayLike<number>, groupSize: number): Float64Array {
+  const advantages = new Float64Array(rewards.length);
+  for (let first = 0; first < rewards.length; first += groupSize) {
+    const group = Array.from({ length: groupSize }, (_, g) => rewards[first + g]), best = Math.max(...group);
+    const count = group.filter((reward) => reward === best).length;
+    if (count === groupSize) continue;
+    group.forEach((reward, g) => advantages[first + g] = reward === best ? groupSize / count : 0);
+  }
+  return advantages;
 }
 
 function groupStatistics(rewards: ArrayLike<number>, groupSize: number) {
@@ -115,7 +136,8 @@ function average(values: ArrayLike<number>): number {
  *
  * @param contributions [P·G·parts]: what each part earns; an answer's sum is its reward.
  * @param groupSize G, at least 1.
- * @param scale With `group-std` no advantage is larger than (G − 1)/√G; with `uniform-std`, than P times that.
+ * @param scale With `group-std` no advantage is larger than (G − 1)/√G; with `uniform-std`, than P times that. With `best` each part's
+ *   best return counts, whatever the other parts of that answer earn.
  * @param discount What later parts earn counts so much less for each part between: below 1 there is still less variance, and a
  *   gradient that is not quite that of the reward.
  * @returns [P·G·parts].
@@ -134,14 +156,16 @@ export function partAdvantages(
     rewards[Math.floor(i / parts)] += contributions[i];
     if (i % parts < parts - 1) returns[i] += discount * returns[i + 1];
   }
+  const ofPart = (part: number) => Float64Array.from({ length: answers }, (_, i) => returns[i * parts + part]);
+  if (scale === "best") {
+    const best = Array.from({ length: parts }, (_, part) => bestOfGroups(ofPart(part), groupSize));
+    return returns.map((_, i) => best[i % parts][Math.floor(i / parts)]);
+  }
   const deviations = groupStatistics(rewards, groupSize).stds;
   const means = Array.from({ length: parts }, (_, part) => {
-    const ofPart = groupStatistics(
-      Float64Array.from({ length: answers }, (_, i) => returns[i * parts + part]),
-      groupSize,
-    );
-    ofPart.stds.forEach((std, p) => deviations[p] = Math.max(deviations[p], std));
-    return ofPart.means;
+    const { stds, means } = groupStatistics(ofPart(part), groupSize);
+    stds.forEach((std, p) => deviations[p] = Math.max(deviations[p], std));
+    return means;
   });
   const uniform = average(deviations);
   return returns.map((earned, i) => {

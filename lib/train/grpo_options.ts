@@ -35,7 +35,7 @@ export const GRPO_FIELDS = {
   maxGradientNorm: z.number().positive().default(1).describe("Bound of the gradient's norm"),
   temperature: z.number().positive().default(1).describe("Sampling temperature of the rollouts"),
   topK: z.int().min(0).default(0).describe("Sample the rollouts among the k likeliest tokens; 0: all"),
-  advantageScale: z.enum(["group-std", "uniform-std", "none"]).default("group-std").describe(
+  advantageScale: z.enum(["group-std", "uniform-std", "none", "best"]).default("group-std").describe(
     "How advantages are scaled",
   ),
   loss: z.enum(LOSSES.map(({ name }) => name)).default("clip").describe("The policy's loss"),

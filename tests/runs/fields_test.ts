@@ -50,6 +50,10 @@ Deno.test("recipes: what a loss, a given model or other data leave without effec
     "grpo.clipLow",
     "grpo.klCoefficient",
   ]);
+  assert.deepEqual(idle({ grpo: { loss: "rejection", clipLow: 0.1, clipHigh: 0.3 } }), [
+    "grpo.clipLow",
+    "grpo.clipHigh",
+  ]);
   assert.deepEqual(idle({ model: { folder: "m", layers: 2 }, tokenizer: { folder: "t", steps: 9 } }), [
     "tokenizer.steps",
     "model.layers",

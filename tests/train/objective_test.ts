@@ -114,7 +114,7 @@ Deno.test("objective: a bad option is named", () => {
   assert.throws(() => check({ clipHigh: 0 }), /clipHigh: .*>0: received 0/);
   assert.throws(
     () => check({ loss: "ppo" }),
-    /there is no "ppo": use one of clip, dual-clip, gspo, dr-grpo, dapo, cispo/,
+    /there is no "ppo": use one of clip, dual-clip, gspo, dr-grpo, dapo, cispo, rejection/,
   );
 });
 

@@ -197,7 +197,7 @@ export interface RobotVideoConfig {
     /** Sample the rollouts among the k likeliest tokens; 0: all. @default {0} */
     topK: number;
     /** How advantages are scaled. @default {"group-std"} */
-    advantageScale: "group-std" | "uniform-std" | "none";
+    advantageScale: "group-std" | "uniform-std" | "none" | "best";
     /** The policy's loss. @default {"dual-clip"} */
     loss: string;
     /** ε_low: a ratio counts as at least 1 − ε_low. @default {0.2} */

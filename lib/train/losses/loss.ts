@@ -62,9 +62,11 @@ export interface PolicyLoss {
  */
 export const LOSS_BOUNDS = {
   clipLow: z.number().gt(0).lt(1).default(0.2).describe("ε_low: a ratio counts as at least 1 − ε_low").meta({
-    onlyWith: ["loss≠cispo"],
+    onlyWith: ["loss≠cispo", "loss≠rejection"],
   }),
-  clipHigh: z.number().positive().default(0.2).describe("ε_high: as at most 1 + ε_high (DAPO: above clipLow)"),
+  clipHigh: z.number().positive().default(0.2).describe("ε_high: as at most 1 + ε_high (DAPO: above clipLow)").meta({
+    onlyWith: ["loss≠rejection"],
+  }),
   dualClip: z.number().gt(1).default(3).describe("With loss dual-clip: bound c of bad answers' losses, −A·c").meta({
     onlyWith: ["loss=dual-clip"],
   }),

@@ -7,9 +7,10 @@ import { DR_GRPO } from "./dr_grpo.ts";
 import { DUAL_CLIP } from "./dual_clip.ts";
 import { GSPO } from "./gspo.ts";
 import { LOSS_BOUNDS, type LossBounds, type LossKind, type PolicyLoss } from "./loss.ts";
+import { REJECTION } from "./rejection.ts";
 
 /** Every loss; a new one is a line here. */
-export const LOSSES: readonly LossKind[] = [CLIP, DUAL_CLIP, GSPO, DR_GRPO, DAPO, CISPO];
+export const LOSSES: readonly LossKind[] = [CLIP, DUAL_CLIP, GSPO, DR_GRPO, DAPO, CISPO, REJECTION];
 
 /**
  * A loss by its name.
