@@ -6,6 +6,7 @@
  */
 import { UserError } from "../../base/user_error.ts";
 import { startKernels } from "./kernels.ts";
+import { wrongKernels } from "./self_check.ts";
 import { registerSlices } from "./slices.ts";
 import { tf } from "./runtime.ts";
 import { loadTfjsNode } from "./tfjs_node.ts";
@@ -85,6 +86,14 @@ async function start(backend: TfjsBackend): Promise<StartedBackend> {
       }
       await import("@tensorflow/tfjs-backend-webgpu");
       if (!await tf.setBackend("webgpu")) throw new UserError("tfjs: the WebGPU backend did not start");
+      const wrong = await wrongKernels();
+      if (wrong.length > 0) {
+        throw new UserError(
+          `tfjs ${version} computes wrong numbers on WebGPU (${
+            wrong.join(", ")
+          }): use --engine wasm or another (deno task doctor)`,
+        );
+      }
       const name = adapter.info?.description || adapter.info?.vendor || "unnamed adapter";
       return { device: "webgpu", version, description: `tfjs ${version} on WebGPU (${name})` };
     }
