@@ -54,7 +54,7 @@ Deno.test("train-web, its resumption, and evaluate-web --run", async () => {
     assert.match(stdout, /^likelihood .*, grpo .*, evaluate /);
     assert.match(
       stdout,
-      /\nHeld-out F1 of item changes, likelihood → GRPO: .*; of sampled answers .*; 4 transitions\.\n/,
+      /\nHeld-out F1 of item changes, likelihood → GRPO: .*; of sampled answers .*; 4 transitions\. Against the strongest cheap baseline \(/,
     );
     assert.match(stdout, /\nreport: .*report\.html\n$/);
 

@@ -64,7 +64,11 @@ export interface VideoEvaluation {
   episodes: string[];
 }
 
-/** What can be had of a model for nothing: the metric of each clip, by baseline. See `baselines.ts`. */
+/**
+ * What can be had of a model for nothing: the metric of each clip, by baseline. See `baselines.ts`.
+ *
+ * @internal
+ */
 export interface VideoBaselines {
   /** The metric. */
   metric: string;
